@@ -1,0 +1,12 @@
+"""alignd keeps helpdesk mail out of the DMARC trap; this docstring is the map of the package.
+
+A module imports only from those before it in this list (a test says so):
+
+words       ternary, domain, displayname, mailbox, message, lookup, option, settings
+standards   spf, dmarc, rfc7489, rfc9989
+judgement   author, prediction, decision, rewrite, review
+world       dnsdata, zone, resolver, suffixes, configfile, journal
+shell       report, explain, bridge, service, cli
+
+The modules down to `review` do no I/O: what they need of the world is an argument.
+"""

@@ -1,0 +1,71 @@
+"""Domain names in the one form that all of alignd compares."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import idna
+
+_MAX_NAME = 253  # octets in text form without the final dot, RFC 1035, section 2.3.4
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+
+
+class DomainError(ValueError):
+    """The text is not a domain name; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Domain:
+    """A domain name: lower-case A-labels, no trailing dot, at least one label.
+
+    Build it with `parse`, once, where text enters the program.
+    """
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Domain:
+        """Normalise *text*: U-labels, upper case and one trailing dot are accepted.
+
+        Underscores are accepted, as DNS owners use them (RFC 8552).
+
+        Raises:
+            DomainError: *text* is no name that DNS could answer for.
+        """
+        labels = [_a_label(label, text) for label in text.removesuffix(".").split(".")]
+        name = ".".join(labels)
+        if len(name) > _MAX_NAME:
+            raise DomainError(f"domain is longer than {_MAX_NAME} octets: {name[:60]!r}...")
+        return cls(name)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, leftmost first."""
+        return tuple(self.name.split("."))
+
+    def last(self, count: int) -> Domain:
+        """The name made of the rightmost *count* labels (at least one)."""
+        return Domain(".".join(self.labels[-count:]))
+
+    def is_within(self, other: Domain) -> bool:
+        """Whether this is *other* itself or a name below it."""
+        return self == other or self.name.endswith("." + other.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _a_label(label: str, whole: str) -> str:
+    # Label by label and only where needed: `idna` refuses the underscore, and the standard
+    # library's "idna" codec is IDNA 2003, for which strasse and straße are one domain.
+    if not label.isascii():
+        try:
+            label = idna.encode(label, uts46=True).decode("ascii")
+        except idna.IDNAError as error:
+            raise DomainError(f"not a domain: {whole[:80]!r}: {error}") from error
+    label = label.lower()
+    if not _LABEL.fullmatch(label):
+        problem = f"bad label {label[:80]!r}" if label else "empty label"
+        raise DomainError(f"not a domain: {whole[:80]!r}: {problem}")
+    return label

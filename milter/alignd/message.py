@@ -1,0 +1,145 @@
+"""What alignd knows of one message, and the changes that can be made to it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderField:
+    """One header field as the MTA hands it over."""
+
+    name: str
+    value: bytes
+    """Without the blank behind the colon; folds are a LF and white space."""
+
+    @property
+    def unfolded(self) -> bytes:
+        """The value on one line, RFC 5322, section 2.2.3."""
+        return _FOLD.sub(b"", self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message at its end: envelope and header, never the body."""
+
+    envelope_sender: str
+    """RFC5321.MailFrom without angle brackets; empty when null."""
+    recipients: tuple[str, ...]
+    header: tuple[HeaderField, ...]
+    """In the order of the message. Fields that no rule looks at may be missing."""
+    client: IPv4Address | IPv6Address | None = None
+    """None for a client without an address, such as sendmail(1)."""
+    login: str = ""
+    """The SASL login name; empty when the client did not log in."""
+    queue_id: str = ""
+
+    def fields(self, name: str) -> tuple[HeaderField, ...]:
+        """All fields called *name*, whatever its case, topmost first."""
+        wanted = name.lower()
+        return tuple(field for field in self.header if field.name.lower() == wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeField:
+    """Give the *index*-th field of that name, 1 is the topmost, another value."""
+
+    name: str
+    index: int
+    value: str
+    """Folds are a LF and a space."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteField:
+    """Remove the *index*-th field of that name, which renumbers the ones below at once."""
+
+    name: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddField:
+    """Add a field at the end of the header."""
+
+    name: str
+    value: str
+    """Folds are a LF and a space."""
+
+
+HeaderEdit = ChangeField | DeleteField | AddField
+"""One change to the header, in the terms of the milter protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """All that changes of one message, in the order in which it is applied."""
+
+    header: tuple[HeaderEdit, ...] = ()
+    envelope_sender: str | None = None
+    """The new envelope sender; None when it stays."""
+
+    def __bool__(self) -> bool:
+        return bool(self.header) or self.envelope_sender is not None
+
+
+class MessageError(ValueError):
+    """The bytes do not begin with a header; the message says what they are."""
+
+
+def split_message(data: bytes) -> tuple[tuple[HeaderField, ...], bytes]:
+    """Take a message apart into its header fields and the rest, as Postfix does.
+
+    Line ends are CRLF or LF. The header ends at the first line that is neither a field nor a
+    continuation, so *rest* begins with the blank line, or with the line that is no header.
+
+    Raises:
+        MessageError: there is no header field at the top.
+    """
+    fields: list[tuple[str, list[bytes]]] = []
+    position = 0
+    while position < len(data):
+        end = data.find(b"\n", position) + 1 or len(data)
+        line = data[position:end].rstrip(b"\r\n")
+        if line[:1] in {b" ", b"\t"} and fields:
+            fields[-1][1].append(line)
+        elif match := _FIELD.match(line):
+            # Postfix cuts a header at NUL (measured).
+            fields.append((match["name"].decode("ascii"), [match["value"].partition(b"\0")[0]]))
+        elif not (position == 0 and line.startswith(b"From ")):  # an mbox "From " line
+            break
+        position = end
+    if not fields:
+        raise MessageError("does not begin with a header field such as 'From: ...'")
+    header = tuple(HeaderField(name, b"\n".join(lines)) for name, lines in fields)
+    return header, data[position:]
+
+
+# Postfix takes printable ASCII but the colon as a name, and white space before the colon.
+_FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:[ ]?(?P<value>.*)", re.DOTALL)
+
+
+def apply_edits(
+    header: tuple[HeaderField, ...], edits: tuple[HeaderEdit, ...]
+) -> tuple[HeaderField, ...]:
+    """The header after *edits*, applied one by one as the MTA does."""
+    fields = list(header)
+    for edit in edits:
+        match edit:
+            case AddField(name, value):
+                fields.append(HeaderField(name, value.encode()))
+            case ChangeField(name, index, value):
+                fields[_place(fields, name, index)] = HeaderField(name, value.encode())
+            case DeleteField(name, index):
+                del fields[_place(fields, name, index)]
+    return tuple(fields)
+
+
+def _place(fields: list[HeaderField], name: str, index: int) -> int:
+    wanted = name.lower()
+    places = [place for place, field in enumerate(fields) if field.name.lower() == wanted]
+    return places[index - 1]

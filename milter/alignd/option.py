@@ -1,0 +1,175 @@
+"""How the text of one option becomes a value: the types that the settings are made of."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import translate
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainValidator
+
+from alignd.displayname import clean
+from alignd.domain import Domain
+from alignd.mailbox import Mailbox, MailboxError
+from alignd.message import Message
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_POSTFIX_INET = re.compile(r"inet:(\[[^]]+\]|[^:@\s]+):(\d{1,5})")
+_LIBMILTER = re.compile(r"inet6?:\d{1,5}(@\S+)?|(unix|local):/\S+|fd:\d+")
+_NAMESERVER = re.compile(
+    r"\[(?P<v6>[^]]+)\]:(?P<v6_port>\d{1,5})|(?P<v4>[\d.]+):(?P<port>\d{1,5})"
+)
+_FIELD_NAME = re.compile(r"[!-9;-~]+")
+_DNS_PORT = 53
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderPatterns:
+    """Glob patterns by header field name; `"X-Mailer" = "Redmine*"` is one of them."""
+
+    patterns: tuple[tuple[str, re.Pattern[str]], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields that `match` looks at."""
+        return tuple(name for name, _ in self.patterns)
+
+    def match(self, message: Message) -> bool:
+        """Whether every name has a field in *message* that its pattern matches, any case."""
+        return all(
+            any(
+                pattern.fullmatch(field.unfolded.decode(errors="replace").strip())
+                for field in message.fields(name)
+            )
+            for name, pattern in self.patterns
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Nameserver:
+    """Where DNS is asked."""
+
+    address: str
+    port: int = _DNS_PORT
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text in quotes, not {value!r}")
+    return value
+
+
+def _list(value: object) -> tuple[object, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list in square brackets, not {value!r}")
+    return tuple(value)
+
+
+def _domain(value: object) -> Domain:
+    return Domain.parse(_text(value))
+
+
+def _ip_address(value: object) -> IPv4Address | IPv6Address:
+    try:
+        address = ip_address(_text(value))
+    except ValueError:
+        raise ValueError(f"not an IP address: {value!r}") from None
+    # SPF judges an IPv4-mapped address as IPv4, RFC 7208, section 5.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _ip_network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(_text(value))
+    except ValueError as error:
+        raise ValueError(f"not a network: {error}; an example: '192.0.2.0/24'") from None
+
+
+def _address(value: object) -> Mailbox:
+    try:
+        mailbox = Mailbox.from_address(_text(value))
+    except MailboxError as error:
+        raise ValueError(f"not an address: {value!r} ({error})") from None
+    if not mailbox.local_part.isascii():
+        raise ValueError(
+            f"must be ASCII before the '@', so that every receiver takes it: {value!r}"
+        )
+    return mailbox
+
+
+def _seconds(value: object) -> float:
+    match = _DURATION.fullmatch(_text(value))
+    if not match or not float(match[1]):
+        raise ValueError(f"not a duration: {value!r}; write for example '500ms', '2s' or '3d'")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _nameserver(value: object) -> Nameserver:
+    text = _text(value)
+    match = _NAMESERVER.fullmatch(text)
+    host = (match["v6"] or match["v4"]) if match else text
+    port = int(match["v6_port"] or match["port"]) if match else _DNS_PORT
+    try:
+        return Nameserver(str(ip_address(host)), port)
+    except ValueError:
+        raise ValueError(
+            f"not a nameserver: {value!r}; write an IP address, '127.0.0.1:5353' or '[::1]:5353'"
+        ) from None
+
+
+def _socket(value: object) -> str:
+    text = _text(value)
+    # Postfix writes inet:host:port, libmilter inet:port@host; both are understood.
+    if match := _POSTFIX_INET.fullmatch(text):
+        host = match[1].strip("[]")
+        text = f"{'inet6' if ':' in host else 'inet'}:{match[2]}@{host}"
+    if not _LIBMILTER.fullmatch(text):
+        raise ValueError(
+            f"not a socket: {value!r}; write 'inet:8899@127.0.0.1', 'unix:/path' or 'fd:3'"
+        )
+    return text
+
+
+def _header_patterns(value: object) -> HeaderPatterns:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a table such as {{ 'X-Mailer' = 'Redmine*' }}, not {value!r}")
+    for name in value:
+        if not _FIELD_NAME.fullmatch(name):
+            raise ValueError(f"not the name of a header field: {name!r}")
+    return HeaderPatterns(
+        tuple(
+            (name, re.compile(translate(_text(pattern)), re.IGNORECASE))
+            for name, pattern in value.items()
+        )
+    )
+
+
+def _name_template(value: object) -> str:
+    text = _text(value)
+    rest = text.replace("{name}", "", 1)
+    if rest == text or "{" in rest or "}" in rest:
+        raise ValueError(f"must contain {{name}} once, and no other braces: {value!r}")
+    if clean(rest) != " ".join(rest.split()):
+        raise ValueError(
+            f"filters punish an address or a domain in a display name, and control characters: "
+            f"{value!r}"
+        )
+    return text
+
+
+DomainName = Annotated[Domain, PlainValidator(_domain)]
+IpAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_ip_address)]
+IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
+Address = Annotated[Mailbox, PlainValidator(_address)]
+Seconds = Annotated[float, PlainValidator(_seconds)]
+"""A duration; written as "500ms", "2s", "5m", "1h" or "3d"."""
+NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
+Socket = Annotated[str, PlainValidator(_socket)]
+"""In libmilter's spelling."""
+Patterns = Annotated[HeaderPatterns, PlainValidator(_header_patterns)]
+NameTemplate = Annotated[str, PlainValidator(_name_template)]
+List = BeforeValidator(_list)
+"""Marks a tuple that is written as a list."""

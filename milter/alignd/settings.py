@@ -1,0 +1,170 @@
+"""Every option of the configuration: its type, its default, and what makes a value valid.
+
+The values are frozen and valid once built. Reading a file, and saying at which line it is wrong,
+is the work of `configfile`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from alignd.domain import Domain
+from alignd.mailbox import Mailbox
+from alignd.message import Message
+from alignd.option import (
+    Address,
+    DomainName,
+    HeaderPatterns,
+    IpAddress,
+    IpNetwork,
+    List,
+    NameserverAddress,
+    NameTemplate,
+    Patterns,
+    Seconds,
+    Socket,
+)
+
+
+class Table(BaseModel):
+    """A table of the configuration; an unknown key in it is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
+    )
+
+
+class Milter(Table):
+    """Where Postfix finds us."""
+
+    socket: Socket = "inet:8899@127.0.0.1"
+
+
+class Relay(Table):
+    """How mail leaves: what receivers judge."""
+
+    hostname: DomainName
+    addresses: Annotated[tuple[IpAddress, ...], List, Field(min_length=1)]
+    spf_include: DomainName | None = None
+
+
+class Notifications(Table):
+    """Whom rewritten mail is from."""
+
+    address: Address
+    display_name: NameTemplate = "{name} via Helpdesk"
+    envelope_sender: Address | None = None
+    original_from: bool = True
+
+    @property
+    def domain(self) -> Domain:
+        """The notifications domain."""
+        return self.address.domain
+
+    @property
+    def bounces(self) -> Mailbox:
+        """The envelope sender of rewritten mail."""
+        return self.envelope_sender or self.address
+
+
+class Helpdesk(Table):
+    """Which messages are helpdesk messages."""
+
+    networks: Annotated[tuple[IpNetwork, ...], List] = Field(
+        default=("127.0.0.0/8", "::1"), validate_default=True
+    )
+    authenticated: bool = True
+    headers: Patterns = HeaderPatterns()
+
+
+class RewriteOn(Enum):
+    """Which policies of the author domain an unaligned message is rewritten for."""
+
+    UNALIGNED = "unaligned"
+    ANY_RECORD = "any-record"
+    ENFORCED = "enforced"
+
+
+class Rules(Table):
+    """What the operator chooses."""
+
+    rewrite_on: Annotated[RewriteOn, Field(strict=False)] = RewriteOn.UNALIGNED
+    align_envelope: bool = True
+    reply_to: Literal["keep", "agent"] = "keep"
+    dry_run: bool = False
+    exempt: Annotated[tuple[DomainName, ...], List] = ()
+    always: Annotated[tuple[DomainName, ...], List] = ()
+
+
+class Dns(Table):
+    """How DNS is asked."""
+
+    nameservers: Annotated[tuple[NameserverAddress, ...], List] = ()
+    timeout: Seconds = 2.0
+
+
+class Settings(Table):
+    """What holds for one message: the configuration, or a tenant's view of it."""
+
+    relay: Relay
+    notifications: Notifications
+    rules: Rules = Rules()
+
+
+class Tenant(Table):
+    """One customer's helpdesk: a whole view, made of its own options over the general ones."""
+
+    match: Patterns
+    settings: Settings
+
+    @field_validator("match")
+    @classmethod
+    def _asks_something(cls, match: HeaderPatterns) -> HeaderPatterns:
+        if not match.patterns:
+            raise ValueError("must name at least one header field, or every message matches")
+        return match
+
+
+class Configuration(Settings):
+    """The whole configuration.
+
+    A tenant is written as the options that differ; validation lays them over the general ones,
+    table by table, so that what `settings_for` returns is always whole.
+    """
+
+    milter: Milter = Milter()
+    helpdesk: Helpdesk = Helpdesk()
+    dns: Dns = Dns()
+    tenant: Annotated[tuple[Tenant, ...], List] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_tenants(cls, tables: Any) -> Any:
+        tenants = tables.get("tenant") if isinstance(tables, dict) else None
+        if not isinstance(tenants, list):
+            return tables
+        return tables | {"tenant": [_completed(tenant, tables) for tenant in tenants]}
+
+    def settings_for(self, message: Message) -> Settings:
+        """The view of the first tenant whose patterns match, else the general one."""
+        for tenant in self.tenant:
+            if tenant.match.match(message):
+                return tenant.settings
+        return self
+
+
+def _completed(tenant: Any, general: dict[str, Any]) -> Any:
+    if not isinstance(tenant, dict):
+        return tenant
+    whole = {name: general[name] for name in Settings.model_fields if name in general}
+    for name in Settings.model_fields:
+        own = tenant.get(name)
+        if isinstance(own, dict) and isinstance(whole.get(name, {}), dict):
+            whole[name] = whole.get(name, {}) | own
+        elif own is not None:
+            whole[name] = own
+    rest = {name: value for name, value in tenant.items() if name not in Settings.model_fields}
+    return rest | {"settings": whole}
