@@ -1,0 +1,143 @@
+"""What to do with a message, and why: every rule of the product stands in `decide`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from alignd.author import Author
+from alignd.dmarc import Policy
+from alignd.domain import Domain
+from alignd.message import Message
+from alignd.prediction import Prediction, spf_passes
+from alignd.settings import Helpdesk, RewriteOn, Settings
+from alignd.spf import SpfResult
+from alignd.ternary import Ternary
+
+
+class Action(Enum):
+    """What happens to a message."""
+
+    SKIP = "skip"
+    PASS = "pass"  # noqa: S105
+    ENVELOPE = "envelope"
+    REWRITE = "rewrite"
+
+
+class Reason(Enum):
+    """Why; the values are stable words for logs, the trace field and scripts."""
+
+    CLIENT_NOT_IN_SCOPE = "client-not-in-scope"
+    HEADER_NOT_IN_SCOPE = "header-not-in-scope"
+
+    EXEMPT = "exempt"
+    SPF_ALIGNED = "spf-aligned"
+    OWN_DOMAIN = "own-domain"
+    POLICY_NOT_COVERED = "policy-not-covered"
+
+    ENVELOPE_ALIGNED = "envelope-aligned"
+
+    FROM_MISSING = "from-missing"
+    FROM_SEVERAL_FIELDS = "from-several-fields"
+    FROM_TOO_LONG = "from-too-long"
+    FROM_MALFORMED = "from-malformed"
+    FROM_SEVERAL_MAILBOXES = "from-several-mailboxes"
+    ALWAYS = "always"
+    RECIPIENT_DOMAIN = "recipient-domain"
+    DNS_UNKNOWN = "dns-unknown"
+    UNALIGNED = "unaligned"
+    RELAY_NOT_AUTHORISED = "relay-not-authorised"
+    RELAY_PARTLY_AUTHORISED = "relay-partly-authorised"
+    INTERNAL_ERROR = "internal-error"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, and the rule that decided."""
+
+    action: Action
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What is predicted for one message."""
+
+    as_sent: Prediction
+    """For the message as it stands."""
+    with_author_as_sender: Prediction | None
+    """With the envelope sender moved to the author; None when that is no choice."""
+
+
+def out_of_scope(message: Message, helpdesk: Helpdesk) -> Decision | None:
+    """The decision to skip what is not a helpdesk message; None for a helpdesk message."""
+    known = helpdesk.authenticated and bool(message.login)
+    client = message.client
+    if not known and (client is None or not any(client in net for net in helpdesk.networks)):
+        return Decision(Action.SKIP, Reason.CLIENT_NOT_IN_SCOPE)
+    if not helpdesk.headers.match(message):
+        return Decision(Action.SKIP, Reason.HEADER_NOT_IN_SCOPE)
+    return None
+
+
+def decide(  # noqa: PLR0911  an arm a rule
+    author: Author,
+    predictions: Predictions | None,
+    recipients: tuple[str, ...],
+    settings: Settings,
+) -> Decision:
+    """Decide on a helpdesk message; *predictions* are None when the author is unreadable."""
+    rules, domain = settings.rules, author.domain
+    if author.unreadable is not None or domain is None or predictions is None:
+        unreadable = author.unreadable
+        return Decision(
+            Action.REWRITE, Reason(unreadable.value if unreadable else "from-malformed")
+        )
+    as_sent, moved = predictions.as_sent, predictions.with_author_as_sender
+    if _is_listed(domain, rules.exempt):
+        return Decision(Action.PASS, Reason.EXEMPT)
+    if as_sent.aligned is Ternary.YES:
+        return Decision(Action.PASS, Reason.SPF_ALIGNED)
+    if moved is not None and moved.aligned is Ternary.YES:
+        return Decision(Action.ENVELOPE, Reason.ENVELOPE_ALIGNED)
+    if domain == settings.notifications.domain:
+        return Decision(Action.PASS, Reason.OWN_DOMAIN)  # nothing better to rewrite it to
+    if _is_listed(domain, rules.always):
+        return Decision(Action.REWRITE, Reason.ALWAYS)
+    if _covers(rules.rewrite_on, as_sent.policy):
+        return Decision(Action.REWRITE, _why_not_aligned(as_sent, moved))
+    if any(_domain_of(recipient) == domain.name for recipient in recipients):
+        return Decision(Action.REWRITE, Reason.RECIPIENT_DOMAIN)
+    return Decision(Action.PASS, Reason.POLICY_NOT_COVERED)
+
+
+def _covers(rewrite_on: RewriteOn, policy: Policy) -> bool:
+    match rewrite_on:
+        case RewriteOn.UNALIGNED:
+            return True
+        case RewriteOn.ANY_RECORD:
+            return policy is not Policy.ABSENT
+        case RewriteOn.ENFORCED:
+            return policy in {Policy.QUARANTINE, Policy.REJECT, Policy.UNKNOWN}
+
+
+def _why_not_aligned(as_sent: Prediction, moved: Prediction | None) -> Reason:
+    # What stands in the way is what the author's own address would meet, where that is a choice.
+    nearest = moved or as_sent
+    if Ternary.UNKNOWN in {as_sent.aligned, nearest.aligned}:
+        return Reason.DNS_UNKNOWN
+    if nearest.spf_aligned is Ternary.NO:
+        return Reason.UNALIGNED
+    if spf_passes(nearest.spf) is Ternary.YES:
+        return Reason.UNALIGNED
+    if any(result.result is SpfResult.PASS for result in nearest.spf):
+        return Reason.RELAY_PARTLY_AUTHORISED
+    return Reason.RELAY_NOT_AUTHORISED
+
+
+def _is_listed(domain: Domain, listed: tuple[Domain, ...]) -> bool:
+    return any(domain.is_within(entry) for entry in listed)
+
+
+def _domain_of(address: str) -> str:
+    return address.rpartition("@")[2].rstrip(".").lower()

@@ -1,0 +1,133 @@
+"""What receivers will say of a message that this relay sends: SPF, alignment, and DMARC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from alignd.dmarc import AlignmentMode, Discovery, Model, Policy, aligned, stricter
+from alignd.domain import Domain
+from alignd.lookup import Lookup
+from alignd.rfc7489 import PublicSuffixes, Rfc7489
+from alignd.rfc9989 import Rfc9989
+from alignd.settings import Relay
+from alignd.spf import Spf, SpfResult, evaluate, identity
+from alignd.ternary import Ternary
+
+
+class Verdict(Enum):
+    """What a DMARC check says; NONE when there is no policy to check against."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """What a receiver that follows one RFC finds."""
+
+    discovery: Discovery
+    spf_aligned: Ternary
+    """Whether the domain that SPF judges aligns with the author domain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What receivers will say, whichever of the two RFCs they follow."""
+
+    author_domain: Domain
+    spf: tuple[Spf, ...]
+    """One for each relay address: Postfix picks the address, so all have to pass."""
+    rfc7489: ModelView
+    rfc9989: ModelView
+
+    @property
+    def policy(self) -> Policy:
+        """The stricter of the two policies."""
+        return stricter(self.rfc7489.discovery.policy, self.rfc9989.discovery.policy)
+
+    @property
+    def record_domain(self) -> Domain | None:
+        """Where the record of `policy` stands; None where no record could be read."""
+        views = (self.rfc9989, self.rfc7489)
+        found = [view.discovery for view in views if view.discovery.policy is self.policy]
+        return found[0].record_domain
+
+    @property
+    def spf_aligned(self) -> Ternary:
+        """Whether the domain that SPF judges aligns under both RFCs."""
+        return self.rfc7489.spf_aligned & self.rfc9989.spf_aligned
+
+    @property
+    def aligned(self) -> Ternary:
+        """Whether an identifier that passes aligns under both RFCs, record or none."""
+        return self._aligned(self.rfc7489) & self._aligned(self.rfc9989)
+
+    @property
+    def passes(self) -> bool:
+        """Whether receivers of both RFCs will say `dmarc=pass`."""
+        return self.verdict(self.rfc7489) is self.verdict(self.rfc9989) is Verdict.PASS
+
+    def verdict(self, view: ModelView) -> Verdict:
+        """What a receiver with this view says, RFC 9989, section 5.3.6."""
+        match view.discovery.policy:
+            case Policy.ABSENT:
+                return Verdict.NONE
+            case Policy.UNKNOWN:
+                return Verdict.UNKNOWN
+            case _:
+                return _VERDICTS[self._aligned(view)]
+
+    def _aligned(self, view: ModelView) -> Ternary:
+        # A record that nobody could read may ask for anything: unknown, even if SPF aligns.
+        readable = Ternary.UNKNOWN if view.discovery.policy is Policy.UNKNOWN else Ternary.YES
+        return spf_passes(self.spf) & view.spf_aligned & readable
+
+
+_VERDICTS = {
+    Ternary.YES: Verdict.PASS,
+    Ternary.NO: Verdict.FAIL,
+    Ternary.UNKNOWN: Verdict.UNKNOWN,
+}
+
+
+def predict(
+    author_domain: Domain,
+    envelope_sender: str,
+    relay: Relay,
+    lookup: Lookup,
+    suffixes: PublicSuffixes,
+) -> Prediction:
+    """Predict what receivers say of mail from *author_domain* with this envelope sender."""
+    return Prediction(
+        author_domain=author_domain,
+        spf=judge_spf(envelope_sender, relay, lookup),
+        rfc7489=_view(author_domain, envelope_sender, relay, Rfc7489(lookup, suffixes)),
+        rfc9989=_view(author_domain, envelope_sender, relay, Rfc9989(lookup)),
+    )
+
+
+def judge_spf(envelope_sender: str, relay: Relay, lookup: Lookup) -> tuple[Spf, ...]:
+    """The SPF result of every relay address for *envelope_sender*."""
+    return tuple(
+        evaluate(address, envelope_sender, relay.hostname, lookup) for address in relay.addresses
+    )
+
+
+def spf_passes(results: tuple[Spf, ...]) -> Ternary:
+    """Whether SPF passes for every relay address; UNKNOWN when only DNS stands against it."""
+    seen = {result.result for result in results}
+    if seen == {SpfResult.PASS}:
+        return Ternary.YES
+    return Ternary.UNKNOWN if seen <= {SpfResult.PASS, SpfResult.TEMPERROR} else Ternary.NO
+
+
+def _view(author_domain: Domain, envelope_sender: str, relay: Relay, model: Model) -> ModelView:
+    discovery = model.discover(author_domain)
+    _, domain = identity(envelope_sender, relay.hostname)
+    if domain is None:
+        return ModelView(discovery, Ternary.NO)
+    mode = discovery.record.spf_alignment if discovery.record else AlignmentMode.RELAXED
+    return ModelView(discovery, aligned(domain, author_domain, mode, model))

@@ -1,0 +1,128 @@
+"""One message from words to edits: the story that the milter and `alignd explain` both tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alignd.author import Author, read_author
+from alignd.decision import Action, Decision, Predictions, Reason, decide, out_of_scope
+from alignd.domain import Domain, DomainError
+from alignd.lookup import Lookup
+from alignd.message import Edits, Message
+from alignd.prediction import predict
+from alignd.rewrite import TOUCHED_FIELDS, plan_rewrite
+from alignd.rfc7489 import PublicSuffixes
+from alignd.settings import Configuration, Settings
+from alignd.ternary import Ternary
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What is thought of one message, and what would change."""
+
+    message: Message
+    settings: Settings
+    author: Author
+    predictions: Predictions | None
+    """None when the message is skipped, or its author unreadable."""
+    decision: Decision
+    edits: Edits
+
+    @property
+    def envelope_sender(self) -> str:
+        """The envelope sender that the message leaves with; empty when null."""
+        moved = self.edits.envelope_sender
+        return self.message.envelope_sender if moved is None else moved
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewer:
+    """Reviews messages under one configuration."""
+
+    configuration: Configuration
+    suffixes: PublicSuffixes
+
+    @property
+    def fields_of_interest(self) -> frozenset[str]:
+        """The names, in lower case, of all header fields that a review looks at."""
+        patterns = [self.configuration.helpdesk.headers]
+        patterns += [tenant.match for tenant in self.configuration.tenant]
+        named = (name.lower() for pattern in patterns for name in pattern.names)
+        return TOUCHED_FIELDS.union(named)
+
+    def review(self, message: Message, lookup: Lookup) -> Review:
+        """Judge *message*; *lookup* answers for this message alone."""
+        settings = self.configuration.settings_for(message)
+        author = read_author(message)
+        skipped = out_of_scope(message, self.configuration.helpdesk)
+        if skipped:
+            return Review(message, settings, author, None, skipped, Edits())
+        predictions = self._predict(message, author, settings, lookup)
+        decision = decide(author, predictions, message.recipients, settings)
+        edits = self._plan(message, author, decision, settings, lookup)
+        return Review(message, settings, author, predictions, decision, edits)
+
+    def rewrite_unjudged(self, message: Message) -> Review:
+        """Rewrite *message* without judging it, where judging it has failed: it will arrive."""
+        settings = self.configuration.settings_for(message)
+        author = read_author(message)
+        decision = Decision(Action.REWRITE, Reason.INTERNAL_ERROR)
+        skipped = out_of_scope(message, self.configuration.helpdesk)
+        if skipped:
+            return Review(message, settings, author, None, skipped, Edits())
+        edits = plan_rewrite(
+            message,
+            author,
+            decision.reason,
+            settings.notifications,
+            reply_to_agent=settings.rules.reply_to == "agent",
+            keep_envelope_sender=False,
+        )
+        return Review(message, settings, author, None, decision, edits)
+
+    def _predict(
+        self, message: Message, author: Author, settings: Settings, lookup: Lookup
+    ) -> Predictions | None:
+        if author.domain is None or author.mailbox is None:
+            return None
+        relay, sender, address = settings.relay, message.envelope_sender, author.mailbox.address
+        as_sent = predict(author.domain, sender, relay, lookup, self.suffixes)
+        # A null envelope sender stays null: bounces of bounces would come of it.
+        movable = bool(sender) and sender != address and address.isascii()
+        if as_sent.aligned is Ternary.YES or not movable or not settings.rules.align_envelope:
+            return Predictions(as_sent, None)
+        moved = predict(author.domain, address, relay, lookup, self.suffixes)
+        return Predictions(as_sent, moved)
+
+    def _plan(
+        self,
+        message: Message,
+        author: Author,
+        decision: Decision,
+        settings: Settings,
+        lookup: Lookup,
+    ) -> Edits:
+        if decision.action is Action.ENVELOPE and author.mailbox is not None:
+            return Edits(envelope_sender=author.mailbox.address)
+        if decision.action is not Action.REWRITE:
+            return Edits()
+        return plan_rewrite(
+            message,
+            author,
+            decision.reason,
+            settings.notifications,
+            reply_to_agent=settings.rules.reply_to == "agent",
+            keep_envelope_sender=self._sender_suits(message, settings, lookup),
+        )
+
+    def _sender_suits(self, message: Message, settings: Settings, lookup: Lookup) -> bool:
+        """Whether the envelope sender aligns with the notifications domain and passes SPF."""
+        sender, ours = message.envelope_sender, settings.notifications.domain
+        try:
+            domain = Domain.parse(sender.rpartition("@")[2])
+        except DomainError:
+            return False
+        if self.suffixes.registered_domain(domain) != self.suffixes.registered_domain(ours):
+            return False
+        prediction = predict(ours, sender, settings.relay, lookup, self.suffixes)
+        return prediction.aligned is Ternary.YES
