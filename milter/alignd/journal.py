@@ -1,0 +1,26 @@
+"""The log: one line a message, queue id first, and lines about the service itself."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from structlog import PrintLogger
+from structlog.processors import LogfmtRenderer
+
+
+class Journal:
+    """Writes log lines to a stream, which systemd takes into its journal; safe for threads."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._logger = PrintLogger(stream)
+        # Quotes what a sender could otherwise use to forge a line.
+        self._render = LogfmtRenderer(bool_as_flag=False)
+
+    def message(self, queue_id: str, **fields: str | int | float) -> None:
+        """Write the line of one message: `QUEUEID: key=value ...`, domains but no addresses."""
+        self._logger.msg(f"{queue_id or 'NOQUEUE'}: {self._render(None, '', dict(fields))}")
+
+    def service(self, text: str, **fields: str | int | float) -> None:
+        """Write a line about the service."""
+        rendered = self._render(None, "", dict(fields))
+        self._logger.msg(f"{text} {rendered}".rstrip())
