@@ -1,0 +1,242 @@
+"""The milter protocol: collects a message, has it reviewed, and applies the edits.
+
+Of the protocol only what a review needs is asked for, and only the end of a message is answered:
+replies cost a round trip each, and the body never crosses the socket.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+import milter
+from alignd.journal import Journal
+from alignd.lookup import Lookup
+from alignd.message import AddField, ChangeField, DeleteField, Edits, HeaderField, Message
+from alignd.report import log_fields
+from alignd.review import Review, Reviewer
+
+MAX_HEADER = 1_000_000
+"""Octets of one milter packet. Postfix sends header fields up to header_size_limit (102,400),
+libmilter resets the session above 65,535 unless told otherwise (measured)."""
+
+_NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
+_UNANSWERED = milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR
+_UNASKED = (
+    milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOBODY | milter.P_NOUNKNOWN
+)
+# An empty list would mean the default one, which is long; the queue id is needed anyway.
+_MACROS = {
+    milter.M_CONNECT: "i",
+    milter.M_HELO: "i",
+    milter.M_ENVFROM: "{auth_authen}",
+    milter.M_ENVRCPT: "i",
+    milter.M_DATA: "i",
+    milter.M_EOH: "i",
+    milter.M_EOM: "i",
+}
+
+
+class ListenError(RuntimeError):
+    """The socket cannot be opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a session works with."""
+
+    reviewer: Reviewer
+    new_lookup: Callable[[], Lookup]
+    """Makes the Lookup of one message; its budget starts at the call."""
+    journal: Journal
+    fields_of_interest: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What has been seen of the message in progress."""
+
+    envelope_sender: str
+    login: str
+    recipients: list[str] = field(default_factory=list)
+    header: list[HeaderField] = field(default_factory=list)
+
+
+class Session:
+    """One milter connection: one SMTP session, any number of messages."""
+
+    def __init__(self, context: milter.milterContext, desk: Desk) -> None:
+        self._context = context
+        self._desk = desk
+        self._client: str | None = None
+        self._unanswered = 0
+        self._actions = 0
+        self._collected: _Collected | None = None
+
+    def negotiate(self, offer: list[int]) -> int:
+        """Ask for what is needed of what the MTA offers."""
+        actions, steps = offer[0], offer[1]
+        self._actions = actions & _NEEDED_ACTIONS
+        self._unanswered = steps & _UNANSWERED
+        if actions & milter.SETSYMLIST:
+            for stage, macros in _MACROS.items():
+                self._context.setsymlist(stage, macros)
+        offer[:] = [
+            self._actions | actions & milter.SETSYMLIST,
+            self._unanswered | steps & _UNASKED,
+            0,
+            0,
+        ]
+        return milter.CONTINUE
+
+    def connect(self, address: object) -> int:
+        """A client connected, or XCLIENT said who it really is."""
+        self._client = str(address[0]) if isinstance(address, tuple) else None
+        return self._reply(milter.P_NR_CONN)
+
+    def mail(self, sender: bytes) -> int:
+        """A message begins."""
+        self._collected = _Collected(_address(sender), self._login())
+        return self._reply(milter.P_NR_MAIL)
+
+    def recipient(self, recipient: bytes) -> int:
+        """One more recipient."""
+        if self._collected is not None:
+            self._collected.recipients.append(_address(recipient))
+        return self._reply(milter.P_NR_RCPT)
+
+    def header(self, name: str, value: bytes) -> int:
+        """One more header field; only those that a review looks at are kept."""
+        if self._collected is not None and name.lower() in self._desk.fields_of_interest:
+            self._collected.header.append(HeaderField(name, value))
+        return self._reply(milter.P_NR_HDR)
+
+    def end_of_message(self) -> int:
+        """The message is complete: review it and apply the edits, whole or not at all."""
+        started = time.monotonic()
+        collected, self._collected = self._collected, None
+        queue_id = self._macro("i")
+        if collected is None:
+            self._desk.journal.message(queue_id, error="end of message without MAIL")
+            return milter.TEMPFAIL
+        message = Message(
+            envelope_sender=collected.envelope_sender,
+            recipients=tuple(collected.recipients),
+            header=tuple(collected.header),
+            client=ip_address(self._client) if self._client else None,
+            login=collected.login,
+            queue_id=queue_id,
+        )
+        try:
+            review = self._review(message)
+            outcome = self._carry_out(review)
+        except Exception as error:  #  the one place where a message is answered for
+            # Edits may have been sent: after a temporary failure the MTA forgets them.
+            self._desk.journal.message(queue_id, action="tempfail", error=repr(error))
+            return milter.TEMPFAIL
+        elapsed = round((time.monotonic() - started) * 1000, 1)
+        self._desk.journal.message(queue_id, **log_fields(review), **outcome, ms=elapsed)
+        return milter.TEMPFAIL if "error" in outcome else milter.CONTINUE
+
+    def abort(self) -> int:
+        """The message in progress is given up; the session may go on."""
+        self._collected = None
+        return milter.CONTINUE
+
+    def _review(self, message: Message) -> Review:
+        try:
+            return self._desk.reviewer.review(message, self._desk.new_lookup())
+        except Exception as error:  #  a bug of ours must not cost Julia her answer
+            self._desk.journal.message(message.queue_id, error=repr(error), action="fallback")
+            return self._desk.reviewer.rewrite_unjudged(message)
+
+    def _carry_out(self, review: Review) -> dict[str, str]:
+        if not review.edits or review.settings.rules.dry_run:
+            return {}
+        if self._actions != _NEEDED_ACTIONS:
+            return {"error": "the MTA does not let us change the message"}
+        self._apply(review.edits)
+        return {}
+
+    def _apply(self, edits: Edits) -> None:
+        for edit in edits.header:
+            match edit:
+                case AddField(name, value):
+                    self._context.addheader(name, value, -1)
+                case ChangeField(name, index, value):
+                    self._context.chgheader(name, index, value)
+                case DeleteField(name, index):
+                    self._context.chgheader(name, index, None)
+        if edits.envelope_sender is not None:
+            self._context.chgfrom(f"<{edits.envelope_sender}>", None)
+
+    def _login(self) -> str:
+        return self._macro("{auth_authen}")
+
+    def _macro(self, name: str) -> str:
+        try:
+            return self._context.getsymval(name) or ""
+        except UnicodeDecodeError:
+            return "?"  # there is one, in no charset that we know
+
+    def _reply(self, step: int) -> int:
+        return milter.NOREPLY if self._unanswered & step else milter.CONTINUE
+
+
+def _address(argument: bytes) -> str:
+    text = argument.decode(errors="replace")
+    return text[1:-1] if text.startswith("<") and text.endswith(">") else text
+
+
+def listen(socket: str, desk: Desk) -> None:
+    """Register the callbacks and open the listening *socket*, in libmilter's spelling.
+
+    Raises:
+        ListenError: the socket cannot be opened.
+    """
+    milter.set_exception_policy(milter.TEMPFAIL)
+    milter.set_connect_callback(lambda ctx, *client: _session(ctx, desk).connect(client[2]))
+    milter.set_envfrom_callback(lambda ctx, sender, *_: _session(ctx, desk).mail(sender))
+    milter.set_envrcpt_callback(lambda ctx, to, *_: _session(ctx, desk).recipient(to))
+    milter.set_header_callback(lambda ctx, name, value: _session(ctx, desk).header(name, value))
+    milter.set_eom_callback(lambda ctx: _session(ctx, desk).end_of_message())
+    milter.set_abort_callback(lambda ctx: _session(ctx, desk).abort())
+    milter.set_close_callback(_close)
+    milter.register("alignd", negotiate=lambda ctx, offer: _session(ctx, desk).negotiate(offer))
+    # pymilter does not offer this call of the library that it is linked with.
+    ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
+    try:
+        milter.setconn(socket)
+        milter.opensocket(True)  # a socket file that a dead process left is in nobody's use
+    except milter.error as error:
+        raise ListenError(str(error)) from error
+
+
+def serve() -> None:
+    """Serve until the process ends, in a thread that is not the main one.
+
+    In the main thread libmilter would take HUP, TERM and INT for itself (measured).
+    """
+    milter.main()
+
+
+def open_sessions() -> int:
+    """How many milter connections are open now."""
+    created, deleted = milter.getdiag()
+    return created - deleted
+
+
+def _session(context: milter.milterContext, desk: Desk) -> Session:
+    session = context.getpriv()
+    if not isinstance(session, Session):
+        session = Session(context, desk)
+        context.setpriv(session)
+    return session
+
+
+def _close(context: milter.milterContext) -> int:
+    context.setpriv(None)
+    return milter.CONTINUE

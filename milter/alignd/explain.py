@@ -1,0 +1,133 @@
+"""The decision on one message, as a person reads it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from alignd.decision import Action, Reason
+from alignd.lookup import LookupFailed
+from alignd.message import HeaderField, apply_edits
+from alignd.prediction import ModelView, Prediction
+from alignd.review import Review
+
+_ACTIONS = {
+    Action.SKIP: "left alone: not a helpdesk message",
+    Action.PASS: "left alone",
+    Action.ENVELOPE: "only the envelope sender moves",
+    Action.REWRITE: "rewritten",
+}
+
+MEANINGS = {
+    Reason.CLIENT_NOT_IN_SCOPE: (
+        "the client is in none of helpdesk.networks, and nobody logged in"
+    ),
+    Reason.HEADER_NOT_IN_SCOPE: "a field that helpdesk.headers asks for is missing or different",
+    Reason.EXEMPT: "rules.exempt names the author domain: it is never touched",
+    Reason.SPF_ALIGNED: (
+        "SPF passes from every relay address, for a domain that aligns with the author domain"
+    ),
+    Reason.OWN_DOMAIN: "it is from the notifications domain already",
+    Reason.POLICY_NOT_COVERED: "it would not pass, but rules.rewrite_on asks to leave it",
+    Reason.ENVELOPE_ALIGNED: (
+        "the author domain authorises this relay; only the envelope sender was elsewhere"
+    ),
+    Reason.FROM_MISSING: "there is no From field",
+    Reason.FROM_SEVERAL_FIELDS: "there is more than one From field, and receivers differ",
+    Reason.FROM_TOO_LONG: "From is too long to be read safely",
+    Reason.FROM_MALFORMED: "From does not follow RFC 5322, and receivers differ",
+    Reason.FROM_SEVERAL_MAILBOXES: "From names more than one mailbox, and receivers differ",
+    Reason.ALWAYS: "rules.always names the author domain, and the message is not aligned",
+    Reason.RECIPIENT_DOMAIN: (
+        "a recipient is in the author domain, whose gateway blocks its own domain from outside"
+    ),
+    Reason.DNS_UNKNOWN: "DNS did not answer, so nobody can say that it would pass",
+    Reason.UNALIGNED: (
+        "the domain that SPF judges, that of the envelope sender, does not align with the "
+        "author domain"
+    ),
+    Reason.RELAY_NOT_AUTHORISED: (
+        "the SPF record of the author domain does not authorise this relay"
+    ),
+    Reason.RELAY_PARTLY_AUTHORISED: (
+        "the SPF record of the author domain authorises some addresses of this relay, not all"
+    ),
+    Reason.INTERNAL_ERROR: "alignd failed to judge it (a bug, please report the log line)",
+}
+"""What each reason means, in a clause."""
+
+
+def story(review: Review, header: tuple[HeaderField, ...]) -> Iterator[str]:
+    """The lines of the explanation; *header* is the whole header of the message."""
+    decision = review.decision
+    yield f"{decision.action.value}: {_ACTIONS[decision.action]}"
+    yield f"reason: {decision.reason.value}: {MEANINGS[decision.reason]}"
+    if review.author.detail:
+        yield f"From: {review.author.detail}"
+    if review.predictions is not None:
+        yield from _checks(review.predictions.as_sent, "as sent")
+        moved = review.predictions.with_author_as_sender
+        if moved is not None:
+            yield from _checks(moved, "with the author as envelope sender")
+    include = review.settings.relay.spf_include
+    if (
+        decision.reason in {Reason.RELAY_NOT_AUTHORISED, Reason.RELAY_PARTLY_AUTHORISED}
+        and include
+    ):
+        yield ""
+        yield f"To keep the author's name, {review.author.domain} adds to its SPF record,"
+        yield f"in front of 'all':   include:{include}"
+    yield from _changes(review, header)
+    if review.settings.rules.dry_run:
+        yield ""
+        yield "rules.dry_run is set: the milter logs this and changes nothing"
+
+
+def _checks(prediction: Prediction, title: str) -> Iterator[str]:
+    yield ""
+    yield f"DMARC of {prediction.author_domain}, {title}:"
+    for number, section, view in (
+        ("RFC 7489", "3.2", prediction.rfc7489),
+        ("RFC 9989", "4.10", prediction.rfc9989),
+    ):
+        yield f"  {number}: {prediction.verdict(view).value}; {_policy(view)} (section {section})"
+    for spf in prediction.spf:
+        yield f"  SPF from {spf.address} for {spf.domain or 'no domain'}: {spf.result.value}"
+        yield f"    {spf.explanation} (RFC 7208)"
+    yield f"  that domain aligns: {prediction.spf_aligned.value} (RFC 9989, section 4.4)"
+
+
+def _policy(view: ModelView) -> str:
+    discovery = view.discovery
+    place = f" at _dmarc.{discovery.record_domain}" if discovery.record_domain else ""
+    organization = discovery.organizational_domain
+    if isinstance(organization, LookupFailed):
+        return f"policy {discovery.policy.value}{place}, DNS: {organization.reason}"
+    return f"policy {discovery.policy.value}{place}, organization {organization}"
+
+
+def _changes(review: Review, header: tuple[HeaderField, ...]) -> Iterator[str]:
+    if not review.edits:
+        return
+    yield ""
+    yield "changes:"
+    before, after = _shown(header), _shown(apply_edits(header, review.edits.header))
+    for line in difflib.ndiff(before, after):
+        if line[0] in "+-":
+            yield f"  {line}"
+    if review.edits.envelope_sender is not None:
+        yield f"  - MAIL FROM:<{_printable(review.message.envelope_sender)}>"
+        yield f"  + MAIL FROM:<{review.edits.envelope_sender}>"
+
+
+def _shown(header: tuple[HeaderField, ...]) -> list[str]:
+    return [
+        _printable(line)
+        for field in header
+        for line in f"{field.name}: {field.value.decode(errors='replace')}".split("\n")
+    ]
+
+
+def _printable(text: str) -> str:
+    # Mail is hostile: nothing of it may drive the terminal.
+    return "".join(character if character.isprintable() else "?" for character in text)

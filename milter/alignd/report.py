@@ -1,0 +1,101 @@
+"""A review as data: the JSON of `alignd explain` and the fields of a log line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alignd.domain import Domain
+from alignd.lookup import LookupFailed
+from alignd.message import AddField, ChangeField, DeleteField, HeaderEdit
+from alignd.prediction import Prediction
+from alignd.review import Review
+from alignd.ternary import Ternary
+
+_TRUTH = {Ternary.YES: True, Ternary.NO: False, Ternary.UNKNOWN: None}
+
+
+def as_json(review: Review) -> dict[str, Any]:
+    """The review in the shape that the man page promises to scripts.
+
+    What was not asked is null: a message that is skipped, or whose author is unreadable, has no
+    prediction.
+    """
+    prediction = review.predictions.as_sent if review.predictions else None
+    return {
+        "action": review.decision.action.value,
+        "reason": review.decision.reason.value,
+        "author_domain": _name(review.author.domain),
+        "dmarc": _dmarc(prediction),
+        "spf": _spf(prediction),
+        "dkim": [],
+        "edits": [_edit(edit) for edit in review.edits.header],
+        "envelope_sender": review.envelope_sender,
+        "dry_run": review.settings.rules.dry_run,
+    }
+
+
+def log_fields(review: Review) -> dict[str, str]:
+    """The fields of the log line of a message: domains, never addresses."""
+    fields = {"action": review.decision.action.value, "reason": review.decision.reason.value}
+    if review.settings.rules.dry_run:
+        fields["dry_run"] = "yes"
+    if review.author.domain is not None:
+        fields["domain"] = review.author.domain.name
+    if review.predictions is not None:
+        prediction = review.predictions.as_sent
+        fields["policy"] = prediction.policy.value
+        fields["spf"] = ",".join(spf.result.value for spf in prediction.spf)
+    return fields
+
+
+def _edit(edit: HeaderEdit) -> dict[str, Any]:
+    match edit:
+        case ChangeField(name, index, value):
+            return {"op": "change", "name": name, "index": index, "value": value}
+        case DeleteField(name, index):
+            return {"op": "delete", "name": name, "index": index, "value": None}
+        case AddField(name, value):
+            return {"op": "add", "name": name, "index": None, "value": value}
+
+
+def _dmarc(prediction: Prediction | None) -> dict[str, Any]:
+    if prediction is None:
+        names = (
+            "policy",
+            "record_domain",
+            "organizational_domain",
+            "rfc7489",
+            "rfc9989",
+            "aligned",
+        )
+        return {"passes": False} | dict.fromkeys(names)
+    organization = prediction.rfc9989.discovery.organizational_domain
+    return {
+        "passes": prediction.passes,
+        "policy": prediction.policy.value,
+        "record_domain": _name(prediction.record_domain),
+        "organizational_domain": (
+            None if isinstance(organization, LookupFailed) else organization.name
+        ),
+        "rfc7489": prediction.verdict(prediction.rfc7489).value,
+        "rfc9989": prediction.verdict(prediction.rfc9989).value,
+        "aligned": _TRUTH[prediction.aligned],
+    }
+
+
+def _spf(prediction: Prediction | None) -> dict[str, Any]:
+    if prediction is None:
+        return {}
+    return {
+        str(spf.address): {
+            "result": spf.result.value,
+            "domain": _name(spf.domain),
+            "aligned": _TRUTH[prediction.spf_aligned],
+            "explanation": spf.explanation,
+        }
+        for spf in prediction.spf
+    }
+
+
+def _name(domain: Domain | None) -> str | None:
+    return domain.name if domain else None
