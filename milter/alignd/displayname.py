@@ -40,16 +40,27 @@ def clean(text: str) -> str:
     return _shortened(" ".join(word for word in words if word))
 
 
+def without_template(template: str, name: str) -> str:
+    """*name* without what *template* puts around it, so that it never reads "via X via X".
+
+    The application, or an earlier pass, may have said it already.
+    """
+    before, _, after = (re.escape(part.strip()) for part in template.partition("{name}"))
+    if after:
+        name = re.sub(rf"(?:\s*{after})+$", "", name, flags=re.IGNORECASE)
+    if before:
+        name = re.sub(rf"^(?:{before}\s*)+", "", name, flags=re.IGNORECASE)
+    return name
+
+
 def compose(template: str, name: str, local_part: str) -> str:
     """The display name of a rewritten From: *template* with `{name}` filled in.
 
     *name* is cleaned already; when it is empty the local part stands for it, and when that is
     empty too, what is left of the template.
     """
-    before, _, after = template.partition("{name}")
-    name = _without_affixes(name, before, after)
-    name = name or _shortened("".join(_visible(character) for character in local_part).strip())
-    return f"{before}{name}{after}".strip()
+    name = name or _shortened("".join(map(_visible, local_part)).strip())
+    return template.replace("{name}", name).strip()
 
 
 def _decode_run(run: str) -> str:
@@ -90,17 +101,6 @@ def _without_domain(match: re.Match[str]) -> str:
     if len(last) < 2 or not last.isalpha() or last.istitle():  # noqa: PLR2004
         return text
     return text.replace(".", " ")
-
-
-def _without_affixes(name: str, before: str, after: str) -> str:
-    # Never "via X via X": the application, or an earlier pass, may have said it already.
-    before, after = before.strip().casefold(), after.strip().casefold()
-    stripped = name
-    while after and stripped.casefold().endswith(after):
-        stripped = stripped[: -len(after)].rstrip()
-    while before and stripped.casefold().startswith(before):
-        stripped = stripped[len(before) :].lstrip()
-    return stripped
 
 
 def _shortened(text: str) -> str:

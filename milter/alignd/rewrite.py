@@ -61,10 +61,10 @@ def plan_rewrite(
     header += _deletions(message, "Reply-To") if replace_reply_to else []
     header.append(_new_from(message, author, notifications))
     if author.mailbox is not None and replace_reply_to:
-        header.append(AddField("Reply-To", _agent(author.mailbox)))
-    originals = message.fields("From")
-    if notifications.original_from and originals:
-        header.append(AddField(ORIGINAL_FIELD, _as_text(originals[0].unfolded)))
+        header.append(AddField("Reply-To", _agent(author.mailbox, notifications)))
+    original = _as_text(message.fields("From")[0].unfolded) if message.fields("From") else ""
+    if notifications.original_from and original:
+        header.append(AddField(ORIGINAL_FIELD, original))
     header.append(AddField(TRACE_FIELD, _trace(reason, message.queue_id)))
     moved = message.envelope_sender and not keep_envelope_sender
     edits = Edits(tuple(header), notifications.bounces.address if moved else None)
@@ -88,17 +88,18 @@ def _new_from(message: Message, author: Author, notifications: Notifications) ->
 def _display_name(author: Author, notifications: Notifications) -> str:
     name, local_part = "", ""
     if author.mailbox is not None:
-        name = _cleaned_name(author.mailbox)
+        name = _name(author.mailbox, notifications)
         local_part = author.mailbox.local_part.strip('"')
     return displayname.compose(notifications.display_name, name, local_part)
 
 
-def _cleaned_name(mailbox: Mailbox) -> str:
-    return displayname.clean(displayname.decode(mailbox.display_name))
+def _name(mailbox: Mailbox, notifications: Notifications) -> str:
+    name = displayname.clean(displayname.decode(mailbox.display_name))
+    return displayname.without_template(notifications.display_name, name)
 
 
-def _agent(mailbox: Mailbox) -> str:
-    return format_mailbox(_cleaned_name(mailbox), mailbox.address, "Reply-To")
+def _agent(mailbox: Mailbox, notifications: Notifications) -> str:
+    return format_mailbox(_name(mailbox, notifications), mailbox.address, "Reply-To")
 
 
 def _as_text(value: bytes) -> str:
