@@ -1,0 +1,26 @@
+"""Responsible for what tests share: the name server and the running alignds of one session."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from tests.support.nameserver import Nameserver, run_nameserver
+from tests.support.process import Fleet, run_fleet
+
+
+@pytest.fixture(scope="session")
+def nameserver() -> Iterator[Nameserver]:
+    with run_nameserver() as nameserver:
+        yield nameserver
+
+
+@pytest.fixture(scope="session")
+def fleet(nameserver: Nameserver) -> Iterator[Fleet]:
+    with run_fleet(nameserver.address) as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="session")
+def queue_ids() -> Iterator[str]:
+    return (f"4bQx{number:05d}" for number in count())

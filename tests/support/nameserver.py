@@ -1,0 +1,92 @@
+"""Responsible for a name server on loopback whose zone a test swaps as it likes."""
+
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import dns.exception
+import dns.message
+import dns.rdatatype
+
+from alignd.zone import Zone
+
+_LARGEST = 65535
+_LARGEST_WITHOUT_EDNS = 512
+
+
+class Nameserver:
+    """Answers with the zone that was served last, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.questions: list[tuple[str, str]] = []
+        self._zone = Zone.parse("")
+
+    @property
+    def address(self) -> str:
+        """Where it listens, in the words of `[dns] nameservers`."""
+        return f"127.0.0.1:{self.port}"
+
+    def serve(self, zone: str) -> None:
+        """Answer with this zone from now on, and forget what was asked before."""
+        self._zone = Zone.parse(zone)
+        self.questions = []
+
+    def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
+        """Return the response to one request, or None to what gets no response."""
+        try:
+            query = dns.message.from_wire(data)
+        except dns.exception.DNSException:
+            return None
+        for question in query.question:
+            kind = dns.rdatatype.to_text(question.rdtype)
+            self.questions.append((question.name.to_text(), kind))
+        response = self._zone.respond(query)
+        if response is None:
+            return None
+        limit = max(query.payload, _LARGEST_WITHOUT_EDNS) if over_udp else _LARGEST
+        # Too large for UDP: the client sees the flag TC and asks again over TCP.
+        return response.to_wire(max_size=limit, prefer_truncation=True)
+
+
+@contextmanager
+def run_nameserver() -> Iterator[Nameserver]:
+    """Run a name server over UDP and TCP, on the same free port of 127.0.0.1."""
+    nameserver = Nameserver()
+
+    class OverTCP(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while len(size := self.rfile.read(2)) == 2:
+                data = self.rfile.read(*struct.unpack("!H", size))
+                response = nameserver.respond(data, over_udp=False)
+                if response is None:
+                    return
+                self.wfile.write(struct.pack("!H", len(response)) + response)
+
+    class OverUDP(socketserver.DatagramRequestHandler):
+        def handle(self) -> None:
+            response = nameserver.respond(self.rfile.read(), over_udp=True)
+            if response is not None:
+                self.wfile.write(response)
+
+    with ExitStack() as servers:
+        tcp = servers.enter_context(_TCPServer(("127.0.0.1", 0), OverTCP))
+        nameserver.port = tcp.server_address[1]
+        udp = servers.enter_context(_UDPServer(("127.0.0.1", nameserver.port), OverUDP))
+        for server in (tcp, udp):
+            thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+            thread.start()
+            servers.callback(thread.join)
+            servers.callback(server.shutdown)
+        yield nameserver
+
+
+class _TCPServer(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+
+class _UDPServer(socketserver.ThreadingUDPServer):
+    daemon_threads = True
+    max_packet_size = _LARGEST

@@ -1,0 +1,165 @@
+"""Responsible for the real process: every case over the milter protocol, and abuse of it."""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import pytest
+
+from tests.support.case import Case, Speed, normalised
+from tests.support.mta import ALL_ACTIONS, CHANGE_HEADERS, MilterConnection, Result, steps
+from tests.support.nameserver import Nameserver
+from tests.support.process import Alignd, Fleet
+from tests.support.protocol import Command, Reply
+from tests.support.selection import every_case
+from tests.support.settings import world
+
+pytestmark = pytest.mark.wire
+
+ZONE = world("""\
+mycompany.com.        TXT "v=spf1 -all"
+_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"
+""")
+RECIPIENTS = ("julia@customer.example",)
+AGENT = "marky.mark@mycompany.com"
+NOTIFICATIONS = "helpdesk@notifications.easysoftware.com"
+BOUNCES = "bounces@notifications.easysoftware.com"
+
+
+@pytest.fixture
+def alignd(nameserver: Nameserver, fleet: Fleet) -> Alignd:
+    nameserver.serve(ZONE)
+    return fleet.alignd()
+
+
+def message(author: str, more: bytes = b"") -> bytes:
+    return b"From: Marky Mark <%s>\r\n%sSubject: Re: printer\r\n\r\nHello\r\n" % (
+        author.encode(),
+        more,
+    )
+
+
+FORGED = message(AGENT, b"Reply-To: left@over.example\r\n")
+STAGES = len(list(steps(AGENT, RECIPIENTS, FORGED)))
+
+
+def send(mta: MilterConnection, author: str, more: bytes = b"") -> Result:
+    return mta.send(author, RECIPIENTS, message(author, more))
+
+
+def assert_works(mta: MilterConnection) -> None:
+    """Show that this connection takes a message to rewrite and one to leave alone."""
+    rewritten, passed = send(mta, AGENT), send(mta, NOTIFICATIONS)
+
+    assert rewritten.accepted
+    assert rewritten.envelope_sender == BOUNCES
+    assert re.search(rb"^Reply-To: .*<marky.mark@mycompany.com>\r$", rewritten.message, re.M)
+    assert passed.accepted
+    assert passed.answer.modifications == ()
+
+
+@every_case(Speed.WIRE)
+def test_case(case: Case, nameserver: Nameserver, fleet: Fleet, queue_ids: Iterator[str]) -> None:
+    nameserver.serve(world(case.zone))
+    alignd = fleet.alignd(case.config)
+    queue_id = next(queue_ids)
+
+    with MilterConnection(alignd.socket, client=case.client) as mta:
+        result = mta.send(
+            case.envelope_sender,
+            case.recipients,
+            case.message,
+            login=case.login,
+            queue_id=queue_id,
+        )
+
+    said = set(alignd.log_line(queue_id).split())
+    assert {f"action={case.expected_action}", f"reason={case.expected_reason}"} <= said
+    assert result.accepted
+    assert result.envelope_sender == case.expected_envelope_sender
+    assert normalised(result.message) == normalised(case.expected_message)
+
+
+def test_one_connection_takes_many_messages(alignd: Alignd) -> None:
+    with MilterConnection(alignd.socket) as mta:
+        for _ in range(3):
+            assert_works(mta)
+
+
+@pytest.mark.parametrize(
+    "abuse",
+    [
+        pytest.param(lambda mta: mta.write(b"GET / HTTP/1.1\r\n\r\n"), id="another-protocol"),
+        pytest.param(lambda mta: mta.write(b"\0\0"), id="half-a-length"),
+        pytest.param(lambda mta: mta.write(b"\0\0\0\0"), id="an-empty-packet"),
+        pytest.param(lambda mta: mta.packet(b"O", b"\0\0\0\6"), id="a-short-negotiation"),
+        pytest.param(lambda mta: mta.packet(b"?", b"what"), id="an-unknown-command"),
+        pytest.param(lambda mta: mta.packet(b"C", b"\0\0\0"), id="connect-without-negotiation"),
+        pytest.param(lambda mta: mta.packet(b"E"), id="the-end-without-a-beginning"),
+    ],
+)
+def test_a_bad_first_word_harms_nobody_else(
+    alignd: Alignd, abuse: Callable[[MilterConnection], None]
+) -> None:
+    bad = MilterConnection(alignd.socket)
+    bad.connect()
+    abuse(bad)
+    bad.close()
+
+    with MilterConnection(alignd.socket) as mta:
+        assert_works(mta)
+
+
+def test_a_second_mail_begins_a_new_message(alignd: Alignd) -> None:
+    with MilterConnection(alignd.socket) as mta:
+        mta.tell(Command.MAIL, b"<first@mycompany.com>\0")
+
+        assert_works(mta)
+
+
+@pytest.mark.parametrize("said", range(1, STAGES))
+def test_after_an_abort_the_next_message_is_on_its_own(alignd: Alignd, said: int) -> None:
+    with MilterConnection(alignd.socket) as mta:
+        for command, payload, macros in islice(steps(AGENT, RECIPIENTS, FORGED), said):
+            mta.tell(command, payload, macros)
+        mta.packet(b"A")
+
+        assert_works(mta)
+
+
+@pytest.mark.parametrize("said", range(STAGES + 1))
+def test_a_hang_up_harms_nobody_else(alignd: Alignd, said: int) -> None:
+    with MilterConnection(alignd.socket) as broken:
+        for command, payload, macros in islice(steps(AGENT, RECIPIENTS, FORGED), said):
+            broken.tell(command, payload, macros)
+
+    with MilterConnection(alignd.socket) as mta:
+        assert_works(mta)
+
+
+def test_without_the_right_to_change_headers_nothing_is_half_changed(alignd: Alignd) -> None:
+    with MilterConnection(alignd.socket, actions=ALL_ACTIONS & ~CHANGE_HEADERS) as mta:
+        to_rewrite, to_leave = send(mta, AGENT), send(mta, NOTIFICATIONS)
+
+    assert to_rewrite.answer.reply in (Reply.TEMPFAIL, Reply.WITH_CODE)
+    assert to_rewrite.answer.text[:1] in ("", "4")
+    assert to_rewrite.answer.modifications == ()
+    assert to_leave.accepted
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(b"X-Long: " + b"x" * 70_000 + b"\r\n", id="a-field-over-65535-bytes"),
+        pytest.param(b"Subject: \r\n x" * 2_000 + b"\r\n", id="a-field-of-many-folds"),
+        pytest.param(b"X-Filler: y\r\n" * 10_000, id="ten-thousand-fields"),
+        pytest.param(b"Reply-To: a@b.example\r\n" * 10_000, id="ten-thousand-reply-tos"),
+    ],
+)
+def test_a_vast_header_is_rewritten_like_any_other(alignd: Alignd, more: bytes) -> None:
+    with MilterConnection(alignd.socket) as mta:
+        result = send(mta, AGENT, more)
+
+    assert result.accepted
+    assert result.envelope_sender == BOUNCES
+    assert more in result.message
