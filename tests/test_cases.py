@@ -1,0 +1,41 @@
+"""Every case in this process: the core alone, with DNS answered from the case's zone."""
+
+from ipaddress import ip_address
+
+from alignd import configfile
+from alignd.message import Message, apply_edits, split_message
+from alignd.review import Reviewer
+from alignd.suffixes import SuffixList
+from alignd.zone import Zone
+from tests.support.case import Case, Speed, normalised
+from tests.support.selection import every_case
+from tests.support.settings import configuration, world
+
+SUFFIXES = SuffixList()
+
+
+@every_case(Speed.PROCESS)
+def test_case(case: Case) -> None:
+    reviewer = Reviewer(configfile.parse(configuration(case.config), case.name), SUFFIXES)
+    header, rest = split_message(case.message)
+    message = Message(
+        envelope_sender=case.envelope_sender,
+        recipients=case.recipients,
+        header=header,
+        client=ip_address(case.client),
+        login=case.login or "",
+    )
+
+    review = reviewer.review(message, Zone.parse(world(case.zone), case.name))
+
+    decided = (review.decision.action.value, review.decision.reason.value)
+    assert decided == (case.expected_action, case.expected_reason)
+    edits = () if review.settings.rules.dry_run else review.edits.header
+    if edits:
+        lines = (f"{field.name}: ".encode() + field.value for field in apply_edits(header, edits))
+        after = b"\r\n".join(line.replace(b"\n", b"\r\n") for line in lines) + b"\r\n" + rest
+        assert normalised(after) == normalised(case.expected_message)
+    else:
+        assert case.expected_message == case.message
+    left = case.envelope_sender if review.settings.rules.dry_run else review.envelope_sender
+    assert left == case.expected_envelope_sender
