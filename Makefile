@@ -1,0 +1,32 @@
+# What there is to do with this source: `make` lists it.
+
+PYTHON ?= python3
+
+# gcc, libmilter-dev and python3-dev build pymilter; the tests and the demo run the rest.
+PACKAGES = gcc libmilter-dev python3-dev python3-venv \
+	postfix opendkim opendkim-tools opendmarc unbound publicsuffix \
+	iproute2 bind9-dnsutils systemd
+
+.PHONY: help demo test venv packages
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
+
+demo: venv  ## play the story: a reply that is blocked without alignd and arrives with it
+	@.venv/bin/python -m demo
+
+test: venv  ## check style and types, and run all tests
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+venv: .venv/.installed  ## install alignd and its tools for development, into .venv
+
+packages:  ## install the Debian packages that are missing
+	@sh tests/install-packages.sh $(PACKAGES)
+
+.venv/.installed: setup.cfg | packages
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@

@@ -1,0 +1,76 @@
+"""Becomes root, steps into a world of its own, plays the three acts there, and reports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from demo import world
+from demo.acts import PLAY
+from demo.process import NotReadyError
+from demo.report import Report
+from demo.stage import set_stage
+
+PROGRAMS = ("unbound", "postfix", "opendkim", "opendkim-genkey", "opendmarc", "ip")
+
+FAILED = 1
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+def main(arguments: list[str]) -> int:
+    """Play the demo; with a directory as argument, we are in the namespaces already."""
+    report = Report(Console(highlight=False))
+    # Debian keeps these directories from users, also from one who became root with su.
+    os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+    try:
+        if arguments:
+            return play(Path(arguments[0]), report)
+        return step_inside(report)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def step_inside(report: Report) -> int:
+    """Run this program again, as root and in namespaces of its own."""
+    if missing := world.missing_programs(PROGRAMS):
+        report.fail(f"not installed: {', '.join(missing)}; `make packages` installs them")
+        return FAILED
+    ourselves = [sys.executable, "-m", "demo"]
+    if os.geteuid() != 0:
+        if shutil.which("sudo") is None:
+            report.fail("needs root, to make a network of its own and to run Postfix in it")
+            return FAILED
+        # Root must not leave compiled files that the user cannot remove.
+        os.execvp("sudo", ["sudo", "--", "env", "PYTHONDONTWRITEBYTECODE=1", *ourselves])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    return world.run_isolated(ourselves)
+
+
+def play(directory: Path, report: Report) -> int:
+    """Set the stage, play the acts and return 0 if all came out as promised."""
+    outcomes = {}
+    try:
+        stage = set_stage(directory, report.step)
+        for act in PLAY:
+            with report.step(act.title):
+                outcomes[act] = act.play(stage)
+    except (NotReadyError, OSError, subprocess.CalledProcessError) as error:
+        report.fail(str(error))
+        report.show_logs(directory)
+        return FAILED
+    report.show(outcomes)
+    if not all(outcome.as_promised for outcome in outcomes.values()):
+        report.show_logs(directory)
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,173 @@
+"""The three acts: each sends mail and holds what came out against what alignd promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo import cast
+from demo.journey import Journey, Mail, send
+from demo.stage import Stage
+
+MARKY_WRITES = Path(__file__).with_name("marky.eml")
+HARRIET_WRITES = Path(__file__).with_name("harriet.eml")
+
+NOTHING = Mail(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A promise in words, and whether it was kept."""
+
+    promise: str
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One thing about a message, as it left the helpdesk and as Julia got it, if she did."""
+
+    name: str
+    before: str
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an act."""
+
+    answer: str
+    verdicts: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    checks: tuple[Check, ...]
+    log: tuple[str, ...]
+
+    @property
+    def as_promised(self) -> bool:
+        """Whether every promise was kept."""
+        return all(check.kept for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A part of the story that can be played."""
+
+    title: str
+    setting: str
+    promise: str
+    play: Callable[[Stage], Outcome]
+
+
+def marky_without_alignd(stage: Stage) -> Outcome:
+    """Send Marky's answer as the relay always did: Julia never gets it."""
+    journey = send(stage, MARKY_WRITES, cast.MARKY, cast.PORT_WITHOUT_ALIGND)
+    checks = (
+        Check("Julia's server rejects the message", journey.status == "bounced"),
+        Check("it does so because of DMARC", "rejected by DMARC policy" in journey.answer),
+    )
+    return _outcome(journey, (_compare(journey, "From"), _envelope_sender(journey)), checks)
+
+
+def marky_with_alignd(stage: Stage) -> Outcome:
+    """Send the same answer through alignd: it arrives, and the conversation stays whole."""
+    journey = send(stage, MARKY_WRITES, cast.MARKY, cast.PORT_WITH_ALIGND)
+    names = ("From", "Reply-To", "Sender", "X-Original-From", "Alignd")
+    comparisons = (*(_compare(journey, name) for name in names), _envelope_sender(journey))
+    rewriting = _rewriting(journey.sent, journey.received) if journey.received else ()
+    return _outcome(journey, comparisons, (*_arrival(journey), *rewriting))
+
+
+def harriet_with_alignd(stage: Stage) -> Outcome:
+    """Send mail of a company that authorised the relay: alignd leaves it alone."""
+    plain = send(stage, HARRIET_WRITES, cast.HARRIET, cast.PORT_WITHOUT_ALIGND)
+    journey = send(stage, HARRIET_WRITES, cast.HARRIET, cast.PORT_WITH_ALIGND)
+    received, expected = journey.received or NOTHING, plain.received or NOTHING
+    untouched = (
+        Check(
+            "every byte is as without alignd, and as it was sent",
+            received.below_received() == expected.below_received() == journey.sent.content,
+        ),
+        Check(
+            "bounces go where they would without alignd",
+            received.field("Return-Path") == expected.field("Return-Path") != "",
+        ),
+    )
+    comparisons = (_compare(journey, "From"), _envelope_sender(journey))
+    return _outcome(journey, comparisons, (*_arrival(journey), *untouched))
+
+
+PLAY = (
+    Act(
+        "Marky answers Julia, without alignd",
+        "mycompany.com asks receivers to reject mail in its name that it did not authorise, "
+        f"and its SPF record does not include {cast.SPF_INCLUDE}.",
+        "blocked: Julia never gets her answer",
+        marky_without_alignd,
+    ),
+    Act(
+        "Marky answers Julia, with alignd",
+        "Nothing else has changed: the same message, the same DNS, the same receiver.",
+        "delivered in the name of the helpdesk, and answers go to Marky",
+        marky_with_alignd,
+    ),
+    Act(
+        "Harriet answers Julia, with alignd",
+        f"happycustomer.com is as strict, but its SPF record does include {cast.SPF_INCLUDE}.",
+        "delivered untouched, in Harriet's own name",
+        harriet_with_alignd,
+    ),
+)
+
+
+def _arrival(journey: Journey) -> tuple[Check, ...]:
+    verdicts = _verdicts(journey.received or NOTHING)
+    return (
+        Check("the message is delivered", journey.received is not None),
+        Check("Julia's server says dmarc=pass", any("dmarc=pass" in text for text in verdicts)),
+    )
+
+
+def _rewriting(sent: Mail, received: Mail) -> tuple[Check, ...]:
+    author = received.field("From")
+    return (
+        Check(
+            "From is the notifications address and still names Marky Mark",
+            f"<{cast.NOTIFICATIONS_ADDRESS}>" in author and "Marky Mark" in author,
+        ),
+        Check("answers go to Marky", f"<{cast.MARKY}>" in received.field("Reply-To")),
+        Check("no Sender field is left", not received.fields("Sender")),
+        Check(
+            "X-Original-From keeps the author",
+            received.fields("X-Original-From") == sent.fields("From"),
+        ),
+        Check("the Alignd field says why", "action=rewrite" in received.field("Alignd")),
+        Check(
+            "bounces go to the notifications domain",
+            received.field("Return-Path") == f"<{cast.NOTIFICATIONS_BOUNCES}>",
+        ),
+        Check("the body is the same, byte for byte", received.body() == sent.body()),
+    )
+
+
+def _outcome(
+    journey: Journey, comparisons: tuple[Comparison, ...], checks: tuple[Check, ...]
+) -> Outcome:
+    verdicts = _verdicts(journey.received or NOTHING)
+    return Outcome(journey.answer, verdicts, comparisons, checks, journey.log)
+
+
+def _compare(journey: Journey, name: str) -> Comparison:
+    after = journey.received.field(name) if journey.received else None
+    return Comparison(name, journey.sent.field(name), after)
+
+
+def _envelope_sender(journey: Journey) -> Comparison:
+    after = journey.received.field("Return-Path") if journey.received else None
+    return Comparison("MAIL FROM", f"<{journey.sender}>", after)
+
+
+def _verdicts(received: Mail) -> tuple[str, ...]:
+    """Return what the receiver's own checks wrote on the message."""
+    fields = received.fields("Authentication-Results")
+    return tuple(text for text in fields if text.startswith(f"{cast.RECEIVER};"))
