@@ -129,7 +129,7 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
 
     \b
     Examples:
-      alignd explain reply.eml --mail-from marky@mycompany.com --rcpt julia@customer.example
+      alignd explain reply.eml --mail-from marky@mycompany.com
       alignd explain reply.eml --mail-from '<>' --zone what-if.zone --json
     """
     configuration = _load(config, exit_status=EXIT_CANNOT_SAY)

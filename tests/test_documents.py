@@ -1,0 +1,180 @@
+"""The documents agree with the code: conf, Postfix lines, unit, README, cases."""
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from alignd import configfile
+from alignd.cli import main
+from alignd.decision import Reason
+from alignd.explain import MEANINGS
+from alignd.settings import Configuration, Helpdesk, Rules
+from tests.support.selection import CASES
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf/alignd.conf"
+README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+REQUIRED = {"relay": {"hostname", "addresses"}, "notifications": {"address"}}
+
+
+def sections() -> dict[str, str]:
+    """The text below each table of the shipped configuration."""
+    parts = re.split(r"^#?\[\[?(\w+)\]\]?$", CONF.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def options() -> list[tuple[str, str]]:
+    return [(table, name) for table, names in configfile.option_names().items() for name in names]
+
+
+def test_the_shipped_configuration_loads_and_equals_the_defaults() -> None:
+    shipped = configfile.load(CONF)
+
+    bare = Configuration(relay=shipped.relay, notifications=shipped.notifications)
+    assert shipped == bare
+    assert shipped.relay.model_fields_set == REQUIRED["relay"]
+    assert shipped.notifications.model_fields_set == REQUIRED["notifications"]
+
+
+def test_the_defaults_that_it_shows_are_the_defaults() -> None:
+    text = CONF.read_text().partition("#[[tenant]]")[0]
+    shown = re.sub(r"^#(?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
+    # These two show an example, since they have no value by default.
+    shown = re.sub(r"^spf_include = .*$", "", shown, flags=re.MULTILINE)
+    shown = re.sub(r"^envelope_sender = .*$", "", shown, flags=re.MULTILINE)
+
+    assert configfile.parse(shown, "shown") == configfile.load(CONF)
+
+
+@pytest.mark.parametrize(("table", "name"), options())
+def test_every_option_is_described(table: str, name: str) -> None:
+    section = sections()[table]
+    assert re.search(rf"^#?{name} = ", section, re.MULTILINE), name
+
+
+@pytest.mark.parametrize(("table", "name"), [pair for pair in options() if pair[0] != "tenant"])
+def test_every_option_has_a_purpose_and_its_default(table: str, name: str) -> None:
+    before = re.split(rf"^#?{name} = ", sections()[table], flags=re.MULTILINE)[0]
+    comment = before.rpartition("\n\n")[2]
+
+    assert len(re.findall(r"^# \S", comment, re.MULTILINE)) >= 2
+    assert ("no default" in comment) == (name in REQUIRED.get(table, set()))
+    assert ("Default" in comment) != ("no default" in comment)
+
+
+def test_the_examples_of_the_options_are_valid() -> None:
+    examples = re.findall(r"^# Example: (.*)$", CONF.read_text(), re.MULTILINE)
+    tables = {name: table for table, names in configfile.option_names().items() for name in names}
+    shipped = CONF.read_text()
+
+    for example in examples:
+        name = example.partition(" ")[0]
+        changed, count = re.subn(
+            rf"^\[{tables[name]}\]$", f"[{tables[name]}]\n{example}", shipped, flags=re.MULTILINE
+        )
+        assert count == 1
+        configfile.parse(changed, example)
+    assert len(examples) >= 8
+
+
+def test_the_tenant_example_is_valid() -> None:
+    example = CONF.read_text().partition("#[[tenant]]")[2]
+    uncommented = "[[tenant]]" + re.sub(r"^#", "", example, flags=re.MULTILINE)
+
+    shipped = configfile.parse(CONF.read_text() + uncommented, "tenant")
+
+    assert len(shipped.tenant) == 1
+
+
+def test_postfix_lines_reach_the_default_socket() -> None:
+    port = configfile.load(CONF).milter.socket.partition(":")[2].partition("@")[0]
+    for name in ("main.cf", "master.cf"):
+        text = (ROOT / "conf/postfix" / name).read_text()
+        assert f"inet:127.0.0.1:{port}" in text
+        assert text.index("inet:127.0.0.1") < text.index("opendkim.sock"), "before the signer"
+        assert "default_action=tempfail" in text
+
+
+def test_the_unit_starts_a_command_that_exists() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(ROOT / "systemd/alignd.service")
+    service = unit["Service"]
+
+    for key in ("ExecStart", "ExecStartPre"):
+        program, command, *arguments = service[key].split()
+        assert Path(program).name == "alignd"
+        assert command in main.commands
+        assert arguments == ["--config", str(configfile.DEFAULT_PATH)]
+    assert f"u {service['User']} " in (ROOT / "systemd/alignd.sysusers").read_text()
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    unit = tmp_path / "alignd.service"
+    text = (ROOT / "systemd/alignd.service").read_text()
+    unit.write_text(re.sub(r"/opt/alignd/bin/alignd", "/bin/true", text))
+
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert "alignd.service" not in checked.stderr + checked.stdout
+    assert checked.returncode == 0
+
+
+def test_the_readme_has_the_postfix_lines() -> None:
+    lines = [
+        line
+        for line in (ROOT / "conf/postfix/main.cf").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    for line in lines:
+        assert line in README
+
+
+@pytest.mark.parametrize(
+    "command", ["make demo", "make test", *(f"alignd {name}" for name in main.commands)]
+)
+def test_the_readme_names_every_command(command: str) -> None:
+    assert command in README
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_help_teaches(name: str) -> None:
+    shown = CliRunner().invoke(main, [name, "--help"])
+
+    assert shown.exit_code == 0
+    assert "--config" in shown.output
+    assert max(map(len, shown.output.splitlines())) <= 80
+
+
+def test_every_reason_has_a_meaning_and_a_case() -> None:
+    proven = {case.expected_reason for case in CASES}
+
+    assert set(MEANINGS) == set(Reason)
+    assert {reason.value for reason in Reason} - proven == {"internal-error"}
+
+
+def test_every_rule_and_scope_option_changes_a_case() -> None:
+    configs = "\n".join(case.config for case in CASES)
+    for name in (*Rules.model_fields, *Helpdesk.model_fields):
+        assert re.search(rf"\b{name} = ", configs), name
+
+
+def test_case_claims_are_sentences() -> None:
+    assert len(CASES) >= 40
+    for case in CASES:
+        assert re.match(r"[A-Z].*[.!?]$", case.claim), case.path
+    claims = [case.claim for case in CASES]
+    assert len(set(claims)) == len(claims)
