@@ -62,6 +62,8 @@ def evaluate(
         code, _, text = query.check()
     except Exception as error:  # an evaluator that breaks on a record does not pass it
         return Spf(address, SpfResult.PERMERROR, domain, f"evaluation failed: {error!r}")
+    if code == "pass" and query.doubt:
+        return Spf(address, SpfResult.TEMPERROR, domain, query.doubt)
     return Spf(address, SpfResult(code), domain, query.mechanism or text or "no SPF record")
 
 
@@ -93,6 +95,8 @@ class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
         # pyspf splits at the first "@".
         self.l, self.o, self.d = local_part, domain.name, domain.name
         self._lookup = lookup
+        self.doubt = ""
+        """What DNS could not say, where that is no error by the RFC but one to some receivers."""
 
     def dns(
         self, name: str, qtype: str, cnames: Any = None, ignore_void: bool = False
@@ -118,6 +122,26 @@ class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
         if _UNCLOSED_MACRO.search(s):
             raise spf.PermError("unclosed macro", s)
         return str(super().expand(s, stripdot))
+
+    def validated_ptrs(self) -> list[str]:
+        """The names of the client address that point back to it, at most ten.
+
+        By RFC 7208, section 5.5, a name that DNS cannot say is skipped; receivers with pyspf or
+        Mail::SPF make a temporary error of it, so that a pass is none for them.
+        """
+        try:
+            names = self.dns_ptr(self.i)[: spf.MAX_PTR]
+        except spf.TempError as error:
+            self.doubt = str(error)
+            return []
+        return [name for name in names if self._points_back(name)]
+
+    def _points_back(self, name: str) -> bool:
+        try:
+            return bool(self.cidrmatch(self.dns_a(name, self.A), self.cidrmax))
+        except spf.TempError as error:
+            self.doubt = str(error)
+            return False
 
     def get_explanation(self, spec: str) -> None:
         """Never fetch an explanation: it cannot change the result (RFC 7208, section 6.2)."""
