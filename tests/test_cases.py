@@ -1,29 +1,34 @@
 """Every case in this process: the core alone, with DNS answered from the case's zone."""
 
+import time
 from ipaddress import ip_address
 
 from alignd import configfile
+from alignd.freemail import FreemailDomains
 from alignd.message import Message, apply_edits, split_message
 from alignd.review import Reviewer
+from alignd.signer import load_signer
 from alignd.suffixes import SuffixList
 from alignd.zone import Zone
 from tests.support.case import Case, Speed, normalised
 from tests.support.selection import every_case
 from tests.support.settings import configuration, world
 
-SUFFIXES = SuffixList()
+SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()
 
 
 @every_case(Speed.PROCESS)
 def test_case(case: Case) -> None:
-    reviewer = Reviewer(configfile.parse(configuration(case.config), case.name), SUFFIXES)
-    header, rest = split_message(case.message)
+    config = configfile.parse(configuration(case.config), case.name)
+    reviewer = Reviewer(config, SUFFIXES, load_signer(config.dkim), FREEMAIL, time.time)
+    header, body = split_message(case.message)
     message = Message(
         envelope_sender=case.envelope_sender,
         recipients=case.recipients,
         header=header,
         client=ip_address(case.client),
         login=case.login or "",
+        body=body,
     )
 
     review = reviewer.review(message, Zone.parse(world(case.zone), case.name))
@@ -32,8 +37,7 @@ def test_case(case: Case) -> None:
     assert decided == (case.expected_action, case.expected_reason)
     edits = () if review.settings.rules.dry_run else review.edits.header
     if edits:
-        lines = (f"{field.name}: ".encode() + field.value for field in apply_edits(header, edits))
-        after = b"\r\n".join(line.replace(b"\n", b"\r\n") for line in lines) + b"\r\n" + rest
+        after = b"".join(field.line for field in apply_edits(header, edits)) + b"\r\n" + body
         assert normalised(after) == normalised(case.expected_message)
     else:
         assert case.expected_message == case.message

@@ -13,7 +13,7 @@ from alignd import configfile
 from alignd.cli import main
 from alignd.decision import Reason
 from alignd.explain import MEANINGS
-from alignd.settings import Configuration, Helpdesk, Rules
+from alignd.settings import Configuration, Dkim, Helpdesk, Rules
 from tests.support.selection import CASES
 
 ROOT = Path(__file__).parents[1]
@@ -44,9 +44,9 @@ def test_the_shipped_configuration_loads_and_equals_the_defaults() -> None:
 def test_the_defaults_that_it_shows_are_the_defaults() -> None:
     text = CONF.read_text().partition("#[[tenant]]")[0]
     shown = re.sub(r"^#(?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
-    # These two show an example, since they have no value by default.
-    shown = re.sub(r"^spf_include = .*$", "", shown, flags=re.MULTILINE)
-    shown = re.sub(r"^envelope_sender = .*$", "", shown, flags=re.MULTILINE)
+    # These show an example, since they have no value by default.
+    examples = r"^(spf_include|envelope_sender|opendkim) = .*$"
+    shown = re.sub(examples, "", shown, flags=re.MULTILINE)
 
     assert configfile.parse(shown, "shown") == configfile.load(CONF)
 
@@ -168,7 +168,7 @@ def test_every_reason_has_a_meaning_and_a_case() -> None:
 
 def test_every_rule_and_scope_option_changes_a_case() -> None:
     configs = "\n".join(case.config for case in CASES)
-    for name in (*Rules.model_fields, *Helpdesk.model_fields):
+    for name in (*Rules.model_fields, *Helpdesk.model_fields, *Dkim.model_fields):
         assert re.search(rf"\b{name} = ", configs), name
 
 

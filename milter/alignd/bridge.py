@@ -1,21 +1,24 @@
 """The milter protocol: collects a message, has it reviewed, and applies the edits.
 
 Of the protocol only what a review needs is asked for, and only the end of a message is answered:
-replies cost a round trip each, and the body never crosses the socket.
+replies cost a round trip each. The body crosses the socket only when signatures are verified.
 """
 
 from __future__ import annotations
 
 import ctypes
+import socket as socketlib
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from dataclasses import dataclass
 
 import milter
+
+from alignd.collected import Collected, Interest
 from alignd.journal import Journal
 from alignd.lookup import Lookup
-from alignd.message import AddField, ChangeField, DeleteField, Edits, HeaderField, Message
+from alignd.message import AddField, ChangeField, DeleteField, Edits, Message
 from alignd.report import log_fields
 from alignd.review import Review, Reviewer
 
@@ -24,10 +27,10 @@ MAX_HEADER = 1_000_000
 Postfix 3.7 cuts a header field at 60,000 when it has milters (measured), others may not."""
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
-_UNANSWERED = milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR
-_UNASKED = (
-    milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOBODY | milter.P_NOUNKNOWN
+_UNANSWERED = (
+    milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR | milter.P_NR_BODY
 )
+_UNASKED = milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOUNKNOWN
 # An empty list would mean the default one, which is long; the queue id is needed anyway.
 _MACROS = {
     milter.M_CONNECT: "i",
@@ -52,17 +55,7 @@ class Desk:
     new_lookup: Callable[[], Lookup]
     """Makes the Lookup of one message; its budget starts at the call."""
     journal: Journal
-    fields_of_interest: frozenset[str]
-
-
-@dataclass(slots=True)
-class _Collected:
-    """What has been seen of the message in progress."""
-
-    envelope_sender: str
-    login: str
-    recipients: list[str] = field(default_factory=list)
-    header: list[HeaderField] = field(default_factory=list)
+    interest: Interest
 
 
 class Session:
@@ -73,20 +66,24 @@ class Session:
         self._desk = desk
         self._client: str | None = None
         self._unanswered = 0
+        self._leading_blank = False
         self._actions = 0
-        self._collected: _Collected | None = None
+        self._collected: Collected | None = None
 
     def negotiate(self, offer: list[int]) -> int:
         """Ask for what is needed of what the MTA offers."""
         actions, steps = offer[0], offer[1]
         self._actions = actions & _NEEDED_ACTIONS
         self._unanswered = steps & _UNANSWERED
+        # With the blanks behind the colon as they are: signatures cover them.
+        self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
+        body = 0 if self._desk.interest.whole_message else milter.P_NOBODY
         if actions & milter.SETSYMLIST:
             for stage, macros in _MACROS.items():
                 self._context.setsymlist(stage, macros)
         offer[:] = [
             self._actions | actions & milter.SETSYMLIST,
-            self._unanswered | steps & _UNASKED,
+            self._unanswered | steps & (_UNASKED | body | milter.P_HDR_LEADSPC),
             0,
             0,
         ]
@@ -99,7 +96,9 @@ class Session:
 
     def mail(self, sender: bytes) -> int:
         """A message begins."""
-        self._collected = _Collected(_address(sender), self._login())
+        self._collected = Collected(
+            self._desk.interest, _address(sender), self._client, self._macro("{auth_authen}")
+        )
         return self._reply(milter.P_NR_MAIL)
 
     def recipient(self, recipient: bytes) -> int:
@@ -109,10 +108,16 @@ class Session:
         return self._reply(milter.P_NR_RCPT)
 
     def header(self, name: str, value: bytes) -> int:
-        """One more header field; only those that a review looks at are kept."""
-        if self._collected is not None and name.lower() in self._desk.fields_of_interest:
-            self._collected.header.append(HeaderField(name, value))
+        """One more header field."""
+        if self._collected is not None:
+            self._collected.add_field(name, value, leading_blank=self._leading_blank)
         return self._reply(milter.P_NR_HDR)
+
+    def body(self, chunk: bytes) -> int:
+        """One more piece of the body."""
+        if self._collected is not None:
+            self._collected.add_body(chunk)
+        return self._reply(milter.P_NR_BODY)
 
     def end_of_message(self) -> int:
         """The message is complete: review it and apply the edits, whole or not at all."""
@@ -122,20 +127,12 @@ class Session:
         if collected is None:
             self._desk.journal.message(queue_id, error="end of message without MAIL")
             return milter.TEMPFAIL
-        message = Message(
-            envelope_sender=collected.envelope_sender,
-            recipients=tuple(collected.recipients),
-            header=tuple(collected.header),
-            client=ip_address(self._client) if self._client else None,
-            login=collected.login,
-            queue_id=queue_id,
-        )
         try:
-            review = self._review(message)
+            review = self._review(collected.message(queue_id))
             outcome = self._carry_out(review)
-        except Exception as error:  #  the one place where a message is answered for
+        except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
-            self._desk.journal.message(queue_id, action="tempfail", error=repr(error))
+            self._desk.journal.message(queue_id, action="tempfail", error=_described(error))
             return milter.TEMPFAIL
         elapsed = round((time.monotonic() - started) * 1000, 1)
         self._desk.journal.message(queue_id, **log_fields(review), **outcome, ms=elapsed)
@@ -149,8 +146,10 @@ class Session:
     def _review(self, message: Message) -> Review:
         try:
             return self._desk.reviewer.review(message, self._desk.new_lookup())
-        except Exception as error:  #  a bug of ours must not cost Julia her answer
-            self._desk.journal.message(message.queue_id, error=repr(error), action="fallback")
+        except Exception as error:  # a bug of ours must not cost Julia her answer
+            self._desk.journal.message(
+                message.queue_id, action="fallback", error=_described(error)
+            )
             return self._desk.reviewer.rewrite_unjudged(message)
 
     def _carry_out(self, review: Review) -> dict[str, str]:
@@ -162,19 +161,17 @@ class Session:
         return {}
 
     def _apply(self, edits: Edits) -> None:
+        blank = " " if self._leading_blank else ""
         for edit in edits.header:
             match edit:
                 case AddField(name, value):
-                    self._context.addheader(name, value, -1)
+                    self._context.addheader(name, blank + value, -1)
                 case ChangeField(name, index, value):
-                    self._context.chgheader(name, index, value)
+                    self._context.chgheader(name, index, blank + value)
                 case DeleteField(name, index):
                     self._context.chgheader(name, index, None)
         if edits.envelope_sender is not None:
             self._context.chgfrom(f"<{edits.envelope_sender}>", None)
-
-    def _login(self) -> str:
-        return self._macro("{auth_authen}")
 
     def _macro(self, name: str) -> str:
         try:
@@ -184,6 +181,12 @@ class Session:
 
     def _reply(self, step: int) -> int:
         return milter.NOREPLY if self._unanswered & step else milter.CONTINUE
+
+
+def _described(error: Exception) -> str:
+    """What failed and where; never the error's text, which may quote mail."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {place.filename.rpartition('/')[2]}:{place.lineno}"
 
 
 def _address(argument: bytes) -> str:
@@ -202,17 +205,30 @@ def listen(socket: str, desk: Desk) -> None:
     milter.set_envfrom_callback(lambda ctx, sender, *_: _session(ctx, desk).mail(sender))
     milter.set_envrcpt_callback(lambda ctx, to, *_: _session(ctx, desk).recipient(to))
     milter.set_header_callback(lambda ctx, name, value: _session(ctx, desk).header(name, value))
+    milter.set_body_callback(lambda ctx, chunk: _session(ctx, desk).body(chunk))
     milter.set_eom_callback(lambda ctx: _session(ctx, desk).end_of_message())
     milter.set_abort_callback(lambda ctx: _session(ctx, desk).abort())
     milter.set_close_callback(_close)
     milter.register("alignd", negotiate=lambda ctx, offer: _session(ctx, desk).negotiate(offer))
     # pymilter does not offer this call of the library that it is linked with.
     ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
+    if socket.startswith(("unix:", "local:")) and _is_served(socket.partition(":")[2]):
+        raise ListenError("another process serves it")
     try:
         milter.setconn(socket)
         milter.opensocket(True)  # a socket file that a dead process left is in nobody's use
     except milter.error as error:
         raise ListenError(str(error)) from error
+
+
+def _is_served(path: str) -> bool:
+    # libmilter would take the path from a process that is still there.
+    with socketlib.socket(socketlib.AF_UNIX) as client:
+        try:
+            client.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def serve() -> None:

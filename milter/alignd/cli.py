@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 import sys
-from ipaddress import IPv4Address, IPv6Address, ip_address
+import time
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import click
 
 from alignd import configfile
 from alignd.configfile import ConfigError
-from alignd.explain import story
+from alignd.dkim import Signer
+from alignd.explain import printable, story
+from alignd.freemail import FreemailDomains
 from alignd.lookup import Lookup
-from alignd.message import HeaderField, Message, MessageError, split_message
+from alignd.message import HeaderField, Message, MessageError, split_message, unmapped
 from alignd.report import as_json
 from alignd.resolver import Resolver, ResolverError
 from alignd.review import Reviewer
 from alignd.settings import Configuration, Dns
+from alignd.signer import load_signer
 from alignd.suffixes import SuffixList
 from alignd.zone import Zone, ZoneError
 
@@ -63,10 +67,10 @@ def serve(config: Path) -> None:
     from alignd import bridge, service  # noqa: PLC0415
     from alignd.journal import Journal  # noqa: PLC0415
 
-    configuration = _load(config, exit_status=os.EX_CONFIG)
+    configuration, signer = _load(config, exit_status=os.EX_CONFIG)
     journal = Journal(sys.stderr)
     try:
-        status = service.serve(configuration, journal)
+        status = service.serve(configuration, signer, journal)
     except (bridge.ListenError, ResolverError) as error:
         click.echo(f"alignd: cannot serve on {configuration.milter.socket}: {error}", err=True)
         sys.exit(os.EX_UNAVAILABLE)
@@ -86,7 +90,7 @@ def check_config(config: Path) -> None:
     Example:
       alignd check-config --config conf/alignd.conf
     """
-    configuration = _load(config, exit_status=os.EX_CONFIG)
+    configuration, _ = _load(config, exit_status=os.EX_CONFIG)
     relay = configuration.relay
     click.echo(
         f"{config}: fine. Relay {relay.hostname} with {len(relay.addresses)} addresses, "
@@ -132,10 +136,10 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
       alignd explain reply.eml --mail-from marky@mycompany.com
       alignd explain reply.eml --mail-from '<>' --zone what-if.zone --json
     """
-    configuration = _load(config, exit_status=EXIT_CANNOT_SAY)
-    header = _read_header(message)
+    configuration, signer = _load(config, exit_status=EXIT_CANNOT_SAY)
+    header, body = _read_message(message)
     lookup = _lookup(zone, configuration.dns)
-    reviewer = Reviewer(configuration, SuffixList())
+    reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
     review = reviewer.review(
         Message(
             envelope_sender=_without_brackets(mail_from),
@@ -143,31 +147,33 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
             header=header,
             client=_client(client),
             login=login,
+            body=body,
         ),
         lookup,
     )
     if as_json_:
-        click.echo(json.dumps(as_json(review), ensure_ascii=False))
+        click.echo(json.dumps(as_json(review)))
     else:
         click.echo("\n".join(story(review, header)))
 
 
-def _load(path: Path, exit_status: int) -> Configuration:
+def _load(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
     try:
-        return configfile.load(path)
+        configuration = configfile.load(path)
+        return configuration, load_signer(configuration.dkim)
     except ConfigError as error:
-        click.echo(error, err=True)
+        for problem in error.problems:
+            click.echo(printable(str(problem)), err=True)
         sys.exit(exit_status)
 
 
-def _read_header(path: Path) -> tuple[HeaderField, ...]:
+def _read_message(path: Path) -> tuple[tuple[HeaderField, ...], bytes]:
     try:
-        header, _ = split_message(path.read_bytes())
+        return split_message(path.read_bytes())
     except OSError as error:
         raise _CannotSay(f"{path}: {error.strerror}") from error
     except MessageError as error:
         raise _CannotSay(f"{path}: not a message: {error}") from error
-    return header
 
 
 def _lookup(zone: Path | None, dns: Dns) -> Lookup:
@@ -187,7 +193,7 @@ def _lookup(zone: Path | None, dns: Dns) -> Lookup:
 
 def _client(text: str) -> IPv4Address | IPv6Address:
     try:
-        return ip_address(text)
+        return unmapped(text)
     except ValueError:
         raise _CannotSay(f"--client: not an IP address: {text!r}") from None
 
@@ -198,6 +204,9 @@ def _without_brackets(address: str) -> str:
 
 class _CannotSay(click.ClickException):
     exit_code = EXIT_CANNOT_SAY
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(printable(problem))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from alignd.settings import Configuration, Settings, Table
+from alignd.settings import WHOLE, Configuration, Settings, Table
 
 DEFAULT_PATH = Path("/etc/alignd/alignd.conf")
 
@@ -68,7 +68,7 @@ def parse(text: str, path: str) -> Configuration:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError((_syntax_problem(text, path, str(error)),)) from error
     try:
         return Configuration.model_validate(tables)
@@ -85,14 +85,14 @@ def parse(text: str, path: str) -> Configuration:
 
 def _syntax_problem(text: str, path: str, error: str) -> Problem:
     match = _SYNTAX_LINE.search(error)
-    line = int(match[1]) if match and match[1] else len(text.splitlines()) or 1
+    line = int(match[1]) if match and match[1] else text.count("\n") + (not text.endswith("\n"))
     return Problem(path, line, f"not TOML: {_SYNTAX_LINE.sub('', error).strip()}")
 
 
 def _place(detail: ErrorDetails, tables: dict[str, Any]) -> _Place | None:
     """Where the problem stands in the file; None when it is a tenant's copy of another one."""
     place = tuple(detail["loc"])
-    if place[:1] != ("tenant",) or "settings" not in place:
+    if place[:1] != ("tenant",) or WHOLE not in place:
         return place
     own = (*place[:2], *place[3:])
     inside: Any = tables
@@ -108,7 +108,7 @@ def _lines(text: str) -> Iterator[tuple[_Place, int]]:
     """Where every table and key of the file stands, counted from 1."""
     table: _Place = ()
     counts: dict[_Place, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if header := _HEADER.match(line):
             table = _parts(header[2])
             if header[1] == "[[":

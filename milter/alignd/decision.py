@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
 
@@ -32,6 +33,7 @@ class Reason(Enum):
 
     EXEMPT = "exempt"
     SPF_ALIGNED = "spf-aligned"
+    DKIM_ALIGNED = "dkim-aligned"
     OWN_DOMAIN = "own-domain"
     POLICY_NOT_COVERED = "policy-not-covered"
 
@@ -43,6 +45,7 @@ class Reason(Enum):
     FROM_MALFORMED = "from-malformed"
     FROM_SEVERAL_MAILBOXES = "from-several-mailboxes"
     ALWAYS = "always"
+    FREEMAIL = "freemail"
     RECIPIENT_DOMAIN = "recipient-domain"
     DNS_UNKNOWN = "dns-unknown"
     UNALIGNED = "unaligned"
@@ -85,8 +88,12 @@ def decide(  # noqa: PLR0911  an arm a rule
     predictions: Predictions | None,
     recipients: tuple[str, ...],
     settings: Settings,
+    freemail: Container[Domain],
 ) -> Decision:
-    """Decide on a helpdesk message; *predictions* are None when the author is unreadable."""
+    """Decide on a helpdesk message; *predictions* are None when the author is unreadable.
+
+    *freemail* are the domains that can never authorise this relay.
+    """
     rules, domain = settings.rules, author.domain
     if author.unreadable is not None or domain is None or predictions is None:
         unreadable = author.unreadable
@@ -97,13 +104,15 @@ def decide(  # noqa: PLR0911  an arm a rule
     if _is_listed(domain, rules.exempt):
         return Decision(Action.PASS, Reason.EXEMPT)
     if as_sent.aligned is Ternary.YES:
-        return Decision(Action.PASS, Reason.SPF_ALIGNED)
+        return Decision(Action.PASS, _why_aligned(as_sent))
     if moved is not None and moved.aligned is Ternary.YES:
         return Decision(Action.ENVELOPE, Reason.ENVELOPE_ALIGNED)
     if domain == settings.notifications.domain:
         return Decision(Action.PASS, Reason.OWN_DOMAIN)  # nothing better to rewrite it to
     if _is_listed(domain, rules.always):
         return Decision(Action.REWRITE, Reason.ALWAYS)
+    if rules.freemail and domain in freemail:
+        return Decision(Action.REWRITE, Reason.FREEMAIL)
     if _covers(rules.rewrite_on, as_sent.policy):
         return Decision(Action.REWRITE, _why_not_aligned(as_sent, moved))
     if any(_domain_of(recipient) == domain.name for recipient in recipients):
@@ -119,6 +128,11 @@ def _covers(rewrite_on: RewriteOn, policy: Policy) -> bool:
             return policy is not Policy.ABSENT
         case RewriteOn.ENFORCED:
             return policy in {Policy.QUARANTINE, Policy.REJECT, Policy.UNKNOWN}
+
+
+def _why_aligned(prediction: Prediction) -> Reason:
+    by_spf = spf_passes(prediction.spf) & prediction.spf_aligned
+    return Reason.SPF_ALIGNED if by_spf is Ternary.YES else Reason.DKIM_ALIGNED
 
 
 def _why_not_aligned(as_sent: Prediction, moved: Prediction | None) -> Reason:

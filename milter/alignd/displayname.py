@@ -13,7 +13,8 @@ MAX_LENGTH = 64
 _ENCODED_WORD = r"=\?[^?\s]+\?[bBqQ]\?[^?\r\n]*\?="
 _ENCODED_RUN = re.compile(rf"{_ENCODED_WORD}(?:\s+{_ENCODED_WORD})*")
 _AT_SIGN = re.compile("[@\uff20\ufe6b]")  # and the two that look like it
-_DOTTED = re.compile(r"[\w-]+(?:\.[\w-]+)+")
+_DOT = re.compile("[.\u3002\uff0e\uff61]")  # and those that look up as one
+_DOTTED = re.compile(rf"[\w-]+(?:{_DOT.pattern}[\w-]+)+")
 _BLANKS = re.compile(r"[ \t]+")
 
 # Invisible, but letters or marks to Unicode: the grapheme joiner, Hangul fillers, Braille blank.
@@ -35,32 +36,35 @@ def clean(text: str) -> str:
     Control, bidirectional and zero-width characters go; an address becomes its local part, a
     domain loses its dots: filters punish an address or a second domain in a display name.
     """
-    visible = "".join(_visible(character) for character in unicodedata.normalize("NFC", text))
-    words = [_without_address(word) for word in _BLANKS.split(visible)]
-    return _shortened(" ".join(word for word in words if word))
+    words = (_without_address(word) for word in _BLANKS.split(_visible(text)))
+    return _without_encoded_words(" ".join(word for word in words if word))
 
 
-def without_template(template: str, name: str) -> str:
-    """*name* without what *template* puts around it, so that it never reads "via X via X".
+def author_name(display_name: str, template: str) -> str:
+    """The author's name in a *display_name* as a header field has it: decoded, clean, short.
 
-    The application, or an earlier pass, may have said it already.
+    It has nothing of what *template* puts around it, so that it never reads "via X via X": the
+    application, or an earlier pass, may have said it already.
     """
+    name = clean(decode(display_name))
     before, _, after = (re.escape(part.strip()) for part in template.partition("{name}"))
     if after:
-        name = re.sub(rf"(?:\s*{after})+$", "", name, flags=re.IGNORECASE)
+        name = re.sub(rf"(?:(?:^|\s+){after})+$", "", name, flags=re.IGNORECASE)
     if before:
-        name = re.sub(rf"^(?:{before}\s*)+", "", name, flags=re.IGNORECASE)
-    return name
+        name = re.sub(rf"^(?:{before}(?:\s+|$))+", "", name, flags=re.IGNORECASE)
+    return _shortened(name)
 
 
-def compose(template: str, name: str, local_part: str) -> str:
-    """The display name of a rewritten From: *template* with `{name}` filled in.
+def local_name(local_part: str) -> str:
+    """What stands for the name of an author who gives none: the local part, fit to be seen."""
+    text = re.sub(r"\\(.)", r"\1", local_part[1:-1]) if local_part[:1] == '"' else local_part
+    text = _AT_SIGN.split(_visible(decode(text)))[0]
+    return _shortened(_without_encoded_words(text).strip())
 
-    *name* is cleaned already; when it is empty the local part stands for it, and when that is
-    empty too, what is left of the template.
-    """
-    name = name or _shortened("".join(map(_visible, local_part)).strip())
-    return template.replace("{name}", name).strip()
+
+def compose(template: str, name: str) -> str:
+    """The display name of a rewritten From: *template* with `{name}` filled in."""
+    return _without_encoded_words(template.replace("{name}", name).strip())
 
 
 def _decode_run(run: str) -> str:
@@ -76,11 +80,15 @@ def _decode_bytes(part: bytes | str, charset: str | None) -> str:
     try:
         # RFC 2231, section 5: a language may follow the charset.
         return part.decode((charset or "utf-8").partition("*")[0], errors="replace")
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):
         return part.decode("utf-8", errors="replace")
 
 
-def _visible(character: str) -> str:
+def _visible(text: str) -> str:
+    return "".join(map(_visible_character, unicodedata.normalize("NFC", text)))
+
+
+def _visible_character(character: str) -> str:
     category = unicodedata.category(character)
     if category in {"Cc", "Zl", "Zp"}:
         return " "
@@ -96,17 +104,22 @@ def _without_address(word: str) -> str:
 
 def _without_domain(match: re.Match[str]) -> str:
     text = match.group()
-    last = text.rpartition(".")[2]
-    # "mycompany.com" and "MYCOMPANY.COM" are domains, "J.R.Smith" and "v1.20" are not.
-    if len(last) < 2 or not last.isalpha() or last.istitle():  # noqa: PLR2004
-        return text
-    return text.replace(".", " ")
+    last = _DOT.split(text)[-1]
+    # "mycompany.com" is a domain; "J.R.R." and "v1.20" are none.
+    return _DOT.sub(" ", text) if len(last) > 1 and last.isalpha() else text
+
+
+def _without_encoded_words(text: str) -> str:
+    # Clients also decode inside quotes, and whatever was hidden there would come to light.
+    while "=?" in text:
+        text = text.replace("=?", "= ?")
+    return text
 
 
 def _shortened(text: str) -> str:
     if len(text) <= MAX_LENGTH:
         return text
     end = MAX_LENGTH
-    while end and unicodedata.combining(text[end]):
+    while end and unicodedata.category(text[end])[0] == "M":  # not within a letter
         end -= 1
     return text[:end].rstrip()

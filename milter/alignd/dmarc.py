@@ -62,10 +62,11 @@ class Discovery:
 
     policy: Policy
     record_domain: Domain | None
-    """Where the record stands, without the `_dmarc` label; None when there is none."""
+    """Where the policy stands, without the `_dmarc` label; None when there is none."""
     organizational_domain: Domain | LookupFailed
     record: DmarcRecord | None
-    """None when the policy is ABSENT or UNKNOWN."""
+    """None when there is none, or DNS could not say. A record whose policy is ABSENT cannot be
+    applied; its alignment modes are still the owner's, and stricter is safer."""
 
 
 class Model(Protocol):
@@ -132,8 +133,8 @@ def _tags(text: str) -> dict[str, str] | None:
     return tags
 
 
-def read_record(tags: dict[str, str]) -> DmarcRecord | None:
-    """Read a record's tags; None when it says nothing that could be applied.
+def read_record(tags: dict[str, str]) -> DmarcRecord:
+    """Read a record's tags; its policies are ABSENT when it says nothing that could be applied.
 
     `pct` and `t` are not read: not every receiver knows them, and a domain in test mode still
     wants what its policy says (RFC 9989, section 4.7, names rewriting From as what it invites).
@@ -142,9 +143,8 @@ def read_record(tags: dict[str, str]) -> DmarcRecord | None:
     inherited = [_POLICIES.get(tags[name].lower()) for name in ("sp", "np") if name in tags]
     if policy is None or None in inherited:
         # RFC 9989, section 4.10.1, and RFC 7489, section 6.6.3, step 6.
-        if not any(_URI.fullmatch(uri.strip()) for uri in tags.get("rua", "").split(",")):
-            return None
-        policy = subdomain = nonexistent = Policy.NONE
+        told = any(_URI.fullmatch(uri.strip()) for uri in tags.get("rua", "").split(","))
+        policy = subdomain = nonexistent = Policy.NONE if told else Policy.ABSENT
     else:
         subdomain = _POLICIES[tags["sp"].lower()] if "sp" in tags else policy
         nonexistent = _POLICIES[tags["np"].lower()] if "np" in tags else subdomain

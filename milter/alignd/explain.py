@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from alignd.decision import Action, Reason
 from alignd.lookup import LookupFailed
-from alignd.message import HeaderField, apply_edits
+from alignd.message import AddField, ChangeField, DeleteField, HeaderField
 from alignd.prediction import ModelView, Prediction
 from alignd.review import Review
 
@@ -27,6 +26,9 @@ MEANINGS = {
     Reason.SPF_ALIGNED: (
         "SPF passes from every relay address, for a domain that aligns with the author domain"
     ),
+    Reason.DKIM_ALIGNED: (
+        "a DKIM signature that receivers will verify aligns with the author domain"
+    ),
     Reason.OWN_DOMAIN: "it is from the notifications domain already",
     Reason.POLICY_NOT_COVERED: "it would not pass, but rules.rewrite_on asks to leave it",
     Reason.ENVELOPE_ALIGNED: (
@@ -38,6 +40,9 @@ MEANINGS = {
     Reason.FROM_MALFORMED: "From does not follow RFC 5322, and receivers differ",
     Reason.FROM_SEVERAL_MAILBOXES: "From names more than one mailbox, and receivers differ",
     Reason.ALWAYS: "rules.always names the author domain, and the message is not aligned",
+    Reason.FREEMAIL: (
+        "the author domain is a mailbox provider's, which can never authorise this relay"
+    ),
     Reason.RECIPIENT_DOMAIN: (
         "a recipient is in the author domain, whose gateway blocks its own domain from outside"
     ),
@@ -59,6 +64,10 @@ MEANINGS = {
 
 def story(review: Review, header: tuple[HeaderField, ...]) -> Iterator[str]:
     """The lines of the explanation; *header* is the whole header of the message."""
+    yield from map(printable, _story(review, header))
+
+
+def _story(review: Review, header: tuple[HeaderField, ...]) -> Iterator[str]:
     decision = review.decision
     yield f"{decision.action.value}: {_ACTIONS[decision.action]}"
     yield f"reason: {decision.reason.value}: {MEANINGS[decision.reason]}"
@@ -95,6 +104,10 @@ def _checks(prediction: Prediction, title: str) -> Iterator[str]:
         yield f"  SPF from {spf.address} for {spf.domain or 'no domain'}: {spf.result.value}"
         yield f"    {spf.explanation} (RFC 7208)"
     yield f"  that domain aligns: {prediction.spf_aligned.value} (RFC 9989, section 4.4)"
+    for dkim, aligned in zip(prediction.dkim, prediction.dkim_aligned, strict=True):
+        name = f"{dkim.selector} of {dkim.domain or 'no domain'}"
+        yield f"  DKIM {name} ({dkim.source.value}): {dkim.result.value}; aligns: {aligned.value}"
+        yield f"    {dkim.explanation} (RFC 6376)"
 
 
 def _policy(view: ModelView) -> str:
@@ -111,23 +124,26 @@ def _changes(review: Review, header: tuple[HeaderField, ...]) -> Iterator[str]:
         return
     yield ""
     yield "changes:"
-    before, after = _shown(header), _shown(apply_edits(header, review.edits.header))
-    for line in difflib.ndiff(before, after):
-        if line[0] in "+-":
-            yield f"  {line}"
+    for edit in review.edits.header:
+        if not isinstance(edit, AddField):
+            yield from _shown("-", edit.name, _field(header, edit).value.decode(errors="replace"))
+        if not isinstance(edit, DeleteField):
+            yield from _shown("+", edit.name, edit.value)
     if review.edits.envelope_sender is not None:
-        yield f"  - MAIL FROM:<{_printable(review.message.envelope_sender)}>"
+        yield f"  - MAIL FROM:<{review.message.envelope_sender}>"
         yield f"  + MAIL FROM:<{review.edits.envelope_sender}>"
 
 
-def _shown(header: tuple[HeaderField, ...]) -> list[str]:
-    return [
-        _printable(line)
-        for field in header
-        for line in f"{field.name}: {field.value.decode(errors='replace')}".split("\n")
-    ]
+def _field(header: tuple[HeaderField, ...], edit: ChangeField | DeleteField) -> HeaderField:
+    named = [field for field in header if field.name.lower() == edit.name.lower()]
+    return named[edit.index - 1]
 
 
-def _printable(text: str) -> str:
-    # Mail is hostile: nothing of it may drive the terminal.
+def _shown(sign: str, name: str, value: str) -> Iterator[str]:
+    for line in f"{name}: {value}".split("\n"):
+        yield f"  {sign} {line}"
+
+
+def printable(text: str) -> str:
+    """*text* for a terminal; mail, DNS and file names are hostile and must not drive it."""
     return "".join(character if character.isprintable() else "?" for character in text)

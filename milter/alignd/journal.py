@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TextIO
 
 from structlog import PrintLogger
@@ -18,9 +19,14 @@ class Journal:
 
     def message(self, queue_id: str, **fields: str | int | float) -> None:
         """Write the line of one message: `QUEUEID: key=value ...`, domains but no addresses."""
-        self._logger.msg(f"{queue_id or 'NOQUEUE'}: {self._render(None, '', dict(fields))}")
+        self._write(f"{queue_id or 'NOQUEUE'}: {self._render(None, '', dict(fields))}")
 
     def service(self, text: str, **fields: str | int | float) -> None:
         """Write a line about the service."""
         rendered = self._render(None, "", dict(fields))
-        self._logger.msg(f"{text} {rendered}".rstrip())
+        self._write(f"{text} {rendered}".rstrip())
+
+    def _write(self, line: str) -> None:
+        # A full disk or a closed pipe leaves no place to complain at, and must not stop mail.
+        with suppress(OSError):
+            self._logger.msg(line)

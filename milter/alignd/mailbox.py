@@ -24,7 +24,8 @@ _TOKEN = re.compile(
 )
 _COMMENT_PART = re.compile(r"[^()\\]+|\\.")
 _LINE = 76  # characters, RFC 2047, section 2
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_MAX_LOCAL_PART, _MAX_ADDRESS = 64, 254  # octets, RFC 5321, section 4.5.3.1
 
 
 class MailboxError(ValueError):
@@ -116,7 +117,8 @@ def _tokens(text: str) -> list[_Token]:
             continue
         if match.group() == "(":
             end = _end_of_comment(text, position)
-            tokens.append(_Token("comment", text[position + 1 : end - 1], spaced))
+            comment = re.sub(r"\\(.)", r"\1", text[position + 1 : end - 1])
+            tokens.append(_Token("comment", comment, spaced))
             spaced, position = True, end
             continue
         tokens.append(_Token(match.group() if kind == "special" else kind, match.group(), spaced))
@@ -191,7 +193,7 @@ class _Reader:
         kinds = [word.kind for word in words]
         if any(word.spaced for word in words[1:]) or self.peek().spaced or not words:
             raise MailboxError("no address" if not inside else "white space inside the address")
-        if kinds != ["quoted"] and not _is_dot_atom(kinds):
+        if (kinds != ["quoted"] and not _is_dot_atom(kinds)) or not _is_plain(local_part):
             raise MailboxError(f"bad local part {local_part[:40]!r}")
         if not self.accept("@"):
             raise MailboxError(f"expected '@' before {self.peek().text[:40]!r}")
@@ -201,16 +203,29 @@ class _Reader:
         if not _is_dot_atom([label.kind for label in labels]):
             raise MailboxError("the domain is not a dot-atom")
         try:
-            return local_part, Domain.parse("".join(label.text for label in labels))
+            domain = Domain.parse("".join(label.text for label in labels))
         except DomainError as error:
             raise MailboxError(str(error)) from error
+        if len(f"{local_part}@{domain}".encode()) > _MAX_ADDRESS:
+            raise MailboxError(f"an address of more than {_MAX_ADDRESS} octets")
+        return local_part, domain
 
 
 def _is_dot_atom(kinds: list[str]) -> bool:
     return bool(kinds) and kinds == ["atom", *[".", "atom"] * (len(kinds) // 2)]
 
 
+def _is_plain(local_part: str) -> bool:
+    # Parsers decode encoded words where none may be, and take odd blanks for the end.
+    odd = any(
+        not (each.isprintable() and (each == " " or not each.isspace())) for each in local_part
+    )
+    return not odd and "=?" not in local_part and len(local_part.encode()) <= _MAX_LOCAL_PART
+
+
 def _phrase(words: list[_Token]) -> str:
+    if words and words[0].kind == ".":
+        raise MailboxError("a name that begins with a dot")
     parts: list[str] = []
     for word in words:
         text = word.text

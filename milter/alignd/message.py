@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
@@ -15,17 +15,25 @@ class HeaderField:
 
     name: str
     value: bytes
-    """Without the blank behind the colon; folds are a LF and white space."""
+    """Without the one blank behind the colon; folds are a LF and white space."""
+    blank: bytes = b" "
+    """What the MTA took away between the colon and the value: a blank, or nothing."""
 
     @property
     def unfolded(self) -> bytes:
         """The value on one line, RFC 5322, section 2.2.3."""
         return _FOLD.sub(b"", self.value)
 
+    @property
+    def line(self) -> bytes:
+        """The field as it stands in the message, with its line end."""
+        value = self.value.replace(b"\n", b"\r\n")
+        return b"%s:%s%s\r\n" % (self.name.encode(), self.blank, value)
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message at its end: envelope and header, never the body."""
+    """One message at its end: envelope, header, and the body only where a review needs it."""
 
     envelope_sender: str
     """RFC5321.MailFrom without angle brackets; empty when null."""
@@ -37,6 +45,8 @@ class Message:
     login: str = ""
     """The SASL login name; empty when the client did not log in."""
     queue_id: str = ""
+    body: bytes | None = None
+    """With CRLF line ends; None when it was not asked for, or was too large to keep."""
 
     def fields(self, name: str) -> tuple[HeaderField, ...]:
         """All fields called *name*, whatever its case, topmost first."""
@@ -87,40 +97,54 @@ class Edits:
         return bool(self.header) or self.envelope_sender is not None
 
 
+def unmapped(address: str) -> IPv4Address | IPv6Address:
+    """The IP address in *address*; an IPv4-mapped IPv6 address as IPv4 (RFC 7208, section 5).
+
+    Raises:
+        ValueError: it is no IP address.
+    """
+    parsed = ip_address(address)
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
 class MessageError(ValueError):
     """The bytes do not begin with a header; the message says what they are."""
 
 
 def split_message(data: bytes) -> tuple[tuple[HeaderField, ...], bytes]:
-    """Take a message apart into its header fields and the rest, as Postfix does.
+    """Take a message apart into its header fields and its body, as Postfix does.
 
-    Line ends are CRLF or LF. The header ends at the first line that is neither a field nor a
-    continuation, so *rest* begins with the blank line, or with the line that is no header.
+    Line ends are CRLF or LF; the body gets CRLF. The header ends at the first line that is neither
+    a field nor a continuation; one that is not blank is the first line of the body.
 
     Raises:
         MessageError: there is no header field at the top.
     """
-    fields: list[tuple[str, list[bytes]]] = []
+    fields: list[tuple[str, bytes, list[bytes]]] = []
     position = 0
     while position < len(data):
         end = data.find(b"\n", position) + 1 or len(data)
         line = data[position:end].rstrip(b"\r\n")
         if line[:1] in {b" ", b"\t"} and fields:
-            fields[-1][1].append(line)
+            fields[-1][2].append(line)
         elif match := _FIELD.match(line):
-            # Postfix cuts a header at NUL (measured).
-            fields.append((match["name"].decode("ascii"), [match["value"].partition(b"\0")[0]]))
+            fields.append((match["name"].decode("ascii"), match["blank"], [match["value"]]))
         elif not (position == 0 and line.startswith(b"From ")):  # an mbox "From " line
             break
         position = end
     if not fields:
         raise MessageError("does not begin with a header field such as 'From: ...'")
-    header = tuple(HeaderField(name, b"\n".join(lines)) for name, lines in fields)
-    return header, data[position:]
+    header = tuple(
+        # Postfix cuts a field at NUL (measured).
+        HeaderField(name, b"\n".join(lines).partition(b"\0")[0], blank)
+        for name, blank, lines in fields
+    )
+    body = re.sub(rb"\r?\n", b"\r\n", data[position:])
+    return header, body.removeprefix(b"\r\n")
 
 
 # Postfix takes printable ASCII but the colon as a name, and white space before the colon.
-_FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:[ ]?(?P<value>.*)", re.DOTALL)
+_FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:(?P<blank>[ ]?)(?P<value>.*)", re.DOTALL)
 
 
 def apply_edits(

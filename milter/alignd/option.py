@@ -13,12 +13,14 @@ from pydantic import BeforeValidator, PlainValidator
 from alignd.displayname import clean
 from alignd.domain import Domain
 from alignd.mailbox import Mailbox, MailboxError
-from alignd.message import Message
+from alignd.message import Message, unmapped
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _POSTFIX_INET = re.compile(r"inet:(\[[^]]+\]|[^:@\s]+):(\d{1,5})")
-_LIBMILTER = re.compile(r"inet6?:\d{1,5}(@\S+)?|(unix|local):/\S+|fd:\d+")
+_LIBMILTER = re.compile(r"inet6?:(?P<port>\d{1,5})(@\S+)?|(unix|local):/\S+|fd:\d+")
+_MAX_PORT = 65535
+_MIN_TIMEOUT, _MAX_TIMEOUT = 0.1, 30.0  # seconds
 _NAMESERVER = re.compile(
     r"\[(?P<v6>[^]]+)\]:(?P<v6_port>\d{1,5})|(?P<v4>[\d.]+):(?P<port>\d{1,5})"
 )
@@ -74,11 +76,9 @@ def _domain(value: object) -> Domain:
 
 def _ip_address(value: object) -> IPv4Address | IPv6Address:
     try:
-        address = ip_address(_text(value))
+        return unmapped(_text(value))
     except ValueError:
         raise ValueError(f"not an IP address: {value!r}") from None
-    # SPF judges an IPv4-mapped address as IPv4, RFC 7208, section 5.
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _ip_network(value: object) -> IPv4Network | IPv6Network:
@@ -104,7 +104,10 @@ def _seconds(value: object) -> float:
     match = _DURATION.fullmatch(_text(value))
     if not match or not float(match[1]):
         raise ValueError(f"not a duration: {value!r}; write for example '500ms', '2s' or '3d'")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if not _MIN_TIMEOUT <= seconds <= _MAX_TIMEOUT:
+        raise ValueError(f"must be between 100ms and 30s: {value!r}")
+    return seconds
 
 
 def _nameserver(value: object) -> Nameserver:
@@ -113,6 +116,8 @@ def _nameserver(value: object) -> Nameserver:
     host = (match["v6"] or match["v4"]) if match else text
     port = int(match["v6_port"] or match["port"]) if match else _DNS_PORT
     try:
+        if not 0 < port <= _MAX_PORT:
+            raise ValueError
         return Nameserver(str(ip_address(host)), port)
     except ValueError:
         raise ValueError(
@@ -126,7 +131,8 @@ def _socket(value: object) -> str:
     if match := _POSTFIX_INET.fullmatch(text):
         host = match[1].strip("[]")
         text = f"{'inet6' if ':' in host else 'inet'}:{match[2]}@{host}"
-    if not _LIBMILTER.fullmatch(text):
+    match = _LIBMILTER.fullmatch(text)
+    if not match or not 0 < int(match["port"] or 1) <= _MAX_PORT:
         raise ValueError(
             f"not a socket: {value!r}; write 'inet:8899@127.0.0.1', 'unix:/path' or 'fd:3'"
         )
@@ -152,24 +158,50 @@ def _name_template(value: object) -> str:
     rest = text.replace("{name}", "", 1)
     if rest == text or "{" in rest or "}" in rest:
         raise ValueError(f"must contain {{name}} once, and no other braces: {value!r}")
-    if clean(rest) != " ".join(rest.split()):
+    if "\n" in text or clean(rest) != " ".join(rest.split()):
         raise ValueError(
-            f"filters punish an address or a domain in a display name, and control characters: "
-            f"{value!r}"
+            f"filters punish an address, a domain, an encoded word or a control character in a "
+            f"display name: {value!r}"
         )
     return text
 
 
+def _identity(value: object) -> str:
+    text = _text(value)
+    if text:
+        Domain.parse(text.rpartition("@")[2])
+    if text and "@" not in text:
+        raise ValueError(f"not an identity: {value!r}; write '@mycompany.com' or an address")
+    return text
+
+
+def _host_name(value: object) -> Domain:
+    name = _domain(value)
+    if len(name.labels) == 1 or name.labels[-1].isdigit():
+        raise ValueError(f"must be a full host name such as 'smtp.example.com': {value!r}")
+    return name
+
+
+def _relay_address(value: object) -> IPv4Address | IPv6Address:
+    address = _ip_address(value)
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError(f"mail cannot leave from this address: {value!r}")
+    return address
+
+
 DomainName = Annotated[Domain, PlainValidator(_domain)]
-IpAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_ip_address)]
+HostName = Annotated[Domain, PlainValidator(_host_name)]
+RelayAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_relay_address)]
 IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
 Address = Annotated[Mailbox, PlainValidator(_address)]
 Seconds = Annotated[float, PlainValidator(_seconds)]
-"""A duration; written as "500ms", "2s", "5m", "1h" or "3d"."""
+"""A timeout; written as "500ms" or "2s"."""
 NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
 Socket = Annotated[str, PlainValidator(_socket)]
 """In libmilter's spelling."""
 Patterns = Annotated[HeaderPatterns, PlainValidator(_header_patterns)]
+Identity = Annotated[str, PlainValidator(_identity)]
+"""The i= of a DKIM signature; empty when it has none."""
 NameTemplate = Annotated[str, PlainValidator(_name_template)]
 List = BeforeValidator(_list)
 """Marks a tuple that is written as a list."""

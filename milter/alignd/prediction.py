@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from alignd.dkim import Dkim
+from alignd.dkimkey import DkimResult
 from alignd.dmarc import AlignmentMode, Discovery, Model, Policy, aligned, stricter
 from alignd.domain import Domain
 from alignd.lookup import Lookup
@@ -31,6 +33,8 @@ class ModelView:
     discovery: Discovery
     spf_aligned: Ternary
     """Whether the domain that SPF judges aligns with the author domain."""
+    dkim_aligned: tuple[Ternary, ...] = ()
+    """The same of each signature's d=."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Prediction:
     author_domain: Domain
     spf: tuple[Spf, ...]
     """One for each relay address: Postfix picks the address, so all have to pass."""
+    dkim: tuple[Dkim, ...]
+    """Each signature that receivers will find."""
     rfc7489: ModelView
     rfc9989: ModelView
 
@@ -59,6 +65,12 @@ class Prediction:
     def spf_aligned(self) -> Ternary:
         """Whether the domain that SPF judges aligns under both RFCs."""
         return self.rfc7489.spf_aligned & self.rfc9989.spf_aligned
+
+    @property
+    def dkim_aligned(self) -> tuple[Ternary, ...]:
+        """Whether the d= of each signature aligns under both RFCs."""
+        views = zip(self.rfc7489.dkim_aligned, self.rfc9989.dkim_aligned, strict=True)
+        return tuple(one & other for one, other in views)
 
     @property
     def aligned(self) -> Ternary:
@@ -83,7 +95,13 @@ class Prediction:
     def _aligned(self, view: ModelView) -> Ternary:
         # A record that nobody could read may ask for anything: unknown, even if SPF aligns.
         readable = Ternary.UNKNOWN if view.discovery.policy is Policy.UNKNOWN else Ternary.YES
-        return spf_passes(self.spf) & view.spf_aligned & readable
+        authenticated = spf_passes(self.spf) & view.spf_aligned
+        for dkim, aligns in zip(self.dkim, view.dkim_aligned, strict=True):
+            authenticated |= _PASSES.get(dkim.result, Ternary.NO) & aligns
+        return authenticated & readable
+
+
+_PASSES = {DkimResult.PASS: Ternary.YES, DkimResult.TEMPERROR: Ternary.UNKNOWN}
 
 
 _VERDICTS = {
@@ -99,13 +117,17 @@ def predict(
     relay: Relay,
     lookup: Lookup,
     suffixes: PublicSuffixes,
+    dkim: tuple[Dkim, ...] = (),
 ) -> Prediction:
     """Predict what receivers say of mail from *author_domain* with this envelope sender."""
+    _, spf_domain = identity(envelope_sender, relay.hostname)
+    domains = (spf_domain, tuple(signature.domain for signature in dkim))
     return Prediction(
         author_domain=author_domain,
         spf=judge_spf(envelope_sender, relay, lookup),
-        rfc7489=_view(author_domain, envelope_sender, relay, Rfc7489(lookup, suffixes)),
-        rfc9989=_view(author_domain, envelope_sender, relay, Rfc9989(lookup)),
+        dkim=dkim,
+        rfc7489=_view(author_domain, *domains, Rfc7489(lookup, suffixes)),
+        rfc9989=_view(author_domain, *domains, Rfc9989(lookup)),
     )
 
 
@@ -124,10 +146,24 @@ def spf_passes(results: tuple[Spf, ...]) -> Ternary:
     return Ternary.UNKNOWN if seen <= {SpfResult.PASS, SpfResult.TEMPERROR} else Ternary.NO
 
 
-def _view(author_domain: Domain, envelope_sender: str, relay: Relay, model: Model) -> ModelView:
+def _view(
+    author_domain: Domain,
+    spf_domain: Domain | None,
+    dkim_domains: tuple[Domain | None, ...],
+    model: Model,
+) -> ModelView:
     discovery = model.discover(author_domain)
-    _, domain = identity(envelope_sender, relay.hostname)
-    if domain is None:
-        return ModelView(discovery, Ternary.NO)
-    mode = discovery.record.spf_alignment if discovery.record else AlignmentMode.RELAXED
-    return ModelView(discovery, aligned(domain, author_domain, mode, model))
+    record = discovery.record
+    spf_mode = record.spf_alignment if record else AlignmentMode.RELAXED
+    dkim_mode = record.dkim_alignment if record else AlignmentMode.RELAXED
+
+    def aligns(identifier: Domain | None, mode: AlignmentMode) -> Ternary:
+        return (
+            Ternary.NO if identifier is None else aligned(identifier, author_domain, mode, model)
+        )
+
+    return ModelView(
+        discovery,
+        aligns(spf_domain, spf_mode),
+        tuple(aligns(domain, dkim_mode) for domain in dkim_domains),
+    )

@@ -27,7 +27,7 @@ def as_json(review: Review) -> dict[str, Any]:
         "author_domain": _name(review.author.domain),
         "dmarc": _dmarc(prediction),
         "spf": _spf(prediction),
-        "dkim": [],
+        "dkim": _dkim(prediction),
         "edits": [_edit(edit) for edit in review.edits.header],
         "envelope_sender": review.envelope_sender,
         "dry_run": review.settings.rules.dry_run,
@@ -45,6 +45,7 @@ def log_fields(review: Review) -> dict[str, str]:
         prediction = review.predictions.as_sent
         fields["policy"] = prediction.policy.value
         fields["spf"] = ",".join(spf.result.value for spf in prediction.spf)
+        fields["dkim"] = ",".join(dkim.result.value for dkim in prediction.dkim) or "none"
     return fields
 
 
@@ -95,6 +96,22 @@ def _spf(prediction: Prediction | None) -> dict[str, Any]:
         }
         for spf in prediction.spf
     }
+
+
+def _dkim(prediction: Prediction | None) -> list[dict[str, Any]]:
+    if prediction is None:
+        return []
+    return [
+        {
+            "domain": _name(dkim.domain),
+            "selector": dkim.selector,
+            "source": dkim.source.value,
+            "result": dkim.result.value,
+            "aligned": _TRUTH[aligned],
+            "explanation": dkim.explanation,
+        }
+        for dkim, aligned in zip(prediction.dkim, prediction.dkim_aligned, strict=True)
+    ]
 
 
 def _name(domain: Domain | None) -> str | None:

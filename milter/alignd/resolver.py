@@ -20,7 +20,9 @@ MAX_TTL = 3600.0
 MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is kept: the record may be what we asked for."""
 _CACHE_SIZE = 20_000  # names and types
-_TRIES = 4  # so many rounds over the nameservers fit into the budget
+_TRIES = 10  # so many questions to silent nameservers fit into the budget
+_OVERRUN = 1.4
+"""By how much dnspython may overrun its lifetime: it sleeps between rounds (measured)."""
 _EDNS_PAYLOAD = 1232  # octets, the size that is safe from fragments (DNS flag day 2020)
 
 
@@ -88,7 +90,7 @@ class MessageLookup:
 
     def _ask(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
         # No time left still means a look into the cache, which dnspython takes first.
-        left = max(0.0, self._deadline - self._clock())
+        left = max(0.0, self._deadline - self._clock()) / _OVERRUN
         try:
             answer = self._resolver.resolve(
                 to_name(name),
@@ -114,5 +116,7 @@ class MessageLookup:
 
 def _refusal(error: dns.resolver.NoNameservers) -> str:
     for _, _, _, problem, response in error.kwargs.get("errors", ()):
-        return dns.rcode.to_text(response.rcode()) if response is not None else str(problem)
+        if response is not None and response.rcode() != dns.rcode.NOERROR:
+            return dns.rcode.to_text(response.rcode())
+        return str(problem) or type(problem).__name__
     return "no nameserver answers"

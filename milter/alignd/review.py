@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from alignd.author import Author, read_author
+from alignd.authresults import read_upstream
 from alignd.decision import Action, Decision, Predictions, Reason, decide, out_of_scope
+from alignd.dkim import Dkim, Signer, check_planned, verify
 from alignd.domain import Domain, DomainError
 from alignd.lookup import Lookup
+from alignd.mailbox import Mailbox
 from alignd.message import Edits, Message
 from alignd.prediction import predict
-from alignd.rewrite import TOUCHED_FIELDS, plan_rewrite
+from alignd.rewrite import TOUCHED_FIELDS, UnsafeEditError, plan_rewrite
 from alignd.rfc7489 import PublicSuffixes
 from alignd.settings import Configuration, Settings
 from alignd.ternary import Ternary
@@ -41,14 +45,23 @@ class Reviewer:
 
     configuration: Configuration
     suffixes: PublicSuffixes
+    signer: Signer
+    freemail: Container[Domain]
+    now: Callable[[], float]
+    """The Unix time."""
+
+    @property
+    def needs_whole_message(self) -> bool:
+        """Whether a review asks for the body, and for every header field."""
+        return self.configuration.dkim.verify
 
     @property
     def fields_of_interest(self) -> frozenset[str]:
-        """The names, in lower case, of all header fields that a review looks at."""
+        """The names, in lower case, of the header fields that every review looks at."""
         patterns = [self.configuration.helpdesk.headers]
         patterns += [tenant.match for tenant in self.configuration.tenant]
         named = (name.lower() for pattern in patterns for name in pattern.names)
-        return TOUCHED_FIELDS.union(named)
+        return TOUCHED_FIELDS.union(named, {"authentication-results"})
 
     def review(self, message: Message, lookup: Lookup) -> Review:
         """Judge *message*; *lookup* answers for this message alone."""
@@ -58,7 +71,8 @@ class Reviewer:
         if skipped:
             return Review(message, settings, author, None, skipped, Edits())
         predictions = self._predict(message, author, settings, lookup)
-        decision = decide(author, predictions, message.recipients, settings)
+        recipients = message.recipients
+        decision = decide(author, predictions, recipients, settings, self.freemail)
         edits = self._plan(message, author, decision, settings, lookup)
         return Review(message, settings, author, predictions, decision, edits)
 
@@ -70,14 +84,11 @@ class Reviewer:
         skipped = out_of_scope(message, self.configuration.helpdesk)
         if skipped:
             return Review(message, settings, author, None, skipped, Edits())
-        edits = plan_rewrite(
-            message,
-            author,
-            decision.reason,
-            settings.notifications,
-            reply_to_agent=settings.rules.reply_to == "agent",
-            keep_envelope_sender=False,
-        )
+        try:
+            edits = _rewrite(message, author, decision, settings)
+        except UnsafeEditError:
+            # Perhaps it is the author that cannot be written down.
+            edits = _rewrite(message, Author(None), decision, settings)
         return Review(message, settings, author, None, decision, edits)
 
     def _predict(
@@ -86,13 +97,21 @@ class Reviewer:
         if author.domain is None or author.mailbox is None:
             return None
         relay, sender, address = settings.relay, message.envelope_sender, author.mailbox.address
-        as_sent = predict(author.domain, sender, relay, lookup, self.suffixes)
+        dkim = self._signatures(message, author.mailbox, lookup)
+        as_sent = predict(author.domain, sender, relay, lookup, self.suffixes, dkim)
         # A null envelope sender stays null: bounces of bounces would come of it.
         movable = bool(sender) and sender != address and address.isascii()
         if as_sent.aligned is Ternary.YES or not movable or not settings.rules.align_envelope:
             return Predictions(as_sent, None)
-        moved = predict(author.domain, address, relay, lookup, self.suffixes)
+        moved = predict(author.domain, address, relay, lookup, self.suffixes, dkim)
         return Predictions(as_sent, moved)
+
+    def _signatures(self, message: Message, author: Mailbox, lookup: Lookup) -> tuple[Dkim, ...]:
+        settings = self.configuration.dkim
+        verified = verify(message, lookup, self.now()) if settings.verify else ()
+        upstream = read_upstream(message, settings.trusted_authserv_ids)
+        planned = self.signer.signatures_for(author)
+        return (*verified, *upstream, *(check_planned(each, lookup) for each in planned))
 
     def _plan(
         self,
@@ -106,14 +125,8 @@ class Reviewer:
             return Edits(envelope_sender=author.mailbox.address)
         if decision.action is not Action.REWRITE:
             return Edits()
-        return plan_rewrite(
-            message,
-            author,
-            decision.reason,
-            settings.notifications,
-            reply_to_agent=settings.rules.reply_to == "agent",
-            keep_envelope_sender=self._sender_suits(message, settings, lookup),
-        )
+        keep = self._sender_suits(message, settings, lookup)
+        return _rewrite(message, author, decision, settings, keep_envelope_sender=keep)
 
     def _sender_suits(self, message: Message, settings: Settings, lookup: Lookup) -> bool:
         """Whether the envelope sender aligns with the notifications domain and passes SPF."""
@@ -126,3 +139,21 @@ class Reviewer:
             return False
         prediction = predict(ours, sender, settings.relay, lookup, self.suffixes)
         return prediction.aligned is Ternary.YES
+
+
+def _rewrite(
+    message: Message,
+    author: Author,
+    decision: Decision,
+    settings: Settings,
+    *,
+    keep_envelope_sender: bool = False,
+) -> Edits:
+    return plan_rewrite(
+        message,
+        author,
+        decision.reason,
+        settings.notifications,
+        reply_to_agent=settings.rules.reply_to == "agent",
+        keep_envelope_sender=keep_envelope_sender,
+    )

@@ -53,7 +53,8 @@ def plan_rewrite(
     Raises:
         UnsafeEditError: the result would not be what it must be.
     """
-    has_reply_to = any(field.value.strip() for field in message.fields("Reply-To"))
+    # One that names nobody is none to a client.
+    has_reply_to = any(b"@" in field.value for field in message.fields("Reply-To"))
     replace_reply_to = author.mailbox is not None and (reply_to_agent or not has_reply_to)
     doomed = ("Sender", *DEAD_SIGNATURES, ORIGINAL_FIELD, TRACE_FIELD)
     header: list[HeaderEdit] = [edit for name in doomed for edit in _deletions(message, name)]
@@ -68,7 +69,7 @@ def plan_rewrite(
     header.append(AddField(TRACE_FIELD, _trace(reason, message.queue_id)))
     moved = message.envelope_sender and not keep_envelope_sender
     edits = Edits(tuple(header), notifications.bounces.address if moved else None)
-    _prove(edits, notifications)
+    _prove(edits)
     return edits
 
 
@@ -78,32 +79,34 @@ def _deletions(message: Message, name: str, *, keep_first: bool = False) -> list
 
 
 def _new_from(message: Message, author: Author, notifications: Notifications) -> HeaderEdit:
-    address = notifications.address.address
-    value = format_mailbox(_display_name(author, notifications), address, "From")
-    if message.fields("From"):
-        return ChangeField("From", 1, value)
-    return AddField("From", value)
-
-
-def _display_name(author: Author, notifications: Notifications) -> str:
-    name, local_part = "", ""
+    name, template = "", notifications.display_name
     if author.mailbox is not None:
-        name = _name(author.mailbox, notifications)
-        local_part = author.mailbox.local_part.strip('"')
-    return displayname.compose(notifications.display_name, name, local_part)
-
-
-def _name(mailbox: Mailbox, notifications: Notifications) -> str:
-    name = displayname.clean(displayname.decode(mailbox.display_name))
-    return displayname.without_template(notifications.display_name, name)
+        name = displayname.author_name(author.mailbox.display_name, template)
+        name = name or displayname.local_name(author.mailbox.local_part)
+    value = _mailbox(displayname.compose(template, name), notifications.address, "From")
+    return ChangeField("From", 1, value) if message.fields("From") else AddField("From", value)
 
 
 def _agent(mailbox: Mailbox, notifications: Notifications) -> str:
-    return format_mailbox(_name(mailbox, notifications), mailbox.address, "Reply-To")
+    name = displayname.author_name(mailbox.display_name, notifications.display_name)
+    return _mailbox(name, mailbox, "Reply-To")
+
+
+def _mailbox(name: str, mailbox: Mailbox, field_name: str) -> str:
+    """The value of a field with one mailbox, proven to read back as just that."""
+    value = format_mailbox(name, mailbox.address, field_name)
+    read_back = [
+        (displayname.decode(found.display_name), found.address)
+        for found in parse_mailboxes(value.replace("\n", ""))
+    ]
+    if read_back != [(name, mailbox.address)]:
+        raise UnsafeEditError(f"{field_name} would not read back as intended")
+    return value
 
 
 def _as_text(value: bytes) -> str:
-    text = _UNPRINTABLE.sub("?", value.decode(errors="replace")).strip()
+    decoded = value.decode(errors="replace").replace("\t", " ")
+    text = "".join(each if each.isprintable() else "?" for each in decoded).strip()
     return text.encode()[:_MAX_ORIGINAL].decode(errors="ignore")
 
 
@@ -112,15 +115,11 @@ def _trace(reason: Reason, queue_id: str) -> str:
     return f"{trace}; id={queue_id}" if queue_id else trace
 
 
-def _prove(edits: Edits, notifications: Notifications) -> None:
+def _prove(edits: Edits) -> None:
     written = [edit for edit in edits.header if not isinstance(edit, DeleteField)]
     for edit in written:
         for number, line in enumerate(edit.value.split("\n")):
             if _UNPRINTABLE.search(line) or len(f"{edit.name}: {line}".encode()) > _MAX_LINE:
-                raise UnsafeEditError(f"{edit.name}: bad line {line[:80]!r}")
+                raise UnsafeEditError(f"{edit.name} would have a bad line")
             if number and not line.startswith(" "):
-                raise UnsafeEditError(f"{edit.name}: bad fold before {line[:80]!r}")
-    (value,) = (edit.value for edit in written if edit.name == "From")
-    read_back = [mailbox.address for mailbox in parse_mailboxes(value.replace("\n", ""))]
-    if not value.isascii() or read_back != [notifications.address.address]:
-        raise UnsafeEditError(f"From: does not read back: {value[:80]!r}")
+                raise UnsafeEditError(f"{edit.name} would have a bad fold")

@@ -38,8 +38,10 @@ class Rfc7489:
         if isinstance(found, LookupFailed):
             return Discovery(Policy.UNKNOWN, None, organization, None)
         # Step 5: discovery ends at several records, even when another place has a single one.
-        record = read_record(found[0]) if len(found) == 1 else None
-        if record is None:
+        if len(found) != 1:
             return Discovery(Policy.ABSENT, None, organization, None)
+        # A receiver of this RFC does not know np, so that a bad one spoils nothing.
+        record = read_record({name: value for name, value in found[0].items() if name != "np"})
         policy = record.policy if place == author_domain else record.subdomain_policy
-        return Discovery(policy, place, organization, record)
+        record_domain = None if policy is Policy.ABSENT else place
+        return Discovery(policy, record_domain, organization, record)

@@ -78,12 +78,13 @@ class Rfc9989:
             step = by_name.get(organization)
         if step is None and walk.steps and walk.steps[-1].psd == "y":
             step = walk.steps[-1]
-        record = read_record(step.tags) if step else None
-        if step is None or record is None:
+        if step is None:
             return Discovery(Policy.ABSENT, None, organization, None)
+        record = read_record(step.tags)
         inherited = step.domain != author_domain
         policy = self._inherited_policy(author_domain, record) if inherited else record.policy
-        return Discovery(policy, step.domain, organization, record)
+        record_domain = None if policy is Policy.ABSENT else step.domain
+        return Discovery(policy, record_domain, organization, record)
 
     def _inherited_policy(self, author_domain: Domain, record: DmarcRecord) -> Policy:
         if record.nonexistent_policy is record.subdomain_policy:

@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import sdnotify
 
 from alignd import bridge
+from alignd.collected import Interest
+from alignd.dkim import Signer
+from alignd.freemail import FreemailDomains
 from alignd.journal import Journal
 from alignd.resolver import Resolver
 from alignd.review import Reviewer
@@ -27,19 +29,22 @@ DRAIN_SECONDS = 45.0
 _POLL_SECONDS = 0.05
 
 
-def serve(configuration: Configuration, journal: Journal) -> int:
+def serve(configuration: Configuration, signer: Signer, journal: Journal) -> int:
     """Serve until TERM or INT, let open sessions end, and return the exit status.
 
     Raises:
         ResolverError: there is no nameserver to ask.
         ListenError: the socket cannot be opened.
     """
-    reviewer = Reviewer(configuration, SuffixList())
-    resolver = Resolver(configuration.dns)
-    desk = bridge.Desk(reviewer, resolver.for_message, journal, reviewer.fields_of_interest)
-    ending = threading.Event()
-    _handle_signals(ending, journal)
-    before = _listening_sockets()
+    reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
+    desk = bridge.Desk(
+        reviewer,
+        Resolver(configuration.dns).for_message,
+        journal,
+        Interest(reviewer.needs_whole_message, reviewer.fields_of_interest),
+    )
+    ending, hang_up = threading.Event(), threading.Event()
+    _handle_signals(ending, hang_up)
     with _open_to_all():
         bridge.listen(configuration.milter.socket, desk)
     thread = threading.Thread(target=bridge.serve, name="libmilter", daemon=True)
@@ -48,28 +53,24 @@ def serve(configuration: Configuration, journal: Journal) -> int:
     notifier.notify("READY=1")
     journal.service("ready", socket=configuration.milter.socket)
     while not ending.wait(1.0):
+        if hang_up.is_set():
+            hang_up.clear()
+            journal.service("HUP ignored: restart to load a changed configuration")
         if not thread.is_alive():
             journal.service("libmilter ended by itself")
             return os.EX_SOFTWARE
     notifier.notify("STOPPING=1")
-    _stop_listening(_listening_sockets() - before)
+    _stop_listening(_listening_sockets())
     left = _drain()
     journal.service("stopped", open_sessions=left)
     return os.EX_OK
 
 
-def _handle_signals(ending: threading.Event, journal: Journal) -> None:
-    def end(signum: int, frame: FrameType | None) -> None:
-        del signum, frame
-        ending.set()
-
-    def stay(signum: int, frame: FrameType | None) -> None:
-        del signum, frame
-        journal.service("HUP ignored: restart to load a changed configuration")
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGHUP, stay)
+def _handle_signals(ending: threading.Event, hang_up: threading.Event) -> None:
+    # A handler interrupts the main thread anywhere, and so must not take a lock: no log here.
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())
+    signal.signal(signal.SIGINT, lambda *_: ending.set())
+    signal.signal(signal.SIGHUP, lambda *_: hang_up.set())
 
 
 @contextmanager

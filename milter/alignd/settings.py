@@ -18,12 +18,14 @@ from alignd.option import (
     Address,
     DomainName,
     HeaderPatterns,
-    IpAddress,
+    HostName,
+    Identity,
     IpNetwork,
     List,
     NameserverAddress,
     NameTemplate,
     Patterns,
+    RelayAddress,
     Seconds,
     Socket,
 )
@@ -46,8 +48,8 @@ class Milter(Table):
 class Relay(Table):
     """How mail leaves: what receivers judge."""
 
-    hostname: DomainName
-    addresses: Annotated[tuple[IpAddress, ...], List, Field(min_length=1)]
+    hostname: HostName
+    addresses: Annotated[tuple[RelayAddress, ...], List, Field(min_length=1)]
     spf_include: DomainName | None = None
 
 
@@ -97,6 +99,33 @@ class Rules(Table):
     dry_run: bool = False
     exempt: Annotated[tuple[DomainName, ...], List] = ()
     always: Annotated[tuple[DomainName, ...], List] = ()
+    freemail: bool = True
+
+
+class SignedDomain(Table):
+    """Mail of this author domain is signed by the signer behind us."""
+
+    domain: DomainName
+    selector: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    algorithm: Literal["rsa-sha256", "ed25519-sha256", "rsa-sha1"] = "rsa-sha256"
+    identity: Identity = ""
+    key_file: str = ""
+
+
+class OpenDkim(Table):
+    """The tables of an OpenDKIM behind us."""
+
+    signing_table: str
+    key_table: str
+
+
+class Dkim(Table):
+    """Which DKIM signatures count."""
+
+    trusted_authserv_ids: Annotated[tuple[str, ...], List] = ()
+    verify: bool = False
+    signs: Annotated[tuple[SignedDomain, ...], List] = ()
+    opendkim: OpenDkim | None = None
 
 
 class Dns(Table):
@@ -114,11 +143,15 @@ class Settings(Table):
     rules: Rules = Rules()
 
 
+WHOLE = "(whole)"
+"""Where validation puts a tenant's options, completed with the general ones; no key of a file."""
+
+
 class Tenant(Table):
     """One customer's helpdesk: a whole view, made of its own options over the general ones."""
 
     match: Patterns
-    settings: Settings
+    settings: Annotated[Settings, Field(alias=WHOLE)]
 
     @field_validator("match")
     @classmethod
@@ -137,6 +170,7 @@ class Configuration(Settings):
 
     milter: Milter = Milter()
     helpdesk: Helpdesk = Helpdesk()
+    dkim: Dkim = Dkim()
     dns: Dns = Dns()
     tenant: Annotated[tuple[Tenant, ...], List] = ()
 
@@ -167,4 +201,4 @@ def _completed(tenant: Any, general: dict[str, Any]) -> Any:
         elif own is not None:
             whole[name] = own
     rest = {name: value for name, value in tenant.items() if name not in Settings.model_fields}
-    return rest | {"settings": whole}
+    return rest | {WHOLE: whole}

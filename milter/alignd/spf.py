@@ -17,7 +17,8 @@ import spf
 from alignd.domain import Domain, DomainError
 from alignd.lookup import Lookup, LookupFailed, MailExchange, Record, RecordType
 
-_UNCLOSED_MACRO = re.compile(r"%\{[^}]*$")
+_MACRO = re.compile(r"%(?:[%_-]|\{[slodiphcrtv](?:0*[1-9]\d{0,2})?r?[.+,/_=-]*\})", re.IGNORECASE)
+_NAMED_ONCE = re.compile(r"(?:^|\s)(redirect|exp)=", re.IGNORECASE)
 _MAX_LABEL = 63
 _MAX_NAME = 253
 
@@ -117,11 +118,19 @@ class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
         return [_shape(record) for record in answer.records]
 
     def expand(self, s: str, stripdot: bool = True) -> str:
-        """Expand macros; an unclosed one, which pyspf takes as text, is an error."""
+        """Expand macros; a malformed one, which pyspf takes in part as text, is an error."""
         # RFC 7208, section 7.1: a syntax error of a macro makes the record a permerror.
-        if _UNCLOSED_MACRO.search(s):
-            raise spf.PermError("unclosed macro", s)
+        if "%" in _MACRO.sub("", s):
+            raise spf.PermError("malformed macro", s)
         return str(super().expand(s, stripdot))
+
+    def check0(self, record: str, recursion: int) -> Any:
+        """Evaluate *record*; pyspf tells a second redirect from the first by its case."""
+        # RFC 7208, sections 4.6.1 and 6: names are case-insensitive, and stand once.
+        names = [name.lower() for name in _NAMED_ONCE.findall(record or "")]
+        if len(set(names)) != len(names):
+            raise spf.PermError("redirect= and exp= may stand once")
+        return super().check0(record, recursion)
 
     def validated_ptrs(self) -> list[str]:
         """The names of the client address that point back to it, at most ten.

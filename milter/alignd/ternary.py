@@ -18,6 +18,12 @@ class Ternary(Enum):
             return Ternary.NO
         return Ternary.UNKNOWN if Ternary.UNKNOWN in {self, other} else Ternary.YES
 
+    def __or__(self, other: Ternary) -> Ternary:
+        """Whether one holds: a YES settles it, whatever is unknown."""
+        if Ternary.YES in {self, other}:
+            return Ternary.YES
+        return Ternary.UNKNOWN if Ternary.UNKNOWN in {self, other} else Ternary.NO
+
     def __bool__(self) -> bool:
         """Refuse: "if aligned" would take UNKNOWN for one of the others."""
         raise TypeError("compare with Ternary.YES, NO or UNKNOWN")

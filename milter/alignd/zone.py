@@ -8,6 +8,7 @@ declare failures: `; SERVFAIL name [TYPE]` and `; TIMEOUT name [TYPE]`.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import dns.exception
@@ -23,8 +24,15 @@ from alignd.dnsdata import to_name, to_records
 from alignd.lookup import Answer, LookupFailed, RecordType
 
 _FAILURE = re.compile(
-    r"^\s*;\s*(SERVFAIL|TIMEOUT)\s+(\S+)(?:\s+([A-Za-z0-9]+))?\s*$", re.MULTILINE
+    r"^[ \t]*;[ \t]*(SERVFAIL|TIMEOUT)[ \t]+(\S+)(?:[ \t]+(\w+))?[ \t\r]*$", re.MULTILINE
 )
+# dnspython takes a SOA record at the origin only, and the origin here is the root.
+_SOA = re.compile(
+    r"""^(?P<owner>[^\s;]*)(?P<ttl>(?:[ \t]+(?:\d\w*|IN))*)[ \t]+SOA[ \t][^()\n]*
+        (?P<rest>\([^)]*\))?""",
+    re.MULTILINE | re.IGNORECASE | re.VERBOSE,
+)
+_PLACE = re.compile(r"^<\w+>:\d+: ")
 _MAX_CHAIN = 16
 _DEFAULT_TTL = 0  # seconds: what a file without TTLs says may change at any time
 
@@ -63,14 +71,11 @@ class Zone:
             ZoneError: the text is not a master file.
         """
         try:
-            rrsets = dns.zonefile.read_rrsets(text, rdclass=None, default_ttl=_DEFAULT_TTL)
-            failures = {
-                (dns.name.from_text(name), type_.upper()): kind
-                for kind, name, type_ in _FAILURE.findall(text)
-            }
+            return cls(*_read(text))
         except (dns.exception.DNSException, ValueError) as error:
-            raise ZoneError(_located(str(error) or type(error).__name__, source)) from error
-        return cls(list(rrsets), failures)
+            line = _first_bad_line(text)
+            problem = _PLACE.sub("", str(error)) or type(error).__name__
+            raise ZoneError(f"{source}:{line}: {problem}") from error
 
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
         """Answer for *name* as the network would."""
@@ -128,6 +133,44 @@ class Zone:
         return wildcard if wildcard in self._names else None
 
 
+def _read(
+    text: str,
+) -> tuple[list[dns.rrset.RRset], dict[tuple[dns.name.Name, str], str]]:
+    rrsets = dns.zonefile.read_rrsets(
+        _SOA.sub(_placeholder, text), rdclass=None, default_ttl=_DEFAULT_TTL
+    )
+    return list(rrsets), dict(map(_failure, _FAILURE.finditer(text)))
+
+
+def _first_bad_line(text: str) -> int:
+    """The line that makes *text* unreadable; dnspython has often gone on when it complains."""
+    lines = text.split("\n")
+
+    def fails(count: int) -> bool:
+        try:
+            _read("\n".join(lines[:count]))
+        except (dns.exception.DNSException, ValueError):
+            return True
+        return False
+
+    return bisect_left(range(len(lines) + 1), True, key=fails)
+
+
+def _placeholder(soa: re.Match[str]) -> str:
+    """A record of the same name, on as many lines, that nobody asks for."""
+    return f"{soa['owner']}{soa['ttl']} TYPE65534 \\# 0" + "\n" * (soa["rest"] or "").count("\n")
+
+
+def _failure(comment: re.Match[str]) -> tuple[tuple[dns.name.Name, str], str]:
+    kind, name, type_ = comment.groups(default="")
+    if type_:
+        try:
+            type_ = dns.rdatatype.from_text(type_).name
+        except (dns.rdatatype.UnknownRdatatype, ValueError):
+            raise ValueError(f"unknown record type {type_!r}") from None
+    return (dns.name.from_text(name), type_), kind
+
+
 def _ancestors(name: dns.name.Name) -> list[dns.name.Name]:
     """*name* and every name above it, the root last."""
     return [dns.name.Name(name.labels[start:]) for start in range(len(name.labels))]
@@ -137,9 +180,3 @@ def _named(rrset: dns.rrset.RRset, name: dns.name.Name) -> dns.rrset.RRset:
     copy = dns.rrset.RRset(name, rrset.rdclass, rrset.rdtype)
     copy.update(rrset)  # type: ignore[no-untyped-call]
     return copy
-
-
-def _located(error: str, source: str) -> str:
-    # dnspython says "<input>:3: problem" where it knows the line.
-    located = re.sub(r"^<\w+>:(\d+): ", rf"{source}:\1: ", error)
-    return located if located != error else f"{source}: {error}"

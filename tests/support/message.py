@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 # Postfix's idea of a field (is_header.c): printable ASCII, perhaps blanks, and a colon.
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*: ?(.*?)\r?\n?\Z", re.DOTALL)
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:( ?)(.*?)\r?\n?\Z", re.DOTALL)
 _MAILBOX_LINE = b"From "  # on top: Postfix takes it for what mailbox files have there
 
 
@@ -17,6 +17,7 @@ class Field:
     name: bytes
     value: bytes  # without one leading space, folded with LF
     raw: bytes  # with its line end
+    blank: bytes = b" "  # that leading space, or nothing
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
@@ -26,14 +27,14 @@ class Field:
         parts = _FIELD.match(raw)
         if parts is None:
             raise ValueError(f"not a header field: {raw!r}")
-        return cls(parts[1], parts[2].replace(b"\r\n", b"\n"), raw)
+        return cls(parts[1], parts[3].replace(b"\r\n", b"\n"), raw, parts[2])
 
     @classmethod
-    def write(cls, name: bytes, value: bytes) -> Self:
-        """Make a field as Postfix writes one for a milter."""
+    def write(cls, name: bytes, value: bytes, blank: bytes = b" ") -> Self:
+        """Make a field as Postfix writes one for a milter, with *blank* behind the colon."""
         # What would begin a new field is folded, so that a value cannot smuggle one in.
         value = re.sub(rb"\n(?![ \t])", b"\n\t", value)
-        return cls(name, value, name + b": " + value.replace(b"\n", b"\r\n") + b"\r\n")
+        return cls(name, value, name + b":" + blank + value.replace(b"\n", b"\r\n") + b"\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,11 @@ def split(message: bytes) -> tuple[list[Field], bytes]:
     return [Field.parse(b"".join(lines)) for lines in found], rest
 
 
-def edited(message: bytes, modifications: Iterable[Modification]) -> bytes:
-    """Return the message as it leaves Postfix, without the Received field that Postfix adds."""
+def edited(message: bytes, modifications: Iterable[Modification], blank: bytes = b" ") -> bytes:
+    """Return the message as it leaves Postfix, without the Received field that Postfix adds.
+
+    *blank* is empty where the milter has negotiated to bring its own (HDR_LEADSPC).
+    """
     fields, rest = split(message)
     own = Field.write(b"Received", b"by this Postfix")
     fields.insert(0, own)
@@ -131,18 +135,18 @@ def edited(message: bytes, modifications: Iterable[Modification]) -> bytes:
     for modification in modifications:
         match modification:
             case InsertHeader(index, name, value):
-                fields.insert(index, Field.write(name, value))
+                fields.insert(index, Field.write(name, value, blank))
             case AddHeader(name, value):
-                fields.append(Field.write(name, value))
+                fields.append(Field.write(name, value, blank))
             case ChangeHeader():
-                _change(fields, own, modification)
+                _change(fields, own, modification, blank)
             case ReplaceBody(part):
                 body = (body or b"") + part
     header = b"".join(field.raw for field in fields if field is not own)
     return header + (rest if body is None else b"\r\n" + body)
 
 
-def _change(fields: list[Field], own: Field, edit: ChangeHeader) -> None:
+def _change(fields: list[Field], own: Field, edit: ChangeHeader, blank: bytes) -> None:
     # A milter does not see Postfix's own Received and cannot change it.
     places = [
         place
@@ -152,6 +156,8 @@ def _change(fields: list[Field], own: Field, edit: ChangeHeader) -> None:
     number = max(edit.index, 1)
     if number <= len(places):
         place = places[number - 1]
-        fields[place : place + 1] = [Field.write(edit.name, edit.value)] if edit.value else []
+        fields[place : place + 1] = (
+            [Field.write(edit.name, edit.value, blank)] if edit.value else []
+        )
     elif edit.value:
-        fields.append(Field.write(edit.name, edit.value))
+        fields.append(Field.write(edit.name, edit.value, blank))

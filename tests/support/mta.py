@@ -16,6 +16,7 @@ CHANGE_HEADERS = 0x10  # the action without which a milter may add fields only
 
 _VERSION = 6
 _ALL_PROTOCOL = 0x1FFFFF
+_LEADING_BLANK = 0x100000  # values go both ways as they stand behind the colon
 _CHUNK = 65535
 _TIMEOUT = 20
 
@@ -143,8 +144,14 @@ class MilterConnection:
     ) -> Result:
         """Take one message through the milter and do to it what the milter asks."""
         said, answer = Command.HELO, self._to_session
+        leading_blank = bool(self._protocol & _LEADING_BLANK)
         for command, payload, macros in steps(
-            envelope_sender, recipients, message, login=login, queue_id=queue_id
+            envelope_sender,
+            recipients,
+            message,
+            login=login,
+            queue_id=queue_id,
+            leading_blank=leading_blank,
         ):
             if answer.reply is Reply.SKIP and command is said:
                 continue
@@ -155,7 +162,7 @@ class MilterConnection:
         senders = [m.address for m in answer.modifications if isinstance(m, ChangeSender)]
         return Result(
             answer,
-            edited(message, answer.modifications),
+            edited(message, answer.modifications, b"" if leading_blank else b" "),
             [envelope_sender, *senders][-1],
         )
 
@@ -195,10 +202,11 @@ def steps(
     *,
     login: str | None = None,
     queue_id: str = "4bQx2K1",
+    leading_blank: bool = False,
 ) -> Iterator[Step]:
     """Return all that an MTA says of one message, from MAIL to its end."""
     yield from _envelope(envelope_sender, recipients, login, queue_id)
-    yield from _content(message, queue_id)
+    yield from _content(message, queue_id, leading_blank=leading_blank)
 
 
 def _envelope(
@@ -216,13 +224,14 @@ def _envelope(
         queued = {"i": queue_id}
 
 
-def _content(message: bytes, queue_id: str) -> Iterator[Step]:
+def _content(message: bytes, queue_id: str, *, leading_blank: bool) -> Iterator[Step]:
     queued = {"i": queue_id}
     fields, rest = split(message)
     yield Command.DATA, b"", queued
     for field in fields:
         # The protocol cannot carry NUL, and Postfix cuts the field there.
         value, _nul, _lost = field.value.partition(b"\0")
+        value = field.blank + value if leading_blank else value
         yield Command.HEADER, field.name + b"\0" + value + b"\0", queued
     yield Command.END_OF_HEADER, b"", queued
     body = rest.removeprefix(b"\r\n")

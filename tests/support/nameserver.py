@@ -52,9 +52,9 @@ class Nameserver:
 
 
 @contextmanager
-def run_nameserver() -> Iterator[Nameserver]:
-    """Run a name server over UDP and TCP, on the same free port of 127.0.0.1."""
-    nameserver = Nameserver()
+def run_nameserver(own: Nameserver | None = None) -> Iterator[Nameserver]:
+    """Run a name server, or your *own*, over UDP and TCP, on one free port of 127.0.0.1."""
+    nameserver = own or Nameserver()
 
     class OverTCP(socketserver.StreamRequestHandler):
         def handle(self) -> None:

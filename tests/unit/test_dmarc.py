@@ -64,7 +64,6 @@ def test_policies_of_a_record(text: str, policy: str, subdomain: str, nonexisten
 
     record = read_record(found[0])
 
-    assert record is not None
     assert record.policy.value == policy
     assert record.subdomain_policy.value == subdomain
     assert record.nonexistent_policy.value == nonexistent
@@ -82,7 +81,7 @@ def test_a_record_that_says_nothing(text: str) -> None:
     found = records_at(Domain("a.cz"), records(a_cz=text))
 
     assert isinstance(found, tuple)
-    assert read_record(found[0]) is None
+    assert read_record(found[0]).policy is Policy.ABSENT
 
 
 @pytest.mark.parametrize(
@@ -217,7 +216,11 @@ def ref_7489(zone: Zone, domain: str) -> tuple[str, str | None]:
     found, place, keys = ref_records(zone, domain), domain, []
     if not found:
         found, place, keys = ref_records(zone, org), org, [] if org == domain else ["sp"]
-    return (ref_policy(found[0], keys), place) if len(found) == 1 else ("absent", None)
+    if len(found) != 1:
+        return "absent", None
+    # A receiver of this RFC has never heard of np.
+    known = {name: value for name, value in found[0].items() if name != "np"}
+    return ref_policy(known, keys), place
 
 
 NAMES = ("com", "a.com", "b.a.com", "c.b.a.com", "d.b.a.com", "e.com", "co.uk", "a.co.uk")
@@ -226,7 +229,7 @@ TEXT = st.builds(
     lambda *tags: "; ".join(["v=DMARC1", *filter(None, tags)]),
     st.sampled_from(["p=none", "p=quarantine", "p=reject", "p=bad", ""]),
     st.sampled_from(["sp=none", "sp=reject", "sp=bad", "", ""]),
-    st.sampled_from(["np=none", "np=reject", "", ""]),
+    st.sampled_from(["np=none", "np=reject", "np=bad", "", ""]),
     st.sampled_from(["psd=y", "psd=n", "psd=u", "psd=x", "", "", ""]),
     st.sampled_from(["rua=mailto:a@b.cz", ""]),
 )

@@ -1,5 +1,6 @@
 """Names and edits: whatever mail says, what leaves is safe and whole."""
 
+import time
 from email import message_from_bytes, policy
 from email.headerregistry import AddressHeader
 from ipaddress import ip_address
@@ -11,14 +12,18 @@ from hypothesis import strategies as st
 
 from alignd import configfile, displayname
 from alignd.decision import Action
+from alignd.freemail import FreemailDomains
 from alignd.message import DeleteField, HeaderField, Message, apply_edits
 from alignd.review import Review, Reviewer
+from alignd.signer import load_signer
 from alignd.suffixes import SuffixList
 from alignd.zone import Zone
 from tests.support.settings import configuration, world
 
 ADDRESS = "helpdesk@notifications.easysoftware.com"
-REVIEWER = Reviewer(configfile.parse(configuration(), "test"), SuffixList())
+CONFIG = configfile.parse(configuration(), "test")
+SIGNER = load_signer(CONFIG.dkim)
+REVIEWER = Reviewer(CONFIG, SuffixList(), SIGNER, FreemailDomains(), time.time)
 NOBODY = Zone.parse(world(""))
 
 
@@ -86,8 +91,8 @@ def test_any_envelope_sender_leaves_whole(envelope_sender: str) -> None:
 
 
 @given(st.text(max_size=200))
-def test_a_cleaned_name_is_fit_to_be_seen(name: str) -> None:
-    cleaned = displayname.clean(displayname.decode(name))
+def test_a_name_is_fit_to_be_seen(name: str) -> None:
+    cleaned = displayname.author_name(name, "{name} via X")
 
     assert len(cleaned) <= displayname.MAX_LENGTH
     assert "@" not in cleaned
@@ -112,13 +117,25 @@ def test_a_cleaned_name_is_fit_to_be_seen(name: str) -> None:
         pytest.param("Support mycompany.com", "Support mycompany com", id="a-domain"),
         pytest.param("BOOKING.COM", "BOOKING COM", id="a-domain-in-capitals"),
         pytest.param("J.R.R. Tolkien", "J.R.R. Tolkien", id="initials-stay"),
-        pytest.param("Dr.Novak v1.20", "Dr.Novak v1.20", id="titles-and-versions-stay"),
-        pytest.param("x" * 100, "x" * 64, id="cut"),
-        pytest.param("x" * 63 + "q\u0323\u0323", "x" * 63, id="cut-before-a-combined-letter"),
+        pytest.param("Dr.Novak v1.20", "Dr Novak v1.20", id="versions-stay"),
+        pytest.param(
+            "paypal.Com paypal\uff0ecom", "paypal Com paypal com", id="disguised-domains"
+        ),
     ],
 )
 def test_cleaned_names(name: str, cleaned: str) -> None:
     assert displayname.clean(name) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [
+        pytest.param("x" * 100, "x" * 64, id="anywhere"),
+        pytest.param("x" * 63 + "q\u0323\u0323", "x" * 63, id="before-a-combined-letter"),
+    ],
+)
+def test_long_names_are_cut(name: str, cut: str) -> None:
+    assert displayname.author_name(name, "{name}") == cut
 
 
 @pytest.mark.parametrize(
@@ -127,12 +144,72 @@ def test_cleaned_names(name: str, cleaned: str) -> None:
         pytest.param("{name} via X", "Ann", "Ann via X", id="plain"),
         pytest.param("{name} via X", "Ann via X", "Ann via X", id="said-already"),
         pytest.param("{name} via X", "Ann via x via X", "Ann via X", id="said-twice"),
+        pytest.param("{name} via X", "Olivia X", "Olivia X via X", id="the-end-of-a-word-stays"),
+        pytest.param("{name} via X", "n" * 62 + " via X", "n" * 62 + " via X", id="cut-behind-it"),
         pytest.param("X: {name}", "x: Ann", "X: Ann", id="in-front"),
         pytest.param("{name}", "Ann", "Ann", id="nothing-around-it"),
-        pytest.param("{name} via X", "via X", "local via X", id="nothing-but-the-phrase"),
+        pytest.param("{name} via X", "via X", "via X", id="nothing-but-the-phrase"),
     ],
 )
 def test_composed_names(template: str, name: str, composed: str) -> None:
-    stripped = displayname.without_template(template, name)
+    assert displayname.compose(template, displayname.author_name(name, template)) == composed
 
-    assert displayname.compose(template, stripped, "local") == composed
+
+@pytest.mark.parametrize(
+    ("local_part", "name"),
+    [
+        pytest.param("marky.mark", "marky.mark", id="as-it-is"),
+        pytest.param('"marky mark"', "marky mark", id="without-quotes"),
+        pytest.param(r'"a\"b"', 'a"b', id="without-backslashes"),
+        pytest.param('"ceo@bank.com"', "ceo", id="no-address"),
+        pytest.param("=?utf-8?q?ceo=40bank.com?=", "ceo", id="no-hidden-address"),
+    ],
+)
+def test_names_from_local_parts(local_part: str, name: str) -> None:
+    assert displayname.local_name(local_part) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("=?utf-8?q?=3D=3Futf-8=3Fq=3Fceo=3D40bank=2Ecom=3F=3D?=", id="encoded-twice"),
+        pytest.param('"=\u200b?utf-8?q?ceo=40bank.com?="', id="joined-by-cleaning"),
+        pytest.param('"x =?utf-8?q?=40"', id="unclosed"),
+        pytest.param('"=?utf-8?b?Y?="', id="undecodable"),
+        pytest.param('"===??utf-8?q?=40?="', id="doubled"),
+    ],
+)
+def test_no_encoded_word_is_left_to_come_to_light(name: str) -> None:
+    reviewed = review([("From", f"{name} <marky@mycompany.com>".encode())])
+
+    assert_whole(reviewed)
+    for edit in reviewed.edits.header:
+        if edit.name in {"From", "Reply-To"} and not isinstance(edit, DeleteField):
+            message = message_from_bytes(f"From: {edit.value}\n\n".encode(), policy=policy.default)
+            (address,) = cast("AddressHeader", message["From"]).addresses
+            assert "=?" not in address.display_name
+            assert "@" not in address.display_name
+
+
+@pytest.mark.parametrize(
+    ("fields", "envelope_sender"),
+    [
+        pytest.param([("From", b"a" * 1500 + b"@mycompany.com")], "a@b.cz", id="in-from"),
+        pytest.param([], "a" * 1200 + "@mycompany.com", id="in-the-envelope"),
+    ],
+)
+def test_an_endless_local_part_is_no_address(
+    fields: list[tuple[str, bytes]], envelope_sender: str
+) -> None:
+    assert_whole(review(fields, envelope_sender))
+
+
+def test_a_message_that_cannot_be_judged_is_rewritten_all_the_same() -> None:
+    header = (HeaderField("From", b"Marky <marky@mycompany.com>"),)
+    message = Message("marky@mycompany.com", (), header, ip_address("127.0.0.1"))
+
+    reviewed = REVIEWER.rewrite_unjudged(message)
+
+    assert_whole(reviewed)
+    assert reviewed.decision.reason.value == "internal-error"
+    assert any(edit.name == "Reply-To" for edit in reviewed.edits.header)
