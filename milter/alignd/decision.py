@@ -12,7 +12,6 @@ from alignd.domain import Domain
 from alignd.message import Message
 from alignd.prediction import Prediction, spf_passes
 from alignd.settings import Helpdesk, RewriteOn, Settings
-from alignd.spf import SpfResult
 from alignd.ternary import Ternary
 
 
@@ -144,7 +143,7 @@ def _why_not_aligned(as_sent: Prediction, moved: Prediction | None) -> Reason:
         return Reason.UNALIGNED
     if spf_passes(nearest.spf) is Ternary.YES:
         return Reason.UNALIGNED
-    if any(result.result is SpfResult.PASS for result in nearest.spf):
+    if any(spf.counts for spf in nearest.spf):
         return Reason.RELAY_PARTLY_AUTHORISED
     return Reason.RELAY_NOT_AUTHORISED
 

@@ -9,6 +9,7 @@ from alignd.lookup import LookupFailed
 from alignd.message import AddField, ChangeField, DeleteField, HeaderField
 from alignd.prediction import ModelView, Prediction
 from alignd.review import Review
+from alignd.spf import SpfResult
 
 _ACTIONS = {
     Action.SKIP: "left alone: not a helpdesk message",
@@ -103,6 +104,8 @@ def _checks(prediction: Prediction, title: str) -> Iterator[str]:
     for spf in prediction.spf:
         yield f"  SPF from {spf.address} for {spf.domain or 'no domain'}: {spf.result.value}"
         yield f"    {spf.explanation} (RFC 7208)"
+        if spf.result is SpfResult.PASS and not spf.counts:
+            yield "    which passes the whole world, so that not every receiver counts it"
     yield f"  that domain aligns: {prediction.spf_aligned.value} (RFC 9989, section 4.4)"
     for dkim, aligned in zip(prediction.dkim, prediction.dkim_aligned, strict=True):
         name = f"{dkim.selector} of {dkim.domain or 'no domain'}"

@@ -140,10 +140,10 @@ def judge_spf(envelope_sender: str, relay: Relay, lookup: Lookup) -> tuple[Spf, 
 
 def spf_passes(results: tuple[Spf, ...]) -> Ternary:
     """Whether SPF passes for every relay address; UNKNOWN when only DNS stands against it."""
-    seen = {result.result for result in results}
-    if seen == {SpfResult.PASS}:
+    if all(spf.counts for spf in results):
         return Ternary.YES
-    return Ternary.UNKNOWN if seen <= {SpfResult.PASS, SpfResult.TEMPERROR} else Ternary.NO
+    doubtful = all(spf.counts or spf.result is SpfResult.TEMPERROR for spf in results)
+    return Ternary.UNKNOWN if doubtful else Ternary.NO
 
 
 def _view(

@@ -46,6 +46,14 @@ class Spf:
     explanation: str
     """For people: which term decided, or what is wrong with the record."""
 
+    @property
+    def counts(self) -> bool:
+        """Whether every receiver takes it for a pass.
+
+        rspamd does not when the term that decided is `+all`, which passes the whole world.
+        """
+        return self.result is SpfResult.PASS and self.explanation.lower() not in {"all", "+all"}
+
 
 def evaluate(
     address: IPv4Address | IPv6Address, envelope_sender: str, helo: Domain, lookup: Lookup

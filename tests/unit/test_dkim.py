@@ -1,0 +1,251 @@
+"""DKIM: keys, OpenDKIM's tables, and upstream results, fact by fact."""
+
+import base64
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignd.authresults import read_upstream
+from alignd.configfile import ConfigError
+from alignd.dkim import CLOCK_MARGIN, EXPIRY_MARGIN, PlannedSignature, check_planned, verify
+from alignd.dkimkey import DkimResult, KeyProblem, read_key
+from alignd.domain import Domain
+from alignd.lookup import Answer, LookupFailed, RecordType
+from alignd.mailbox import Mailbox
+from alignd.message import HeaderField, Message
+from alignd.opendkim import TableError, read_tables
+from alignd.settings import Dkim
+from alignd.signer import load_signer
+
+PRIVATE = rsa.generate_private_key(65537, 2048)
+PEM = PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+DER = PRIVATE.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+BARE = PRIVATE.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
+P = base64.b64encode(DER).decode()
+NOW = 1_800_000_000
+MARKY = Mailbox("marky", Domain("mycompany.com"))
+
+
+class Published:
+    """A Lookup with one key for every name."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+
+    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+        assert "._domainkey." in name
+        assert record_type is RecordType.TXT
+        return Answer(tuple(text.encode() for text in self.texts), exists=bool(self.texts))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"v=DKIM1; k=rsa; p={P}", id="usual"),
+        pytest.param(f"p={P}", id="version-and-type-have-defaults"),
+        pytest.param(f"v=DKIM1;p={P};", id="semicolon-at-the-end"),
+        pytest.param(f"k=rsa; h=sha1:sha256; s=tlsrpt:email; t=; p={P}", id="lists"),
+        pytest.param(f"s=*; n=hello; x=y; p={P[:100]} {P[100:]}", id="blanks-in-the-key"),
+        pytest.param(f"p={base64.b64encode(BARE).decode()}", id="key-in-the-old-form"),
+    ],
+)
+def test_keys_that_every_receiver_can_use(text: str) -> None:
+    assert not isinstance(read_key(text.encode()), KeyProblem)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("hello", id="no-tags"),
+        pytest.param("v=DKIM1", id="no-key"),
+        pytest.param("p=", id="revoked"),
+        pytest.param("p=AAAA", id="no-such-key"),
+        pytest.param("p=!", id="not-base64"),
+        pytest.param(f"p={P}; v=DKIM1", id="version-not-first"),
+        pytest.param(f"v=DKIM2; p={P}", id="other-version"),
+        pytest.param(f"p={P}; p={P}", id="key-twice"),
+        pytest.param(f"k=ed25519; p={P}", id="other-type"),
+        pytest.param(f"h=sha1; p={P}", id="other-hash"),
+        pytest.param(f"s=tlsrpt; p={P}", id="other-service"),
+        pytest.param(f"t=s:y; p={P}", id="test-mode"),
+    ],
+)
+def test_keys_that_some_receiver_cannot_use(text: str) -> None:
+    assert isinstance(read_key(text.encode()), KeyProblem)
+
+
+@given(st.binary(max_size=300))
+def test_any_key_record_is_read_or_refused(text: bytes) -> None:
+    read_key(text)
+
+
+def test_the_published_key_must_be_that_of_the_private_key() -> None:
+    other = rsa.generate_private_key(65537, 2048).private_numbers().public_numbers.n
+    ours = PRIVATE.private_numbers().public_numbers.n
+    domain = Domain("mycompany.com")
+
+    for modulus, result in ((ours, "pass"), (None, "pass"), (other, "fail")):
+        planned = PlannedSignature(domain, "easy1", modulus=modulus)
+        assert check_planned(planned, Published(f"p={P}")).result.value == result
+
+
+@pytest.mark.parametrize(
+    ("tags", "problem"),
+    [
+        pytest.param("", "", id="no-times"),
+        pytest.param(f"t={NOW}; x={NOW + EXPIRY_MARGIN + 1};", "", id="enough-time-left"),
+        pytest.param(f"x={NOW + EXPIRY_MARGIN};", "expires soon", id="may-expire-in-a-queue"),
+        pytest.param(f"x={NOW - 1};", "expires soon", id="expired"),
+        pytest.param(f"t={NOW + CLOCK_MARGIN + 1};", "from the future", id="from-the-future"),
+        pytest.param("t=soon;", "from the future", id="no-number"),
+    ],
+)
+def test_times_of_a_signature(tags: str, problem: str) -> None:
+    signature = f"v=1; a=rsa-sha256; d=mycompany.com; s=s1; h=from; {tags} bh=AAAA; b=AAAA"
+    header = (HeaderField("DKIM-Signature", signature.encode()), HeaderField("From", b"a@b.cz"))
+    message = Message("", (), header, body=b"")
+
+    (dkim,) = verify(message, Published(f"p={P}"), NOW)
+
+    assert dkim.result is not DkimResult.PASS
+    assert ("it is" in dkim.explanation) == bool(problem)
+    assert problem in dkim.explanation
+
+
+@given(st.lists(st.binary(max_size=120), max_size=3), st.binary(max_size=50))
+def test_any_signature_is_read_or_refused(values: list[bytes], body: bytes) -> None:
+    clean = [value.replace(b"\n", b"\n ") for value in values]
+    header = tuple(HeaderField("DKIM-Signature", value) for value in clean)
+
+    results = verify(Message("", (), header, body=body), Published(f"p={P}"), NOW)
+
+    assert len(results) == len(values)
+    assert all(dkim.result is not DkimResult.PASS for dkim in results)
+
+
+REFILE = """
+# comment
+marky@mycompany.com   one
+*@MyCompany.com       two   @%
+*@*.mycompany.com     three sub.mycompany.com
+"""
+PLAIN = """
+marky@mycompany.com   one
+mycompany.com         two
+.mycompany.com        three
+eva@.com              four
+jan@*                 five
+*                     %
+"""
+KEYS = """
+one    mycompany.com:s1:/keys/one
+two    %:s2:/keys/%/two
+three  mycompany.com:s3:./three
+four   com.com:s4:MIIEowIBAAKC
+five   five.com:s5:/keys/five
+x.org  x.org:s6:/keys/x
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "address", "expected"),
+    [
+        pytest.param(REFILE, "marky@mycompany.com", "mycompany.com:s1:/keys/one", id="exact"),
+        pytest.param(
+            REFILE, "Eva@mycompany.com", "mycompany.com:s2:/keys/mycompany.com/two", id="*"
+        ),
+        pytest.param(REFILE, "eva@a.b.mycompany.com", "mycompany.com:s3:./three", id="below"),
+        pytest.param(REFILE, "eva@other.com", "", id="none"),
+        pytest.param(PLAIN, "marky@mycompany.com", "mycompany.com:s1:/keys/one", id="user-host"),
+        pytest.param(
+            PLAIN, "eva@mycompany.com", "mycompany.com:s2:/keys/mycompany.com/two", id="host"
+        ),
+        pytest.param(PLAIN, "jan@eu.mycompany.com", "mycompany.com:s3:./three", id="domain-first"),
+        pytest.param(PLAIN, "eva@eu.mycompany.com", "com.com:s4:", id="user-of-a-domain-above"),
+        pytest.param(PLAIN, "jan@x.org", "five.com:s5:/keys/five", id="user-anywhere"),
+        pytest.param(PLAIN, "ann@x.org", "x.org:s6:/keys/x", id="anybody-by-percent"),
+        pytest.param(PLAIN, "ann@y.org", "", id="percent-without-key"),
+    ],
+)
+def test_opendkim_tables(table: str, address: str, expected: str) -> None:
+    local_part, _, domain = address.partition("@")
+
+    key = read_tables(table, KEYS, patterns=None).key_for(Mailbox(local_part, Domain(domain)))
+
+    assert (f"{key.domain}:{key.selector}:{key.path}" if key else "") == expected
+
+
+def test_a_table_named_as_plain_has_no_patterns() -> None:
+    assert read_tables(REFILE, KEYS, patterns=False).key_for(MARKY) is not None
+    assert read_tables("*@mycompany.com two", KEYS, patterns=False).key_for(MARKY) is None
+
+
+def test_a_key_table_that_is_none() -> None:
+    with pytest.raises(TableError) as caught:
+        read_tables(REFILE, "one mycompany.com:s1:/keys/one\n\ntwo mycompany.com\n", patterns=None)
+
+    assert caught.value.line == 3
+
+
+def test_the_signer_reads_tables_and_keys(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_bytes(PEM)
+    (tmp_path / "signing").write_text("*@mycompany.com k marky@elsewhere.com\n")
+    (tmp_path / "keys").write_text(f"k mycompany.com:s1:{tmp_path}/key.pem\n")
+    settings = Dkim.model_validate(
+        {
+            "opendkim": {
+                "signing_table": f"refile:{tmp_path}/signing",
+                "key_table": f"file:{tmp_path}/keys",
+            },
+            "signs": [
+                {"domain": "mycompany.com", "selector": "s2", "identity": "@eu.mycompany.com"},
+                {"domain": "other.com", "selector": "s3"},
+            ],
+        }
+    )
+
+    named, tabled = load_signer(settings).signatures_for(MARKY)
+
+    assert (named.selector, named.identity_domain) == ("s2", Domain("eu.mycompany.com"))
+    assert (tabled.selector, tabled.identity_domain) == ("s1", None)
+    assert tabled.modulus == PRIVATE.private_numbers().public_numbers.n
+
+
+def test_a_table_that_is_not_there_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
+    tables = {"signing_table": f"refile:{tmp_path}/none", "key_table": f"{tmp_path}/none"}
+
+    with pytest.raises(ConfigError, match=f"{tmp_path}/none:1: cannot be read"):
+        load_signer(Dkim.model_validate({"opendkim": tables}))
+
+
+PIECES = [
+    *'();=."\\/ ',
+    "smtp2.easyredmine.com",
+    "dkim",
+    "=pass",
+    "header.d",
+    "mycompany.com",
+    "1",
+]
+FIELDS = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
+
+
+@given(st.one_of(FIELDS.map(str.encode), st.binary(max_size=100)))
+def test_any_upstream_field_is_read_or_says_nothing(value: bytes) -> None:
+    header = (HeaderField("Authentication-Results", value.replace(b"\n", b"\n ")),)
+    message = Message("", (), header, ip_address("127.0.0.1"))
+
+    for dkim in read_upstream(message, ("smtp2.easyredmine.com",)):
+        assert value.lower().startswith(b"smtp2.easyredmine.com") or b"smtp2" in value.lower()
+        assert dkim.domain is not None
