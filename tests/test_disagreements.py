@@ -2,7 +2,8 @@
 
 A message that some receivers fail is rewritten, because rewritten mail passes at all of them. So
 every row names a case that rewrites, and the case proves it at every speed. Sources: the RFCs,
-and what OpenDMARC 1.4.2, rspamd 3.4, mailauth, pyspf, spftrace, libspf2 and Mail::SPF were seen to do.
+and what OpenDMARC 1.4.2, rspamd 3.4, mailauth, pyspf, spftrace, libspf2 and Mail::SPF were seen
+to do.
 """
 
 from dataclasses import dataclass

@@ -20,6 +20,7 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _POSTFIX_INET = re.compile(r"inet:(\[[^]]+\]|[^:@\s]+):(\d{1,5})")
 _LIBMILTER = re.compile(r"inet6?:(?P<port>\d{1,5})(@\S+)?|(unix|local):/\S+|fd:\d+")
 _MAX_PORT = 65535
+_MAX_DURATION = 365 * 86400.0  # seconds
 _MIN_TIMEOUT, _MAX_TIMEOUT = 0.1, 30.0  # seconds
 _NAMESERVER = re.compile(
     r"\[(?P<v6>[^]]+)\]:(?P<v6_port>\d{1,5})|(?P<v4>[\d.]+):(?P<port>\d{1,5})"
@@ -100,11 +101,15 @@ def _address(value: object) -> Mailbox:
     return mailbox
 
 
-def _seconds(value: object) -> float:
+def _duration(value: object) -> float:
     match = _DURATION.fullmatch(_text(value))
-    if not match or not float(match[1]):
+    if not match:
         raise ValueError(f"not a duration: {value!r}; write for example '500ms', '2s' or '3d'")
-    seconds = float(match[1]) * _SECONDS[match[2]]
+    return min(float(match[1]) * _SECONDS[match[2]], _MAX_DURATION)
+
+
+def _timeout(value: object) -> float:
+    seconds = _duration(value)
     if not _MIN_TIMEOUT <= seconds <= _MAX_TIMEOUT:
         raise ValueError(f"must be between 100ms and 30s: {value!r}")
     return seconds
@@ -194,8 +199,10 @@ HostName = Annotated[Domain, PlainValidator(_host_name)]
 RelayAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_relay_address)]
 IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
 Address = Annotated[Mailbox, PlainValidator(_address)]
-Seconds = Annotated[float, PlainValidator(_seconds)]
-"""A timeout; written as "500ms" or "2s"."""
+Duration = Annotated[float, PlainValidator(_duration)]
+"""Seconds; written as "0s", "500ms", "2s", "5m", "1h" or "3d"."""
+Timeout = Annotated[float, PlainValidator(_timeout)]
+"""Seconds, written like a duration, that somebody can wait for."""
 NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
 Socket = Annotated[str, PlainValidator(_socket)]
 """In libmilter's spelling."""

@@ -15,8 +15,6 @@ from alignd.dnsdata import to_name, to_records
 from alignd.lookup import Answer, LookupFailed, RecordType
 from alignd.settings import Dns
 
-MAX_TTL = 3600.0
-"""Seconds: a domain that has just been mended is seen within the hour, whatever its TTL."""
 MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is kept: the record may be what we asked for."""
 _CACHE_SIZE = 20_000  # names and types
@@ -31,11 +29,22 @@ class ResolverError(RuntimeError):
 
 
 class _Cache(dns.resolver.LRUCache):
-    """dnspython's cache, its TTLs capped."""
+    """dnspython's cache, its TTLs capped at both ends.
+
+    dnspython takes the least TTL of a CNAME chain, and that of the SOA record for an absence
+    (RFC 2308, section 5).
+    """
+
+    def __init__(self, min_ttl: float, max_ttl: float) -> None:
+        super().__init__(_CACHE_SIZE)
+        self._min_ttl, self._max_ttl = min_ttl, max_ttl
 
     def put(self, key: Any, value: dns.resolver.Answer) -> None:
-        cap = MAX_TTL if value.rrset is not None else MAX_NEGATIVE_TTL
-        value.expiration = min(value.expiration, time.time() + cap)
+        now = time.time()
+        present = value.rrset is not None
+        longest = self._max_ttl if present else min(self._max_ttl, MAX_NEGATIVE_TTL)
+        ttl = min(max(value.expiration - now, self._min_ttl), longest)
+        value.expiration = now + ttl
         super().put(key, value)
 
 
@@ -61,7 +70,7 @@ class Resolver:
             ]
         self._resolver.timeout = settings.timeout / _TRIES
         self._resolver.use_edns(0, 0, _EDNS_PAYLOAD)
-        self._resolver.cache = _Cache(_CACHE_SIZE)
+        self._resolver.cache = _Cache(settings.min_ttl, settings.max_ttl)
         self._budget = settings.timeout
         self._clock = clock
 

@@ -17,6 +17,7 @@ from alignd.message import Message
 from alignd.option import (
     Address,
     DomainName,
+    Duration,
     HeaderPatterns,
     HostName,
     Identity,
@@ -26,8 +27,8 @@ from alignd.option import (
     NameTemplate,
     Patterns,
     RelayAddress,
-    Seconds,
     Socket,
+    Timeout,
 )
 
 
@@ -132,7 +133,9 @@ class Dns(Table):
     """How DNS is asked."""
 
     nameservers: Annotated[tuple[NameserverAddress, ...], List] = ()
-    timeout: Seconds = 2.0
+    timeout: Timeout = 2.0
+    min_ttl: Duration = 5.0
+    max_ttl: Duration = 3600.0
 
 
 class Settings(Table):

@@ -29,11 +29,12 @@ _FAILURE = re.compile(
 # dnspython takes a SOA record at the origin only, and the origin here is the root.
 _SOA = re.compile(
     r"""^(?P<owner>[^\s;]*)(?P<ttl>(?:[ \t]+(?:\d\w*|IN))*)[ \t]+SOA[ \t][^()\n]*
-        (?P<rest>\([^)]*\))?""",
+        (?P<rest>\((?:[^;)]|;[^\n]*)*\))?""",
     re.MULTILINE | re.IGNORECASE | re.VERBOSE,
 )
 _PLACE = re.compile(r"^<\w+>:\d+: ")
 _MAX_CHAIN = 16
+_MAX_RECORD_LINES = 16
 _DEFAULT_TTL = 0  # seconds: what a file without TTLs says may change at any time
 
 
@@ -153,7 +154,11 @@ def _first_bad_line(text: str) -> int:
             return True
         return False
 
-    return bisect_left(range(len(lines) + 1), True, key=fails)
+    bad = bisect_left(range(len(lines) + 1), True, key=fails)
+    # Half of a record over several lines is no zone either: the error is behind it.
+    while whole := [n for n in range(bad + 1, bad + _MAX_RECORD_LINES) if not fails(n)]:
+        bad = bisect_left(range(len(lines) + 1), True, lo=whole[-1], key=fails)
+    return min(bad, len(lines))
 
 
 def _placeholder(soa: re.Match[str]) -> str:

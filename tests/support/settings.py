@@ -22,6 +22,7 @@ envelope_sender = "bounces@notifications.easysoftware.com"
 
 [dns]
 nameservers = ["$nameserver"]
+min_ttl = "0s"
 """)
 
 _ZONE = """\
