@@ -52,8 +52,8 @@ class Nameserver:
 
 
 @contextmanager
-def run_nameserver(own: Nameserver | None = None) -> Iterator[Nameserver]:
-    """Run a name server, or your *own*, over UDP and TCP, on one free port of 127.0.0.1."""
+def run_nameserver(own: Nameserver | None = None, *, port: int = 0) -> Iterator[Nameserver]:
+    """Run a name server, or your *own*, over UDP and TCP, on *port* or a free one of 127.0.0.1."""
     nameserver = own or Nameserver()
 
     class OverTCP(socketserver.StreamRequestHandler):
@@ -72,7 +72,7 @@ def run_nameserver(own: Nameserver | None = None) -> Iterator[Nameserver]:
                 self.wfile.write(response)
 
     with ExitStack() as servers:
-        tcp = servers.enter_context(_TCPServer(("127.0.0.1", 0), OverTCP))
+        tcp = servers.enter_context(_TCPServer(("127.0.0.1", port), OverTCP))
         nameserver.port = tcp.server_address[1]
         udp = servers.enter_context(_UDPServer(("127.0.0.1", nameserver.port), OverUDP))
         for server in (tcp, udp):

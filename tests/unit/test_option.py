@@ -1,0 +1,212 @@
+"""Options: every spelling that is understood, and what is said of the others."""
+
+import pytest
+
+from alignd import configfile
+from alignd.message import HeaderField, Message
+from alignd.option import Nameserver
+from tests.support.configtext import BASE, problems
+
+
+@pytest.mark.parametrize(
+    ("written", "libmilter"),
+    [
+        pytest.param("inet:8899@127.0.0.1", "inet:8899@127.0.0.1", id="libmilter"),
+        pytest.param("inet6:8899@::1", "inet6:8899@::1", id="libmilter-ipv6"),
+        pytest.param("inet:8899", "inet:8899", id="libmilter-any-address"),
+        pytest.param("inet:127.0.0.1:8899", "inet:8899@127.0.0.1", id="postfix"),
+        pytest.param("inet:localhost:8899", "inet:8899@localhost", id="postfix-with-a-name"),
+        pytest.param("inet:[::1]:8899", "inet6:8899@::1", id="postfix-ipv6"),
+        pytest.param("inet:[127.0.0.1]:8899", "inet:8899@127.0.0.1", id="postfix-in-brackets"),
+        pytest.param("unix:/run/alignd/s", "unix:/run/alignd/s", id="unix"),
+        pytest.param("local:/run/alignd/s", "local:/run/alignd/s", id="local"),
+        pytest.param("fd:3", "fd:3", id="socket-activation"),
+    ],
+)
+def test_sockets(written: str, libmilter: str) -> None:
+    assert (
+        configfile.parse(f'{BASE}[milter]\nsocket = "{written}"\n', "").milter.socket == libmilter
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "8899", "/run/alignd/s", "unix:run/alignd/s", "inet:127.0.0.1", "inet::1:8899"),
+        *("tcp:127.0.0.1:8899", "INET:8899@127.0.0.1", "inet:a b:1", "fd:x", "unix:/run/a b"),
+        *("inet:65536@127.0.0.1", "inet:127.0.0.1:99999", "inet:0@127.0.0.1"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_socket(written: str) -> None:
+    assert problems(f'{BASE}[milter]\nsocket = "{written}"\n') == [
+        f"8: milter.socket: not a socket: {written!r}; "
+        "write 'inet:8899@127.0.0.1', 'unix:/path' or 'fd:3'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "address", "port"),
+    [
+        ("192.0.2.53", "192.0.2.53", 53),
+        ("127.0.0.1:5353", "127.0.0.1", 5353),
+        ("2001:db8::53", "2001:db8::53", 53),
+        ("[::1]:5353", "::1", 5353),
+    ],
+)
+def test_nameservers(written: str, address: str, port: int) -> None:
+    settings = configfile.parse(f'{BASE}[dns]\nnameservers = ["{written}"]\n', "").dns
+
+    assert settings.nameservers == (Nameserver(address, port),)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "localhost", "localhost:53", "192.0.2", "127.0.0.1:", "[::1]"),
+        *("127.0.0.1:0", "127.0.0.1:65536", "[::1]:65536"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_nameserver(written: str) -> None:
+    (problem,) = problems(f'{BASE}[dns]\nnameservers = ["{written}"]\n')
+
+    assert problem.startswith(f"8: dns.nameservers: not a nameserver: {written!r}; write ")
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("500ms", 0.5), ("2s", 2), ("1.5s", 1.5), ("0.5m", 30), ("0.001h", 3.6), ("0.0001d", 8.64)],
+)
+def test_durations(written: str, seconds: float) -> None:
+    parsed = configfile.parse(f'{BASE}[dns]\ntimeout = "{written}"\n', "")
+
+    assert parsed.dns.timeout == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "written", ["", "2", "2 s", "-2s", "2S", "2w", ".5s", "1e3s", "2s2s", "inf"]
+)
+def test_what_is_no_duration(written: str) -> None:
+    assert problems(f'{BASE}[dns]\ntimeout = "{written}"\n') == [
+        f"8: dns.timeout: not a duration: {written!r}; write for example '500ms', '2s' or '3d'"
+    ]
+
+
+@pytest.mark.parametrize("written", ["99ms", "30.1s", "1m", "9999999999d"])
+def test_a_timeout_is_neither_too_short_nor_too_long(written: str) -> None:
+    assert problems(f'{BASE}[dns]\ntimeout = "{written}"\n') == [
+        f"8: dns.timeout: must be between 100ms and 30s: {written!r}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param("", "'' (no address)", id="nothing"),
+        pytest.param("helpdesk", "'helpdesk' (", id="no-domain"),
+        pytest.param("Ann <a@b.example>", "'Ann <a@b.example>' (", id="a-name-too"),
+        pytest.param("<a@b.example>", "'<a@b.example>' (", id="in-brackets"),
+        pytest.param("a@b.example, c@d.example", "'a@b.example, c@d.example' (", id="two"),
+        pytest.param("a@[192.0.2.1]", "'a@[192.0.2.1]' (", id="an-address-literal"),
+    ],
+)
+@pytest.mark.parametrize("option", ["address", "envelope_sender"])
+def test_what_is_no_address(option: str, written: str, expected: str) -> None:
+    text = BASE if option == "address" else f'{BASE}envelope_sender = "a@b.example"\n'
+    last = text.splitlines()[-1]
+    (problem,) = problems(text.replace(last, f'{option} = "{written}"'))
+
+    line = len(text.splitlines())
+    assert problem.startswith(f"{line}: notifications.{option}: not an address: {expected}")
+
+
+def test_an_address_that_not_every_receiver_takes() -> None:
+    assert problems(BASE.replace("helpdesk@", "příjem@")) == [
+        "6: notifications.address: must be ASCII before the '@', so that every receiver takes it: "
+        "'příjem@notifications.easysoftware.com'"
+    ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{name}",
+        "{name} via Easy Helpdesk",
+        "Helpdesk: {name}",
+        "{name} přes podporu",
+        "{name} v1.2",
+    ],
+)
+def test_name_templates(written: str) -> None:
+    parsed = configfile.parse(f'{BASE}display_name = "{written}"\n', "")
+
+    assert parsed.notifications.display_name == written
+
+
+BRACES = "must contain {name} once, and no other braces"
+PUNISHED = "filters punish an address, a domain, an encoded word or a control character"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param("", BRACES, id="nothing"),
+        pytest.param("Helpdesk", BRACES, id="no-name"),
+        pytest.param("{name} {name}", BRACES, id="the-name-twice"),
+        pytest.param("{name} {domain}", BRACES, id="another-placeholder"),
+        pytest.param("{name}}", BRACES, id="a-brace-too-many"),
+        pytest.param("{name} via a@b.example", PUNISHED, id="an-address"),
+        pytest.param("{name} via easysoftware.com", PUNISHED, id="a-domain"),
+        pytest.param("{name} via \\u202emoc", PUNISHED, id="a-change-of-direction"),
+        pytest.param("{name} via\\u0007", PUNISHED, id="a-control-character"),
+        pytest.param("{name}\\nvia Helpdesk", PUNISHED, id="a-line-end"),
+    ],
+)
+def test_what_is_no_name_template(written: str, expected: str) -> None:
+    (problem,) = problems(f'{BASE}display_name = "{written}"\n')
+
+    assert problem.startswith(f"7: notifications.display_name: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param('{ "X Mailer" = "*" }', "not the name of a header field: 'X Mailer'"),
+        pytest.param('{ "X-Mailer:" = "*" }', "not the name of a header field: 'X-Mailer:'"),
+        pytest.param('{ "" = "*" }', "not the name of a header field: ''"),
+        pytest.param('{ "X-Mailer" = 1 }', "must be text in quotes, not 1"),
+        pytest.param("'*'", "must be a table such as { 'X-Mailer' = 'Redmine*' }, not '*'"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_header_pattern(written: str, expected: str) -> None:
+    assert problems(f"{BASE}[helpdesk]\nheaders = {written}\n") == [
+        f"8: helpdesk.headers: {expected}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "matches"),
+    [
+        pytest.param('{ "X-Mailer" = "Redmine*" }', True, id="a-glob"),
+        pytest.param('{ "x-mailer" = "REDMINE*" }', True, id="in-any-case"),
+        pytest.param('{ "X-Mailer" = "Redmine" }', False, id="of-the-whole-value"),
+        pytest.param('{ "X-Mailer" = "*", "X-Other" = "*" }', False, id="all-of-them"),
+        pytest.param('{ "X-Folded" = "one two" }', True, id="unfolded"),
+        pytest.param('{ "X-Twice" = "second" }', True, id="any-field-of-the-name"),
+        pytest.param('{ "X-Mailer" = "R[aeiou]dm?ne*" }', True, id="with-sets"),
+        pytest.param('{ "X-Mailer" = ".*" }', False, id="which-is-no-regular-expression"),
+        pytest.param("{}", True, id="none-asks-nothing"),
+    ],
+)
+def test_header_patterns(patterns: str, matches: bool) -> None:
+    header = (
+        HeaderField("X-Mailer", b"Redmine 5.1"),
+        HeaderField("X-Folded", b"one\n two"),
+        HeaderField("X-Twice", b"first"),
+        HeaderField("X-Twice", b" second "),
+    )
+    parsed = configfile.parse(f"{BASE}[helpdesk]\nheaders = {patterns}\n", "")
+
+    assert parsed.helpdesk.headers.match(Message("", (), header)) is matches

@@ -1,0 +1,236 @@
+"""DNS over the network: what it says, and one budget of time for a message."""
+
+import time
+from collections.abc import Callable
+
+import dns.rcode
+import pytest
+
+from alignd.lookup import Answer, LookupFailed, MailExchange, RecordType
+from alignd.resolver import Resolver
+from alignd.settings import Dns
+from alignd.zone import Zone
+from tests.support.nameserver import Nameserver, run_nameserver
+from tests.support.scripted import Script, Scripted, absent, refused, truncated
+
+LONG_TEXT = " ".join(f'"{letter * 250}"' for letter in "abcdefgh")
+ZONE = f"""\
+a.example.              TXT "v=spf1 " "-all"
+a.example.              A 192.0.2.1
+a.example.              AAAA 2001:db8::1
+a.example.              MX 10 mail.a.example.
+two.example.            A 192.0.2.1
+two.example.            A 192.0.2.2
+null.example.           MX 0 .
+1.2.0.192.in-addr.arpa. PTR a.example.
+deep.empty.example.     TXT "deep"
+alias.example.          CNAME a.example.
+dangling.example.       CNAME nowhere.example.
+loop.example.           CNAME loop.example.
+long.example.           TXT {LONG_TEXT}
+kept.example.       300 TXT "kept"
+; SERVFAIL broken.example.
+; TIMEOUT silent.example.
+"""
+A, AAAA, MX, PTR, TXT = RecordType
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def resolver_of(
+    *nameservers: Nameserver, timeout: str = "20s", clock: Callable[[], float] = time.monotonic
+) -> Resolver:
+    addresses = [nameserver.address for nameserver in nameservers]
+    return Resolver(Dns.model_validate({"nameservers": addresses, "timeout": timeout}), clock)
+
+
+@pytest.fixture
+def served(nameserver: Nameserver) -> Nameserver:
+    nameserver.serve(ZONE)
+    return nameserver
+
+
+@pytest.mark.parametrize(
+    ("name", "record_type", "expected"),
+    [
+        pytest.param("a.example", TXT, Answer((b"v=spf1 -all",)), id="txt-strings-are-joined"),
+        pytest.param("a.example", A, Answer(("192.0.2.1",)), id="ipv4-address"),
+        pytest.param("a.example", AAAA, Answer(("2001:db8::1",)), id="ipv6-address"),
+        pytest.param("a.example", MX, Answer((MailExchange(10, "mail.a.example"),)), id="mx"),
+        pytest.param("null.example", MX, Answer((MailExchange(0, ""),)), id="null-mx"),
+        pytest.param("1.2.0.192.in-addr.arpa", PTR, Answer(("a.example",)), id="reverse-name"),
+        pytest.param("A.Example", A, Answer(("192.0.2.1",)), id="case-does-not-matter"),
+        pytest.param("alias.example", A, Answer(("192.0.2.1",)), id="a-cname-is-followed"),
+        pytest.param("nowhere.example", TXT, Answer((), exists=False), id="no-such-name"),
+        pytest.param("null.example", TXT, Answer(()), id="no-such-type-at-the-name"),
+        pytest.param("empty.example", TXT, Answer(()), id="an-empty-non-terminal-is-there"),
+        pytest.param("alias.example", PTR, Answer(()), id="no-such-type-behind-the-cname"),
+        pytest.param("dangling.example", TXT, Answer(()), id="a-dangling-cname-is-there"),
+        pytest.param("broken.example", TXT, LookupFailed("SERVFAIL"), id="servfail-is-unknown"),
+        pytest.param("loop.example", TXT, LookupFailed("SERVFAIL"), id="so-is-a-cname-loop"),
+    ],
+)
+def test_answers(
+    served: Nameserver, name: str, record_type: RecordType, expected: Answer | LookupFailed
+) -> None:
+    assert resolver_of(served).for_message().look_up(name, record_type) == expected
+
+
+def test_records_of_one_type_stay_apart(served: Nameserver) -> None:
+    answer = resolver_of(served).for_message().look_up("two.example", A)
+
+    assert isinstance(answer, Answer)
+    assert sorted(map(str, answer.records)) == ["192.0.2.1", "192.0.2.2"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("a..example", id="an-empty-label"),
+        pytest.param("a.example.", id="a-final-dot"),
+        pytest.param("x" * 64 + ".example", id="a-label-too-long"),
+        pytest.param(".".join(["x" * 60] * 5), id="a-name-too-long"),
+        pytest.param("příklad.example", id="not-ascii"),
+    ],
+)
+def test_a_name_that_dns_cannot_carry_is_not_there(served: Nameserver, name: str) -> None:
+    answer = resolver_of(served).for_message().look_up(name, TXT)
+
+    assert answer == Zone.parse(ZONE).look_up(name, TXT) == Answer((), exists=False)
+    assert served.questions == []
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        pytest.param("%{i}.example", "%{i}.example.", id="a-macro"),
+        pytest.param("a b.example", r"a\032b.example.", id="a-blank"),
+        pytest.param('a"b.example', r"a\"b.example.", id="a-quote"),
+        pytest.param(r"a\.b.example", r"a\\.b.example.", id="a-backslash"),
+    ],
+)
+def test_an_odd_name_is_asked_as_it_stands(nameserver: Nameserver, name: str, owner: str) -> None:
+    nameserver.serve(f'{owner} TXT "odd"\n')
+
+    assert resolver_of(nameserver).for_message().look_up(name, TXT) == Answer((b"odd",))
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        pytest.param(refused, "REFUSED", id="a-refusal"),
+        pytest.param(absent(dns.rcode.FORMERR, 0), "FORMERR", id="a-complaint"),
+        pytest.param(lambda _: b"garbage", "timeout", id="garbage"),
+        pytest.param(truncated, "Truncated", id="half-an-answer-and-nothing-over-tcp"),
+    ],
+)
+def test_what_is_no_answer_is_unknown(script: Script, reason: str) -> None:
+    with run_nameserver(Scripted(script)) as nameserver:
+        lookup = resolver_of(nameserver, timeout="500ms").for_message()
+
+        assert lookup.look_up("a.example", TXT) == LookupFailed(reason)
+
+
+def test_the_next_nameserver_is_asked_when_one_refuses(served: Nameserver) -> None:
+    with run_nameserver(Scripted(refused)) as refusing:
+        answer = resolver_of(refusing, served).for_message().look_up("a.example", A)
+
+    assert answer == Answer(("192.0.2.1",))
+
+
+def test_the_next_nameserver_is_asked_when_one_is_silent(served: Nameserver) -> None:
+    with run_nameserver() as silent:
+        silent.serve("; TIMEOUT a.example.")
+        resolver = resolver_of(silent, served, timeout="4s")
+
+        assert resolver.for_message().look_up("a.example", A) == Answer(("192.0.2.1",))
+
+
+def test_a_long_answer_comes_over_tcp(served: Nameserver) -> None:
+    answer = resolver_of(served).for_message().look_up("long.example", TXT)
+
+    assert answer == Answer((b"".join(bytes([letter]) * 250 for letter in b"abcdefgh"),))
+    assert served.questions == [("long.example.", "TXT")] * 2  # over UDP, then over TCP
+
+
+def test_a_message_asks_each_question_once(served: Nameserver) -> None:
+    message = resolver_of(served).for_message()
+
+    for _ in range(3):
+        assert message.look_up("a.example", A) == Answer(("192.0.2.1",))
+        assert message.look_up("a.example", PTR) == Answer(())
+        assert message.look_up("nowhere.example", A) == Answer((), exists=False)
+
+    assert served.questions == [
+        ("a.example.", "A"),
+        ("a.example.", "PTR"),
+        ("nowhere.example.", "A"),
+    ]
+
+
+def test_a_failure_holds_for_its_message_only(served: Nameserver) -> None:
+    resolver = resolver_of(served)
+    message = resolver.for_message()
+    assert message.look_up("broken.example", TXT) == LookupFailed("SERVFAIL")
+
+    served.serve('broken.example. TXT "mended"')
+
+    assert message.look_up("broken.example", TXT) == LookupFailed("SERVFAIL")
+    assert served.questions == []
+    assert resolver.for_message().look_up("broken.example", TXT) == Answer((b"mended",))
+
+
+def test_silence_is_a_timeout_and_all_questions_share_one_budget(served: Nameserver) -> None:
+    names = [f"{number}.silent.example" for number in range(60)]
+    served.serve("".join(f"; TIMEOUT {name}\n" for name in names))
+    message = resolver_of(served, timeout="250ms").for_message()
+    started = time.monotonic()
+
+    answers = [message.look_up(name, TXT) for name in names]
+
+    assert set(answers) == {LookupFailed("timeout")}
+    # Fifteen seconds if each question had a budget of its own.
+    assert time.monotonic() - started < 7
+    assert len({name for name, _ in served.questions}) <= 2
+
+
+def test_the_last_question_gets_what_is_left_of_the_budget(served: Nameserver) -> None:
+    clock = Clock()
+    message = resolver_of(served, timeout="20s", clock=clock).for_message()
+    clock.now += 19.75
+    started = time.monotonic()
+
+    assert message.look_up("silent.example", TXT) == LookupFailed("timeout")
+
+    assert time.monotonic() - started < 10
+
+
+def test_the_budget_runs_from_the_beginning_of_the_message(served: Nameserver) -> None:
+    clock = Clock()
+    resolver = resolver_of(served, timeout="20s", clock=clock)
+    late = resolver.for_message()
+    clock.now += 21
+    new = resolver.for_message()
+
+    assert late.look_up("a.example", A) == LookupFailed("timeout")
+    assert served.questions == []
+    assert new.look_up("a.example", A) == Answer(("192.0.2.1",))
+
+
+def test_the_cache_answers_when_the_budget_is_spent(served: Nameserver) -> None:
+    clock = Clock()
+    resolver = resolver_of(served, timeout="20s", clock=clock)
+    resolver.for_message().look_up("kept.example", TXT)
+    late = resolver.for_message()
+    clock.now += 21
+
+    assert late.look_up("kept.example", TXT) == Answer((b"kept",))

@@ -1,0 +1,129 @@
+"""What the resolver keeps, for how long, and that it stays what it was."""
+
+import time
+from collections.abc import Iterator
+
+import dns.rcode
+import dns.resolver
+import pytest
+
+from alignd.lookup import Answer, RecordType
+from alignd.resolver import MAX_NEGATIVE_TTL, Resolver
+from alignd.settings import Dns
+from tests.support.nameserver import Nameserver, run_nameserver
+from tests.support.scripted import Scripted, absent
+
+A, TXT = RecordType.A, RecordType.TXT
+
+
+def resolver_of(nameserver: Nameserver, min_ttl: str = "0s") -> Resolver:
+    options = {"nameservers": [nameserver.address], "timeout": "20s", "min_ttl": min_ttl}
+    return Resolver(Dns.model_validate(options))
+
+
+def test_an_answer_is_kept_while_its_ttl_lasts(nameserver: Nameserver) -> None:
+    nameserver.serve('kept.example. 300 TXT "kept"')
+    resolver = resolver_of(nameserver)
+
+    for _ in range(3):
+        assert resolver.for_message().look_up("kept.example", TXT) == Answer((b"kept",))
+
+    assert nameserver.questions == [("kept.example.", "TXT")]
+
+
+def test_an_answer_with_ttl_0_is_not_kept(nameserver: Nameserver) -> None:
+    nameserver.serve("a.example. 0 A 192.0.2.1")
+    resolver = resolver_of(nameserver)
+
+    for _ in range(3):
+        assert resolver.for_message().look_up("a.example", A) == Answer(("192.0.2.1",))
+
+    assert nameserver.questions == [("a.example.", "A")] * 3
+
+
+@pytest.mark.parametrize(
+    ("rcode", "expected"),
+    [
+        pytest.param(dns.rcode.NXDOMAIN, Answer((), exists=False), id="of-a-name"),
+        pytest.param(dns.rcode.NOERROR, Answer(()), id="of-a-type"),
+    ],
+)
+def test_an_absence_is_kept_and_stays_what_it_is(rcode: dns.rcode.Rcode, expected: Answer) -> None:
+    with run_nameserver(Scripted(absent(rcode, 60))) as nameserver:
+        resolver = resolver_of(nameserver)
+        first = resolver.for_message().look_up("a.example", TXT)
+    kept = resolver.for_message().look_up("a.example", TXT)
+
+    assert (first, kept) == (expected, expected)
+
+
+def test_a_dangling_cname_is_there_when_it_is_kept_too(nameserver: Nameserver) -> None:
+    nameserver.serve("dangling.example. 300 CNAME nowhere.example.")
+    resolver = resolver_of(nameserver)
+
+    for _ in range(2):
+        assert resolver.for_message().look_up("dangling.example", TXT) == Answer(())
+
+    assert nameserver.questions == [("dangling.example.", "TXT")]
+
+
+def seconds_kept(resolver: Resolver) -> Iterator[float]:
+    """How long from now each answer in the cache will be kept."""
+    cache = resolver._resolver.cache
+    assert isinstance(cache, dns.resolver.LRUCache)
+    for node in cache.data.values():
+        yield node.value.expiration - time.time()
+
+
+@pytest.mark.parametrize(
+    ("ttl", "seconds"),
+    [
+        pytest.param(60, 60, id="a-short-ttl-holds"),
+        pytest.param(604800, 3600, id="a-long-ttl-is-capped"),
+    ],
+)
+def test_how_long_a_record_is_kept(nameserver: Nameserver, ttl: int, seconds: float) -> None:
+    nameserver.serve(f'a.example. {ttl} TXT "a"')
+    resolver = resolver_of(nameserver)
+
+    resolver.for_message().look_up("a.example", TXT)
+
+    (left,) = seconds_kept(resolver)
+    assert seconds - 30 < left <= seconds
+
+
+def test_a_very_short_ttl_is_stretched(nameserver: Nameserver) -> None:
+    nameserver.serve('a.example. 0 TXT "a"')
+    resolver = resolver_of(nameserver, min_ttl="1h")
+
+    for _ in range(3):
+        resolver.for_message().look_up("a.example", TXT)
+
+    assert nameserver.questions == [("a.example.", "TXT")]
+
+
+def test_a_chain_is_kept_as_long_as_its_shortest_part(nameserver: Nameserver) -> None:
+    nameserver.serve('a.example. 60 CNAME b.example.\nb.example. 300 TXT "b"')
+    resolver = resolver_of(nameserver)
+
+    resolver.for_message().look_up("a.example", TXT)
+
+    (left,) = seconds_kept(resolver)
+    assert 30 < left <= 60
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.NXDOMAIN, dns.rcode.NOERROR], ids=str)
+@pytest.mark.parametrize(
+    ("ttl", "seconds"),
+    [
+        pytest.param(60, 60, id="a-short-ttl-holds"),
+        pytest.param(86400, MAX_NEGATIVE_TTL, id="a-long-ttl-is-capped"),
+    ],
+)
+def test_how_long_an_absence_is_kept(rcode: dns.rcode.Rcode, ttl: int, seconds: float) -> None:
+    with run_nameserver(Scripted(absent(rcode, ttl))) as nameserver:
+        resolver = resolver_of(nameserver)
+        resolver.for_message().look_up("a.example", TXT)
+
+    (left,) = seconds_kept(resolver)
+    assert seconds - 30 < left <= seconds

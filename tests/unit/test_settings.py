@@ -1,0 +1,39 @@
+"""Settings: what holds where nothing is said, and for a tenant."""
+
+from alignd import configfile
+from alignd.message import HeaderField, Message
+from alignd.settings import Settings
+from tests.support.configtext import BASE
+
+TENANT = """\
+display_name = "{name} via Us"
+
+[[tenant]]
+match = { X-Host = "one.example" }
+notifications = { address = "a@b.example" }
+rules = { dry_run = true }
+"""
+
+
+def test_the_defaults_hold_where_nothing_is_said() -> None:
+    parsed = configfile.parse(BASE, "")
+
+    assert parsed.milter.socket == "inet:8899@127.0.0.1"
+    assert [str(network) for network in parsed.helpdesk.networks] == ["127.0.0.0/8", "::1/128"]
+    assert parsed.notifications.bounces == parsed.notifications.address
+    assert (parsed.tenant, parsed.dns.nameservers, parsed.dns.timeout) == ((), (), 2.0)
+
+
+def test_a_tenant_differs_only_in_what_it_says() -> None:
+    parsed = configfile.parse(BASE + TENANT, "")
+
+    def settings_of(host: bytes) -> Settings:
+        return parsed.settings_for(Message("", (), (HeaderField("X-Host", host),)))
+
+    tenant, other = settings_of(b"one.example"), settings_of(b"two.example")
+    assert tenant.notifications.address.address == "a@b.example"
+    assert (tenant.rules.dry_run, other.rules.dry_run) == (True, False)
+    assert tenant.relay == other.relay
+    assert tenant.notifications.display_name == other.notifications.display_name
+    assert tenant.notifications.display_name == "{name} via Us"
+    assert other is parsed

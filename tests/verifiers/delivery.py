@@ -1,0 +1,46 @@
+"""Responsible for one message on its way: through the relay, to the receiver, before its judges."""
+
+import re
+from dataclasses import replace
+
+from tests.support.case import Case
+from tests.support.submission import submit
+from tests.verifiers import rspamd
+from tests.verifiers.stage import Stage
+from tests.verifiers.verdict import Received, Verdict
+
+
+def deliver(stage: Stage, case: Case, source: str) -> Verdict:
+    """Send *case* from the relay's address *source* and return what came of it."""
+    reply = submit(
+        stage.outlets[case.config, source].port,
+        case.envelope_sender,
+        case.recipients,
+        case.message,
+        client=case.client,
+        login=case.login,
+    )
+    delivery = stage.relay.wait_for_delivery(reply.queue_id)
+    line = stage.alignds[case.config].log_line(reply.queue_id)
+    said = dict(re.findall(r"(\S+)=(\S+)", line))
+    answer = f"{delivery.status} ({delivery.answer})"
+    result = Verdict(case.name, source, said["action"], said["reason"], answer)
+    if delivery.next_queue_id is None:
+        return result
+    return _judged(stage, result, delivery.next_queue_id)
+
+
+def _judged(stage: Stage, result: Verdict, queue_id: str) -> Verdict:
+    arrival = stage.sink.wait_for(lambda arrival: arrival.came_as(queue_id))
+    received = Received.parse(arrival.message)
+    opinion = rspamd.ask(
+        received.message, result.source, arrival.envelope_sender, arrival.recipients
+    )
+    return replace(
+        result,
+        opendmarc=received.opendmarc(),
+        rspamd=opinion.dmarc(),
+        evidence="\n".join(
+            [f"MAIL FROM:<{arrival.envelope_sender}>", *received.results, str(opinion.symbols)]
+        ),
+    )

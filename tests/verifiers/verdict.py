@@ -1,0 +1,75 @@
+"""Responsible for what came of one message: what alignd did, and what the receivers said."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from tests.support.message import split
+from tests.verifiers import places
+
+_DMARC = re.compile(r"\bdmarc=(\w+).*?\bheader\.from=(\S+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One message that left the relay from the address *source*."""
+
+    case: str
+    source: str
+    action: str
+    reason: str
+    """What alignd says it did, and why."""
+    answer: str
+    """What the receiving Postfix answered: `sent (250 ...)`, `bounced (550 ...)`."""
+    opendmarc: str = ""
+    """OpenDMARC's result and the domain it judged, such as `pass mycompany.com`; only if sent."""
+    rspamd: str = ""
+    """rspamd's symbol for DMARC and the domain it judged; only if sent."""
+    evidence: str = ""
+    """All that the receivers said."""
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the receiver took the message."""
+        return self.answer.startswith("sent ")
+
+    @property
+    def rejected_by_policy(self) -> bool:
+        """Whether the receiver did not take it, and because of DMARC."""
+        return "rejected by DMARC policy" in self.answer
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def to_json(self) -> str:
+        """Write it in one line."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message that the receiver took: as it came in, and what the checks there wrote on it."""
+
+    message: bytes
+    results: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """Take the receiver's own results off the message; it removed those that came in."""
+        fields, rest = split(content)
+        prefix = b"%s;" % places.RECEIVER.encode()
+        own = [
+            field
+            for field in fields
+            if field.name == b"Authentication-Results" and field.value.startswith(prefix)
+        ]
+        message = b"".join(field.raw for field in fields if field not in own) + rest
+        return cls(message, tuple(" ".join(field.value.decode().split()) for field in own))
+
+    def opendmarc(self) -> str:
+        """OpenDMARC's result and the domain it judged; empty if it said nothing."""
+        found = next(filter(None, map(_DMARC.search, self.results)), None)
+        return f"{found[1]} {found[2]}" if found else ""
