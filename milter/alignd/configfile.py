@@ -53,7 +53,7 @@ def load(path: Path) -> Configuration:
         ConfigError: it cannot be read, is no TOML, or an option in it is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError((Problem(str(path), 1, f"cannot be read: {problem}"),)) from error
@@ -134,6 +134,8 @@ def _line_of(place: _Place, lines: dict[_Place, int]) -> int:
 def _describe(detail: ErrorDetails, place: _Place) -> str:
     named = ".".join(str(part) for part in place if isinstance(part, str))
     match detail["type"]:
+        case _ if place == ("tenant",):
+            return "tenant must be a list of tables: write [[tenant]]"
         case "extra_forbidden":
             return _unknown(place)
         case "missing":
@@ -141,9 +143,13 @@ def _describe(detail: ErrorDetails, place: _Place) -> str:
         case "value_error":
             return f"{named}: {detail['msg'].removeprefix('Value error, ')}"
         case "model_type" | "model_attributes_type":
-            return f"{named} must be a table: [{named}]"
+            return f"{named} must be a table: {_header_of(named)}"
         case _:
             return f"{named} = {detail['input']!r}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+
+
+def _header_of(table: str) -> str:
+    return "[[tenant]]" if table == "tenant" else f"[{table}]"
 
 
 def _unknown(place: _Place) -> str:

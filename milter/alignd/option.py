@@ -109,10 +109,9 @@ def _duration(value: object) -> float:
 
 
 def _timeout(value: object) -> float:
-    seconds = _duration(value)
-    if not _MIN_TIMEOUT <= seconds <= _MAX_TIMEOUT:
-        raise ValueError(f"must be between 100ms and 30s: {value!r}")
-    return seconds
+    if _DURATION.fullmatch(_text(value)) and _MIN_TIMEOUT <= _duration(value) <= _MAX_TIMEOUT:
+        return _duration(value)
+    raise ValueError(f"not a timeout: {value!r}; write one between '100ms' and '30s'")
 
 
 def _nameserver(value: object) -> Nameserver:

@@ -1,8 +1,8 @@
 """DNS answers from a master file instead of the network: for `explain --zone` and for tests.
 
 The file (RFC 1035, section 5) holds absolute names of any domain, as if it were the root zone:
-what it does not have does not exist. Wildcards follow RFC 4592. Two kinds of comment lines
-declare failures: `; SERVFAIL name [TYPE]` and `; TIMEOUT name [TYPE]`.
+what it does not have does not exist. It may have $TTL and $ORIGIN; wildcards follow RFC 4592. Two
+kinds of comment lines declare failures: `; SERVFAIL name [TYPE]` and `; TIMEOUT name [TYPE]`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+import dns.tokenizer
 import dns.zonefile
 
 from alignd.dnsdata import to_name, to_records
@@ -137,10 +139,16 @@ class Zone:
 def _read(
     text: str,
 ) -> tuple[list[dns.rrset.RRset], dict[tuple[dns.name.Name, str], str]]:
-    rrsets = dns.zonefile.read_rrsets(
-        _SOA.sub(_placeholder, text), rdclass=None, default_ttl=_DEFAULT_TTL
-    )
-    return list(rrsets), dict(map(_failure, _FAILURE.finditer(text)))
+    manager = dns.zonefile.RRSetsReaderManager(dns.name.root, relativize=False)
+    with manager.writer(replacement=True) as transaction:  # type: ignore[no-untyped-call]
+        dns.zonefile.Reader(
+            dns.tokenizer.Tokenizer(_SOA.sub(_placeholder, text)),
+            dns.rdataclass.IN,
+            transaction,
+            allow_directives={"$TTL", "$ORIGIN"},  # and no other file
+            default_ttl=_DEFAULT_TTL,
+        ).read()
+    return manager.rrsets, dict(map(_failure, _FAILURE.finditer(text)))
 
 
 def _first_bad_line(text: str) -> int:

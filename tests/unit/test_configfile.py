@@ -274,8 +274,7 @@ zebra = 1
         pytest.param(
             BASE + "[tenant]\nmatch = { X-Host = 'one.example' }\n",
             [
-                "7: tenant: must be a list in square brackets, "
-                "not {'match': {'X-Host': 'one.example'}}"
+                "7: tenant must be a list of tables: write [[tenant]]",
             ],
             id="in-single-brackets",
         ),

@@ -224,6 +224,15 @@ def test_a_zone_may_begin_anywhere(soa: str) -> None:
     assert zone.look_up("b.example", A) == Answer(())
 
 
+def test_a_zone_may_have_its_ttl_and_origin() -> None:
+    zone = Zone.parse(
+        '$TTL 300\n$ORIGIN b.example.\n@ TXT "b"\na TXT "a"\n$ORIGIN .\nc.example. TXT "c"\n'
+    )
+
+    texts = [zone.look_up(name, TXT) for name in ("b.example", "a.b.example", "c.example")]
+    assert texts == [Answer((text,)) for text in (b"b", b"a", b"c")]
+
+
 @pytest.mark.parametrize("directive", ["$INCLUDE", "$include"])
 def test_no_other_file_is_read(directive: str, tmp_path: Path) -> None:
     other = tmp_path / "other.zone"
