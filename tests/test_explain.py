@@ -19,11 +19,11 @@ def cli(tmp_path: Path) -> CommandLine:
 
 NOT_ASKED = {
     "passes": False,
-    "policy": None,
+    "policy": "unknown",
     "record_domain": None,
     "organizational_domain": None,
-    "rfc7489": None,
-    "rfc9989": None,
+    "rfc7489": "unknown",
+    "rfc9989": "unknown",
     "aligned": None,
 }
 

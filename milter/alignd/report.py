@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from alignd.dmarc import Policy
 from alignd.domain import Domain
 from alignd.lookup import LookupFailed
 from alignd.message import AddField, ChangeField, DeleteField, HeaderEdit
-from alignd.prediction import Prediction
+from alignd.prediction import Prediction, Verdict
 from alignd.review import Review
 from alignd.ternary import Ternary
 
+_NOT_ASKED = {
+    "passes": False,
+    "policy": Policy.UNKNOWN.value,
+    "record_domain": None,
+    "organizational_domain": None,
+    "rfc7489": Verdict.UNKNOWN.value,
+    "rfc9989": Verdict.UNKNOWN.value,
+    "aligned": None,
+}
 _TRUTH = {Ternary.YES: True, Ternary.NO: False, Ternary.UNKNOWN: None}
 
 
 def as_json(review: Review) -> dict[str, Any]:
     """The review in the shape that the man page promises to scripts.
 
-    What was not asked is null: a message that is skipped, or whose author is unreadable, has no
-    prediction.
+    What was not asked is unknown: a message that is skipped, or whose author is unreadable, has
+    no prediction.
     """
     prediction = review.predictions.as_sent if review.predictions else None
     return {
@@ -36,9 +46,7 @@ def as_json(review: Review) -> dict[str, Any]:
 
 def log_fields(review: Review) -> dict[str, str]:
     """The fields of the log line of a message: domains, never addresses."""
-    fields = {"action": review.decision.action.value, "reason": review.decision.reason.value}
-    if review.settings.rules.dry_run:
-        fields["dry_run"] = "yes"
+    fields = {"action": review.decision.action.value}
     if review.author.domain is not None:
         fields["domain"] = review.author.domain.name
     if review.predictions is not None:
@@ -46,6 +54,9 @@ def log_fields(review: Review) -> dict[str, str]:
         fields["policy"] = prediction.policy.value
         fields["spf"] = ",".join(spf.result.value for spf in prediction.spf)
         fields["dkim"] = ",".join(dkim.result.value for dkim in prediction.dkim) or "none"
+    fields["reason"] = review.decision.reason.value
+    if review.settings.rules.dry_run:
+        fields["dry_run"] = "yes"
     return fields
 
 
@@ -61,15 +72,7 @@ def _edit(edit: HeaderEdit) -> dict[str, Any]:
 
 def _dmarc(prediction: Prediction | None) -> dict[str, Any]:
     if prediction is None:
-        names = (
-            "policy",
-            "record_domain",
-            "organizational_domain",
-            "rfc7489",
-            "rfc9989",
-            "aligned",
-        )
-        return {"passes": False} | dict.fromkeys(names)
+        return _NOT_ASKED
     organization = prediction.rfc9989.discovery.organizational_domain
     return {
         "passes": prediction.passes,
