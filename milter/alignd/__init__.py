@@ -6,7 +6,7 @@ words       ternary, domain, displayname, mailbox, message, lookup, option, sett
 standards   spf, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
 judgement   author, prediction, decision, rewrite, review
 world       dnsdata, zone, resolver, suffixes, freemail, configfile, signer, journal
-shell       report, explain, collected, bridge, service, cli
+shell       report, explain, collected, bridge, listener, probe, worker, supervisor, cli
 
 The modules down to `review` do no I/O: what they need of the world is an argument.
 """

@@ -49,7 +49,7 @@ class ListenError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a session works with."""
+    """What one message is reviewed with."""
 
     reviewer: Reviewer
     new_lookup: Callable[[], Lookup]
@@ -61,12 +61,14 @@ class Desk:
 class Session:
     """One milter connection: one SMTP session, any number of messages."""
 
-    def __init__(self, context: milter.milterContext, desk: Desk) -> None:
+    def __init__(self, context: milter.milterContext, desks: Callable[[], Desk]) -> None:
         self._context = context
-        self._desk = desk
+        self._desks = desks
+        self._desk = desks()
         self._client: str | None = None
         self._unanswered = 0
         self._leading_blank = False
+        self._body_comes = False
         self._actions = 0
         self._collected: Collected | None = None
 
@@ -77,7 +79,8 @@ class Session:
         self._unanswered = steps & _UNANSWERED
         # With the blanks behind the colon as they are: signatures cover them.
         self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
-        body = 0 if self._desk.interest.whole_message else milter.P_NOBODY
+        self._body_comes = self._desk.interest.whole_message
+        body = 0 if self._body_comes else milter.P_NOBODY
         if actions & milter.SETSYMLIST:
             for stage, macros in _MACROS.items():
                 self._context.setsymlist(stage, macros)
@@ -95,7 +98,8 @@ class Session:
         return self._reply(milter.P_NR_CONN)
 
     def mail(self, sender: bytes) -> int:
-        """A message begins."""
+        """A message begins; it keeps the configuration that is in force now."""
+        self._desk = self._desks()
         self._collected = Collected(
             self._desk.interest, _address(sender), self._client, self._macro("{auth_authen}")
         )
@@ -128,7 +132,7 @@ class Session:
             self._desk.journal.message(queue_id, error="end of message without MAIL")
             return milter.TEMPFAIL
         try:
-            review = self._review(collected.message(queue_id))
+            review = self._review(collected.message(queue_id, with_body=self._body_comes))
             outcome = self._carry_out(review)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
@@ -194,22 +198,24 @@ def _address(argument: bytes) -> str:
     return text[1:-1] if text.startswith("<") and text.endswith(">") else text
 
 
-def listen(socket: str, desk: Desk) -> None:
+def listen(socket: str, desks: Callable[[], Desk]) -> None:
     """Register the callbacks and open the listening *socket*, in libmilter's spelling.
+
+    *desks* says what the next message is reviewed with.
 
     Raises:
         ListenError: the socket cannot be opened.
     """
     milter.set_exception_policy(milter.TEMPFAIL)
-    milter.set_connect_callback(lambda ctx, *client: _session(ctx, desk).connect(client[2]))
-    milter.set_envfrom_callback(lambda ctx, sender, *_: _session(ctx, desk).mail(sender))
-    milter.set_envrcpt_callback(lambda ctx, to, *_: _session(ctx, desk).recipient(to))
-    milter.set_header_callback(lambda ctx, name, value: _session(ctx, desk).header(name, value))
-    milter.set_body_callback(lambda ctx, chunk: _session(ctx, desk).body(chunk))
-    milter.set_eom_callback(lambda ctx: _session(ctx, desk).end_of_message())
-    milter.set_abort_callback(lambda ctx: _session(ctx, desk).abort())
+    milter.set_connect_callback(lambda ctx, *client: _session(ctx, desks).connect(client[2]))
+    milter.set_envfrom_callback(lambda ctx, sender, *_: _session(ctx, desks).mail(sender))
+    milter.set_envrcpt_callback(lambda ctx, to, *_: _session(ctx, desks).recipient(to))
+    milter.set_header_callback(lambda ctx, name, value: _session(ctx, desks).header(name, value))
+    milter.set_body_callback(lambda ctx, chunk: _session(ctx, desks).body(chunk))
+    milter.set_eom_callback(lambda ctx: _session(ctx, desks).end_of_message())
+    milter.set_abort_callback(lambda ctx: _session(ctx, desks).abort())
     milter.set_close_callback(_close)
-    milter.register("alignd", negotiate=lambda ctx, offer: _session(ctx, desk).negotiate(offer))
+    milter.register("alignd", negotiate=lambda ctx, offer: _session(ctx, desks).negotiate(offer))
     # pymilter does not offer this call of the library that it is linked with.
     ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
     if socket.startswith(("unix:", "local:")) and _is_served(socket.partition(":")[2]):
@@ -245,10 +251,10 @@ def open_sessions() -> int:
     return created - deleted
 
 
-def _session(context: milter.milterContext, desk: Desk) -> Session:
+def _session(context: milter.milterContext, desks: Callable[[], Desk]) -> Session:
     session = context.getpriv()
     if not isinstance(session, Session):
-        session = Session(context, desk)
+        session = Session(context, desks)
         context.setpriv(session)
     return session
 

@@ -64,19 +64,24 @@ def serve(config: Path) -> None:
     once with exit status 78, a socket or nameserver that cannot be used with 69.
     """
     # Imported here: the other commands work where libmilter is not installed.
-    from alignd import bridge, service  # noqa: PLC0415
+    from alignd.bridge import ListenError  # noqa: PLC0415
     from alignd.journal import Journal  # noqa: PLC0415
+    from alignd.supervisor import Supervisor  # noqa: PLC0415
+    from alignd.worker import Setup  # noqa: PLC0415
 
-    configuration, signer = _load(config, exit_status=os.EX_CONFIG)
-    journal = Journal(sys.stderr)
+    def load() -> Setup:
+        configuration = configfile.load(config)
+        Resolver(configuration.dns)  # in time to complain
+        return Setup(configuration, load_signer(configuration.dkim))
+
     try:
-        status = service.serve(configuration, signer, journal)
-    except (bridge.ListenError, ResolverError) as error:
-        click.echo(f"alignd: cannot serve on {configuration.milter.socket}: {error}", err=True)
+        sys.exit(Supervisor(load, Journal(sys.stderr)).run())
+    except ConfigError as error:
+        _show(error)
+        sys.exit(os.EX_CONFIG)
+    except (ListenError, ResolverError) as error:
+        click.echo(f"alignd: cannot serve: {printable(str(error))}", err=True)
         sys.exit(os.EX_UNAVAILABLE)
-    sys.stderr.flush()
-    # libmilter's thread is still there, and nothing ends it within seconds.
-    os._exit(status)
 
 
 @main.command("check-config")
@@ -162,9 +167,13 @@ def _load(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
         configuration = configfile.load(path)
         return configuration, load_signer(configuration.dkim)
     except ConfigError as error:
-        for problem in error.problems:
-            click.echo(printable(str(problem)), err=True)
+        _show(error)
         sys.exit(exit_status)
+
+
+def _show(error: ConfigError) -> None:
+    for problem in error.problems:
+        click.echo(printable(str(problem)), err=True)
 
 
 def _read_message(path: Path) -> tuple[tuple[HeaderField, ...], bytes]:

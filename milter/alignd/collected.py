@@ -51,13 +51,13 @@ class Collected:
         else:
             self._body.clear()
 
-    def message(self, queue_id: str) -> Message:
-        """The whole, at its end.
+    def message(self, queue_id: str, *, with_body: bool) -> Message:
+        """The whole, at its end; *with_body* says whether the MTA sends bodies.
 
         Raises:
             ValueError: the client address is none; the MTA does not know the protocol.
         """
-        kept = self._interest.whole_message and self._body_size <= MAX_BODY
+        kept = with_body and self._interest.whole_message and self._body_size <= MAX_BODY
         return Message(
             envelope_sender=self._envelope_sender,
             recipients=tuple(self.recipients),

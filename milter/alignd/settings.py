@@ -44,6 +44,7 @@ class Milter(Table):
     """Where Postfix finds us."""
 
     socket: Socket = "inet:8899@127.0.0.1"
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
 
 
 class Relay(Table):

@@ -5,8 +5,8 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,9 @@ class Alignd:
 
     process: subprocess.Popen[bytes]
     socket: str
+    config_path: Path
     log_path: Path
+    notices: "Notices"
 
     @property
     def returncode(self) -> int | None:
@@ -39,37 +41,85 @@ class Alignd:
         line = re.compile(rf"^{re.escape(queue_id)}: .*", re.MULTILINE)
         return wait_until(lambda: line.search(self.log()), f"a log line of {queue_id}")[0]
 
+    def wait_for_notice(self, notice: str, timeout: float = _START) -> None:
+        """Wait until it has told systemd *notice* since it was last waited for."""
+        wait_until(lambda: self._has_notice(notice), f"alignd to say {notice}", timeout)
+
+    def _has_notice(self, notice: str) -> bool:
+        if self.returncode is not None and not self.notices.take(notice):
+            raise RuntimeError(f"alignd ended, {self.returncode}:\n{self.log()}")
+        return self.notices.take(notice)
+
+
+class Notices:
+    """What a service has told systemd, in order, heard on a socket of our own."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.setblocking(False)
+        self._heard: list[str] = []
+
+    def take(self, notice: str) -> bool:
+        """Whether *notice* was heard; it and all before it are then forgotten."""
+        with suppress(BlockingIOError):
+            while True:
+                self._heard += self._socket.recv(4096).decode().split("\n")
+        if notice not in self._heard:
+            return False
+        self._heard = self._heard[self._heard.index(notice) + 1 :]
+        return True
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._socket.close()
+
 
 @contextmanager
-def run_alignd(directory: Path, nameserver: str, changes: str = "") -> Iterator[Alignd]:
+def run_alignd(
+    directory: Path,
+    nameserver: str,
+    changes: str = "",
+    *,
+    environment: Mapping[str, str] | None = None,
+    listening: socket.socket | None = None,
+) -> Iterator[Alignd]:
     """Run `alignd serve` with the configuration of all tests and these *changes* (TOML) to it.
 
     It is ready when the block begins and gone when the block has ended; its files are in
-    *directory*, which is made for it.
+    *directory*, which is made for it. With a *listening* socket, it gets that one as systemd
+    hands over a socket: as descriptor 3.
     """
-    directory.mkdir()
-    config_path, notify_path, log_path = (
-        directory / name for name in ("alignd.conf", "notify", "log")
-    )
+    directory.mkdir(parents=True)
+    config_path, log_path = directory / "alignd.conf", directory / "log"
     spec = f"unix:{directory}/milter.sock"
-    config_path.write_text(configuration(changes, socket=spec, nameserver=nameserver))
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
-        log_path.open("wb") as log,
-    ):
-        notify.bind(str(notify_path))
+    ours = "fd:3" if listening else spec
+    config_path.write_text(configuration(changes, socket=ours, nameserver=nameserver))
+    notices = Notices(directory / "notify")
+    environment = {"NOTIFY_SOCKET": str(directory / "notify"), **(environment or {})}
+    with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "alignd.cli", "serve", "--config", str(config_path)],
+            _command(config_path, listening),
             stdout=log,
             stderr=log,
-            env=os.environ | {"NOTIFY_SOCKET": str(notify_path)},
+            env=os.environ | environment,
+            pass_fds=[listening.fileno()] if listening else [],
         )
-        alignd = Alignd(process, spec, log_path)
-        try:
-            _wait_until_ready(alignd, notify)
-            yield alignd
-        finally:
-            _end(process)
+    alignd = Alignd(process, spec, config_path, log_path, notices)
+    try:
+        alignd.wait_for_notice("READY=1")
+        yield alignd
+    finally:
+        _end(process)
+        notices.close()
+
+
+def _command(config_path: Path, listening: socket.socket | None) -> list[str]:
+    serve = [sys.executable, "-m", "alignd.cli", "serve", "--config", str(config_path)]
+    if listening is None:
+        return serve
+    # Where systemd puts the first socket.
+    return ["bash", "-c", f'exec 3<&{listening.fileno()} && exec "$@"', "bash", *serve]
 
 
 class Fleet:
@@ -95,20 +145,6 @@ def run_fleet(nameserver: str) -> Iterator[Fleet]:
     """Keep a fleet, which asks *nameserver*, and end all of it."""
     with open_directory() as directory, ExitStack() as running:
         yield Fleet(directory, nameserver, running)
-
-
-def _wait_until_ready(alignd: Alignd, notify: socket.socket) -> None:
-    notify.settimeout(0.1)
-
-    def is_ready() -> bool:
-        if alignd.returncode is not None:
-            raise RuntimeError(f"alignd ended at once, {alignd.returncode}:\n{alignd.log()}")
-        try:
-            return b"READY=1" in notify.recv(4096).split(b"\n")
-        except TimeoutError:
-            return False
-
-    wait_until(is_ready, "alignd to be ready", _START)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,79 @@
+"""The listening socket that the workers share: found, made safe to share, and left."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def open_to_all() -> Iterator[None]:
+    """Lets Postfix, which runs as another user, connect to a unix socket made meanwhile."""
+    before = os.umask(0o111)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def share() -> None:
+    """Make the listening socket safe to share.
+
+    A worker that loses the race for a connection would hang in accept() and never end (measured).
+    """
+    for descriptor in listening():
+        os.set_blocking(descriptor, False)
+
+
+def address() -> tuple[socket.AddressFamily, Any]:
+    """Family and address at which the listening socket is reached from this machine."""
+    (descriptor,) = listening()
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        name = copy.getsockname()
+        return copy.family, name
+
+
+def close_for_all() -> None:
+    """Refuse connections to the listening socket from now on, in every process that shares it.
+
+    Without this, the kernel goes on to take connections for as long as libmilter waits on the
+    socket, up to five seconds (measured), and nobody would ever answer them.
+    """
+    for descriptor in listening():
+        with socket.socket(fileno=os.dup(descriptor)) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
+
+
+def stop_listening() -> None:
+    """Take no new connection in this process, and leave open ones alone.
+
+    libmilter has no call for this (measured): a socket that nobody knows takes the place of the
+    one that it listens on.
+    """
+    with socket.socket(socket.AF_UNIX) as nobody:
+        nobody.bind("")  # an abstract name that the kernel picks
+        nobody.listen()
+        nobody.setblocking(False)
+        for descriptor in listening():
+            os.dup2(nobody.fileno(), descriptor)
+
+
+def listening() -> set[int]:
+    """The descriptors of this process that accept connections."""
+    found = set()
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        number = int(entry.name)
+        try:
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(number)) as copy:
+                if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    found.add(number)
+        except OSError:
+            continue  # the directory's own descriptor, closed by now
+    return found

@@ -1,0 +1,139 @@
+"""One worker process: serves the shared socket with libmilter until it is told to end."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alignd import bridge, listener
+from alignd.collected import Interest
+from alignd.configfile import ConfigError
+from alignd.dkim import Signer
+from alignd.freemail import FreemailDomains
+from alignd.journal import Journal
+from alignd.resolver import Resolver
+from alignd.review import Reviewer
+from alignd.settings import Configuration, Dns
+from alignd.suffixes import SuffixList
+
+DRAIN_SECONDS = 45.0
+"""How long open sessions may take to end after TERM; then the MTA keeps what it has (451)."""
+BEAT_SECONDS = 1.0
+"""How often a worker says that it is alive."""
+ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
+"""What a worker says to its supervisor."""
+_POLL_SECONDS = 0.05
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that comes from the configuration file."""
+
+    configuration: Configuration
+    signer: Signer
+
+
+class Worker:
+    """A worker, from its fork to its end."""
+
+    def __init__(
+        self, setup: Setup, load: Callable[[], Setup], suffixes: SuffixList, journal: Journal
+    ) -> None:
+        self._load = load
+        self._suffixes = suffixes
+        self._journal = journal
+        self._ending, self._hang_up = threading.Event(), threading.Event()
+        self._dns, self._resolver = setup.configuration.dns, Resolver(setup.configuration.dns)
+        self._desk = self._make_desk(setup)
+
+    def desk(self) -> bridge.Desk:
+        """What the next message is reviewed with; those in progress keep theirs."""
+        return self._desk
+
+    def run(self, heartbeat: int, supervisor: int) -> int:
+        """Serve until TERM, then until all sessions have ended; the exit status.
+
+        *heartbeat* is a descriptor to say ALIVE, RELOADED and DRAINING on, *supervisor* a
+        process id.
+        """
+        # A handler interrupts the main thread anywhere, and so must not take a lock: no log here.
+        signal.signal(signal.SIGTERM, lambda *_: self._ending.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._hang_up.set())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the supervisor sends TERM
+        _end_with(supervisor)
+        libmilter = threading.Thread(target=bridge.serve, name="libmilter", daemon=True)
+        libmilter.start()
+        while not self._ending.is_set():
+            if not libmilter.is_alive():
+                self._journal.service("libmilter ended by itself")
+                return os.EX_SOFTWARE
+            _say(heartbeat, ALIVE)
+            if self._hang_up.is_set():
+                self._hang_up.clear()
+                self._reload()
+                _say(heartbeat, RELOADED)
+            self._wait()
+        listener.stop_listening()
+        _say(heartbeat, DRAINING)
+        return self._drain(heartbeat)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + BEAT_SECONDS
+        while time.monotonic() < deadline and not self._hang_up.is_set():
+            if self._ending.wait(_POLL_SECONDS):
+                return
+
+    def _reload(self) -> None:
+        try:
+            self._desk = self._make_desk(self._load())
+        except ConfigError as error:
+            # The supervisor has just read it; it was changed again since.
+            self._journal.service("worker keeps its configuration", problem=str(error))
+
+    def _make_desk(self, setup: Setup) -> bridge.Desk:
+        configuration = setup.configuration
+        reviewer = Reviewer(
+            configuration, self._suffixes, setup.signer, FreemailDomains(), time.time
+        )
+        return bridge.Desk(
+            reviewer,
+            self._resolver_for(configuration.dns).for_message,
+            self._journal,
+            Interest(reviewer.needs_whole_message, reviewer.fields_of_interest),
+        )
+
+    def _resolver_for(self, settings: Dns) -> Resolver:
+        if settings != self._dns:  # else what it knows of DNS is still good
+            self._dns, self._resolver = settings, Resolver(settings)
+        return self._resolver
+
+    def _drain(self, heartbeat: int) -> int:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while bridge.open_sessions() and time.monotonic() < deadline:
+            _say(heartbeat, ALIVE)
+            time.sleep(_POLL_SECONDS)
+        if left := bridge.open_sessions():
+            self._journal.service("sessions are cut", open=left, after_seconds=DRAIN_SECONDS)
+        return os.EX_OK
+
+
+def _say(heartbeat: int, word: bytes) -> None:
+    try:
+        os.write(heartbeat, word)
+    except BlockingIOError:
+        return  # the supervisor has enough to read
+    except BrokenPipeError:
+        return  # it is gone, and TERM is on its way
+
+
+def _end_with(supervisor: int) -> None:
+    """Have the kernel send TERM when the supervisor dies, however it does."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != supervisor:  # it died before the kernel was told
+        os.kill(os.getpid(), signal.SIGTERM)

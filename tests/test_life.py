@@ -1,0 +1,236 @@
+"""The life of the service: signals, workers, the socket, and what systemd is told."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alignd.supervisor import SILENCE_SECONDS
+from tests.support.message import ChangeSender
+from tests.support.mta import MilterConnection, Result, steps
+from tests.support.nameserver import Nameserver
+from tests.support.process import Alignd, run_alignd
+from tests.support.protocol import Command
+from tests.support.readiness import open_directory, wait_until
+from tests.support.settings import world
+
+pytestmark = pytest.mark.wire
+
+AGENT = "marky.mark@mycompany.com"
+MESSAGE = f"From: Marky Mark <{AGENT}>\r\nSubject: Re: printer\r\n\r\nHello\r\n".encode()
+EXEMPT = '\n[rules]\nexempt = ["mycompany.com"]\n'
+WORKERS = 2
+LIMIT = SILENCE_SECONDS + 10
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with open_directory() as directory:
+        yield directory
+
+
+@pytest.fixture
+def alignd(directory: Path, nameserver: Nameserver) -> Iterator[Alignd]:
+    nameserver.serve(world('mycompany.com. TXT "v=spf1 -all"\n'))
+    changes = f"[milter]\nworkers = {WORKERS}\n"
+    with run_alignd(directory / "alignd", nameserver.address, changes) as running:
+        yield running
+
+
+def send(alignd: Alignd) -> Result:
+    with MilterConnection(alignd.socket) as mta:
+        return mta.send(AGENT, ("julia@customer.example",), MESSAGE)
+
+
+def is_rewritten(result: Result) -> bool:
+    assert result.accepted
+    return b"Alignd: action=rewrite" in result.message
+
+
+def workers(alignd: Alignd) -> set[int]:
+    """The process ids of the workers."""
+    children = Path(f"/proc/{alignd.process.pid}/task/{alignd.process.pid}/children")
+    return {int(pid) for pid in children.read_text().split()} if children.exists() else set()
+
+
+def state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "gone"
+
+
+def reload(alignd: Alignd) -> None:
+    alignd.process.send_signal(signal.SIGHUP)
+    alignd.wait_for_notice("RELOADING=1")
+    alignd.wait_for_notice("READY=1")
+
+
+def change_config(alignd: Alignd, old: str, new: str) -> None:
+    path = alignd.config_path
+    path.write_text(path.read_text().replace(old, new, 1) if old else path.read_text() + new)
+
+
+def test_workers_share_the_socket(alignd: Alignd) -> None:
+    assert len(workers(alignd)) == WORKERS
+    assert is_rewritten(send(alignd))
+
+
+def test_term_lets_an_open_session_end(alignd: Alignd) -> None:
+    with MilterConnection(alignd.socket) as mta:
+        alignd.process.terminate()
+        alignd.wait_for_notice("STOPPING=1")
+
+        assert is_rewritten(mta.send(AGENT, ("julia@customer.example",), MESSAGE))
+        assert alignd.returncode is None
+    assert alignd.process.wait(timeout=10) == 0
+
+
+def test_nothing_new_is_taken_after_term(alignd: Alignd) -> None:
+    with MilterConnection(alignd.socket):
+        alignd.process.terminate()
+        alignd.wait_for_notice("STOPPING=1")
+
+        wait_until(lambda: not connects(alignd.socket), "the socket to be closed", 3)
+
+
+def connects(spec: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(spec.partition(":")[2])
+        except OSError:
+            return False
+    return True
+
+
+def test_hup_takes_a_changed_configuration(alignd: Alignd) -> None:
+    assert is_rewritten(send(alignd))
+    change_config(alignd, "", EXEMPT)
+
+    reload(alignd)
+
+    for _ in range(8):  # whichever worker answers
+        assert not is_rewritten(send(alignd))
+
+
+def test_a_message_in_progress_keeps_its_configuration(alignd: Alignd) -> None:
+    recipients = ("julia@customer.example",)
+    with MilterConnection(alignd.socket) as mta:
+        for command, payload, macros in steps(AGENT, recipients, MESSAGE, leading_blank=True):
+            if command is Command.END_OF_MESSAGE:
+                change_config(alignd, "", EXEMPT)
+                reload(alignd)
+            answer = mta.tell(command, payload, macros)
+
+        assert any(isinstance(edit, ChangeSender) for edit in answer.modifications)
+        mta.packet(b"A")
+        assert not is_rewritten(mta.send(AGENT, recipients, MESSAGE))
+
+
+def test_hup_keeps_the_old_configuration_when_the_file_is_bad(alignd: Alignd) -> None:
+    change_config(alignd, "hostname =", "hostnam =")
+
+    reload(alignd)
+
+    assert is_rewritten(send(alignd))
+    log = alignd.log()
+    assert f"{alignd.config_path}:" in log
+    assert "did you mean 'hostname'?" in log
+    assert "the old configuration stays in force" in log
+
+
+def test_a_worker_that_is_killed_is_replaced(alignd: Alignd) -> None:
+    before = workers(alignd)
+    victim = min(before)
+
+    os.kill(victim, signal.SIGKILL)
+
+    wait_until(lambda: len(workers(alignd) - {victim}) == WORKERS, "another worker")
+    for _ in range(8):
+        assert is_rewritten(send(alignd))
+
+
+def test_a_worker_that_hangs_is_replaced(alignd: Alignd) -> None:
+    victim = min(workers(alignd))
+
+    os.kill(victim, signal.SIGSTOP)
+
+    wait_until(lambda: len(workers(alignd) - {victim}) == WORKERS, "another worker", LIMIT)
+    assert is_rewritten(send(alignd))
+    assert "worker is silent and is killed" in alignd.log()
+
+
+def test_workers_end_with_a_supervisor_that_is_killed(alignd: Alignd) -> None:
+    orphans = workers(alignd)
+
+    alignd.process.kill()
+
+    wait_until(lambda: all(state(pid) in "Zgone" for pid in orphans), "the workers to end")
+
+
+def test_a_second_service_does_not_take_the_socket(alignd: Alignd) -> None:
+    command = [sys.executable, "-m", "alignd.cli", "serve", "--config", str(alignd.config_path)]
+
+    other = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert other.returncode == os.EX_UNAVAILABLE
+    assert "another process serves it" in other.stderr
+    assert is_rewritten(send(alignd))
+
+
+def test_the_watchdog_is_fed_after_a_probe(directory: Path, nameserver: Nameserver) -> None:
+    with run_alignd(
+        directory / "alignd", nameserver.address, environment={"WATCHDOG_USEC": "1000000"}
+    ) as alignd:
+        for _ in range(3):
+            alignd.wait_for_notice("WATCHDOG=1")
+
+
+def test_the_watchdog_is_not_fed_when_nobody_answers(
+    directory: Path, nameserver: Nameserver
+) -> None:
+    environment = {"WATCHDOG_USEC": "1000000"}
+    place = directory / "alignd"
+    with run_alignd(
+        place, nameserver.address, "[milter]\nworkers = 1\n", environment=environment
+    ) as alignd:
+        alignd.wait_for_notice("WATCHDOG=1")
+
+        for pid in workers(alignd):
+            os.kill(pid, signal.SIGSTOP)
+        while alignd.notices.take("WATCHDOG=1"):
+            pass  # those of before
+
+        silence = "worker is silent and is killed"
+        wait_until(lambda: silence in alignd.log(), "the supervisor to notice", LIMIT)
+        assert not alignd.notices.take("WATCHDOG=1")
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_socket_activation_refuses_no_connection(
+    directory: Path, nameserver: Nameserver, end: signal.Signals
+) -> None:
+    nameserver.serve(world('mycompany.com. TXT "v=spf1 -all"\n'))
+    path = directory / "activated.sock"
+    with socket.socket(socket.AF_UNIX) as kept:
+        kept.bind(str(path))
+        kept.listen(64)
+        with run_alignd(directory / "first", nameserver.address, listening=kept) as alignd:
+            pids = workers(alignd)
+            alignd.process.send_signal(end)
+            alignd.process.wait(timeout=10)
+            wait_until(lambda: all(state(pid) in "Zgone" for pid in pids), "the workers to end")
+        # Taken by the kernel while nobody serves, and answered by the next process.
+        waiting = MilterConnection(f"unix:{path}")
+        waiting.connect()
+        with run_alignd(directory / "second", nameserver.address, listening=kept):
+            waiting.negotiate()
+            waiting.greet()
+            result = waiting.send(AGENT, ("julia@customer.example",), MESSAGE)
+            waiting.close()
+        assert is_rewritten(result)
