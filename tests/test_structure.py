@@ -10,13 +10,14 @@ import alignd
 
 SOURCE = Path(alignd.__file__).parent
 MODULES = {path.stem: path for path in sorted(SOURCE.glob("*.py")) if path.stem != "__init__"}
-LEVELS = ("words", "standards", "judgement", "world", "shell")
+LEVELS = ("words", "standards", "judgement", "names", "world", "shell")
 MAX_LINES = 300
 
 # Who may import what: each library that reaches the world is wrapped in the modules named here.
 SOLE_USERS = {
     "milter": {"bridge"},
-    "dns": {"dnsdata", "zone", "resolver"},
+    "dns": {"dnsdata", "zone", "dnsclient", "dnscache", "resolver"},
+    "cachetools": {"dnscache"},
     "spf": {"spf"},
     "dkim": {"dkim"},
     "authres": {"authresults"},
@@ -28,7 +29,7 @@ SOLE_USERS = {
     "pydantic_core": {"configfile"},
     "click": {"cli"},
     "structlog": {"journal"},
-    "sdnotify": {"service"},
+    "sdnotify": {"supervisor"},
 }
 INPUT_AND_OUTPUT = {"socket", "os", "pathlib", "time", "threading", "sys", "logging", "signal"}
 

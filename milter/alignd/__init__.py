@@ -5,7 +5,8 @@ A module imports only from those before it in this list (a test says so):
 words       ternary, domain, displayname, mailbox, message, lookup, option, settings
 standards   spf, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
 judgement   author, prediction, decision, rewrite, review
-world       dnsdata, zone, resolver, suffixes, freemail, configfile, signer, journal
+names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
+world       suffixes, freemail, configfile, signer, journal
 shell       report, explain, collected, bridge, listener, probe, worker, supervisor, cli
 
 The modules down to `review` do no I/O: what they need of the world is an argument.

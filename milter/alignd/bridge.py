@@ -219,12 +219,12 @@ def listen(socket: str, desks: Callable[[], Desk]) -> None:
     # pymilter does not offer this call of the library that it is linked with.
     ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
     if socket.startswith(("unix:", "local:")) and _is_served(socket.partition(":")[2]):
-        raise ListenError("another process serves it")
+        raise ListenError(f"{socket}: another process serves it")
     try:
         milter.setconn(socket)
         milter.opensocket(True)  # a socket file that a dead process left is in nobody's use
     except milter.error as error:
-        raise ListenError(str(error)) from error
+        raise ListenError(f"{socket}: {error}") from error
 
 
 def _is_served(path: str) -> bool:

@@ -19,7 +19,7 @@ from alignd.freemail import FreemailDomains
 from alignd.lookup import Lookup
 from alignd.message import HeaderField, Message, MessageError, split_message, unmapped
 from alignd.report import as_json
-from alignd.resolver import Resolver, ResolverError
+from alignd.resolver import Resolver, ResolverError, nameservers_of
 from alignd.review import Reviewer
 from alignd.settings import Configuration, Dns
 from alignd.signer import load_signer
@@ -71,7 +71,7 @@ def serve(config: Path) -> None:
 
     def load() -> Setup:
         configuration = configfile.load(config)
-        Resolver(configuration.dns)  # in time to complain
+        nameservers_of(configuration.dns)  # in time to complain
         return Setup(configuration, load_signer(configuration.dkim))
 
     try:
@@ -79,8 +79,11 @@ def serve(config: Path) -> None:
     except ConfigError as error:
         _show(error)
         sys.exit(os.EX_CONFIG)
-    except (ListenError, ResolverError) as error:
+    except ResolverError as error:
         click.echo(f"alignd: cannot serve: {printable(str(error))}", err=True)
+        sys.exit(os.EX_UNAVAILABLE)
+    except ListenError as error:
+        click.echo(f"alignd: cannot serve on {printable(str(error))}", err=True)
         sys.exit(os.EX_UNAVAILABLE)
 
 
@@ -188,7 +191,7 @@ def _read_message(path: Path) -> tuple[tuple[HeaderField, ...], bytes]:
 def _lookup(zone: Path | None, dns: Dns) -> Lookup:
     try:
         if zone is None:
-            return Resolver(dns).for_message()
+            return Resolver(dns, report=lambda _: None).for_message()
         return Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
     except OSError as error:
         raise _CannotSay(f"{zone}: {error.strerror}") from error

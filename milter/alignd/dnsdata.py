@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import dns.exception
+import dns.message
 import dns.name
+import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from alignd.lookup import MailExchange, Record
+from alignd.lookup import Answer, LookupFailed, MailExchange, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An answer from the network."""
+
+    answer: Answer
+    ttl: float
+    """Seconds: the least of its CNAME chain, and for an absence that of the SOA record
+    (RFC 2308, section 5); very long when there is none."""
 
 
 def to_name(text: str) -> dns.name.Name:
@@ -19,6 +33,18 @@ def to_name(text: str) -> dns.name.Name:
         UnicodeEncodeError: *text* is not ASCII.
     """
     return dns.name.Name([*(label.encode("ascii") for label in text.split(".")), b""])
+
+
+def read_response(response: dns.message.Message) -> Heard | LookupFailed:
+    """What a nameserver's final *response* says, with CNAMEs followed."""
+    try:
+        chain = response.resolve_chaining()  # type: ignore[attr-defined]  # of a query's response
+        records = to_records(chain.answer) if chain.answer is not None else ()
+    except (dns.exception.DNSException, ValueError) as error:
+        return LookupFailed(f"not an answer: {type(error).__name__}")
+    # The name at the end of a CNAME may not exist; the one asked for does.
+    exists = response.rcode() != dns.rcode.NXDOMAIN or bool(response.answer)
+    return Heard(Answer(records, exists=exists), float(chain.minimum_ttl))
 
 
 def to_records(rrset: dns.rrset.RRset) -> tuple[Record, ...]:

@@ -52,7 +52,7 @@ class SigningTables:
         if value is None:
             return None
         domain = author.domain.name
-        name, _, identity = value.partition(" ")
+        name, _, identity = value.partition(":")
         entry = self.keys.get(domain if name == "%" else name)
         if entry is None:
             return None

@@ -1,131 +1,165 @@
-"""DNS over the network: a cache for the process, and for each message one budget of time."""
+"""DNS for messages: from memory where it can, and for each message one budget of time.
+
+What DNS says is mapped on purpose: NXDOMAIN and no data are "no such record"; silence, SERVFAIL,
+REFUSED and other refusals of all nameservers, and answers that make no sense (CNAME loops) are
+failures. A failure is answered by the last known good answer while that is not too old, else it
+is unknown. It never becomes "absent".
+"""
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import dns.exception
-import dns.nameserver
-import dns.rcode
+import dns.name
+import dns.rdatatype
 import dns.resolver
 
-from alignd.dnsdata import to_name, to_records
+from alignd.dnscache import Archive, Memory, Question, Remembered
+from alignd.dnsclient import Silence, ask
+from alignd.dnsdata import Heard, read_response, to_name
+from alignd.dnshealth import Health
 from alignd.lookup import Answer, LookupFailed, RecordType
+from alignd.option import Nameserver
 from alignd.settings import Dns
 
 MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is kept: the record may be what we asked for."""
-_CACHE_SIZE = 20_000  # names and types
-_TRIES = 10  # so many questions to silent nameservers fit into the budget
-_OVERRUN = 1.4
-"""By how much dnspython may overrun its lifetime: it sleeps between rounds (measured)."""
-_EDNS_PAYLOAD = 1232  # octets, the size that is safe from fragments (DNS flag day 2020)
+_REFRESH_AT = 0.8  # of its life an answer that is used is asked again
+_TIMEOUT = LookupFailed("timeout")
+_SOMETHING = (dns.name.root, dns.rdatatype.NS)  # what a trial asks
 
 
 class ResolverError(RuntimeError):
     """There is no nameserver to ask; the message says where one can be named."""
 
 
-class _Cache(dns.resolver.LRUCache):
-    """dnspython's cache, its TTLs capped at both ends.
+def nameservers_of(settings: Dns) -> tuple[Nameserver, ...]:
+    """The nameservers of *settings*, or the system's.
 
-    dnspython takes the least TTL of a CNAME chain, and that of the SOA record for an absence
-    (RFC 2308, section 5).
+    Raises:
+        ResolverError: the system names none.
     """
-
-    def __init__(self, min_ttl: float, max_ttl: float) -> None:
-        super().__init__(_CACHE_SIZE)
-        self._min_ttl, self._max_ttl = min_ttl, max_ttl
-
-    def put(self, key: Any, value: dns.resolver.Answer) -> None:
-        now = time.time()
-        present = value.rrset is not None
-        longest = self._max_ttl if present else min(self._max_ttl, MAX_NEGATIVE_TTL)
-        ttl = min(max(value.expiration - now, self._min_ttl), longest)
-        value.expiration = now + ttl
-        super().put(key, value)
+    if settings.nameservers:
+        return settings.nameservers
+    try:
+        system = dns.resolver.Resolver()
+    except dns.resolver.NoResolverConfiguration as error:
+        problem = f"no nameserver in /etc/resolv.conf ({error}); set dns.nameservers"
+        raise ResolverError(problem) from error
+    return tuple(Nameserver(str(address)) for address in system.nameservers)
 
 
 class Resolver:
-    """Asks nameservers; one for the process, safe for threads."""
+    """Answers from memory, and asks nameservers; one for the process, safe for threads."""
 
-    def __init__(self, settings: Dns, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the nameservers of *settings*, or the system's.
+    def __init__(
+        self, settings: Dns, report: Callable[[str], None], archive_path: Path | None = None
+    ) -> None:
+        """*report* is told when DNS goes down and comes back.
 
         Raises:
-            ResolverError: the system names none.
+            ResolverError: there is no nameserver to ask.
+            sqlite3.Error: the archive cannot be opened.
         """
-        try:
-            self._resolver = dns.resolver.Resolver(configure=not settings.nameservers)
-        except dns.resolver.NoResolverConfiguration as error:
-            raise ResolverError(
-                f"no nameserver in /etc/resolv.conf ({error}); set dns.nameservers"
-            ) from error
-        if settings.nameservers:
-            self._resolver.nameservers = [
-                dns.nameserver.Do53Nameserver(server.address, server.port)
-                for server in settings.nameservers
-            ]
-        self._resolver.timeout = settings.timeout / _TRIES
-        self._resolver.use_edns(0, 0, _EDNS_PAYLOAD)
-        self._resolver.cache = _Cache(settings.min_ttl, settings.max_ttl)
-        self._budget = settings.timeout
-        self._clock = clock
+        self._settings = settings
+        self._nameservers = nameservers_of(settings)
+        self._memory = Memory(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
+        self._archive = Archive(archive_path) if archive_path else None
+        self._health = Health(self._is_answered, report)
+        self._to_refresh: queue.SimpleQueue[Question] = queue.SimpleQueue()
+        self._refresher: threading.Thread | None = None
+        if self._archive:
+            self._archive.forget(time.time() - settings.stale)
 
     def for_message(self) -> MessageLookup:
         """A Lookup whose budget starts now."""
-        return MessageLookup(self._resolver, self._budget, self._clock)
+        return MessageLookup(self, time.monotonic() + self._settings.timeout)
+
+    def answer(self, question: Question, seconds: float) -> Answer | LookupFailed:
+        """Answer *question*, waiting for the network for at most *seconds*."""
+        known, now = self._memory.get(question), time.time()
+        if known and now < known.expires:
+            self._refresh_ahead(question, known, now)
+            return known.answer
+        failure = LookupFailed("DNS is down") if self._health.is_down else None
+        outcome = failure or self._memory.failure(question) or self._ask(question, seconds)
+        if isinstance(outcome, Remembered):
+            return outcome.answer
+        return self._last_known(question, known, now) or outcome
+
+    def _ask(self, question: Question, seconds: float) -> Remembered | LookupFailed:
+        try:
+            name = to_name(question[0])
+        except (dns.exception.DNSException, UnicodeError):
+            # No name that DNS could carry.
+            return self._memory.put(question, Heard(Answer((), exists=False), 0.0), time.time())
+        if seconds <= 0:
+            return LookupFailed("no time is left for this message")
+        asked = time.monotonic()
+        record_type = dns.rdatatype.from_text(question[1].value)
+        response = ask(name, record_type, self._nameservers, seconds)
+        if isinstance(response, Silence):
+            # Of a question that had little time left, silence says little.
+            if seconds >= self._settings.timeout / 2:
+                self._health.met_silence(asked)
+                self._memory.put_failure(question, _TIMEOUT)
+            return _TIMEOUT
+        self._health.heard()
+        heard = response if isinstance(response, LookupFailed) else read_response(response)
+        if isinstance(heard, LookupFailed):
+            self._memory.put_failure(question, heard)
+            return heard
+        now = time.time()
+        if self._archive and not isinstance(response, LookupFailed):
+            self._archive.put(question, response.to_wire(), now)
+        return self._memory.put(question, heard, now)
+
+    def _last_known(
+        self, question: Question, known: Remembered | None, now: float
+    ) -> Answer | None:
+        oldest = now - self._settings.stale
+        if known and known.heard > oldest:
+            return known.answer
+        return self._archive.get(question, oldest) if self._archive else None
+
+    def _refresh_ahead(self, question: Question, known: Remembered, now: float) -> None:
+        """Have an answer that is in use asked again before it expires, so that nobody waits."""
+        if known.refreshing or now < known.heard + _REFRESH_AT * (known.expires - known.heard):
+            return
+        known.refreshing = True
+        if self._refresher is None:
+            self._refresher = threading.Thread(target=self._refresh, name="dns", daemon=True)
+            self._refresher.start()
+        self._to_refresh.put(question)
+
+    def _refresh(self) -> None:
+        while True:
+            question = self._to_refresh.get()
+            if not self._health.is_down:
+                self._ask(question, self._settings.timeout)
+
+    def _is_answered(self) -> bool:
+        response = ask(*_SOMETHING, self._nameservers, self._settings.timeout)
+        return not isinstance(response, Silence)
 
 
 class MessageLookup:
     """Answers for one message: each question asked once, all within one budget."""
 
-    def __init__(
-        self, resolver: dns.resolver.Resolver, budget: float, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, resolver: Resolver, deadline: float) -> None:
         self._resolver = resolver
-        self._clock = clock
-        self._deadline = clock() + budget
-        self._known: dict[tuple[str, RecordType], Answer | LookupFailed] = {}
+        self._deadline = deadline
+        self._known: dict[Question, Answer | LookupFailed] = {}
 
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
-        """Answer from the cache or the network; a failure holds for the whole message."""
-        key = (name, record_type)
-        if key not in self._known:
-            self._known[key] = self._ask(name, record_type)
-        return self._known[key]
-
-    def _ask(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
-        # No time left still means a look into the cache, which dnspython takes first.
-        left = max(0.0, self._deadline - self._clock()) / _OVERRUN
-        try:
-            answer = self._resolver.resolve(
-                to_name(name),
-                record_type.value,
-                search=False,
-                raise_on_no_answer=False,
-                lifetime=left,
-            )
-        except dns.resolver.NXDOMAIN as error:
-            # The name at the end of a CNAME does not exist; the one asked for does.
-            aliased = any(response.answer for response in error.responses().values())  # type: ignore[no-untyped-call]
-            return Answer((), exists=aliased)
-        except dns.resolver.NoNameservers as error:
-            return LookupFailed(_refusal(error))
-        except dns.exception.Timeout:
-            return LookupFailed("timeout")
-        except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, UnicodeError):
-            return Answer((), exists=False)  # no name that DNS could carry
-        except dns.exception.DNSException as error:
-            return LookupFailed(type(error).__name__)
-        return Answer(to_records(answer.rrset) if answer.rrset is not None else ())
-
-
-def _refusal(error: dns.resolver.NoNameservers) -> str:
-    for _, _, _, problem, response in error.kwargs.get("errors", ()):
-        if response is not None and response.rcode() != dns.rcode.NOERROR:
-            return dns.rcode.to_text(response.rcode())
-        return str(problem) or type(problem).__name__
-    return "no nameserver answers"
+        """Answer from memory or the network; a failure holds for the whole message."""
+        question = (name.lower(), record_type)
+        if question not in self._known:
+            left = max(0.0, self._deadline - time.monotonic())
+            self._known[question] = self._resolver.answer(question, left)
+        return self._known[question]

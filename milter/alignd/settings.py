@@ -137,6 +137,8 @@ class Dns(Table):
     timeout: Timeout = 2.0
     min_ttl: Duration = 5.0
     max_ttl: Duration = 3600.0
+    stale: Duration = 3 * 86400.0
+    archive: str = ""
 
 
 class Settings(Table):

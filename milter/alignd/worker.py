@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from alignd import bridge, listener
 from alignd.collected import Interest
@@ -49,7 +51,8 @@ class Worker:
         self._suffixes = suffixes
         self._journal = journal
         self._ending, self._hang_up = threading.Event(), threading.Event()
-        self._dns, self._resolver = setup.configuration.dns, Resolver(setup.configuration.dns)
+        self._dns = setup.configuration.dns
+        self._resolver = self._make_resolver(self._dns)
         self._desk = self._make_desk(setup)
 
     def desk(self) -> bridge.Desk:
@@ -110,8 +113,16 @@ class Worker:
 
     def _resolver_for(self, settings: Dns) -> Resolver:
         if settings != self._dns:  # else what it knows of DNS is still good
-            self._dns, self._resolver = settings, Resolver(settings)
+            self._dns, self._resolver = settings, self._make_resolver(settings)
         return self._resolver
+
+    def _make_resolver(self, settings: Dns) -> Resolver:
+        path = archive_path(settings)
+        try:
+            return Resolver(settings, self._journal.service, path)
+        except sqlite3.Error as error:
+            self._journal.service("no archive of DNS answers", path=str(path), error=str(error))
+            return Resolver(settings, self._journal.service)
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -121,6 +132,14 @@ class Worker:
         if left := bridge.open_sessions():
             self._journal.service("sessions are cut", open=left, after_seconds=DRAIN_SECONDS)
         return os.EX_OK
+
+
+def archive_path(settings: Dns) -> Path | None:
+    """Where DNS answers are kept over restarts; None when nowhere."""
+    if settings.archive:
+        return Path(settings.archive)
+    state = os.environ.get("STATE_DIRECTORY")  # systemd.exec(5), StateDirectory=
+    return Path(state) / "dns.sqlite" if state else None
 
 
 def _say(heartbeat: int, word: bytes) -> None:

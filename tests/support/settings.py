@@ -23,6 +23,7 @@ envelope_sender = "bounces@notifications.easysoftware.com"
 [dns]
 nameservers = ["$nameserver"]
 min_ttl = "0s"
+stale = "0s"
 """)
 
 _ZONE = """\

@@ -137,8 +137,8 @@ def test_any_signature_is_read_or_refused(values: list[bytes], body: bytes) -> N
 REFILE = """
 # comment
 marky@mycompany.com   one
-*@MyCompany.com       two   @%
-*@*.mycompany.com     three sub.mycompany.com
+*@MyCompany.com       two:@%
+*@*.mycompany.com     three:sub.mycompany.com
 """
 PLAIN = """
 marky@mycompany.com   one
@@ -200,7 +200,7 @@ def test_a_key_table_that_is_none() -> None:
 
 def test_the_signer_reads_tables_and_keys(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(PEM)
-    (tmp_path / "signing").write_text("*@mycompany.com k marky@elsewhere.com\n")
+    (tmp_path / "signing").write_text("*@mycompany.com k:marky@elsewhere.com\n")
     (tmp_path / "keys").write_text(f"k mycompany.com:s1:{tmp_path}/key.pem\n")
     settings = Dkim.model_validate(
         {

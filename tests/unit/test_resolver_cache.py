@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 
 import dns.rcode
-import dns.resolver
 import pytest
 
 from alignd.lookup import Answer, RecordType
@@ -18,7 +17,7 @@ A, TXT = RecordType.A, RecordType.TXT
 
 def resolver_of(nameserver: Nameserver, min_ttl: str = "0s") -> Resolver:
     options = {"nameservers": [nameserver.address], "timeout": "20s", "min_ttl": min_ttl}
-    return Resolver(Dns.model_validate(options))
+    return Resolver(Dns.model_validate(options), report=print)
 
 
 def test_an_answer_is_kept_while_its_ttl_lasts(nameserver: Nameserver) -> None:
@@ -68,11 +67,9 @@ def test_a_dangling_cname_is_there_when_it_is_kept_too(nameserver: Nameserver) -
 
 
 def seconds_kept(resolver: Resolver) -> Iterator[float]:
-    """How long from now each answer in the cache will be kept."""
-    cache = resolver._resolver.cache
-    assert isinstance(cache, dns.resolver.LRUCache)
-    for node in cache.data.values():
-        yield node.value.expiration - time.time()
+    """How long from now each answer in the memory is fresh."""
+    for remembered in resolver._memory._known.values():
+        yield remembered.expires - time.time()
 
 
 @pytest.mark.parametrize(

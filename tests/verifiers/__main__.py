@@ -1,4 +1,9 @@
-"""Responsible for the run: steps into namespaces, sends every case, prints a verdict a line."""
+"""Responsible for the run: steps into namespaces, sends every case, prints a verdict a line.
+
+`places` says which address is what there, `daemons` and `stage` start everything, `signing` says
+what the relay signs, `delivery` follows a message to its judges, one of which is `rspamd`, and
+`verdict` is what came of it. `tests/test_verifiers.py` runs this and holds it against the claims.
+"""
 
 import sys
 from collections import defaultdict
@@ -27,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def send_all(stage: Stage, cases: Sequence[Case]) -> None:
-    """Send every case from every address; those with the same zone at once."""
+    """Send every case from every address of the relay; those with the same zone at once."""
     by_zone = defaultdict(list)
     for case in cases:
         by_zone[case.zone].append(case)

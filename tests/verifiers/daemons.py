@@ -1,6 +1,7 @@
 """Responsible for the programs that sign and judge: OpenDKIM, OpenDMARC and rspamd.
 
-None of them keeps an answer of the DNS: the zone is another one for the next case.
+The zone is another one for the next case, so none of them may keep an answer: rspamd's caches are
+off, and OpenDKIM's libunbound keeps no answer with a TTL of 0.
 """
 
 import shutil
@@ -21,18 +22,8 @@ UserID opendkim
 UMask 000
 Socket local:{socket}
 Nameservers {nameserver}
-ResolverConfiguration {resolver}
 RequireSafeKeys no
 MaximumHeaders 0
-"""
-
-_RESOLVER = """\
-server:
-  msg-cache-size: 0
-  rrset-cache-size: 0
-  cache-max-ttl: 0
-  cache-max-negative-ttl: 0
-  infra-host-ttl: 0
 """
 
 _SIGNER = """\
@@ -75,7 +66,6 @@ options {{
   stats_file = "{directory}/stats";
   tempdir = "{directory}";
   hs_cache_dir = "{directory}";
-  disable_hyperscan = true;
   url_tld = "{public_suffix_list}";
   filters = "dkim";
   dns {{ nameserver = ["{nameserver}:53:1"]; timeout = 1s; retransmits = 2; }}
@@ -97,7 +87,6 @@ class Daemons:
         # Two lists of hosts, for options whose default is the loopback.
         self._nobody = self._write("nobody", "192.0.2.1\n")
         self._everybody = self._write("everybody", "0.0.0.0/0\n::/0\n")
-        self._resolver = self._write("resolver.conf", _RESOLVER)
         # Cases have domains below "example", which is in no list of suffixes.
         suffixes = Path(PUBLIC_SUFFIX_LIST).read_text(encoding="utf-8") + "\nexample\n"
         self._suffixes = self._write("suffixes", suffixes)
@@ -143,14 +132,12 @@ class Daemons:
             port=port,
         )
         configuration = self._write("rspamd.conf", settings)
-        command = ["rspamd", "-f", "-u", "_rspamd", "-g", "_rspamd", "-c", configuration]
-        self._start(command, RSPAMD_ENDPOINT)
+        user = ("-u", "_rspamd", "-g", "_rspamd")
+        self._start(["rspamd", "-f", *user, "-c", configuration], RSPAMD_ENDPOINT)
 
     def _start_opendkim(self, name: str, settings: str) -> Path:
         endpoint = self._directory / f"{name}.sock"
-        common = _OPENDKIM.format(
-            socket=endpoint, nameserver=places.NAMESERVER, resolver=self._resolver
-        )
+        common = _OPENDKIM.format(socket=endpoint, nameserver=places.NAMESERVER)
         configuration = self._write(f"{name}.conf", common + settings)
         self._start(["opendkim", "-f", "-x", configuration], endpoint)
         return endpoint

@@ -24,7 +24,6 @@ _FIRST_PORT = 10000
 _STARTS_AT_ONCE = 4
 
 _COMMON = {
-    "inet_interfaces": "all",
     "inet_protocols": "all",
     "mynetworks": "0.0.0.0/0, [::]/0",
     "smtpd_relay_restrictions": "permit_mynetworks, reject",
@@ -37,18 +36,19 @@ _COMMON = {
     "header_size_limit": "10485760",
     "smtp_line_length_limit": "0",
     "smtp_dns_support_level": "disabled",
+    "smtp_connection_cache_on_demand": "no",
     "notify_classes": "",
 }
 
 _RELAY = _COMMON | {
     "myhostname": cast.RELAY,
+    "inet_interfaces": "127.0.0.1",
     "smtpd_authorized_xclient_hosts": "127.0.0.1",
-    # Only bounces go there: the listeners have transports of their own.
-    "default_transport": "error:the story of this message is told",
 }
 
 _RECEIVER = _COMMON | {
     "myhostname": places.RECEIVER,
+    "inet_interfaces": f"{places.RECEIVER_IPV4}, {places.RECEIVER_IPV6}",
     # Nobody outside may speak in the name of this server's own checks.
     "header_checks": "regexp:{{ {{ /^Authentication-Results:.*{}/ IGNORE }} }}".format(
         places.RECEIVER.replace(".", r"\.")
@@ -112,11 +112,16 @@ def set_stage(directory: Path, cases: Sequence[Case]) -> Iterator[Stage]:
     shutil.chown(key.path, "opendkim")
     with run_nameserver(port=_DNS) as nameserver, run_sink() as sink, ExitStack() as running:
         rspamd = running.enter_context(ThreadPoolExecutor()).submit(daemons.start_rspamd)
-        alignds = _start_alignds(directory / "alignd", dict.fromkeys(c.config for c in cases), running)
+        alignds = _start_alignds(
+            directory / "alignd", dict.fromkeys(c.config for c in cases), running
+        )
         outlets = _outlets(dict.fromkeys(exits), alignds, daemons, key)
         relay = Postfix(directory / "relay")
-        relay.start(_RELAY, list(outlets.values()))
-        _start_receiver(directory / "receiver", daemons, sink.port)
+        # For the relay only bounces: its listeners have transports of their own.
+        onwards = {"relayhost": f"[127.0.0.1]:{sink.port}"}
+        relay.start(_RELAY | onwards, list(outlets.values()))
+        receiver = Postfix(directory / "receiver")
+        receiver.start(_RECEIVER | onwards, _entrances(daemons))
         rspamd.result()
         yield Stage(nameserver, key, relay, outlets, alignds, sink)
 
@@ -138,7 +143,8 @@ def _start_alignds(
 def _outlets(
     exits: Iterable[tuple[str, str]], alignds: dict[str, Alignd], daemons: Daemons, key: SigningKey
 ) -> dict[tuple[str, str], Outlet]:
-    outlets, signers = {}, dict[str, Path]()
+    outlets: dict[tuple[str, str], Outlet] = {}
+    signers: dict[str, Path] = {}
     for port, (config, source) in enumerate(exits, _FIRST_PORT):
         if config not in signers:
             tables = Tables.of(config, key.path)
@@ -148,11 +154,8 @@ def _outlets(
     return outlets
 
 
-def _start_receiver(directory: Path, daemons: Daemons, sink_port: int) -> None:
-    """Start a Postfix that hands on what its checks let in."""
+def _entrances(daemons: Daemons) -> list[Listener]:
+    """The listeners of the receiver, which hands on what its checks let in."""
     checks = (daemons.start_verifier(), daemons.start_opendmarc())
-    listeners = [
-        Listener(address, _SMTP, checks)
-        for address in (places.RECEIVER_IPV4, f"[{places.RECEIVER_IPV6}]")
-    ]
-    Postfix(directory).start(_RECEIVER | {"relayhost": f"[127.0.0.1]:{sink_port}"}, listeners)
+    addresses = (places.RECEIVER_IPV4, f"[{places.RECEIVER_IPV6}]")
+    return [Listener(address, _SMTP, checks) for address in addresses]

@@ -22,22 +22,13 @@ class Verdict:
     """What alignd says it did, and why."""
     answer: str
     """What the receiving Postfix answered: `sent (250 ...)`, `bounced (550 ...)`."""
-    opendmarc: str = ""
-    """OpenDMARC's result and the domain it judged, such as `pass mycompany.com`; only if sent."""
+    opendmarc: str
+    """OpenDMARC's result and the domain it judged, such as `pass mycompany.com`; or `rejected`."""
     rspamd: str = ""
-    """rspamd's symbol for DMARC and the domain it judged; only if sent."""
+    """rspamd's symbol for DMARC and the domain it judged; nothing of a message that did not come.
+    """
     evidence: str = ""
-    """All that the receivers said."""
-
-    @property
-    def arrived(self) -> bool:
-        """Whether the receiver took the message."""
-        return self.answer.startswith("sent ")
-
-    @property
-    def rejected_by_policy(self) -> bool:
-        """Whether the receiver did not take it, and because of DMARC."""
-        return "rejected by DMARC policy" in self.answer
+    """All that was said of a message that came."""
 
     @classmethod
     def from_json(cls, text: str) -> Self:

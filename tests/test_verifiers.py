@@ -1,0 +1,142 @@
+"""Responsible for the promise as receivers see it: what alignd lets out, they let in.
+
+Every case leaves a real relay, with alignd and a signer in it, over IPv4 and over IPv6. Software
+of other makers judges it: a Postfix with OpenDKIM and OpenDMARC, which rejects what fails and
+checks SPF itself, by libspf2, and rspamd, on the bytes that this Postfix got.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from demo.cast import NOTIFICATIONS_DOMAIN
+from demo.daemons import PUBLIC_SUFFIX_LIST
+from demo.world import missing_programs
+from tests.support.case import Case, Speed
+from tests.support.selection import CASES, every_case
+from tests.support.settings import world
+from tests.verifiers.verdict import Verdict
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = ("ip", "opendkim", "opendkim-genkey", "opendmarc", "postfix", "rspamd")
+LIMIT = 300
+
+Verdicts = Mapping[str, Sequence[Verdict]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Patterns of what the verifiers say about a message; `rejected` is heard from OpenDMARC."""
+
+    opendmarc: str
+    rspamd: str
+    reason: str
+
+
+PASS = Claim("pass .*", "DMARC_POLICY_ALLOW .*", "an aligned identifier passes")
+PASS_AS_OURS = Claim(
+    f"pass {re.escape(NOTIFICATIONS_DOMAIN)}",
+    f"DMARC_POLICY_ALLOW {re.escape(NOTIFICATIONS_DOMAIN)}",
+    "the author domain is the notifications domain",
+)
+NO_RECORD = Claim("none .*", "DMARC_NA .*", "nothing to pass: the zone has no DMARC record")
+LET_IN = Claim("(pass|fail|none|permerror) .*", ".*", "no receiver applies a policy")
+NO_CLAIM = Claim("((pass|fail|none) .*|rejected)", ".*", "alignd says nothing about receivers")
+
+# Where a verifier is known to say something else, or the case is not about what receivers say.
+DIFFERENT = {
+    "dmarc-two-records": Claim(
+        "fail .*|rejected",
+        "|DMARC_BAD_POLICY .*",
+        "OpenDMARC goes by whichever record comes first",
+    ),
+    "dry-run": Claim("rejected", "", "alignd only says what it would do"),
+    "from-nested-comments": Claim(
+        "pass .*", "DMARC_NA No From header", "rspamd gives up on comments nested so deep"
+    ),
+    "from-quoted-local-part": Claim(
+        "rejected", "", "OpenDMARC takes what follows the first @ for the domain of the sender"
+    ),
+    "spf-macro-of-local-part": Claim(
+        "rejected", "", "OpenDMARC tells libspf2 the domain alone: the local part is postmaster"
+    ),
+}
+
+
+def obstacle() -> str | None:
+    """Say why the receivers cannot run here, or None."""
+    if os.geteuid() != 0:
+        return "the receivers need root for a network of their own"
+    if missing := missing_programs(PROGRAMS):
+        return f"not installed: {', '.join(missing)}"
+    if not Path(PUBLIC_SUFFIX_LIST).exists():
+        return f"there is no {PUBLIC_SUFFIX_LIST}; the package is publicsuffix"
+    return None
+
+
+pytestmark = [
+    pytest.mark.postfix,
+    pytest.mark.skipif(obstacle() is not None, reason=obstacle() or ""),
+]
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> Verdicts:
+    """What became of every case, by its name."""
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.verifiers"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = defaultdict(list)
+    for verdict in map(Verdict.from_json, run.stdout.splitlines()):
+        found[verdict.case].append(verdict)
+    return found
+
+
+@every_case(Speed.POSTFIX)
+def test_receivers_agree(case: Case, verdicts: Verdicts) -> None:
+    assert verdicts[case.name]
+    for verdict in verdicts[case.name]:
+        claim = DIFFERENT.get(case.name) or claim_for(case, verdict)
+        assert re.fullmatch(claim.opendmarc, verdict.opendmarc), f"{claim}\n{verdict}"
+        assert re.fullmatch(claim.rspamd, verdict.rspamd), f"{claim}\n{verdict}"
+    for verdict in verdicts[case.name]:
+        # Or the receivers have judged something that the case is not about.
+        assert (verdict.action, verdict.reason) == (case.expected_action, case.expected_reason)
+
+
+def test_every_difference_is_of_a_case() -> None:
+    assert set(DIFFERENT) <= {case.name for case in CASES if Speed.POSTFIX in case.speeds}
+
+
+def claim_for(case: Case, verdict: Verdict) -> Claim:
+    """What the receivers have to say when alignd has done as it says in *verdict*."""
+    match verdict.action, verdict.reason:
+        case "rewrite", _:
+            return PASS_AS_OURS
+        case ("envelope", _) | ("pass", "spf-aligned" | "dkim-aligned"):
+            return PASS if has_record(case) else NO_RECORD
+        case "pass", "policy-not-covered":
+            return LET_IN
+        case _:
+            return NO_CLAIM
+
+
+def has_record(case: Case) -> bool:
+    """Whether DMARC is published for a name that the message has in it."""
+    published = re.findall(r"^_dmarc\.(\S+)\. ", world(case.zone), re.MULTILINE)
+    return any(name.encode() in case.message.lower() for name in published)

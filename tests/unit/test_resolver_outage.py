@@ -1,0 +1,171 @@
+"""DNS that fails: the last known good answer, the archive, the breaker, refreshing ahead."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from alignd.dnscache import Archive
+from alignd.lookup import Answer, LookupFailed, RecordType
+from alignd.resolver import Resolver
+from alignd.settings import Dns
+from tests.support.nameserver import Nameserver, run_nameserver
+from tests.support.readiness import wait_until
+
+A, TXT = RecordType.A, RecordType.TXT
+KNOWN = 'known.example. 0 TXT "known"\n'
+SILENT = "; TIMEOUT known.example\n; TIMEOUT other.example\n; TIMEOUT third.example\n; TIMEOUT .\n"
+
+
+@pytest.fixture
+def nameserver() -> Iterator[Nameserver]:
+    with run_nameserver() as nameserver:
+        nameserver.serve(KNOWN)
+        yield nameserver
+
+
+def resolver_of(
+    nameserver: Nameserver,
+    *,
+    report: Callable[[str], None] = print,
+    archive: Path | None = None,
+    **options: str,
+) -> Resolver:
+    settings = {"nameservers": [nameserver.address], "timeout": "300ms", "min_ttl": "0s"} | options
+    return Resolver(Dns.model_validate(settings), report, archive)
+
+
+@pytest.mark.parametrize("failure", ["TIMEOUT", "SERVFAIL"])
+def test_the_last_known_answer_is_used_when_dns_fails(
+    nameserver: Nameserver, failure: str
+) -> None:
+    resolver = resolver_of(nameserver)
+    assert resolver.for_message().look_up("known.example", TXT) == Answer((b"known",))
+
+    nameserver.serve(f"; {failure} known.example\n")
+
+    assert resolver.for_message().look_up("known.example", TXT) == Answer((b"known",))
+
+
+def test_an_answer_that_is_too_old_is_not_used(nameserver: Nameserver) -> None:
+    resolver = resolver_of(nameserver, stale="0s")
+    resolver.for_message().look_up("known.example", TXT)
+
+    nameserver.serve("; SERVFAIL known.example\n")
+
+    assert resolver.for_message().look_up("known.example", TXT) == LookupFailed("SERVFAIL")
+
+
+def test_an_absence_is_known_as_well(nameserver: Nameserver) -> None:
+    resolver = resolver_of(nameserver)
+    assert resolver.for_message().look_up("nowhere.example", TXT) == Answer((), exists=False)
+
+    nameserver.serve("; SERVFAIL nowhere.example\n")
+
+    assert resolver.for_message().look_up("nowhere.example", TXT) == Answer((), exists=False)
+
+
+def test_a_changed_answer_is_believed_at_once(nameserver: Nameserver) -> None:
+    resolver = resolver_of(nameserver)
+    resolver.for_message().look_up("known.example", TXT)
+
+    nameserver.serve('known.example. 0 TXT "changed"')
+
+    assert resolver.for_message().look_up("known.example", TXT) == Answer((b"changed",))
+
+
+def test_the_archive_knows_over_a_restart(nameserver: Nameserver, tmp_path: Path) -> None:
+    archive = tmp_path / "dns.sqlite"
+    resolver_of(nameserver, archive=archive).for_message().look_up("known.example", TXT)
+    question = ("known.example", TXT)
+    wait_until(lambda: Archive(archive).get(question, 0.0), "the answer to be written")
+
+    nameserver.serve(SILENT)
+
+    restarted = resolver_of(nameserver, archive=archive)
+    assert restarted.for_message().look_up("known.example", TXT) == Answer((b"known",))
+    assert restarted.for_message().look_up("other.example", TXT) == LookupFailed("DNS is down")
+
+
+def test_an_archive_forgets_what_is_too_old(nameserver: Nameserver, tmp_path: Path) -> None:
+    archive = tmp_path / "dns.sqlite"
+    resolver_of(nameserver, archive=archive).for_message().look_up("known.example", TXT)
+    question = ("known.example", TXT)
+    wait_until(lambda: Archive(archive).get(question, 0.0), "the answer to be written")
+
+    resolver_of(nameserver, archive=archive, stale="0s")
+
+    assert Archive(archive).get(question, 0.0) is None
+
+
+def test_a_broken_archive_has_nothing(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "dns.sqlite")
+    (tmp_path / "dns.sqlite").write_bytes(b"\0" * 8192)
+
+    assert archive.get(("known.example", TXT), 0.0) is None
+
+
+def test_an_outage_costs_one_timeout(nameserver: Nameserver) -> None:
+    reports: list[str] = []
+    resolver = resolver_of(nameserver, report=reports.append, timeout="1s")
+    resolver.for_message().look_up("known.example", TXT)
+    nameserver.serve(SILENT)
+
+    assert resolver.for_message().look_up("other.example", TXT) == LookupFailed("timeout")
+    started = time.monotonic()
+    for _ in range(50):
+        message = resolver.for_message()
+        assert message.look_up("third.example", TXT) == LookupFailed("DNS is down")
+        assert message.look_up("known.example", TXT) == Answer((b"known",))
+
+    assert time.monotonic() - started < 10  # fifty seconds if each message waited
+    wait_until(lambda: reports, "the outage to be reported")
+    nameserver.serve(KNOWN + 'third.example. TXT "third"')
+    wait_until(lambda: len(reports) == 2, "the end of the outage to be reported")
+    assert resolver.for_message().look_up("third.example", TXT) == Answer((b"third",))
+    assert ["down" in reports[0], "back" in reports[1]] == [True, True]
+
+
+def test_one_silent_domain_is_no_outage(nameserver: Nameserver) -> None:
+    reports: list[str] = []
+    resolver = resolver_of(nameserver, report=reports.append)
+    nameserver.serve(KNOWN + "; TIMEOUT silent.example\n")
+
+    assert resolver.for_message().look_up("silent.example", TXT) == LookupFailed("timeout")
+
+    known = Answer((b"known",))
+    wait_until(
+        lambda: resolver.for_message().look_up("known.example", TXT) == known, "the trial", 2
+    )
+    assert reports == []
+
+
+def test_a_failure_is_not_asked_again_at_once(nameserver: Nameserver) -> None:
+    nameserver.serve("; SERVFAIL broken.example\n")
+    resolver = resolver_of(nameserver, min_ttl="1m")
+
+    for _ in range(5):
+        assert resolver.for_message().look_up("broken.example", A) == LookupFailed("SERVFAIL")
+
+    assert nameserver.questions == [("broken.example.", "A")]
+
+
+def test_an_answer_in_use_is_refreshed_before_it_expires(nameserver: Nameserver) -> None:
+    nameserver.serve('hot.example. 2 TXT "old"')
+    resolver = resolver_of(nameserver)
+    resolver.for_message().look_up("hot.example", TXT)
+    nameserver.serve('hot.example. 300 TXT "new"')
+
+    def refreshed() -> bool:
+        # It is never waited for: what is known is said until the new answer is there.
+        answer = resolver.for_message().look_up("hot.example", TXT)
+        assert answer in (Answer((b"old",)), Answer((b"new",)))
+        return bool(nameserver.questions)
+
+    wait_until(refreshed, "the answer to be asked again", 10)
+    wait_until(
+        lambda: resolver.for_message().look_up("hot.example", TXT) == Answer((b"new",)),
+        "the new answer",
+    )
+    assert nameserver.questions == [("hot.example.", "TXT")]
