@@ -56,6 +56,9 @@ class Desk:
     """Makes the Lookup of one message; its budget starts at the call."""
     journal: Journal
     interest: Interest
+    max_sessions: int
+    """How many connections a worker serves at the same time."""
+    log_addresses: bool
 
 
 class Session:
@@ -69,6 +72,7 @@ class Session:
         self._unanswered = 0
         self._leading_blank = False
         self._body_comes = False
+        self._is_refused = False
         self._actions = 0
         self._collected: Collected | None = None
 
@@ -77,6 +81,9 @@ class Session:
         actions, steps = offer[0], offer[1]
         self._actions = actions & _NEEDED_ACTIONS
         self._unanswered = steps & _UNANSWERED
+        self._is_refused = open_sessions() > self._desk.max_sessions
+        if self._is_refused:
+            self._unanswered &= ~milter.P_NR_CONN  # to say so
         # With the blanks behind the colon as they are: signatures cover them.
         self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
         self._body_comes = self._desk.interest.whole_message
@@ -95,6 +102,10 @@ class Session:
     def connect(self, address: object) -> int:
         """A client connected, or XCLIENT said who it really is."""
         self._client = str(address[0]) if isinstance(address, tuple) else None
+        if self._is_refused:
+            limit = self._desk.max_sessions
+            self._desk.journal.once_a_minute("milter.max_connections is reached", limit=limit)
+            return milter.TEMPFAIL
         return self._reply(milter.P_NR_CONN)
 
     def mail(self, sender: bytes) -> int:
@@ -133,13 +144,14 @@ class Session:
             return milter.TEMPFAIL
         try:
             review = self._review(collected.message(queue_id, with_body=self._body_comes))
-            outcome = self._carry_out(review)
+            outcome = _limits_hit(collected) | self._carry_out(review)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
             self._desk.journal.message(queue_id, action="tempfail", error=_described(error))
             return milter.TEMPFAIL
         elapsed = round((time.monotonic() - started) * 1000, 1)
-        self._desk.journal.message(queue_id, **log_fields(review), **outcome, ms=elapsed)
+        fields = log_fields(review, with_addresses=self._desk.log_addresses)
+        self._desk.journal.message(queue_id, **fields, **outcome, ms=elapsed)
         return milter.TEMPFAIL if "error" in outcome else milter.CONTINUE
 
     def abort(self) -> int:
@@ -185,6 +197,12 @@ class Session:
 
     def _reply(self, step: int) -> int:
         return milter.NOREPLY if self._unanswered & step else milter.CONTINUE
+
+
+def _limits_hit(collected: Collected) -> dict[str, str]:
+    if collected.header_is_cut:
+        return {"limit": "max_header_bytes"}
+    return {"limit": "max_body_bytes"} if collected.body_is_dropped else {}
 
 
 def _described(error: Exception) -> str:

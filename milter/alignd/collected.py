@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from alignd.message import HeaderField, Message, unmapped
 
-MAX_BODY = 32 * 1024 * 1024
-"""Octets of a body that are kept; the signatures on a larger message count for nothing."""
-
 
 @dataclass(frozen=True, slots=True)
 class Interest:
@@ -18,6 +15,10 @@ class Interest:
     """The body, and every header field."""
     fields: frozenset[str]
     """The header fields otherwise, in lower case."""
+    max_header: int
+    """Octets of header values that are kept."""
+    max_body: int
+    """Octets of a body that is kept at all."""
 
 
 class Collected:
@@ -32,6 +33,7 @@ class Collected:
         self._login = login
         self.recipients: list[str] = []
         self._header: list[HeaderField] = []
+        self._header_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
 
@@ -39,6 +41,11 @@ class Collected:
         """Take a header field; *leading_blank* says whether *value* begins behind the colon."""
         if not self._interest.whole_message and name.lower() not in self._interest.fields:
             return
+        self._header_size += len(value)
+        if self.header_is_cut:
+            # It still counts, so that edits find the fields of its name; what it says is lost,
+            # and a From that says nothing is rewritten.
+            value = b""
         rest = value.removeprefix(b" ") if leading_blank else value
         blank = value[: len(value) - len(rest)] if leading_blank else b" "
         self._header.append(HeaderField(name, rest, blank))
@@ -46,10 +53,20 @@ class Collected:
     def add_body(self, chunk: bytes) -> None:
         """Take a piece of the body."""
         self._body_size += len(chunk)
-        if self._body_size <= MAX_BODY:
+        if self._body_size <= self._interest.max_body:
             self._body.append(chunk)
         else:
             self._body.clear()
+
+    @property
+    def header_is_cut(self) -> bool:
+        """Whether there was more header than is kept."""
+        return self._header_size > self._interest.max_header
+
+    @property
+    def body_is_dropped(self) -> bool:
+        """Whether the body was larger than is kept."""
+        return self._body_size > self._interest.max_body
 
     def message(self, queue_id: str, *, with_body: bool) -> Message:
         """The whole, at its end; *with_body* says whether the MTA sends bodies.
@@ -57,7 +74,8 @@ class Collected:
         Raises:
             ValueError: the client address is none; the MTA does not know the protocol.
         """
-        kept = with_body and self._interest.whole_message and self._body_size <= MAX_BODY
+        whole = not self.header_is_cut and not self.body_is_dropped
+        kept = with_body and self._interest.whole_message and whole
         return Message(
             envelope_sender=self._envelope_sender,
             recipients=tuple(self.recipients),

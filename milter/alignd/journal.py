@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TextIO
 
 from structlog import PrintLogger
 from structlog.processors import LogfmtRenderer
+
+_MINUTE = 60.0  # seconds
 
 
 class Journal:
@@ -14,6 +17,7 @@ class Journal:
 
     def __init__(self, stream: TextIO) -> None:
         self._logger = PrintLogger(stream)
+        self._written: dict[str, float] = {}  # by text, of which there are a few
         # Quotes what a sender could otherwise use to forge a line.
         self._render = LogfmtRenderer(bool_as_flag=False)
 
@@ -25,6 +29,13 @@ class Journal:
         """Write a line about the service."""
         rendered = self._render(None, "", dict(fields))
         self._write(f"{text} {rendered}".rstrip())
+
+    def once_a_minute(self, text: str, **fields: str | int | float) -> None:
+        """Write a line about the service, unless the same *text* was written a minute ago."""
+        now = time.monotonic()
+        if now - self._written.get(text, -_MINUTE) >= _MINUTE:
+            self._written[text] = now
+            self.service(text, **fields)
 
     def _write(self, line: str) -> None:
         # A full disk or a closed pipe leaves no place to complain at, and must not stop mail.

@@ -44,8 +44,8 @@ def as_json(review: Review) -> dict[str, Any]:
     }
 
 
-def log_fields(review: Review) -> dict[str, str]:
-    """The fields of the log line of a message: domains, never addresses."""
+def log_fields(review: Review, *, with_addresses: bool = False) -> dict[str, str]:
+    """The fields of the log line of a message: domains, and addresses only when asked for."""
     fields = {"action": review.decision.action.value}
     if review.author.domain is not None:
         fields["domain"] = review.author.domain.name
@@ -57,6 +57,10 @@ def log_fields(review: Review) -> dict[str, str]:
     fields["reason"] = review.decision.reason.value
     if review.settings.rules.dry_run:
         fields["dry_run"] = "yes"
+    if with_addresses:
+        fields["sender"] = review.message.envelope_sender
+        fields["author"] = review.author.mailbox.address if review.author.mailbox else ""
+        fields["recipients"] = ",".join(review.message.recipients)
     return fields
 
 

@@ -45,6 +45,9 @@ class Milter(Table):
 
     socket: Socket = "inet:8899@127.0.0.1"
     workers: Annotated[int, Field(ge=0, le=64)] = 0
+    max_connections: Annotated[int, Field(ge=1, le=60_000)] = 2000
+    max_header_bytes: Annotated[int, Field(ge=1000, le=100_000_000)] = 1_000_000
+    max_body_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] = 32_000_000
 
 
 class Relay(Table):
@@ -130,6 +133,12 @@ class Dkim(Table):
     opendkim: OpenDkim | None = None
 
 
+class Log(Table):
+    """What the log says."""
+
+    level: Literal["info", "debug"] = "info"
+
+
 class Dns(Table):
     """How DNS is asked."""
 
@@ -178,6 +187,7 @@ class Configuration(Settings):
     helpdesk: Helpdesk = Helpdesk()
     dkim: Dkim = Dkim()
     dns: Dns = Dns()
+    log: Log = Log()
     tenant: Annotated[tuple[Tenant, ...], List] = ()
 
     @model_validator(mode="before")

@@ -8,6 +8,7 @@ itself: it replaces workers that die or fall silent, and tells systemd how thing
 from __future__ import annotations
 
 import os
+import resource
 import selectors
 import signal
 import time
@@ -29,6 +30,7 @@ END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end, before they are made to."""
 _RESPAWN_SECONDS = 1.0  # at the least between two starts in the same place
 _TICK_SECONDS = 0.25
+_OTHER_DESCRIPTORS = 100  # that a worker has open besides connections
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -90,6 +92,7 @@ class Supervisor:
             ListenError: the socket cannot be opened.
         """
         milter = self._setup.configuration.milter
+        self._make_room_for(milter.max_connections)
         with listener.open_to_all():
             bridge.listen(milter.socket, self._desk)
         listener.share()
@@ -97,6 +100,14 @@ class Supervisor:
         while not self._received.take(signal.SIGTERM, signal.SIGINT):
             self._tick()
         return self._end()
+
+    def _make_room_for(self, connections: int) -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        if most < connections + _OTHER_DESCRIPTORS:
+            self._journal.service(
+                "too few descriptors for milter.max_connections: raise LimitNOFILE", limit=most
+            )
 
     def _desk(self) -> bridge.Desk:
         assert self._worker is not None, "only workers serve"

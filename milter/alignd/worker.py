@@ -100,7 +100,7 @@ class Worker:
             self._journal.service("worker keeps its configuration", problem=str(error))
 
     def _make_desk(self, setup: Setup) -> bridge.Desk:
-        configuration = setup.configuration
+        configuration, milter = setup.configuration, setup.configuration.milter
         reviewer = Reviewer(
             configuration, self._suffixes, setup.signer, FreemailDomains(), time.time
         )
@@ -108,7 +108,14 @@ class Worker:
             reviewer,
             self._resolver_for(configuration.dns).for_message,
             self._journal,
-            Interest(reviewer.needs_whole_message, reviewer.fields_of_interest),
+            Interest(
+                reviewer.needs_whole_message,
+                reviewer.fields_of_interest,
+                milter.max_header_bytes,
+                milter.max_body_bytes,
+            ),
+            milter.max_connections,
+            configuration.log.level == "debug",
         )
 
     def _resolver_for(self, settings: Dns) -> Resolver:

@@ -1,0 +1,103 @@
+"""Limits of what a message and a client may take, each with a stated outcome and a log line."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.mta import MilterConnection, Result
+from tests.support.nameserver import Nameserver
+from tests.support.process import Alignd, run_alignd
+from tests.support.protocol import Reply
+from tests.support.readiness import open_directory, wait_until
+from tests.support.settings import world
+
+pytestmark = pytest.mark.wire
+
+AGENT = "marky.mark@mycompany.com"
+FROM = b"From: Marky Mark <marky.mark@mycompany.com>\r\n"
+Start = Callable[[str], Alignd]
+
+
+@pytest.fixture
+def start(nameserver: Nameserver) -> Iterator[Start]:
+    """Start alignd with some changes to its configuration."""
+    nameserver.serve(world('mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n'))
+    with open_directory() as directory, ExitStack() as running:
+
+        def start(changes: str) -> Alignd:
+            place: Path = directory / "alignd"
+            return running.enter_context(run_alignd(place, nameserver.address, changes))
+
+        yield start
+
+
+def send(alignd: Alignd, message: bytes) -> Result:
+    with MilterConnection(alignd.socket) as mta:
+        return mta.send(AGENT, ("julia@customer.example",), message, queue_id="LIMIT")
+
+
+def test_a_header_over_the_limit_is_rewritten_without_what_was_lost(start: Start) -> None:
+    alignd = start("[milter]\nmax_header_bytes = 1000\n")
+    flood = b"".join(b"DKIM-Signature: %d%s\r\n" % (n, b"x" * 100) for n in range(50))
+
+    result = send(alignd, flood + FROM + b"\r\nHello\r\n")
+
+    assert result.accepted
+    assert b"DKIM-Signature" not in result.message
+    assert b"reason=from-malformed" in result.message
+    assert "limit=max_header_bytes" in alignd.log_line("LIMIT")
+
+
+def test_a_header_within_the_limit_is_left_alone(start: Start) -> None:
+    alignd = start("[milter]\nmax_header_bytes = 1000\n")
+    message = FROM + b"X-Filler: y\r\n" * 1000 + b"\r\nHello\r\n"
+
+    assert send(alignd, message).answer.modifications == ()
+    assert "limit=" not in alignd.log_line("LIMIT")
+
+
+def test_a_body_over_the_limit_is_not_verified(start: Start) -> None:
+    alignd = start("[milter]\nmax_body_bytes = 1000\n[dkim]\nverify = true\n")
+    signature = b"DKIM-Signature: v=1; a=rsa-sha256; d=mycompany.com; s=s; h=from; bh=x; b=x\r\n"
+
+    assert send(alignd, signature + FROM + b"\r\n" + b"x" * 5000).accepted
+
+    line = alignd.log_line("LIMIT")
+    assert {"dkim=policy", "limit=max_body_bytes"} <= set(line.split())
+
+
+def test_a_connection_too_many_is_answered_with_a_temporary_failure(start: Start) -> None:
+    alignd = start("[milter]\nworkers = 1\nmax_connections = 3\n")
+    with ExitStack() as open_connections:
+        for _ in range(3):
+            open_connections.enter_context(MilterConnection(alignd.socket))
+        for _ in range(5):
+            with MilterConnection(alignd.socket) as mta:
+                refused = mta.send(AGENT, ("julia@customer.example",), FROM + b"\r\nHello\r\n")
+                assert refused.answer.reply is Reply.TEMPFAIL
+    wait_until(lambda: send(alignd, FROM + b"\r\nHello\r\n").accepted, "room for another")
+
+    # Once for the cause, not once for each.
+    assert len(re.findall("milter.max_connections is reached", alignd.log())) == 1
+
+
+def test_addresses_are_logged_only_at_debug_level(start: Start) -> None:
+    alignd = start('[log]\nlevel = "debug"\n')
+
+    send(alignd, FROM + b"\r\nHello\r\n")
+
+    line = alignd.log_line("LIMIT")
+    assert {f"sender={AGENT}", f"author={AGENT}", "recipients=julia@customer.example"} <= set(
+        line.split()
+    )
+
+
+def test_addresses_are_not_logged_otherwise(start: Start) -> None:
+    alignd = start("")
+
+    send(alignd, b"From: broken <marky.mark@mycompany.com\r\n\r\nHello\r\n")
+
+    assert "@" not in alignd.log_line("LIMIT")
