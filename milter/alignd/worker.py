@@ -50,7 +50,8 @@ class Worker:
         self._load = load
         self._suffixes = suffixes
         self._journal = journal
-        self._ending, self._hang_up = threading.Event(), threading.Event()
+        self._signals: set[int] = set()
+        self._signalled = threading.Event()
         self._dns = setup.configuration.dns
         self._resolver = self._make_resolver(self._dns)
         self._desk = self._make_desk(setup)
@@ -66,31 +67,30 @@ class Worker:
         process id.
         """
         # A handler interrupts the main thread anywhere, and so must not take a lock: no log here.
-        signal.signal(signal.SIGTERM, lambda *_: self._ending.set())
-        signal.signal(signal.SIGHUP, lambda *_: self._hang_up.set())
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._note_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the supervisor sends TERM
         _end_with(supervisor)
         libmilter = threading.Thread(target=bridge.serve, name="libmilter", daemon=True)
         libmilter.start()
-        while not self._ending.is_set():
+        while signal.SIGTERM not in self._signals:
             if not libmilter.is_alive():
                 self._journal.service("libmilter ended by itself")
                 return os.EX_SOFTWARE
             _say(heartbeat, ALIVE)
-            if self._hang_up.is_set():
-                self._hang_up.clear()
+            if signal.SIGHUP in self._signals:
+                self._signals.discard(signal.SIGHUP)
                 self._reload()
                 _say(heartbeat, RELOADED)
-            self._wait()
+            self._signalled.wait(BEAT_SECONDS)
+            self._signalled.clear()
         listener.stop_listening()
         _say(heartbeat, DRAINING)
         return self._drain(heartbeat)
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + BEAT_SECONDS
-        while time.monotonic() < deadline and not self._hang_up.is_set():
-            if self._ending.wait(_POLL_SECONDS):
-                return
+    def _note_signal(self, number: int, _frame: object) -> None:
+        self._signals.add(number)
+        self._signalled.set()
 
     def _reload(self) -> None:
         try:
