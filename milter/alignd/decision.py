@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
 
-from alignd.author import Author
+from alignd.author import Author, Unreadable
 from alignd.dmarc import Policy
 from alignd.domain import Domain
 from alignd.message import Message
@@ -94,11 +94,9 @@ def decide(  # noqa: PLR0911  an arm a rule
     *freemail* are the domains that can never authorise this relay.
     """
     rules, domain = settings.rules, author.domain
-    if author.unreadable is not None or domain is None or predictions is None:
-        unreadable = author.unreadable
-        return Decision(
-            Action.REWRITE, Reason(unreadable.value if unreadable else "from-malformed")
-        )
+    if domain is None or predictions is None:
+        unreadable = author.unreadable or Unreadable.MALFORMED
+        return Decision(Action.REWRITE, Reason(unreadable.value))
     as_sent, moved = predictions.as_sent, predictions.with_author_as_sender
     if _is_listed(domain, rules.exempt):
         return Decision(Action.PASS, Reason.EXEMPT)
@@ -139,9 +137,7 @@ def _why_not_aligned(as_sent: Prediction, moved: Prediction | None) -> Reason:
     nearest = moved or as_sent
     if Ternary.UNKNOWN in {as_sent.aligned, nearest.aligned}:
         return Reason.DNS_UNKNOWN
-    if nearest.spf_aligned is Ternary.NO:
-        return Reason.UNALIGNED
-    if spf_passes(nearest.spf) is Ternary.YES:
+    if nearest.spf_aligned is Ternary.NO or spf_passes(nearest.spf) is Ternary.YES:
         return Reason.UNALIGNED
     if any(spf.counts for spf in nearest.spf):
         return Reason.RELAY_PARTLY_AUTHORISED
