@@ -63,6 +63,8 @@ AlwaysAddARHeader yes
 InternalHosts {nobody}
 """
 
+# SPFSelfValidate: by libspf2. The other choice, pyspf-milter, evaluates with the library that
+# alignd evaluates with, and so could only repeat its mistakes.
 OPENDMARC = """\
 Background false
 Syslog true

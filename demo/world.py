@@ -14,20 +14,20 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+ISOLATED = (
+    *("setpriv", "--pdeathsig", "KILL", "--"),
+    *("unshare", "--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "--"),
+)
+"""Before a command: its first process dies with us, even when we are killed ourselves."""
 NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"
 
 
 def run_isolated(command: Sequence[str]) -> int:
     """Run *command*, with an empty directory as last argument, and return its exit status."""
-    # The first process dies with us even when we are killed ourselves.
-    isolation = (
-        *("setpriv", "--pdeathsig", "KILL", "--"),
-        *("unshare", "--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "--"),
-    )
     directory = directory_of(os.getpid())
     directory.mkdir(exist_ok=True)
     try:
-        return subprocess.run([*isolation, *command, str(directory)], check=False).returncode
+        return subprocess.run([*ISOLATED, *command, str(directory)], check=False).returncode
     finally:
         directory.rmdir()
 

@@ -14,6 +14,7 @@ from alignd.cli import main
 from alignd.decision import Reason
 from alignd.explain import MEANINGS
 from alignd.settings import Configuration, Dkim, Helpdesk, Rules
+from storm.table import STORMS
 from tests.support.selection import CASES
 
 ROOT = Path(__file__).parents[1]
@@ -93,11 +94,20 @@ def test_the_tenant_example_is_valid() -> None:
 
 def test_postfix_lines_reach_the_default_socket() -> None:
     port = configfile.load(CONF).milter.socket.partition(":")[2].partition("@")[0]
-    for name in ("main.cf", "master.cf"):
+    for name in ("inline/main.cf", "inline/master.cf", "queue-first/master.cf"):
         text = (ROOT / "conf/postfix" / name).read_text()
         assert f"inet:127.0.0.1:{port}" in text
         assert text.index("inet:127.0.0.1") < text.index("opendkim.sock"), "before the signer"
         assert "default_action=tempfail" in text
+
+
+def test_postfix_lines_open_with_their_promise() -> None:
+    files = sorted((ROOT / "conf/postfix").glob("*/*.cf"))
+    for path in files:
+        comment = path.read_text().partition("\n#\n")[0]
+        assert comment.startswith(f"# {path.parent.name.capitalize()}")
+        assert "promise" in comment.lower()
+    assert len(files) == 4
 
 
 def test_the_unit_starts_a_command_that_exists() -> None:
@@ -106,37 +116,54 @@ def test_the_unit_starts_a_command_that_exists() -> None:
     unit.read(ROOT / "systemd/alignd.service")
     service = unit["Service"]
 
-    for key in ("ExecStart", "ExecStartPre"):
-        program, command, *arguments = service[key].split()
-        assert Path(program).name == "alignd"
-        assert command in main.commands
-        assert arguments == ["--config", str(configfile.DEFAULT_PATH)]
+    program, command, *arguments = service["ExecStart"].split()
+    assert Path(program).name == "alignd"
+    assert command in main.commands
+    assert arguments == ["--config", str(configfile.DEFAULT_PATH)]
     assert f"u {service['User']} " in (ROOT / "systemd/alignd.sysusers").read_text()
 
 
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The units, with a program that is here in place of the one to be installed."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
-    unit = tmp_path / "alignd.service"
-    text = (ROOT / "systemd/alignd.service").read_text()
-    unit.write_text(re.sub(r"/opt/alignd/bin/alignd", "/bin/true", text))
+    for unit in (ROOT / "systemd").glob("alignd.s[oe]*"):
+        text = unit.read_text().replace("/opt/alignd/bin/alignd", "/bin/true")
+        (tmp_path / unit.name).write_text(text)
+    return tmp_path
 
-    checked = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
-    assert "alignd.service" not in checked.stderr + checked.stdout
-    assert checked.returncode == 0
+def systemd_analyze(*arguments: str) -> str:
+    command = ["systemd-analyze", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("unit", ["alignd.service", "alignd.socket"])
+def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
+    assert unit not in systemd_analyze("verify", "--man=no", str(units / unit))
+
+
+def test_the_sandbox_is_tight(units: Path) -> None:
+    unit = str(units / "alignd.service")
+    said = systemd_analyze("security", "--offline=yes", "--no-pager", unit)
+
+    exposure = re.search(r"exposure level for alignd.service: ([\d.]+)", said)
+    assert exposure is not None, said
+    assert float(exposure[1]) <= 1.5
+
+
+def test_the_socket_unit_is_where_postfix_looks(units: Path) -> None:
+    port = configfile.load(CONF).milter.socket.partition(":")[2].partition("@")[0]
+
+    assert f"ListenStream=127.0.0.1:{port}\n" in (units / "alignd.socket").read_text()
 
 
 def test_the_readme_has_the_postfix_lines() -> None:
     lines = [
         line
-        for line in (ROOT / "conf/postfix/main.cf").read_text().splitlines()
+        for line in (ROOT / "conf/postfix/inline/main.cf").read_text().splitlines()
         if line and not line.startswith("#")
     ]
     for line in lines:
@@ -144,10 +171,20 @@ def test_the_readme_has_the_postfix_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["make demo", "make test", *(f"alignd {name}" for name in main.commands)]
+    "command",
+    ["make demo", "make test", "make storm", *(f"alignd {name}" for name in main.commands)],
 )
 def test_the_readme_names_every_command(command: str) -> None:
     assert command in README
+
+
+def test_the_page_of_storms_has_all_of_them_and_all_held() -> None:
+    page = (ROOT / "docs/storms.md").read_text()
+
+    assert re.findall(r"^\| \*\*([a-z-]+)\*\*: .* \| (?:yes|no) \| ", page, re.MULTILINE) == [
+        storm.name for storm in STORMS
+    ]
+    assert "**no**" not in page
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))

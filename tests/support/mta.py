@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import TracebackType
@@ -95,7 +95,7 @@ class MilterConnection:
 
     def packet(self, letter: bytes, payload: bytes = b"") -> None:
         """Send one packet, however wrong."""
-        self.write(struct.pack("!I", len(payload) + 1) + letter + payload)
+        self.write(_packet(letter, payload))
 
     def receive(self) -> tuple[bytes, bytes]:
         """Return letter and payload of the next packet, or raise ConnectionError at the end."""
@@ -168,17 +168,25 @@ class MilterConnection:
 
     def tell(self, command: Command, payload: bytes = b"", macros: Macros | None = None) -> Answer:
         """Say one thing in the way that was negotiated, and return the answer to it."""
-        known = macros or {}
-        names = self._macro_names.get(command.macro_list) or known
-        sent = [text for name in names if name in known for text in (name, known[name])]
-        # Postfix sends the macros even of a command that the milter does not want.
-        self.packet(b"D", command.letter + strings(*sent))
-        if self._protocol & command.skip:
-            return Answer(Reply.CONTINUE)
-        self.packet(command.letter, payload)
-        if self._protocol & command.no_reply:
+        said = self._packets(command, payload, macros or {})
+        self.write(said)
+        if self._protocol & (command.skip | command.no_reply):
             return Answer(Reply.CONTINUE)
         return self.answer()
+
+    def tell_at_once(self, said: "Iterable[Step]") -> Answer:
+        """Say a whole message in one write, to a milter that answers nothing but its end."""
+        self.write(b"".join(self._packets(*step) for step in said))
+        return self.answer()
+
+    def _packets(self, command: Command, payload: bytes, macros: Macros) -> bytes:
+        names = self._macro_names.get(command.macro_list) or macros
+        sent = [text for name in names if name in macros for text in (name, macros[name])]
+        # Postfix sends the macros even of a command that the milter does not want.
+        packets = _packet(b"D", command.letter + strings(*sent))
+        if not self._protocol & command.skip:
+            packets += _packet(command.letter, payload)
+        return packets
 
     def answer(self) -> Answer:
         """Read until the milter has decided."""
@@ -238,6 +246,10 @@ def _content(message: bytes, queue_id: str, *, leading_blank: bool) -> Iterator[
     for start in range(0, len(body), _CHUNK):
         yield Command.BODY, body[start : start + _CHUNK], queued
     yield Command.END_OF_MESSAGE, b"", queued
+
+
+def _packet(letter: bytes, payload: bytes) -> bytes:
+    return struct.pack("!I", len(payload) + 1) + letter + payload
 
 
 def _connected(spec: str) -> socket.socket:

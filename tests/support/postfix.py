@@ -9,7 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.readiness import free_ports, listens, open_directory, wait_until
+from tests.support.readiness import (
+    free_ports,
+    listens,
+    open_directory,
+    session_members,
+    wait_until,
+)
 
 _MAIN = """\
 compatibility_level = 3.6
@@ -92,6 +98,10 @@ class Postfix:
         path = self.directory / "mail.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def flush(self) -> None:
+        """Have it try at once to deliver all that waits."""
+        subprocess.run(["postqueue", "-c", str(self.directory / "etc"), "-f"], check=True)
+
 
 def obstacle() -> str | None:
     """Say why no private Postfix can run here, or None."""
@@ -103,31 +113,56 @@ def obstacle() -> str | None:
 
 
 @contextmanager
-def run_postfix(milters: Mapping[str, str], relay_port: int) -> Iterator[Postfix]:
+def run_postfix(
+    milters: Mapping[str, str],
+    relay_port: int,
+    *,
+    settings: str = "",
+    parent: Path | None = None,
+) -> Iterator[Postfix]:
     """Run a Postfix that relays everything to *relay_port* of 127.0.0.1.
 
     *milters* maps the name of each smtpd listener to its smtpd_milters, "" for none.
     """
     ports = dict(zip(milters, free_ports(len(milters)), strict=True))
-    with open_directory() as directory:
+    listeners = (
+        _LISTENER.format(port=port, milters=milters[name]) for name, port in ports.items()
+    )
+    with run_services(
+        "".join(listeners), ports, relay_port, settings=settings, parent=parent
+    ) as postfix:
+        yield postfix
+
+
+@contextmanager
+def run_services(
+    services: str,
+    ports: Mapping[str, int],
+    relay_port: int,
+    *,
+    settings: str = "",
+    parent: Path | None = None,
+) -> Iterator[Postfix]:
+    """Run a Postfix with these *services* (master.cf), which listen on *ports*, as well.
+
+    The lines of *settings* (main.cf) come after those of all tests; its files are below *parent*.
+    """
+    with open_directory(parent) as directory:
         postfix = Postfix(directory, ports)
-        _configure(postfix, milters, relay_port)
+        common = _MAIN.format(directory=directory, relay_port=relay_port)
+        _configure(postfix, services, common + settings)
         with _started(postfix) as master:
             wait_until(lambda: _listens(postfix, master), "Postfix to listen")
             yield postfix
 
 
-def _configure(postfix: Postfix, milters: Mapping[str, str], relay_port: int) -> None:
+def _configure(postfix: Postfix, services: str, settings: str) -> None:
     directory = postfix.directory
     for name in ("etc", "queue", "data"):
         (directory / name).mkdir()
     shutil.chown(directory / "data", "postfix")
-    main = _MAIN.format(directory=directory, relay_port=relay_port)
-    (directory / "etc/main.cf").write_text(main)
-    listeners = (
-        _LISTENER.format(port=port, milters=milters[name]) for name, port in postfix.ports.items()
-    )
-    (directory / "etc/master.cf").write_text(_MASTER + "".join(listeners))
+    (directory / "etc/main.cf").write_text(settings)
+    (directory / "etc/master.cf").write_text(_MASTER + services)
 
 
 @contextmanager
@@ -156,21 +191,10 @@ def _end(master: subprocess.Popen[bytes]) -> None:
     """Wait until nothing of this Postfix is left, and raise when something had to be killed."""
     try:
         master.wait(timeout=10)
-        wait_until(lambda: not _session(master.pid), "the processes of Postfix to end")
+        wait_until(lambda: not session_members(master.pid), "the processes of Postfix to end")
     except (subprocess.TimeoutExpired, TimeoutError):
-        for process in _session(master.pid):
+        for process in session_members(master.pid):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         master.wait()
         raise
-
-
-def _session(leader: int) -> list[int]:
-    """Return the processes of the session that *leader* began, as the master of Postfix does."""
-    members = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _parent, _group, session = path.read_text().rpartition(")")[2].split()[:4]
-            if int(session) == leader and state != "Z":
-                members.append(int(path.parent.name))
-    return members

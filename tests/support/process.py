@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support.readiness import open_directory, wait_until
 from tests.support.settings import configuration
 
-_START = 10  # seconds
+_START = 30  # seconds, for a machine that is busy
 _END = 15  # libmilter takes up to 5 s to end while a session is open
 
 

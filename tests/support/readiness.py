@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -43,9 +43,20 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def open_directory() -> Iterator[Path]:
+def open_directory(parent: Path | None = None) -> Iterator[Path]:
     """Make a temporary directory that every user may enter, as Postfix must to reach a socket."""
-    with TemporaryDirectory(prefix="alignd-") as name:
+    with TemporaryDirectory(prefix="alignd-", dir=parent) as name:
         directory = Path(name)
         directory.chmod(0o755)
         yield directory
+
+
+def session_members(leader: int) -> list[int]:
+    """Return the processes of the session that *leader* began, as the master of Postfix does."""
+    members = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _parent, _group, session = path.read_text().rpartition(")")[2].split()[:4]
+            if int(session) == leader and state != "Z":
+                members.append(int(path.parent.name))
+    return members

@@ -9,6 +9,7 @@ import tomli_w
 _CONFIG = Template("""\
 [milter]
 socket = "$socket"
+workers = 1
 
 [relay]
 hostname = "smtp2.easyredmine.com"

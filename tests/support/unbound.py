@@ -6,30 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from demo.daemons import UNBOUND
 from tests.support.readiness import free_ports, listens, open_directory, wait_until
-
-_CONFIG = """\
-server:
-  directory: "{directory}"
-  chroot: ""
-  username: ""
-  pidfile: ""
-  interface: 127.0.0.1
-  port: {port}
-  access-control: 127.0.0.0/8 allow
-  use-syslog: no
-  do-ip6: no
-  module-config: "iterator"
-  unblock-lan-zones: yes
-auth-zone:
-  name: "."
-  zonefile: "{directory}/root.zone"
-  for-downstream: no
-  for-upstream: yes
-  fallback-enabled: no
-remote-control:
-  control-enable: no
-"""
 
 
 def obstacle() -> str | None:
@@ -42,8 +20,10 @@ def run_unbound(zone: str) -> Iterator[int]:
     """Run an unbound that asks nobody else, and return its port on 127.0.0.1."""
     (port,) = free_ports(1)
     with open_directory() as directory:
-        (directory / "root.zone").write_text(zone)
-        (directory / "unbound.conf").write_text(_CONFIG.format(directory=directory, port=port))
+        zone_file = directory / "root.zone"
+        zone_file.write_text(zone)
+        config = UNBOUND.format(directory=directory, nameserver="127.0.0.1", zone=zone_file)
+        (directory / "unbound.conf").write_text(f"{config}server:\n  port: {port}\n")
         # A copy: Debian's AppArmor profile keeps /usr/sbin/unbound away from our files.
         program = shutil.copy(_program() or "unbound", directory / "unbound")
         with (directory / "log").open("wb") as log:

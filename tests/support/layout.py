@@ -1,0 +1,69 @@
+"""Responsible for running the layouts of conf/postfix as shipped, on ports of a test's own."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.postfix import Postfix, run_services
+from tests.support.readiness import free_ports
+
+SUBMISSION = "submission"
+
+_SHIPPED = Path(__file__).parents[2] / "conf/postfix"
+_SHIPPED_SOCKET = "inet:127.0.0.1:8899"
+_SHIPPED_SIGNER = ", unix:opendkim/opendkim.sock"
+_SHIPPED_PORT = "127.0.0.1:10026"
+_LOGGED_IN_ONLY = re.compile(
+    r"^  -o (smtpd_tls_security_level=encrypt|smtpd_sasl_auth_enable=yes)\n", re.MULTILINE
+)
+_CHROOT = re.compile(r"^(\S+ +(?:inet|unix) +\S+ +\S+ +)y", re.MULTILINE)
+
+# Seconds in the place of minutes: a test does not wait for the queue as long as an operator.
+_SOON = """\
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
+"""
+
+
+@contextmanager
+def run_layout(
+    name: str,
+    milter: str,
+    relay_port: int,
+    *,
+    default_action: str = "tempfail",
+    more: str = "",
+    settings: str = "",
+    parent: Path | None = None,
+) -> Iterator[Postfix]:
+    """Run Postfix with the files of conf/postfix/*name*, alignd at the socket *milter*.
+
+    Its port "submission" is in those files. The listener has *more* options (master.cf), and
+    *settings* (main.cf) come last. No signer runs, and neither TLS nor a login is asked for.
+    """
+    submission, inner = free_ports(2)
+    main, services = (_SHIPPED / name / part for part in ("main.cf", "master.cf"))
+    text = services.read_text()
+    for shipped, ours in (
+        (_SHIPPED_PORT, f"127.0.0.1:{inner}"),
+        (f"[127.0.0.1]:{_SHIPPED_PORT.rpartition(':')[2]}", f"[127.0.0.1]:{inner}"),
+        ("default_action=tempfail", f"default_action={default_action}"),
+        (_SHIPPED_SOCKET, milter),
+        (_SHIPPED_SIGNER, ""),
+    ):
+        text = text.replace(shipped, ours)
+    text = _CHROOT.sub(r"\1n", _LOGGED_IN_ONLY.sub("", text))
+    listener = f"127.0.0.1:{submission} inet"
+    text = re.sub(r"^submission inet(.*\n)", rf"{listener}\1{more}", text, flags=re.MULTILINE)
+    # The lines for alignd stand in master.cf, where inline/main.cf has them for all listeners.
+    lines = re.sub(r"^(non_)?smtpd_milters = .*\n", "", main.read_text(), flags=re.MULTILINE)
+    with run_services(
+        text,
+        {SUBMISSION: submission},
+        relay_port,
+        settings=lines + _SOON + settings,
+        parent=parent,
+    ) as postfix:
+        yield postfix
