@@ -7,7 +7,7 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix \
 	iproute2 bind9-dnsutils systemd
 
-.PHONY: help demo test venv packages
+.PHONY: help demo test storm venv packages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: venv  ## check style and types, and run all tests
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/pytest
+
+storm: venv  ## prove under failure, load and change that nothing is lost; see docs/storms.md
+	@.venv/bin/python -m storm
 
 venv: .venv/.installed  ## install alignd and its tools for development, into .venv
 

@@ -1,0 +1,104 @@
+"""The storm that lasts: many messages of many author domains, and what is left of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+from storm.mail import RECIPIENT, Kind, Left, Post
+from storm.run import Findings, Order, Outcome
+from storm.stage import AS_SHIPPED
+from storm.wire import in_parallel, run_alone, weigh
+from tests.support.message import ChangeSender, edited
+from tests.support.mta import Answer, MilterConnection, steps
+from tests.support.protocol import Reply
+from tests.support.unbound import run_unbound
+
+AUTHOR_DOMAINS = 5_000
+GROWTH = 8 * 2**20
+"""Octets that resident memory may grow by after warm-up."""
+_WARM = 0.3  # of the messages: by then every worker has met nearly every domain
+_MESSAGES_PER_CONNECTION = 20
+_STEPS_OF_PROGRESS = 20
+
+# unbound is the root of its own DNS, for a resolver that asks no Python.
+_ROOT = ". SOA ns. hostmaster. 1 3600 600 86400 300\n. NS ns.\nns. A 127.0.0.1\n"
+_WORKERS = AS_SHIPPED.replace("workers = 0", "workers = 2")
+
+
+def endure(order: Order) -> Outcome:
+    """Send all the messages over the milter protocol, and weigh alignd before and after."""
+    domains = max(1, min(AUTHOR_DOMAINS, order.messages // 40) // len(Kind))
+    post = Post(order.seed, domains=domains)
+    findings = Findings()
+    zone = post.zone().partition("\n")
+    with (
+        run_unbound(f"{zone[0]}\n{_ROOT}{zone[2]}") as port,
+        run_alone(f"127.0.0.1:{port}", _WORKERS) as service,
+    ):
+        warm = int(order.messages * _WARM)
+        wrong = _send(service.socket, post, range(warm), order)
+        before, started = weigh(service), time.monotonic()
+        wrong += _send(service.socket, post, range(warm, order.messages), order)
+        rate = (order.messages - warm) / (time.monotonic() - started)
+        after = weigh(service)
+        starts = service.starts
+    findings.note(f"{order.messages} messages of {domains * len(Kind)} author domains")
+    findings.hold(f"{wrong} not answered as promised", kept=wrong == 0)
+    growth = after.memory - before.memory
+    findings.hold(
+        f"resident memory {before.memory / 2**20:.1f} MiB after warm-up, grew by "
+        f"{growth / 2**20:.1f} MiB",
+        kept=growth < GROWTH,
+    )
+    findings.hold(
+        f"{after.threads - before.threads} more threads", kept=after.threads <= before.threads
+    )
+    findings.hold(
+        f"{after.descriptors - before.descriptors} more descriptors",
+        kept=after.descriptors <= before.descriptors,
+    )
+    findings.hold(f"{starts - 1} restarts", kept=starts == 1)
+    findings.note(f"{rate:.0f} messages a second")
+    return findings.outcome()
+
+
+def _send(socket: str, post: Post, numbers: range, order: Order) -> int:
+    """Send these; how many were not answered as their kind is promised."""
+    wrong: list[int] = []
+    step = max(1, order.messages // _STEPS_OF_PROGRESS)
+
+    def work(shared: Iterator[int]) -> None:
+        while some := list(islice(shared, _MESSAGES_PER_CONNECTION)):
+            with MilterConnection(socket) as mta:
+                for number in some:
+                    if not _is_promised(mta, post, number):
+                        wrong.append(number)
+                    if number % step == 0:
+                        order.progress(number, order.messages)
+
+    in_parallel(work, numbers)
+    return len(wrong)
+
+
+def _is_promised(mta: MilterConnection, post: Post, number: int) -> bool:
+    letter = post.letter(number)
+    answer = mta.tell_at_once(
+        steps(letter.envelope_sender, [RECIPIENT], letter.content, leading_blank=True)
+    )
+    if answer.reply is not Reply.CONTINUE:
+        return False
+    if letter.kind is Kind.ALIGNED:
+        return not answer.modifications
+    # Edits are compared whole now and then, since that costs more than all of alignd.
+    if number % 50:
+        return any(isinstance(each, ChangeSender) for each in answer.modifications)
+    return _left(post, number, answer) in (Left.REWRITTEN, Left.ENVELOPE)
+
+
+def _left(post: Post, number: int, answer: Answer) -> Left:
+    letter = post.letter(number)
+    senders = [each.address for each in answer.modifications if isinstance(each, ChangeSender)]
+    message = edited(letter.content, answer.modifications, b"")
+    return post.judge(number, [letter.envelope_sender, *senders][-1], message)

@@ -1,0 +1,152 @@
+"""Storms over alignd's processes: restarted, reloaded, killed and stopped under load."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+from storm.ledger import Ledger
+from storm.mail import Post
+from storm.run import Findings, Order, Outcome
+from storm.stage import Stage, set_stage
+from tests.support.readiness import wait_until
+
+EVENTS = 50
+_MESSAGES_PER_EVENT = 100  # a smaller storm has fewer events
+_SETTLING = 60.0  # seconds without any arrival, then what is missing is lost
+_WATCHDOG_SECONDS = 30.0
+"""As the unit has it: what is stopped stays so for as long."""
+_SHORT_WATCHDOG_SECONDS = 3.0
+
+Event = Callable[[Stage], None]
+
+
+def restart_and_reload(order: Order) -> Outcome:
+    """Restart and reload alignd by turns, evenly over the load."""
+    count = _events(order)
+    findings = Findings()
+    _play(order, findings, [_restart, _reload] * count)
+    findings.note(f"{count} restarts, {count} reloads")
+    return findings.outcome()
+
+
+def kill(order: Order) -> Outcome:
+    """Kill a worker and the supervisor by turns, and never wait for what comes after."""
+    count = _events(order)
+    findings = Findings()
+    chosen = random.Random(order.seed)
+    _play(order, findings, [lambda stage: _kill_worker(stage, chosen), _kill_supervisor] * count)
+    findings.note(f"{count} workers and {count} supervisors killed")
+    return findings.outcome()
+
+
+def stop(order: Order) -> Outcome:
+    """Stop a worker, and then all of alignd, until each is replaced; in short, only the latter."""
+    findings = Findings()
+    is_short = order.messages < EVENTS * _MESSAGES_PER_EVENT
+    watchdog = _SHORT_WATCHDOG_SECONDS if is_short else _WATCHDOG_SECONDS
+    seen: list[str] = []
+    events: list[Event] = [lambda stage: seen.append(_stop_all(stage))]
+    if not is_short:  # the supervisor takes ten seconds to lose its patience
+        events.insert(0, lambda stage: seen.append(_stop_worker(stage)))
+    _play(order, findings, events, watchdog)
+    for line in seen:
+        findings.note(line)
+    return findings.outcome()
+
+
+def inline(order: Order) -> Outcome:
+    """Restart alignd and kill its supervisor by turns, where only the client tries again."""
+    count = max(1, _events(order) // 2)
+    findings = Findings()
+    _play(order, findings, [_restart, _kill_supervisor] * count, layout="inline")
+    findings.note(f"{count} restarts, {count} supervisors killed")
+    return findings.outcome()
+
+
+def _events(order: Order) -> int:
+    return max(1, min(EVENTS, order.messages // (2 * _MESSAGES_PER_EVENT)))
+
+
+def _play(
+    order: Order,
+    findings: Findings,
+    events: Sequence[Event],
+    watchdog: float = _WATCHDOG_SECONDS,
+    layout: str = "queue-first",
+) -> None:
+    """Send the mail, have each event at its point of the way, and add up."""
+    post = Post(order.seed)
+    ledger = Ledger(post)
+    with set_stage(
+        lambda sender, _to, content: ledger.arrive(sender, content),
+        watchdog=watchdog,
+        layout=layout,
+    ) as stage:
+        stage.nameserver.serve(post.zone())
+        started = time.monotonic()
+        sender = threading.Thread(target=stage.send, args=(post, ledger, range(order.messages)))
+        sender.start()
+        try:
+            _have(events, stage, ledger, order)
+        finally:
+            sender.join()
+        balance = ledger.settle(_SETTLING)
+        order.progress(ledger.arrived, order.messages)
+        findings.add(balance, may_refuse=layout == "inline")
+        findings.note(f"{stage.times_put_off()} times put off")
+        seconds = time.monotonic() - started
+        findings.note(f"{balance.accepted / seconds:.0f} messages a second")
+
+
+def _have(events: Iterable[Event], stage: Stage, ledger: Ledger, order: Order) -> None:
+    planned = list(events)
+    for number, event in enumerate(planned, start=1):
+        ledger.wait_for_arrivals(number * order.messages // (len(planned) + 1))
+        order.progress(ledger.arrived, order.messages)
+        event(stage)
+
+
+def _restart(stage: Stage) -> None:
+    stage.service.restart()
+
+
+def _reload(stage: Stage) -> None:
+    stage.service.reload()
+
+
+def _kill_worker(stage: Stage, chosen: random.Random) -> None:
+    with suppress(ProcessLookupError, IndexError):
+        os.kill(chosen.choice(stage.service.workers()), signal.SIGKILL)
+
+
+def _kill_supervisor(stage: Stage) -> None:
+    starts = stage.service.starts
+    os.kill(stage.service.main_pid, signal.SIGKILL)
+    stage.service.await_restart(starts)
+
+
+def _stop_worker(stage: Stage) -> str:
+    stopped, started = stage.service.workers()[0], time.monotonic()
+    os.kill(stopped, signal.SIGSTOP)
+    wait_until(
+        lambda: stopped not in stage.service.workers(), "the worker to be replaced", timeout=30
+    )
+    return f"a stopped worker replaced after {time.monotonic() - started:.0f} s"
+
+
+def _stop_all(stage: Stage) -> str:
+    starts, kills, started = stage.service.starts, stage.service.watchdog_kills, time.monotonic()
+    for pid in [stage.service.main_pid, *stage.service.workers()]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    stage.service.await_restart(starts)
+    count = stage.service.watchdog_kills - kills
+    seconds = time.monotonic() - started
+    by = "the watchdog" if count else "itself"
+    return f"all of it stopped, replaced after {seconds:.0f} s by {by}"

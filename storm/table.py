@@ -1,0 +1,33 @@
+"""All the storms, with the size that the figures of docs/storms.md are of."""
+
+from __future__ import annotations
+
+from storm import endurance, hostile, odd, outages, processes
+from storm.run import Storm
+
+STORMS = (
+    Storm(
+        "restarts",
+        "alignd restarted (TERM) and reloaded (HUP) by turns",
+        20_000,
+        processes.restart_and_reload,
+    ),
+    Storm("kills", "a worker and the supervisor killed (KILL) by turns", 20_000, processes.kill),
+    Storm("stops", "a worker, then all of alignd stopped (STOP)", 5_000, processes.stop),
+    Storm("outage", "DNS silent", 5_000, outages.outage),
+    Storm("bad-dns", "DNS slow, then lossy, then failing", 1_200, outages.bad_dns),
+    Storm("endurance", "many author domains, milter protocol", 200_000, endurance.endure),
+    Storm(
+        "nonsense",
+        "malformed packets, and a hostile header for every five of them",
+        1_000_000,
+        hostile.nonsense,
+    ),
+    Storm("odd", "odd messages, each with alignd and without", 20_000, odd.compare),
+    Storm(
+        "inline",
+        "the inline layout, whose clients hear 451: restarts and kills by turns",
+        5_000,
+        processes.inline,
+    ),
+)

@@ -1,0 +1,92 @@
+"""Storms that skip Postfix: alignd alone, and the MTA's side of the milter protocol in threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.readiness import open_directory, wait_until
+from tests.support.settings import configuration
+from tests.support.systemd import Service, run_service
+
+CONNECTIONS = 4
+"""So many at once; more only wait for a core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What the processes of alignd take up, all together."""
+
+    memory: int
+    """Resident, in octets."""
+    threads: int
+    descriptors: int
+
+
+@contextmanager
+def run_alone(nameserver: str, changes: str) -> Iterator[Service]:
+    """Run alignd under its manager, without a Postfix."""
+    with (
+        open_directory() as directory,
+        run_service(
+            directory / "alignd",
+            lambda socket: configuration(changes, socket=socket, nameserver=nameserver),
+        ) as service,
+    ):
+        yield service
+
+
+def weigh(service: Service) -> Weight:
+    """Weigh it, with nothing connected to it: threads end a moment after their connections."""
+    resting: list[tuple[int, int]] = []
+
+    def rests() -> bool:
+        now = _counted(service)
+        resting.append(now)
+        return resting[-10:] == [now] * 10
+
+    wait_until(rests, "alignd to come to rest", timeout=30)
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in _all(service))
+    return Weight(pages * os.sysconf("SC_PAGE_SIZE"), *resting[-1])
+
+
+def in_parallel(work: Callable[[Iterator[int]], None], numbers: range) -> None:
+    """Let threads share out *numbers* among them, and raise what the first of them raised."""
+    waiting = iter(numbers)
+    lock = threading.Lock()
+    failures: list[Exception] = []
+
+    def shared() -> Iterator[int]:
+        while not failures:
+            with lock:
+                number = next(waiting, None)
+            if number is None:
+                return
+            yield number
+
+    def run() -> None:
+        try:
+            work(shared())
+        except Exception as error:  # of a thread of ours: told where all of it was asked for
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, name=f"mta-{n}") for n in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _counted(service: Service) -> tuple[int, int]:
+    threads = sum(len(os.listdir(f"/proc/{pid}/task")) for pid in _all(service))
+    return threads, sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in _all(service))
+
+
+def _all(service: Service) -> Sequence[int]:
+    return service.main_pid, *service.workers()

@@ -1,0 +1,32 @@
+"""Responsible for the storms in short: each keeps its promises, as the long one has to."""
+
+import pytest
+
+from storm.run import Order, Storm
+from storm.table import STORMS
+from tests.support import postfix, unbound
+
+OBSTACLE = postfix.obstacle() or unbound.obstacle()
+SHORT = {
+    "restarts": 250,
+    "kills": 300,
+    "stops": 200,
+    "outage": 400,
+    "bad-dns": 45,
+    "endurance": 2_000,
+    "nonsense": 10_000,
+    "odd": 150,
+    "inline": 300,
+}
+
+pytestmark = [
+    pytest.mark.postfix,
+    pytest.mark.skipif(OBSTACLE is not None, reason=OBSTACLE or ""),
+]
+
+
+@pytest.mark.parametrize("storm", STORMS, ids=lambda storm: storm.name)
+def test_storm(storm: Storm) -> None:
+    outcome = storm.play(Order(SHORT[storm.name], seed=1))
+
+    assert outcome.broken == (), outcome
