@@ -7,7 +7,7 @@ off, and OpenDKIM's libunbound keeps no answer with a TTL of 0.
 import shutil
 from pathlib import Path
 
-from demo.daemons import PUBLIC_SUFFIX_LIST
+from demo.daemons import OPENDMARC, PUBLIC_SUFFIX_LIST, VERIFIER
 from demo.process import accepts, start_daemon
 from tests.verifiers import places
 from tests.verifiers.signing import Tables
@@ -31,30 +31,6 @@ Mode s
 SigningTable refile:{signing}
 KeyTable {keys}
 InternalHosts {everybody}
-"""
-
-_VERIFIER = """\
-Mode v
-AuthservID {authserv_id}
-AlwaysAddARHeader yes
-InternalHosts {nobody}
-"""
-
-# SPFSelfValidate: by libspf2. The other choice, pyspf-milter, evaluates with the library that
-# alignd evaluates with, and so could only repeat its mistakes.
-_OPENDMARC = """\
-Background false
-Syslog true
-UserID opendmarc
-UMask 000
-Socket local:{socket}
-AuthservID {authserv_id}
-TrustedAuthservIDs {authserv_id}
-PublicSuffixList {public_suffix_list}
-IgnoreHosts {nobody}
-SPFIgnoreResults true
-SPFSelfValidate true
-RejectFailures true
 """
 
 _RSPAMD = """\
@@ -102,13 +78,13 @@ class Daemons:
 
     def start_verifier(self) -> Path:
         """Start the receiver's OpenDKIM and return its socket."""
-        settings = _VERIFIER.format(authserv_id=places.RECEIVER, nobody=self._nobody)
+        settings = VERIFIER.format(authserv_id=places.RECEIVER, nobody=self._nobody)
         return self._start_opendkim("verifier", settings)
 
     def start_opendmarc(self) -> Path:
         """Start the receiver's OpenDMARC, which also checks SPF, and return its socket."""
         endpoint = self._directory / "opendmarc.sock"
-        settings = _OPENDMARC.format(
+        settings = OPENDMARC.format(
             socket=endpoint,
             authserv_id=places.RECEIVER,
             public_suffix_list=self._suffixes,
