@@ -7,7 +7,6 @@ replies cost a round trip each. The body crosses the socket only when signatures
 from __future__ import annotations
 
 import ctypes
-import socket as socketlib
 import time
 import traceback
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 
 import milter
 
+from alignd import listener
 from alignd.collected import Collected, Interest
 from alignd.journal import Journal
 from alignd.lookup import Lookup
@@ -64,9 +64,15 @@ class Desk:
 class Session:
     """One milter connection: one SMTP session, any number of messages."""
 
-    def __init__(self, context: milter.milterContext, desks: Callable[[], Desk]) -> None:
+    def __init__(
+        self,
+        context: milter.milterContext,
+        desks: Callable[[], Desk],
+        open_sessions: Callable[[], int],
+    ) -> None:
         self._context = context
         self._desks = desks
+        self._open_sessions = open_sessions
         self._desk = desks()
         self._client: str | None = None
         self._unanswered = 0
@@ -81,7 +87,7 @@ class Session:
         actions, steps = offer[0], offer[1]
         self._actions = actions & _NEEDED_ACTIONS
         self._unanswered = steps & _UNANSWERED
-        self._is_refused = open_sessions() > self._desk.max_sessions
+        self._is_refused = self._open_sessions() > self._desk.max_sessions
         if self._is_refused:
             self._unanswered &= ~milter.P_NR_CONN  # to say so
         # With the blanks behind the colon as they are: signatures cover them.
@@ -216,7 +222,37 @@ def _address(argument: bytes) -> str:
     return text[1:-1] if text.startswith("<") and text.endswith(">") else text
 
 
-def listen(socket: str, desks: Callable[[], Desk]) -> None:
+class Sessions:
+    """The milter connections of this process."""
+
+    def __init__(self, desks: Callable[[], Desk]) -> None:
+        self._desks = desks
+        # Counted here, and not by milter.getdiag(): a context counts there until it is freed,
+        # which an exception that refers to its frame may put off for ever (measured).
+        self._open: set[Session] = set()  # each change is one step, safe for threads
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def of(self, context: milter.milterContext) -> Session:
+        """The session of a connection, which begins with its first event."""
+        session = context.getpriv()
+        if not isinstance(session, Session):
+            session = Session(context, self._desks, self.__len__)
+            context.setpriv(session)
+            self._open.add(session)
+        return session
+
+    def close(self, context: milter.milterContext) -> int:
+        """A connection has ended."""
+        session = context.getpriv()
+        if isinstance(session, Session):
+            self._open.discard(session)
+        context.setpriv(None)
+        return milter.CONTINUE
+
+
+def listen(socket: str, desks: Callable[[], Desk]) -> Sessions:
     """Register the callbacks and open the listening *socket*, in libmilter's spelling.
 
     *desks* says what the next message is reviewed with.
@@ -224,35 +260,27 @@ def listen(socket: str, desks: Callable[[], Desk]) -> None:
     Raises:
         ListenError: the socket cannot be opened.
     """
+    sessions = Sessions(desks)
     milter.set_exception_policy(milter.TEMPFAIL)
-    milter.set_connect_callback(lambda ctx, *client: _session(ctx, desks).connect(client[2]))
-    milter.set_envfrom_callback(lambda ctx, sender, *_: _session(ctx, desks).mail(sender))
-    milter.set_envrcpt_callback(lambda ctx, to, *_: _session(ctx, desks).recipient(to))
-    milter.set_header_callback(lambda ctx, name, value: _session(ctx, desks).header(name, value))
-    milter.set_body_callback(lambda ctx, chunk: _session(ctx, desks).body(chunk))
-    milter.set_eom_callback(lambda ctx: _session(ctx, desks).end_of_message())
-    milter.set_abort_callback(lambda ctx: _session(ctx, desks).abort())
-    milter.set_close_callback(_close)
-    milter.register("alignd", negotiate=lambda ctx, offer: _session(ctx, desks).negotiate(offer))
+    milter.set_connect_callback(lambda ctx, *client: sessions.of(ctx).connect(client[2]))
+    milter.set_envfrom_callback(lambda ctx, sender, *_: sessions.of(ctx).mail(sender))
+    milter.set_envrcpt_callback(lambda ctx, to, *_: sessions.of(ctx).recipient(to))
+    milter.set_header_callback(lambda ctx, name, value: sessions.of(ctx).header(name, value))
+    milter.set_body_callback(lambda ctx, chunk: sessions.of(ctx).body(chunk))
+    milter.set_eom_callback(lambda ctx: sessions.of(ctx).end_of_message())
+    milter.set_abort_callback(lambda ctx: sessions.of(ctx).abort())
+    milter.set_close_callback(sessions.close)
+    milter.register("alignd", negotiate=lambda ctx, offer: sessions.of(ctx).negotiate(offer))
     # pymilter does not offer this call of the library that it is linked with.
     ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
-    if socket.startswith(("unix:", "local:")) and _is_served(socket.partition(":")[2]):
+    if socket.startswith(("unix:", "local:")) and listener.is_served(socket.partition(":")[2]):
         raise ListenError(f"{socket}: another process serves it")
     try:
         milter.setconn(socket)
         milter.opensocket(True)  # a socket file that a dead process left is in nobody's use
     except milter.error as error:
         raise ListenError(f"{socket}: {error}") from error
-
-
-def _is_served(path: str) -> bool:
-    # libmilter would take the path from a process that is still there.
-    with socketlib.socket(socketlib.AF_UNIX) as client:
-        try:
-            client.connect(path)
-        except OSError:
-            return False
-    return True
+    return sessions
 
 
 def serve() -> None:
@@ -261,22 +289,3 @@ def serve() -> None:
     In the main thread libmilter would take HUP, TERM and INT for itself (measured).
     """
     milter.main()
-
-
-def open_sessions() -> int:
-    """How many milter connections are open now."""
-    created, deleted = milter.getdiag()
-    return created - deleted
-
-
-def _session(context: milter.milterContext, desks: Callable[[], Desk]) -> Session:
-    session = context.getpriv()
-    if not isinstance(session, Session):
-        session = Session(context, desks)
-        context.setpriv(session)
-    return session
-
-
-def _close(context: milter.milterContext) -> int:
-    context.setpriv(None)
-    return milter.CONTINUE

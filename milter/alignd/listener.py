@@ -21,6 +21,19 @@ def open_to_all() -> Iterator[None]:
         os.umask(before)
 
 
+def is_served(path: str) -> bool:
+    """Whether somebody listens on the unix socket at *path*.
+
+    libmilter would take the path from a process that is still there.
+    """
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(path)
+        except OSError:
+            return False
+    return True
+
+
 def share() -> None:
     """Make the listening socket safe to share.
 

@@ -78,6 +78,7 @@ class Supervisor:
         self._received = _Received()
         self._wakeup: tuple[int, int] = (-1, -1)
         self._worker: Worker | None = None
+        self._sessions = bridge.Sessions(self._desk)
         self._is_ready = False
         # More workers than cores pay, since libmilter's threads wait for one lock (measured).
         cores = len(os.sched_getaffinity(0))
@@ -94,7 +95,7 @@ class Supervisor:
         milter = self._setup.configuration.milter
         self._make_room_for(milter.max_connections)
         with listener.open_to_all():
-            bridge.listen(milter.socket, self._desk)
+            self._sessions = bridge.listen(milter.socket, self._desk)
         listener.share()
         self._watch_signals()
         while not self._received.take(signal.SIGTERM, signal.SIGINT):
@@ -161,7 +162,9 @@ class Supervisor:
         for descriptor in [*self._wakeup, *(child.heartbeat for child in self._children.values())]:
             os.close(descriptor)
         self._selector.close()
-        self._worker = Worker(self._setup, self._load, self._suffixes, self._journal)
+        self._worker = Worker(
+            self._setup, self._load, self._suffixes, self._sessions, self._journal
+        )
         return self._worker.run(heartbeat, supervisor)
 
     def _listen_to_children(self) -> None:

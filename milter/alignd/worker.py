@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from alignd import bridge, listener
 from alignd.collected import Interest
@@ -45,13 +46,18 @@ class Worker:
     """A worker, from its fork to its end."""
 
     def __init__(
-        self, setup: Setup, load: Callable[[], Setup], suffixes: SuffixList, journal: Journal
+        self,
+        setup: Setup,
+        load: Callable[[], Setup],
+        suffixes: SuffixList,
+        sessions: bridge.Sessions,
+        journal: Journal,
     ) -> None:
         self._load = load
         self._suffixes = suffixes
+        self._sessions = sessions
         self._journal = journal
-        self._signals: set[int] = set()
-        self._signalled = threading.Event()
+        self._signals: SimpleQueue[int] = SimpleQueue()
         self._dns = setup.configuration.dns
         self._resolver = self._make_resolver(self._dns)
         self._desk = self._make_desk(setup)
@@ -66,31 +72,34 @@ class Worker:
         *heartbeat* is a descriptor to say ALIVE, RELOADED and DRAINING on, *supervisor* a
         process id.
         """
-        # A handler interrupts the main thread anywhere, and so must not take a lock: no log here.
+        # A handler interrupts the main thread anywhere, and so must not take a lock: no log here,
+        # and no Event. The put() of a SimpleQueue is made for this.
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._note_signal)
+            signal.signal(number, lambda found, _frame: self._signals.put(found))
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the supervisor sends TERM
         _end_with(supervisor)
         libmilter = threading.Thread(target=bridge.serve, name="libmilter", daemon=True)
         libmilter.start()
-        while signal.SIGTERM not in self._signals:
+        received: int | None = None
+        while received != signal.SIGTERM:
             if not libmilter.is_alive():
                 self._journal.service("libmilter ended by itself")
                 return os.EX_SOFTWARE
             _say(heartbeat, ALIVE)
-            if signal.SIGHUP in self._signals:
-                self._signals.discard(signal.SIGHUP)
+            if received == signal.SIGHUP:
                 self._reload()
                 _say(heartbeat, RELOADED)
-            self._signalled.wait(BEAT_SECONDS)
-            self._signalled.clear()
+            received = self._next_signal()
         listener.stop_listening()
         _say(heartbeat, DRAINING)
         return self._drain(heartbeat)
 
-    def _note_signal(self, number: int, _frame: object) -> None:
-        self._signals.add(number)
-        self._signalled.set()
+    def _next_signal(self) -> int | None:
+        """The signal that comes within a beat, or None."""
+        try:
+            return self._signals.get(timeout=BEAT_SECONDS)
+        except Empty:
+            return None
 
     def _reload(self) -> None:
         try:
@@ -133,10 +142,10 @@ class Worker:
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS
-        while bridge.open_sessions() and time.monotonic() < deadline:
+        while len(self._sessions) and time.monotonic() < deadline:
             _say(heartbeat, ALIVE)
             time.sleep(_POLL_SECONDS)
-        if left := bridge.open_sessions():
+        if left := len(self._sessions):
             self._journal.service("sessions are cut", open=left, after_seconds=DRAIN_SECONDS)
         return os.EX_OK
 
