@@ -26,9 +26,13 @@ def run_isolated(command: Sequence[str]) -> int:
     """Run *command*, with an empty directory as last argument, and return its exit status."""
     directory = directory_of(os.getpid())
     directory.mkdir(exist_ok=True)
+    process = subprocess.Popen([*ISOLATED, *command, str(directory)])
     try:
-        return subprocess.run([*ISOLATED, *command, str(directory)], check=False).returncode
+        return process.wait()
     finally:
+        # After Ctrl-C too: the directory is in use until the namespaces are gone.
+        process.kill()
+        process.wait()
         directory.rmdir()
 
 

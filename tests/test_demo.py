@@ -95,7 +95,7 @@ def test_nothing_is_left_when_it_is(
 
         send(demo.pid, end)
 
-        assert demo.wait(timeout=LIMIT) == status
+        assert demo.wait(timeout=LIMIT) == status, output.read()
         wait_until(lambda: not inhabitants(demo), "the processes of the demo to end")
         with suppress(FileNotFoundError):
             # Who is killed cannot remove it, but what was in it went with the namespaces.
