@@ -26,6 +26,8 @@ TERMINATED = 143
 
 def main(arguments: list[str]) -> int:
     """Play the demo; with a directory as argument, we are in the namespaces already."""
+    # A shell starts what runs in its background with Ctrl-C ignored, and the daemons do not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     report = Report(Console(highlight=False))
     # Debian keeps these directories from users, also from one who became root with su.
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
