@@ -23,7 +23,12 @@ STORMS = (
         1_000_000,
         hostile.nonsense,
     ),
-    Storm("odd", "odd messages, each with alignd and without", 20_000, odd.compare),
+    Storm(
+        "odd",
+        "odd messages, each through a listener with alignd (one hop, not two) and one without",
+        20_000,
+        odd.compare,
+    ),
     Storm(
         "inline",
         "the inline layout, whose clients hear 451: restarts and kills by turns",
