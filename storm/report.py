@@ -36,7 +36,11 @@ in the outage of DNS answers expire after 1 s (an hour by default).
 """
 _LEGEND = """
 Macro packets with an odd number of strings are left out of the nonsense: libmilter 8.17 reads \
-past their end and may crash. No MTA sends them; the supervisor replaces the worker.
+past their end and may crash a worker (42 of 400 such sessions did). Postfix sends none, and the \
+supervisor replaces the worker.
+
+The budget of DNS counts as kept within 250 ms; the p99 of the outage leaves out its first ten \
+seconds. In the endurance every 50th message is compared whole, the others by the kind of answer.
 """
 
 

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import TextIO
 
-from structlog import PrintLogger
+from structlog import WriteLogger
 from structlog.processors import LogfmtRenderer
 
 _MINUTE = 60.0  # seconds
@@ -16,7 +16,8 @@ class Journal:
     """Writes log lines to a stream, which systemd takes into its journal; safe for threads."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._logger = PrintLogger(stream)
+        # Each line in one write: the workers share the stream, and lines would run together.
+        self._logger = WriteLogger(stream)
         self._written: dict[str, float] = {}  # by text, of which there are a few
         # Quotes what a sender could otherwise use to forge a line.
         self._render = LogfmtRenderer(bool_as_flag=False)

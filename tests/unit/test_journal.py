@@ -1,0 +1,48 @@
+"""The log: lines stay whole, whoever else writes to the same place."""
+
+import io
+import os
+import re
+from pathlib import Path
+
+from alignd.journal import Journal
+
+WRITERS, LINES = 4, 500
+
+
+def test_lines_of_several_processes_stay_apart(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    # As standard error is: each write goes out at once.
+    with path.open("ab", buffering=0) as file:
+        stream = io.TextIOWrapper(file, write_through=True)
+        pids = [_write_lines(Journal(stream), number) for number in range(WRITERS)]
+        for pid in pids:
+            os.waitpid(pid, 0)
+
+    lines = path.read_text().splitlines()
+    assert len(lines) == WRITERS * LINES
+    assert all(re.fullmatch(r"Q\d-\d+: action=pass domain=mycompany.com", line) for line in lines)
+
+
+def _write_lines(journal: Journal, number: int) -> int:
+    """Write from a process of its own, as a worker does."""
+    pid = os.fork()
+    if pid == 0:
+        for line in range(LINES):
+            journal.message(f"Q{number}-{line}", action="pass", domain="mycompany.com")
+        os._exit(0)
+    return pid
+
+
+def test_what_mail_says_cannot_make_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("a") as stream:
+        Journal(stream).message("Q1", reason="x\nQ2: action=pass", domain='a b="c"')
+
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+    with Path("/dev/full").open("w", buffering=1) as stream:
+        Journal(stream).message("Q1", action="pass")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
