@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from storm.mail import RECIPIENT, Kind, Left, Post
+from storm.parallel import in_parallel
 from storm.run import Findings, Order, Outcome
 from storm.stage import AS_SHIPPED
-from storm.wire import in_parallel, run_alone, weigh
+from storm.wire import run_alone, weigh
 from tests.support.message import ChangeSender, edited
 from tests.support.mta import Answer, MilterConnection, steps
 from tests.support.protocol import Reply

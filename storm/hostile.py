@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from storm.mail import NOTIFICATIONS, RECIPIENT
+from storm.parallel import in_parallel
 from storm.run import Findings, Order, Outcome
 from storm.stage import AS_SHIPPED
-from storm.wire import in_parallel, run_alone
+from storm.wire import run_alone
 from tests.support.message import edited, split
 from tests.support.mta import Answer, MilterConnection, steps
 from tests.support.nameserver import run_nameserver

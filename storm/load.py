@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
+
+from storm.parallel import in_parallel
 
 SESSIONS = 8
 _TIMEOUT = 60.0  # seconds for one answer
@@ -74,46 +76,25 @@ def send_all(
     sessions: int = SESSIONS,
 ) -> None:
     """Send all *parcels*, numbered, to 127.0.0.1, and *report* of each whether it was taken."""
-    waiting = iter(parcels)
-    lock = threading.Lock()
-    failures: list[Exception] = []
 
-    def work() -> None:
-        try:
-            while _send_some(port, waiting, lock, report):
-                pass
-        except Exception as error:  # of a thread of ours: told where all of it was asked for
-            failures.append(error)
+    def work(shared: Iterator[tuple[int, Parcel]]) -> None:
+        for first in shared:
+            _send_some(port, chain([first], islice(shared, _MESSAGES_PER_SESSION - 1)), report)
 
-    threads = [threading.Thread(target=work, name=f"load-{n}") for n in range(sessions)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    in_parallel(work, parcels, threads=sessions)
 
 
 def _send_some(
-    port: int,
-    waiting: Iterable[tuple[int, Parcel]],
-    lock: threading.Lock,
-    report: Callable[[int, bool], None],
-) -> bool:
-    """Send what one session takes; whether there may be more."""
+    port: int, parcels: Iterable[tuple[int, Parcel]], report: Callable[[int, bool], None]
+) -> None:
+    """Send *parcels* in one session, up to the first that is not taken."""
     client = Client(port)
-    for _ in range(_MESSAGES_PER_SESSION):
-        with lock:
-            number, parcel = next(iter(waiting), (None, None))
-        if number is None or parcel is None:
-            client.close()
-            return False
+    for number, parcel in parcels:
         taken = client.send(parcel)
         report(number, taken)
         if not taken:
             break  # Postfix holds the failure of a milter against the rest of the session
     client.close()
-    return True
 
 
 def _stuffed(content: bytes) -> bytes:

@@ -1,10 +1,9 @@
-"""Storms that skip Postfix: alignd alone, and the MTA's side of the milter protocol in threads."""
+"""Runs alignd alone, for the storms that skip Postfix, and weighs it."""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,6 @@ from pathlib import Path
 from tests.support.readiness import open_directory, wait_until
 from tests.support.settings import configuration
 from tests.support.systemd import Service, run_service
-
-CONNECTIONS = 4
-"""So many at once; more only wait for a core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +48,6 @@ def weigh(service: Service) -> Weight:
     wait_until(rests, "alignd to come to rest", timeout=30)
     pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in _all(service))
     return Weight(pages * os.sysconf("SC_PAGE_SIZE"), *resting[-1])
-
-
-def in_parallel(work: Callable[[Iterator[int]], None], numbers: range) -> None:
-    """Let threads share out *numbers* among them, and raise what the first of them raised."""
-    waiting = iter(numbers)
-    lock = threading.Lock()
-    failures: list[Exception] = []
-
-    def shared() -> Iterator[int]:
-        while not failures:
-            with lock:
-                number = next(waiting, None)
-            if number is None:
-                return
-            yield number
-
-    def run() -> None:
-        try:
-            work(shared())
-        except Exception as error:  # of a thread of ours: told where all of it was asked for
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, name=f"mta-{n}") for n in range(CONNECTIONS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def _counted(service: Service) -> tuple[int, int]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import authres
 
-from alignd.dkim import Dkim, Source
-from alignd.dkimkey import SAFE_ALGORITHM, DkimResult, read_tags
-from alignd.domain import Domain, DomainError
+from alignd.dkim import Dkim, Source, signature_domain, signature_tags
+from alignd.dkimkey import SAFE_ALGORITHM, DkimResult
+from alignd.domain import Domain
 from alignd.message import HeaderField, Message
 
 MAX_LENGTH = 8192
@@ -56,9 +56,8 @@ def _dkim(result: Any, signed: dict[Domain, set[str]]) -> Dkim | None:
             if name in found:  # two values: nobody can say which one was meant
                 return None
             found[name] = item.value
-    try:
-        domain = Domain.parse(found.get("d", ""))
-    except DomainError:
+    domain = signature_domain(found)
+    if domain is None:
         return None
     algorithm = found.get("a", "").lower()
     # A verifier that does not say: the signatures of that domain, if they are still here, do.
@@ -77,9 +76,7 @@ def _algorithms(message: Message) -> dict[Domain, set[str]]:
     """The algorithms of the signatures on the message, by domain."""
     found: dict[Domain, set[str]] = {}
     for field in message.fields("DKIM-Signature"):
-        tags = read_tags(field.unfolded.decode("latin-1")) or {}
-        try:
-            found.setdefault(Domain.parse(tags.get("d", "")), set()).add(tags.get("a", ""))
-        except DomainError:
-            continue
+        tags = signature_tags(field)
+        if (domain := signature_domain(tags)) is not None:
+            found.setdefault(domain, set()).add(tags.get("a", ""))
     return found

@@ -6,6 +6,7 @@ others leave to the verifier. A message that passes by DKIM must not change afte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -24,7 +25,7 @@ from alignd.dkimkey import (
 from alignd.domain import Domain, DomainError
 from alignd.lookup import Lookup
 from alignd.mailbox import Mailbox
-from alignd.message import Message
+from alignd.message import HeaderField, Message
 
 MAX_SIGNATURES = 16
 """Signatures of one message that are verified, topmost first; each costs a DNS question."""
@@ -101,17 +102,27 @@ def verify(message: Message, lookup: Lookup, now: float) -> tuple[Dkim, ...]:
     fields = message.fields("DKIM-Signature")[:MAX_SIGNATURES]
     results = []
     for index, field in enumerate(fields):
-        tags = read_tags(field.unfolded.decode("latin-1")) or {}
+        tags = signature_tags(field)
         result, explanation = _verify_one(message, index, tags, lookup, now)
         selector = tags.get("s", "")
-        results.append(Dkim(_domain(tags), selector, Source.MESSAGE, result, explanation))
+        results.append(Dkim(signature_domain(tags), selector, Source.MESSAGE, result, explanation))
     return tuple(results)
+
+
+def signature_tags(field: HeaderField) -> dict[str, str]:
+    """The tags of a DKIM-Signature *field*; none at all when they are no tag list."""
+    return read_tags(field.unfolded.decode("latin-1")) or {}
+
+
+def signature_domain(tags: Mapping[str, str]) -> Domain | None:
+    """The domain that d= of *tags* names; None when it is not a domain."""
+    return _parsed(tags.get("d", ""))
 
 
 def _verify_one(
     message: Message, index: int, tags: dict[str, str], lookup: Lookup, now: float
 ) -> tuple[DkimResult, str]:
-    domain = _domain(tags)
+    domain = signature_domain(tags)
     if domain is None or not tags.get("s", "").isascii():
         return DkimResult.PERMERROR, "not a signature of a domain"
     if problem := _own_problem(message, tags, now):
@@ -179,18 +190,13 @@ def _signature_holds(message: Message, index: int, key: PublicKey) -> tuple[Dkim
     return (DkimResult.PASS, "it verifies") if holds else (DkimResult.FAIL, "it does not verify")
 
 
-def _domain(tags: dict[str, str]) -> Domain | None:
-    try:
-        return Domain.parse(tags.get("d", ""))
-    except DomainError:
-        return None
-
-
 def _identity_domain(tags: dict[str, str], domain: Domain) -> Domain | None:
-    if "i" not in tags:
-        return domain
+    return _parsed(tags["i"].rpartition("@")[2]) if "i" in tags else domain
+
+
+def _parsed(text: str) -> Domain | None:
     try:
-        return Domain.parse(tags["i"].rpartition("@")[2])
+        return Domain.parse(text)
     except DomainError:
         return None
 

@@ -40,7 +40,6 @@ class _Child:
 
     pid: int
     heartbeat: int
-    started: float
     heard: float
     is_ready: bool = False
     reloading: bool = False
@@ -153,8 +152,7 @@ class Supervisor:
                 os._exit(status)  # libmilter's thread is still there, and nothing ends it soon
         os.close(theirs)
         self._selector.register(ours, selectors.EVENT_READ, pid)
-        now = time.monotonic()
-        self._children[pid] = _Child(pid, ours, now, now)
+        self._children[pid] = _Child(pid, ours, time.monotonic())
 
     def _become_worker(self, heartbeat: int, supervisor: int) -> int:
         signal.set_wakeup_fd(-1)

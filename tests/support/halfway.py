@@ -5,9 +5,9 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 from tests.support.protocol import strings
+from tests.support.unixserver import run_unix_server
 
 _VERSION, _CHANGE_HEADERS, _NO_STEPS = 6, 0x10, 0
 _UNANSWERED = (b"D", b"A")  # macros, abort
@@ -31,20 +31,9 @@ class _Session(socketserver.StreamRequestHandler):
         self.wfile.write(struct.pack("!I", len(payload) + 1) + letter + payload)
 
 
-class _Server(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-
-
 @contextmanager
 def run_halfway_milter(directory: Path) -> Iterator[str]:
     """Run it, and give its socket in Postfix's words."""
     path = directory / "halfway.sock"
-    with _Server(str(path), _Session) as server:
-        path.chmod(0o666)
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"unix:{path}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with run_unix_server(path, _Session):
+        yield f"unix:{path}"

@@ -4,7 +4,8 @@ import socketserver
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+
+from tests.support.unixserver import run_unix_server
 
 _GREETING = b"VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\t1\nDONE\n"
 
@@ -15,20 +16,9 @@ class _Session(socketserver.StreamRequestHandler):
         self.rfile.read()  # nobody logs in here: XCLIENT says who did
 
 
-class _Server(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-
-
 @contextmanager
 def run_login_service(directory: Path) -> Iterator[str]:
     """Run it, and give the main.cf lines that make Postfix use it."""
     path = directory / "auth.sock"
-    with _Server(str(path), _Session) as server:
-        path.chmod(0o666)
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"smtpd_sasl_type = dovecot\nsmtpd_sasl_path = {path}\n"
-        finally:
-            server.shutdown()
-            thread.join()
+    with run_unix_server(path, _Session):
+        yield f"smtpd_sasl_type = dovecot\nsmtpd_sasl_path = {path}\n"
