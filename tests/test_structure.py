@@ -10,7 +10,7 @@ import alignd
 
 SOURCE = Path(alignd.__file__).parent
 MODULES = {path.stem: path for path in sorted(SOURCE.glob("*.py")) if path.stem != "__init__"}
-LEVELS = ("words", "standards", "judgement", "names", "world", "shell")
+LEVELS = ("words", "standards", "judgement", "names", "world", "shell", "commands")
 MAX_LINES = 300
 
 # Who may import what: each library that reaches the world is wrapped in the modules named here.
@@ -27,7 +27,7 @@ SOLE_USERS = {
     "idna": {"domain"},
     "pydantic": {"option", "settings", "configfile"},
     "pydantic_core": {"configfile"},
-    "click": {"cli"},
+    "click": {"cli", "console", "command_check_config", "command_explain", "command_serve"},
     "structlog": {"journal"},
     "sdnotify": {"supervisor"},
 }

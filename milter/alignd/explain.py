@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from alignd.console import printable
 from alignd.decision import Action, Reason
 from alignd.lookup import LookupFailed
 from alignd.message import AddField, ChangeField, DeleteField, HeaderField
@@ -145,8 +146,3 @@ def _field(header: tuple[HeaderField, ...], edit: ChangeField | DeleteField) -> 
 def _shown(sign: str, name: str, value: str) -> Iterator[str]:
     for line in f"{name}: {value}".split("\n"):
         yield f"  {sign} {line}"
-
-
-def printable(text: str) -> str:
-    """*text* for a terminal; mail, DNS and file names are hostile and must not drive it."""
-    return "".join(character if character.isprintable() else "?" for character in text)

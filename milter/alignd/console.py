@@ -1,0 +1,84 @@
+"""What the commands share: their options, how they load things, and how they complain."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from alignd import configfile
+from alignd.configfile import ConfigError
+from alignd.dkim import Signer
+from alignd.lookup import Lookup
+from alignd.resolver import Resolver, ResolverError
+from alignd.settings import Configuration, Dns
+from alignd.signer import load_signer
+from alignd.zone import Zone, ZoneError
+
+EXIT_CANNOT_SAY = 2
+
+CONFIG = click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    default=configfile.DEFAULT_PATH,
+    show_default=True,
+    help="The configuration file.",
+)
+
+ZONE = click.option(
+    "--zone",
+    type=click.Path(path_type=Path),
+    help="Answer DNS from this master file instead of the network.",
+)
+
+
+class CannotSayError(click.ClickException):
+    """A question that cannot be answered; the text says where the trouble is."""
+
+    exit_code = EXIT_CANNOT_SAY
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(printable(problem))
+
+
+def printable(text: str) -> str:
+    """*text* for a terminal; mail, DNS and file names are hostile and must not drive it."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def load(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
+    """The configuration and the signer that it names; ends the program when it is wrong."""
+    try:
+        configuration = configfile.load(path)
+        return configuration, load_signer(configuration.dkim)
+    except ConfigError as error:
+        show(error)
+        sys.exit(exit_status)
+
+
+def show(error: ConfigError) -> None:
+    """Print every problem of the configuration."""
+    for problem in error.problems:
+        click.echo(printable(str(problem)), err=True)
+
+
+def open_lookup(zone: Path | None, dns: Dns) -> Lookup:
+    """DNS for one command: the file *zone*, or else the network.
+
+    Raises:
+        CannotSayError: the file is no zone file, or there is no nameserver to ask.
+    """
+    try:
+        if zone is None:
+            return Resolver(dns, report=lambda _: None).for_message()
+        return Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
+    except OSError as error:
+        raise CannotSayError(f"{zone}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CannotSayError(f"{zone}: not a zone file: not UTF-8 text") from error
+    except ZoneError as error:
+        raise CannotSayError(f"{error}; not a zone file") from error
+    except ResolverError as error:
+        raise CannotSayError(f"{error}, or give --zone") from error
