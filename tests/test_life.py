@@ -91,6 +91,17 @@ def test_term_lets_an_open_session_end(alignd: Alignd) -> None:
     assert alignd.process.wait(timeout=10) == 0
 
 
+def test_term_ends_at_once_after_a_message_whose_spf_record_is_broken(
+    alignd: Alignd, nameserver: Nameserver
+) -> None:
+    nameserver.serve(world('mycompany.com. TXT "v=spf1 ip4:nonsense -all"\n'))
+    assert is_rewritten(send(alignd))  # the library's exception refers to our frames
+
+    alignd.process.terminate()
+
+    assert alignd.process.wait(timeout=10) == 0
+
+
 def test_nothing_new_is_taken_after_term(alignd: Alignd) -> None:
     with MilterConnection(alignd.socket):
         alignd.process.terminate()

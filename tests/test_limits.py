@@ -1,12 +1,15 @@
 """Limits of what a message and a client may take, each with a stated outcome and a log line."""
 
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support import fastclock
 from tests.support.mta import MilterConnection, Result
 from tests.support.nameserver import Nameserver
 from tests.support.process import Alignd, run_alignd
@@ -18,7 +21,7 @@ pytestmark = pytest.mark.wire
 
 AGENT = "marky.mark@mycompany.com"
 FROM = b"From: Marky Mark <marky.mark@mycompany.com>\r\n"
-Start = Callable[[str], Alignd]
+Start = Callable[..., Alignd]
 
 
 @pytest.fixture
@@ -27,9 +30,9 @@ def start(nameserver: Nameserver) -> Iterator[Start]:
     nameserver.serve(world('mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n'))
     with open_directory() as directory, ExitStack() as running:
 
-        def start(changes: str) -> Alignd:
+        def start(changes: str, **how: Any) -> Alignd:
             place: Path = directory / "alignd"
-            return running.enter_context(run_alignd(place, nameserver.address, changes))
+            return running.enter_context(run_alignd(place, nameserver.address, changes, **how))
 
         yield start
 
@@ -82,6 +85,44 @@ def test_a_connection_too_many_is_answered_with_a_temporary_failure(start: Start
 
     # Once for the cause, not once for each.
     assert len(re.findall("milter.max_connections is reached", alignd.log())) == 1
+
+
+def test_fewer_descriptors_than_connections_make_the_limit_lower(start: Start) -> None:
+    alignd = start("[milter]\nworkers = 1\n", descriptors=110)
+
+    assert "descriptors=110 max_connections=10" in alignd.log()
+    with ExitStack() as open_connections:
+        for _ in range(10):
+            open_connections.enter_context(MilterConnection(alignd.socket))
+        with MilterConnection(alignd.socket) as mta:
+            refused = mta.send(AGENT, ("julia@customer.example",), FROM + b"\r\nHello\r\n")
+            assert refused.answer.reply is Reply.TEMPFAIL
+    assert "milter.max_connections is reached limit=10" in alignd.log()
+
+
+def test_a_worker_without_a_descriptor_left_serves_again_when_there_is_one(start: Start) -> None:
+    alignd = start("[milter]\nworkers = 1\n", descriptors=110)
+    path = alignd.socket.partition(":")[2]
+    with ExitStack() as open_connections:
+        for _ in range(150):  # the kernel takes those that the worker cannot
+            client = open_connections.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(path)
+
+    wait_until(lambda: send(alignd, FROM + b"\r\nHello\r\n").accepted, "room for another")
+    assert "worker ended" not in alignd.log()
+
+
+@pytest.mark.skipif(fastclock.obstacle() is not None, reason=fastclock.obstacle() or "")
+def test_an_idle_connection_is_cut(start: Start, tmp_path: Path) -> None:
+    clock = fastclock.build(tmp_path, speed=600)
+    alignd = start(
+        '[milter]\nworkers = 1\nidle_timeout = "10m"\n', environment={"LD_PRELOAD": str(clock)}
+    )
+    with MilterConnection(alignd.socket) as idle:
+        # libmilter looks when something happens, or after ten seconds.
+        wait_until(lambda: send(alignd, FROM + b"\r\nHello\r\n").accepted and idle.is_cut(), "it")
+
+    assert len(re.findall("milter.idle_timeout is over", alignd.log())) == 1
 
 
 def test_addresses_are_logged_only_at_debug_level(start: Start) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import milter
 
 from alignd import listener
 from alignd.collected import Collected, Interest
-from alignd.journal import Journal
+from alignd.journal import Journal, described
 from alignd.lookup import Lookup
 from alignd.message import AddField, ChangeField, DeleteField, Edits, Message
 from alignd.report import log_fields
@@ -81,6 +80,8 @@ class Session:
         self._is_refused = False
         self._actions = 0
         self._collected: Collected | None = None
+        self.last_event = time.time()
+        """Unix time: libmilter measures idle sessions by the wall clock."""
 
     def negotiate(self, offer: list[int]) -> int:
         """Ask for what is needed of what the MTA offers."""
@@ -153,7 +154,7 @@ class Session:
             outcome = _limits_hit(collected) | self._carry_out(review)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
-            self._desk.journal.message(queue_id, action="tempfail", error=_described(error))
+            self._desk.journal.message(queue_id, action="tempfail", error=described(error))
             return milter.TEMPFAIL
         elapsed = round((time.monotonic() - started) * 1000, 1)
         fields = log_fields(review, with_addresses=self._desk.log_addresses)
@@ -165,13 +166,16 @@ class Session:
         self._collected = None
         return milter.CONTINUE
 
+    def close(self, idle_timeout: float) -> None:
+        """The connection has ended, perhaps because libmilter lost its patience."""
+        if time.time() - self.last_event >= idle_timeout:
+            self._desk.journal.once_a_minute("milter.idle_timeout is over: connection cut")
+
     def _review(self, message: Message) -> Review:
         try:
             return self._desk.reviewer.review(message, self._desk.new_lookup())
         except Exception as error:  # a bug of ours must not cost Julia her answer
-            self._desk.journal.message(
-                message.queue_id, action="fallback", error=_described(error)
-            )
+            self._desk.journal.message(message.queue_id, action="fallback", error=described(error))
             return self._desk.reviewer.rewrite_unjudged(message)
 
     def _carry_out(self, review: Review) -> dict[str, str]:
@@ -211,12 +215,6 @@ def _limits_hit(collected: Collected) -> dict[str, str]:
     return {"limit": "max_body_bytes"} if collected.body_is_dropped else {}
 
 
-def _described(error: Exception) -> str:
-    """What failed and where; never the error's text, which may quote mail."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {place.filename.rpartition('/')[2]}:{place.lineno}"
-
-
 def _address(argument: bytes) -> str:
     text = argument.decode(errors="replace")
     return text[1:-1] if text.startswith("<") and text.endswith(">") else text
@@ -225,7 +223,13 @@ def _address(argument: bytes) -> str:
 class Sessions:
     """The milter connections of this process."""
 
-    def __init__(self, desks: Callable[[], Desk]) -> None:
+    def __init__(self, desks: Callable[[], Desk], idle_timeout: float) -> None:
+        """*desks* says what the next message is reviewed with.
+
+        A connection that is silent for *idle_timeout* seconds is cut within the ten minutes
+        after: libmilter looks only that often (worker.c, DT_CHECK_OLD_SESSIONS).
+        """
+        self.idle_timeout = idle_timeout
         self._desks = desks
         # Counted here, and not by milter.getdiag(): a context counts there until it is freed,
         # which an exception that refers to its frame may put off for ever (measured).
@@ -241,6 +245,7 @@ class Sessions:
             session = Session(context, self._desks, self.__len__)
             context.setpriv(session)
             self._open.add(session)
+        session.last_event = time.time()
         return session
 
     def close(self, context: milter.milterContext) -> int:
@@ -248,19 +253,17 @@ class Sessions:
         session = context.getpriv()
         if isinstance(session, Session):
             self._open.discard(session)
+            session.close(self.idle_timeout)
         context.setpriv(None)
         return milter.CONTINUE
 
 
-def listen(socket: str, desks: Callable[[], Desk]) -> Sessions:
+def listen(socket: str, sessions: Sessions) -> None:
     """Register the callbacks and open the listening *socket*, in libmilter's spelling.
-
-    *desks* says what the next message is reviewed with.
 
     Raises:
         ListenError: the socket cannot be opened.
     """
-    sessions = Sessions(desks)
     milter.set_exception_policy(milter.TEMPFAIL)
     milter.set_connect_callback(lambda ctx, *client: sessions.of(ctx).connect(client[2]))
     milter.set_envfrom_callback(lambda ctx, sender, *_: sessions.of(ctx).mail(sender))
@@ -277,10 +280,10 @@ def listen(socket: str, desks: Callable[[], Desk]) -> Sessions:
         raise ListenError(f"{socket}: another process serves it")
     try:
         milter.setconn(socket)
+        milter.settimeout(int(sessions.idle_timeout))
         milter.opensocket(True)  # a socket file that a dead process left is in nobody's use
     except milter.error as error:
         raise ListenError(f"{socket}: {error}") from error
-    return sessions
 
 
 def serve() -> None:

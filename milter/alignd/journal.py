@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from contextlib import suppress
 from typing import TextIO
 
@@ -42,3 +43,9 @@ class Journal:
         # A full disk or a closed pipe leaves no place to complain at, and must not stop mail.
         with suppress(OSError):
             self._logger.msg(line)
+
+
+def described(error: Exception) -> str:
+    """What failed and where; never the error's text, which may quote mail."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {place.filename.rpartition('/')[2]}:{place.lineno}"

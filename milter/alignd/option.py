@@ -21,7 +21,6 @@ _POSTFIX_INET = re.compile(r"inet:(\[[^]]+\]|[^:@\s]+):(\d{1,5})")
 _LIBMILTER = re.compile(r"inet6?:(?P<port>\d{1,5})(@\S+)?|(unix|local):/\S+|fd:\d+")
 _MAX_PORT = 65535
 _MAX_DURATION = 365 * 86400.0  # seconds
-_MIN_TIMEOUT, _MAX_TIMEOUT = 0.1, 30.0  # seconds
 _NAMESERVER = re.compile(
     r"\[(?P<v6>[^]]+)\]:(?P<v6_port>\d{1,5})|(?P<v4>[\d.]+):(?P<port>\d{1,5})"
 )
@@ -108,10 +107,17 @@ def _duration(value: object) -> float:
     return min(float(match[1]) * _SECONDS[match[2]], _MAX_DURATION)
 
 
-def _timeout(value: object) -> float:
-    if _DURATION.fullmatch(_text(value)) and _MIN_TIMEOUT <= _duration(value) <= _MAX_TIMEOUT:
-        return _duration(value)
-    raise ValueError(f"not a timeout: {value!r}; write one between '100ms' and '30s'")
+def _timeout(shortest: str, longest: str) -> PlainValidator:
+    def validate(value: object) -> float:
+        if _DURATION.fullmatch(_text(value)):
+            seconds = _duration(value)
+            if _duration(shortest) <= seconds <= _duration(longest):
+                return seconds
+        raise ValueError(
+            f"not a timeout: {value!r}; write one between {shortest!r} and {longest!r}"
+        )
+
+    return PlainValidator(validate)
 
 
 def _nameserver(value: object) -> Nameserver:
@@ -200,8 +206,10 @@ IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
 Address = Annotated[Mailbox, PlainValidator(_address)]
 Duration = Annotated[float, PlainValidator(_duration)]
 """Seconds; written as "0s", "500ms", "2s", "5m", "1h" or "3d"."""
-Timeout = Annotated[float, PlainValidator(_timeout)]
+Timeout = Annotated[float, _timeout("100ms", "30s")]
 """Seconds, written like a duration, that somebody can wait for."""
+IdleTimeout = Annotated[float, _timeout("10m", "1d")]
+"""Seconds, written like a duration, that an SMTP session may well rest for."""
 NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
 Socket = Annotated[str, PlainValidator(_socket)]
 """In libmilter's spelling."""

@@ -30,6 +30,8 @@ from alignd.settings import Dns
 MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is kept: the record may be what we asked for."""
 _REFRESH_AT = 0.8  # of its life an answer that is used is asked again
+_DNS_SHARE = 0.9
+"""Of the budget: the rest is for waking up late on a busy machine, and for the decision."""
 _TIMEOUT = LookupFailed("timeout")
 _SOMETHING = (dns.name.root, dns.rdatatype.NS)  # what a trial asks
 
@@ -78,7 +80,7 @@ class Resolver:
 
     def for_message(self) -> MessageLookup:
         """A Lookup whose budget starts now."""
-        return MessageLookup(self, time.monotonic() + self._settings.timeout)
+        return MessageLookup(self, time.monotonic() + _DNS_SHARE * self._settings.timeout)
 
     def answer(self, question: Question, seconds: float) -> Answer | LookupFailed:
         """Answer *question*, waiting for the network for at most *seconds*."""

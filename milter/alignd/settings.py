@@ -21,6 +21,7 @@ from alignd.option import (
     HeaderPatterns,
     HostName,
     Identity,
+    IdleTimeout,
     IpNetwork,
     List,
     NameserverAddress,
@@ -46,6 +47,7 @@ class Milter(Table):
     socket: Socket = "inet:8899@127.0.0.1"
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     max_connections: Annotated[int, Field(ge=1, le=60_000)] = 2000
+    idle_timeout: IdleTimeout = 3600.0
     max_header_bytes: Annotated[int, Field(ge=1000, le=100_000_000)] = 1_000_000
     max_body_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] = 32_000_000
 

@@ -18,11 +18,18 @@ from dataclasses import dataclass, field
 import sdnotify
 
 from alignd import bridge, listener, probe
-from alignd.configfile import ConfigError
 from alignd.journal import Journal
-from alignd.resolver import ResolverError
 from alignd.suffixes import SuffixList
-from alignd.worker import ALIVE, DRAIN_SECONDS, DRAINING, RELOADED, Setup, Worker
+from alignd.worker import (
+    ALIVE,
+    DRAIN_SECONDS,
+    DRAINING,
+    LOAD_ERRORS,
+    RELOADED,
+    Setup,
+    Worker,
+    room_for_connections,
+)
 
 SILENCE_SECONDS = 10.0
 """A worker that says nothing for so long hangs, and is replaced."""
@@ -30,7 +37,6 @@ END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end, before they are made to."""
 _RESPAWN_SECONDS = 1.0  # at the least between two starts in the same place
 _TICK_SECONDS = 0.25
-_OTHER_DESCRIPTORS = 100  # that a worker has open besides connections
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -66,6 +72,7 @@ class Supervisor:
 
         Raises:
             ConfigError: the configuration is wrong.
+            ResolverError: there is no nameserver to ask.
         """
         self._load = load
         self._setup = load()
@@ -77,7 +84,8 @@ class Supervisor:
         self._received = _Received()
         self._wakeup: tuple[int, int] = (-1, -1)
         self._worker: Worker | None = None
-        self._sessions = bridge.Sessions(self._desk)
+        idle_timeout = self._setup.configuration.milter.idle_timeout
+        self._sessions = bridge.Sessions(self._desk, idle_timeout)
         self._is_ready = False
         # More workers than cores pay, since libmilter's threads wait for one lock (measured).
         cores = len(os.sched_getaffinity(0))
@@ -94,7 +102,7 @@ class Supervisor:
         milter = self._setup.configuration.milter
         self._make_room_for(milter.max_connections)
         with listener.open_to_all():
-            self._sessions = bridge.listen(milter.socket, self._desk)
+            bridge.listen(milter.socket, self._sessions)
         listener.share()
         self._watch_signals()
         while not self._received.take(signal.SIGTERM, signal.SIGINT):
@@ -104,9 +112,11 @@ class Supervisor:
     def _make_room_for(self, connections: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        if most < connections + _OTHER_DESCRIPTORS:
+        if (room := room_for_connections()) < connections:
             self._journal.service(
-                "too few descriptors for milter.max_connections: raise LimitNOFILE", limit=most
+                "too few descriptors for milter.max_connections: raise LimitNOFILE",
+                descriptors=most,
+                max_connections=room,
             )
 
     def _desk(self) -> bridge.Desk:
@@ -207,7 +217,7 @@ class Supervisor:
         self._notifier.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             setup = self._load()
-        except (ConfigError, ResolverError) as error:
+        except LOAD_ERRORS as error:
             for problem in str(error).splitlines():
                 self._journal.service(problem)
             self._journal.service("not reloaded: the old configuration stays in force")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sqlite3
 import threading
@@ -19,7 +20,7 @@ from alignd.configfile import ConfigError
 from alignd.dkim import Signer
 from alignd.freemail import FreemailDomains
 from alignd.journal import Journal
-from alignd.resolver import Resolver
+from alignd.resolver import Resolver, ResolverError
 from alignd.review import Reviewer
 from alignd.settings import Configuration, Dns
 from alignd.suffixes import SuffixList
@@ -28,9 +29,12 @@ DRAIN_SECONDS = 45.0
 """How long open sessions may take to end after TERM; then the MTA keeps what it has (451)."""
 BEAT_SECONDS = 1.0
 """How often a worker says that it is alive."""
+LOAD_ERRORS = (ConfigError, ResolverError)
+"""What loading a setup may raise; those who serve already keep what they have."""
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker says to its supervisor."""
 _POLL_SECONDS = 0.05
+_OTHER_DESCRIPTORS = 100  # that a worker has open besides connections, those to DNS among them
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -104,8 +108,8 @@ class Worker:
     def _reload(self) -> None:
         try:
             self._desk = self._make_desk(self._load())
-        except ConfigError as error:
-            # The supervisor has just read it; it was changed again since.
+        except LOAD_ERRORS as error:
+            # The supervisor has just read it; it, or resolv.conf, was changed again since.
             self._journal.service("worker keeps its configuration", problem=str(error))
 
     def _make_desk(self, setup: Setup) -> bridge.Desk:
@@ -123,7 +127,7 @@ class Worker:
                 milter.max_header_bytes,
                 milter.max_body_bytes,
             ),
-            milter.max_connections,
+            min(milter.max_connections, room_for_connections()),
             configuration.log.level == "debug",
         )
 
@@ -148,6 +152,15 @@ class Worker:
         if left := len(self._sessions):
             self._journal.service("sessions are cut", open=left, after_seconds=DRAIN_SECONDS)
         return os.EX_OK
+
+
+def room_for_connections() -> int:
+    """How many connections this process has descriptors for.
+
+    With none left, libmilter would spin on accept() until one is free.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, most - _OTHER_DESCRIPTORS)
 
 
 def archive_path(settings: Dns) -> Path | None:

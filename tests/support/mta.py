@@ -89,6 +89,13 @@ class MilterConnection:
         self._stream.close()
         self._socket.close()
 
+    def is_cut(self) -> bool:
+        """Whether the milter has hung up, as far as can be seen without waiting."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+
     def write(self, data: bytes) -> None:
         """Send bytes, packets or not."""
         self._socket.sendall(data)

@@ -83,12 +83,13 @@ def run_alignd(
     *,
     environment: Mapping[str, str] | None = None,
     listening: socket.socket | None = None,
+    descriptors: int | None = None,
 ) -> Iterator[Alignd]:
     """Run `alignd serve` with the configuration of all tests and these *changes* (TOML) to it.
 
     It is ready when the block begins and gone when the block has ended; its files are in
     *directory*, which is made for it. With a *listening* socket, it gets that one as systemd
-    hands over a socket: as descriptor 3.
+    hands over a socket: as descriptor 3. It may have so many *descriptors*, if that is given.
     """
     directory.mkdir(parents=True)
     config_path, log_path = directory / "alignd.conf", directory / "log"
@@ -99,7 +100,7 @@ def run_alignd(
     environment = {"NOTIFY_SOCKET": str(directory / "notify"), **(environment or {})}
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            _command(config_path, listening),
+            _command(config_path, listening, descriptors),
             stdout=log,
             stderr=log,
             env=os.environ | environment,
@@ -109,13 +110,22 @@ def run_alignd(
     try:
         alignd.wait_for_notice("READY=1")
         yield alignd
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    else:
+        _end(alignd)
     finally:
-        _end(process)
         notices.close()
 
 
-def _command(config_path: Path, listening: socket.socket | None) -> list[str]:
+def _command(
+    config_path: Path, listening: socket.socket | None, descriptors: int | None
+) -> list[str]:
     serve = [sys.executable, "-m", "alignd.cli", "serve", "--config", str(config_path)]
+    if descriptors is not None:
+        serve = ["prlimit", f"--nofile={descriptors}", *serve]
     if listening is None:
         return serve
     # Where systemd puts the first socket.
@@ -147,10 +157,11 @@ def run_fleet(nameserver: str) -> Iterator[Fleet]:
         yield Fleet(directory, nameserver, running)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+def _end(alignd: Alignd) -> None:
+    alignd.process.terminate()
     try:
-        process.wait(timeout=_END)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        alignd.process.wait(timeout=_END)
+    except subprocess.TimeoutExpired as error:
+        alignd.process.kill()
+        alignd.process.wait()
+        raise AssertionError(f"alignd does not end:\n{alignd.log()}") from error
