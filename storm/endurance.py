@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from itertools import islice
+from math import ceil
 
 from storm.mail import RECIPIENT, Kind, Left, Post
 from storm.parallel import in_parallel
@@ -21,6 +22,7 @@ GROWTH = 8 * 2**20
 """Octets that resident memory may grow by after warm-up."""
 _WARM = 0.3  # of the messages: by then every worker has met nearly every domain
 _MESSAGES_PER_CONNECTION = 20
+_WHOLE_COMPARISON = 10  # every so many messages
 _STEPS_OF_PROGRESS = 20
 
 # unbound is the root of its own DNS, for a resolver that asks no Python.
@@ -30,7 +32,7 @@ _WORKERS = AS_SHIPPED.replace("workers = 0", "workers = 2")
 
 def endure(order: Order) -> Outcome:
     """Send all the messages over the milter protocol, and weigh alignd before and after."""
-    domains = max(1, min(AUTHOR_DOMAINS, order.messages // 40) // len(Kind))
+    domains = max(1, ceil(min(AUTHOR_DOMAINS, order.messages // 40) / len(Kind)))
     post = Post(order.seed, domains=domains)
     findings = Findings()
     zone = post.zone().partition("\n")
@@ -93,7 +95,7 @@ def _is_promised(mta: MilterConnection, post: Post, number: int) -> bool:
     if letter.kind is Kind.ALIGNED:
         return not answer.modifications
     # Edits are compared whole now and then, since that costs more than all of alignd.
-    if number % 50:
+    if number % _WHOLE_COMPARISON:
         return any(isinstance(each, ChangeSender) for each in answer.modifications)
     return _left(post, number, answer) in (Left.REWRITTEN, Left.ENVELOPE)
 

@@ -61,11 +61,15 @@ def stop(order: Order) -> Outcome:
 
 
 def inline(order: Order) -> Outcome:
-    """Restart alignd and kill its supervisor by turns, where only the client tries again."""
+    """Restart, reload and kill alignd by turns, where only the client tries again."""
     count = max(1, _events(order) // 2)
     findings = Findings()
-    _play(order, findings, [_restart, _kill_supervisor] * count, layout="inline")
-    findings.note(f"{count} restarts, {count} supervisors killed")
+    chosen = random.Random(order.seed)
+    turns = [_restart, _reload, lambda stage: _kill_worker(stage, chosen), _kill_supervisor]
+    _play(order, findings, turns * count, layout="inline")
+    findings.note(
+        f"{count} restarts, {count} reloads, {count} workers and {count} supervisors killed"
+    )
     return findings.outcome()
 
 

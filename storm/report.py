@@ -35,12 +35,13 @@ in the outage of DNS answers expire after 1 s (an hour by default).
 
 """
 _LEGEND = """
-Macro packets with an odd number of strings are left out of the nonsense: libmilter 8.17 reads \
-past their end and may crash a worker (42 of 400 such sessions did). Postfix sends none, and the \
-supervisor replaces the worker.
+A macro packet with an odd number of strings is the one kind of nonsense that ends a worker: \
+`smfi_getsymval` of libmilter 8.17 steps over pairs of strings and reads past an odd end. No MTA \
+sends one. They are sent last, and counted apart: the supervisor replaces the worker, and what it \
+was serving is a temporary failure for Postfix.
 
-The budget of DNS counts as kept within 250 ms; the p99 of the outage leaves out its first ten \
-seconds. In the endurance every 50th message is compared whole, the others by the kind of answer.
+The p99 of the outage is of all messages once the last worker's breaker is open. In the endurance \
+every 10th message is compared whole, the others by the kind of answer.
 """
 
 

@@ -51,7 +51,7 @@ class Stage:
 
     def logged(self, begin: int = 0, end: int | None = None) -> list[Logged]:
         """What alignd has logged of messages between two positions in its log."""
-        text = self.service.log_path.read_bytes()[begin:end].decode(errors="replace")
+        text = self.service.log(begin, end)
         return [Logged(found[1], found[2], float(found[3])) for found in _LINE.finditer(text)]
 
     def log_position(self) -> int:

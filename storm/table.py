@@ -25,14 +25,14 @@ STORMS = (
     ),
     Storm(
         "odd",
-        "odd messages, each through a listener with alignd (one hop, not two) and one without",
+        "odd messages, each through a relay with alignd and through one without",
         20_000,
         odd.compare,
     ),
     Storm(
         "inline",
-        "the inline layout, whose clients hear 451: restarts and kills by turns",
-        5_000,
+        "the inline layout, whose clients hear 451: restarts, reloads and kills by turns",
+        10_000,
         processes.inline,
     ),
 )

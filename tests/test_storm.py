@@ -11,12 +11,12 @@ SHORT = {
     "restarts": 250,
     "kills": 300,
     "stops": 200,
-    "outage": 400,
+    "outage": 600,
     "bad-dns": 45,
     "endurance": 2_000,
     "nonsense": 10_000,
     "odd": 150,
-    "inline": 300,
+    "inline": 400,
 }
 
 pytestmark = [

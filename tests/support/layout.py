@@ -17,6 +17,8 @@ _SHIPPED_PORT = "127.0.0.1:10026"
 _LOGGED_IN_ONLY = re.compile(
     r"^  -o (smtpd_tls_security_level=encrypt|smtpd_sasl_auth_enable=yes)\n", re.MULTILINE
 )
+_MILTERS = re.compile(r"^  -o .*smtpd_milters = .*\n", re.MULTILINE)
+_SIZE_LIMIT = "message_size_limit=10000000"
 _CHROOT = re.compile(r"^(\S+ +(?:inet|unix) +\S+ +\S+ +)y", re.MULTILINE)
 
 # Seconds in the place of minutes: a test does not wait for the queue as long as an operator.
@@ -28,7 +30,7 @@ maximal_backoff_time = 2s
 
 
 @contextmanager
-def run_layout(
+def run_layout(  # noqa: PLR0913  each is a thing that some test changes
     name: str,
     milter: str,
     relay_port: int,
@@ -36,10 +38,13 @@ def run_layout(
     default_action: str = "tempfail",
     more: str = "",
     settings: str = "",
+    size_limit: int | None = None,
     parent: Path | None = None,
 ) -> Iterator[Postfix]:
     """Run Postfix with the files of conf/postfix/*name*, alignd at the socket *milter*.
 
+    Without a socket, "", the same goes without alignd. *size_limit* takes the place of the
+    shipped message_size_limit.
     Its port "submission" is in those files. The listener has *more* options (master.cf), and
     *settings* (main.cf) come last. No signer runs, and neither TLS nor a login is asked for.
     """
@@ -54,6 +59,10 @@ def run_layout(
         (_SHIPPED_SIGNER, ""),
     ):
         text = text.replace(shipped, ours)
+    if not milter:
+        text = _MILTERS.sub("", text)
+    if size_limit is not None:
+        text = text.replace(_SIZE_LIMIT, f"message_size_limit={size_limit}")
     text = _CHROOT.sub(r"\1n", _LOGGED_IN_ONLY.sub("", text))
     listener = f"127.0.0.1:{submission} inet"
     text = re.sub(r"^submission inet(.*\n)", rf"{listener}\1{more}", text, flags=re.MULTILINE)

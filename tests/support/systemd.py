@@ -95,9 +95,9 @@ class Service:
         """The process ids of the workers."""
         return [pid for pid in session_members(self.main_pid) if pid != self.main_pid]
 
-    def log(self) -> str:
-        """All that it has logged, in all its lives."""
-        return self.log_path.read_text(errors="replace")
+    def log(self, begin: int = 0, end: int | None = None) -> str:
+        """What it has logged, in all its lives, between two positions in its log."""
+        return self.log_path.read_bytes()[begin:end].decode(errors="replace")
 
     def _manage(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
