@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from alignd.supervisor import SILENCE_SECONDS
+from alignd.worker import DRAIN_SECONDS
 from tests.support.message import ChangeSender
 from tests.support.mta import MilterConnection, Result, steps
 from tests.support.nameserver import Nameserver
@@ -89,6 +91,17 @@ def test_term_lets_an_open_session_end(alignd: Alignd) -> None:
         assert is_rewritten(mta.send(AGENT, ("julia@customer.example",), MESSAGE))
         assert alignd.returncode is None
     assert alignd.process.wait(timeout=10) == 0
+
+
+def test_a_session_that_does_not_end_is_cut_after_45_seconds(alignd: Alignd) -> None:
+    with MilterConnection(alignd.socket) as mta:
+        started = time.monotonic()
+        alignd.process.terminate()
+
+        assert alignd.process.wait(timeout=DRAIN_SECONDS + 10) == 0
+        assert time.monotonic() - started >= DRAIN_SECONDS
+        assert mta.is_cut()
+    assert "sessions are cut open=1" in alignd.log()
 
 
 def test_term_ends_at_once_after_a_message_whose_spf_record_is_broken(
