@@ -6,7 +6,7 @@ words       ternary, domain, displayname, mailbox, message, lookup, option, sett
 standards   spf, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
 judgement   author, prediction, decision, rewrite, review
 names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
-world       suffixes, freemail, configfile, signer, journal
+world       suffixes, freemail, configfile, signer, journal, judgements
 shell       console, report, explain, collected, listener, probe, bridge, worker, supervisor
 commands    command_check_config, command_explain, command_serve, cli
 

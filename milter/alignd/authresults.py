@@ -18,6 +18,9 @@ MAX_LENGTH = 8192
 """Octets of a field that is read at all."""
 _MAX_NESTING = 50
 
+UPSTREAM_FIELDS = frozenset({"authentication-results", "dkim-signature"})
+"""The fields that are read, in lower case."""
+
 
 def read_upstream(message: Message, trusted_authserv_ids: tuple[str, ...]) -> tuple[Dkim, ...]:
     """The DKIM passes in *message* that a verifier with a trusted authserv-id reports."""

@@ -16,10 +16,10 @@ import milter
 from alignd import listener
 from alignd.collected import Collected, Interest
 from alignd.journal import Journal, described
-from alignd.lookup import Lookup
+from alignd.judgements import DatedLookup, RememberingReviewer
 from alignd.message import AddField, ChangeField, DeleteField, Edits, Message
 from alignd.report import log_fields
-from alignd.review import Review, Reviewer
+from alignd.review import Review
 
 MAX_HEADER = 1_000_000
 """Octets of one milter packet. libmilter resets the session above 65,535 unless told otherwise;
@@ -50,8 +50,8 @@ class ListenError(RuntimeError):
 class Desk:
     """What one message is reviewed with."""
 
-    reviewer: Reviewer
-    new_lookup: Callable[[], Lookup]
+    reviewer: RememberingReviewer
+    new_lookup: Callable[[], DatedLookup]
     """Makes the Lookup of one message; its budget starts at the call."""
     journal: Journal
     interest: Interest

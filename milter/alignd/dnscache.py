@@ -23,6 +23,7 @@ CACHE_SIZE = 50_000
 """Answers that are kept in memory; the least used go first."""
 MAX_FAILURE_SECONDS = 300.0
 """How long a failure may be kept, RFC 2308, section 7.1."""
+_REFRESH_AT = 0.8  # of its life
 _BATCH_SECONDS = 1.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -44,6 +45,11 @@ class Remembered:
     expires: float
     """Unix time; afterwards it is stale."""
     refreshing: bool = False
+
+    @property
+    def due(self) -> float:
+        """The Unix time from which on it is asked again when it is used, so that nobody waits."""
+        return self.heard + _REFRESH_AT * (self.expires - self.heard)
 
 
 class Memory:

@@ -8,6 +8,7 @@ is unknown. It never becomes "absent".
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -29,7 +30,6 @@ from alignd.settings import Dns
 
 MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is kept: the record may be what we asked for."""
-_REFRESH_AT = 0.8  # of its life an answer that is used is asked again
 _DNS_SHARE = 0.9
 """Of the budget: the rest is for waking up late on a busy machine, and for the decision."""
 _TIMEOUT = LookupFailed("timeout")
@@ -82,17 +82,21 @@ class Resolver:
         """A Lookup whose budget starts now."""
         return MessageLookup(self, time.monotonic() + _DNS_SHARE * self._settings.timeout)
 
-    def answer(self, question: Question, seconds: float) -> Answer | LookupFailed:
-        """Answer *question*, waiting for the network for at most *seconds*."""
+    def answer(self, question: Question, seconds: float) -> tuple[Answer | LookupFailed, float]:
+        """Answer *question*, waiting for the network for at most *seconds*.
+
+        With the Unix time until which nobody needs to ask again; 0 for an answer of last resort.
+        """
         known, now = self._memory.get(question), time.time()
         if known and now < known.expires:
-            self._refresh_ahead(question, known, now)
-            return known.answer
+            if now >= known.due:
+                self._refresh_ahead(question, known)
+            return known.answer, known.due
         failure = LookupFailed("DNS is down") if self._health.is_down else None
         outcome = failure or self._memory.failure(question) or self._ask(question, seconds)
         if isinstance(outcome, Remembered):
-            return outcome.answer
-        return self._last_known(question, known, now) or outcome
+            return outcome.answer, outcome.due
+        return self._last_known(question, known, now) or outcome, 0.0
 
     def _ask(self, question: Question, seconds: float) -> Remembered | LookupFailed:
         try:
@@ -129,9 +133,9 @@ class Resolver:
             return known.answer
         return self._archive.get(question, oldest) if self._archive else None
 
-    def _refresh_ahead(self, question: Question, known: Remembered, now: float) -> None:
+    def _refresh_ahead(self, question: Question, known: Remembered) -> None:
         """Have an answer that is in use asked again before it expires, so that nobody waits."""
-        if known.refreshing or now < known.heard + _REFRESH_AT * (known.expires - known.heard):
+        if known.refreshing:
             return
         known.refreshing = True
         if self._refresher is None:
@@ -156,6 +160,8 @@ class MessageLookup:
     def __init__(self, resolver: Resolver, deadline: float) -> None:
         self._resolver = resolver
         self._deadline = deadline
+        self.good_until = math.inf
+        """Unix time: what was answered so far holds until then, and nobody needs to ask again."""
         self._known: dict[Question, Answer | LookupFailed] = {}
 
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
@@ -163,5 +169,6 @@ class MessageLookup:
         question = (name.lower(), record_type)
         if question not in self._known:
             left = max(0.0, self._deadline - time.monotonic())
-            self._known[question] = self._resolver.answer(question, left)
+            self._known[question], until = self._resolver.answer(question, left)
+            self.good_until = min(self.good_until, until)
         return self._known[question]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from alignd.author import Author, read_author
-from alignd.authresults import read_upstream
+from alignd.authresults import UPSTREAM_FIELDS, read_upstream
 from alignd.decision import Action, Decision, Predictions, Reason, decide, out_of_scope
 from alignd.dkim import Dkim, Signer, check_planned, verify
 from alignd.domain import Domain, DomainError
@@ -14,10 +14,30 @@ from alignd.lookup import Lookup
 from alignd.mailbox import Mailbox
 from alignd.message import Edits, Message
 from alignd.prediction import predict
-from alignd.rewrite import TOUCHED_FIELDS, UnsafeEditError, plan_rewrite
+from alignd.rewrite import (
+    TOUCHED_FIELDS,
+    Letterhead,
+    UnsafeEditError,
+    compose_letterhead,
+    plan_rewrite,
+)
 from alignd.rfc7489 import PublicSuffixes
 from alignd.settings import Configuration, Settings
 from alignd.ternary import Ternary
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is thought of a message: all that its author, envelope and client say about it."""
+
+    settings: Settings
+    author: Author
+    predictions: Predictions | None
+    """None when the message is skipped, or its author unreadable."""
+    decision: Decision
+    letterhead: Letterhead | None = None
+    """None unless the message is rewritten."""
+    keep_envelope_sender: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +45,28 @@ class Review:
     """What is thought of one message, and what would change."""
 
     message: Message
-    settings: Settings
-    author: Author
-    predictions: Predictions | None
-    """None when the message is skipped, or its author unreadable."""
-    decision: Decision
+    judgement: Judgement
     edits: Edits
+
+    @property
+    def settings(self) -> Settings:
+        """The view of the configuration that holds for the message."""
+        return self.judgement.settings
+
+    @property
+    def author(self) -> Author:
+        """Who wrote the message."""
+        return self.judgement.author
+
+    @property
+    def predictions(self) -> Predictions | None:
+        """What receivers will say; None when the message is skipped, or its author unreadable."""
+        return self.judgement.predictions
+
+    @property
+    def decision(self) -> Decision:
+        """What to do with the message, and why."""
+        return self.judgement.decision
 
     @property
     def envelope_sender(self) -> str:
@@ -56,40 +92,63 @@ class Reviewer:
         return self.configuration.dkim.verify
 
     @property
-    def fields_of_interest(self) -> frozenset[str]:
-        """The names, in lower case, of the header fields that every review looks at."""
+    def judged_fields(self) -> frozenset[str]:
+        """The names, in lower case, of the header fields that a judgement depends on.
+
+        All of them do when the whole message is needed.
+        """
         patterns = [self.configuration.helpdesk.headers]
         patterns += [tenant.match for tenant in self.configuration.tenant]
-        named = (name.lower() for pattern in patterns for name in pattern.names)
-        return TOUCHED_FIELDS.union(named, {"authentication-results"})
+        named = {name.lower() for pattern in patterns for name in pattern.names}
+        upstream = self.configuration.dkim.trusted_authserv_ids
+        return frozenset(named | {"from"} | (UPSTREAM_FIELDS if upstream else set()))
+
+    @property
+    def fields_of_interest(self) -> frozenset[str]:
+        """The names, in lower case, of the header fields that every review looks at."""
+        return TOUCHED_FIELDS | self.judged_fields
 
     def review(self, message: Message, lookup: Lookup) -> Review:
         """Judge *message*; *lookup* answers for this message alone."""
+        return carry_out(message, self.judge(message, lookup))
+
+    def judge(self, message: Message, lookup: Lookup) -> Judgement:
+        """Say what to do with *message*, and why."""
         settings = self.configuration.settings_for(message)
         author = read_author(message)
         skipped = out_of_scope(message, self.configuration.helpdesk)
         if skipped:
-            return Review(message, settings, author, None, skipped, Edits())
+            return Judgement(settings, author, None, skipped)
         predictions = self._predict(message, author, settings, lookup)
         recipients = message.recipients
         decision = decide(author, predictions, recipients, settings, self.freemail)
-        edits = self._plan(message, author, decision, settings, lookup)
-        return Review(message, settings, author, predictions, decision, edits)
+        if decision.action is not Action.REWRITE:
+            return Judgement(settings, author, predictions, decision)
+        return Judgement(
+            settings,
+            author,
+            predictions,
+            decision,
+            compose_letterhead(message, author, settings.notifications),
+            self._sender_suits(message, settings, lookup),
+        )
 
     def rewrite_unjudged(self, message: Message) -> Review:
         """Rewrite *message* without judging it, where judging it has failed: it will arrive."""
         settings = self.configuration.settings_for(message)
         author = read_author(message)
-        decision = Decision(Action.REWRITE, Reason.INTERNAL_ERROR)
         skipped = out_of_scope(message, self.configuration.helpdesk)
         if skipped:
-            return Review(message, settings, author, None, skipped, Edits())
+            return carry_out(message, Judgement(settings, author, None, skipped))
+        decision = Decision(Action.REWRITE, Reason.INTERNAL_ERROR)
+        notifications = settings.notifications
         try:
-            edits = _rewrite(message, author, decision, settings)
+            letterhead = compose_letterhead(message, author, notifications)
         except UnsafeEditError:
             # Perhaps it is the author that cannot be written down.
-            edits = _rewrite(message, Author(None), decision, settings)
-        return Review(message, settings, author, None, decision, edits)
+            author = Author(None)
+            letterhead = compose_letterhead(message, author, notifications)
+        return carry_out(message, Judgement(settings, author, None, decision, letterhead))
 
     def _predict(
         self, message: Message, author: Author, settings: Settings, lookup: Lookup
@@ -113,21 +172,6 @@ class Reviewer:
         planned = self.signer.signatures_for(author)
         return (*verified, *upstream, *(check_planned(each, lookup) for each in planned))
 
-    def _plan(
-        self,
-        message: Message,
-        author: Author,
-        decision: Decision,
-        settings: Settings,
-        lookup: Lookup,
-    ) -> Edits:
-        if decision.action is Action.ENVELOPE and author.mailbox is not None:
-            return Edits(envelope_sender=author.mailbox.address)
-        if decision.action is not Action.REWRITE:
-            return Edits()
-        keep = self._sender_suits(message, settings, lookup)
-        return _rewrite(message, author, decision, settings, keep_envelope_sender=keep)
-
     def _sender_suits(self, message: Message, settings: Settings, lookup: Lookup) -> bool:
         """Whether the envelope sender aligns with the notifications domain and passes SPF."""
         sender, ours = message.envelope_sender, settings.notifications.domain
@@ -141,19 +185,23 @@ class Reviewer:
         return prediction.aligned is Ternary.YES
 
 
-def _rewrite(
-    message: Message,
-    author: Author,
-    decision: Decision,
-    settings: Settings,
-    *,
-    keep_envelope_sender: bool = False,
-) -> Edits:
-    return plan_rewrite(
-        message,
-        author,
-        decision.reason,
-        settings.notifications,
-        reply_to_agent=settings.rules.reply_to == "agent",
-        keep_envelope_sender=keep_envelope_sender,
-    )
+def carry_out(message: Message, judgement: Judgement) -> Review:
+    """Plan what *judgement* asks for, on this very message.
+
+    Raises:
+        UnsafeEditError: the result would not be what it must be.
+    """
+    settings, author = judgement.settings, judgement.author
+    edits = Edits()
+    if judgement.letterhead is not None:
+        edits = plan_rewrite(
+            message,
+            judgement.letterhead,
+            judgement.decision.reason,
+            settings.notifications,
+            reply_to_agent=settings.rules.reply_to == "agent",
+            keep_envelope_sender=judgement.keep_envelope_sender,
+        )
+    elif judgement.decision.action is Action.ENVELOPE and author.mailbox is not None:
+        edits = Edits(envelope_sender=author.mailbox.address)
+    return Review(message, judgement, edits)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import dataclass
 
 from alignd import displayname
 from alignd.author import Author
@@ -28,6 +30,7 @@ TOUCHED_FIELDS = frozenset(
 )
 """The fields that a rewrite looks at, in lower case."""
 
+_DOOMED = ("Sender", *DEAD_SIGNATURES, ORIGINAL_FIELD, TRACE_FIELD)
 _MAX_LINE = 998  # octets, RFC 5322, section 2.1.1
 _MAX_ORIGINAL = 900  # octets of the original From that are kept
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -37,9 +40,42 @@ class UnsafeEditError(RuntimeError):
     """An edit would break the message: a bug of ours, found before anything was changed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """The values that speak of the author in a rewritten message, proven."""
+
+    new_from: str
+    reply_to: str | None
+    """The agent; None when nobody is known."""
+    original_from: str
+    """For X-Original-From; empty when there is none to keep."""
+
+
+def compose_letterhead(
+    message: Message, author: Author, notifications: Notifications
+) -> Letterhead:
+    """Write down the author of *message* as Julia will see him.
+
+    Raises:
+        UnsafeEditError: it would not read back as intended.
+    """
+    agent = author.mailbox
+    fields = message.fields("From")
+    original = _as_text(fields[0].unfolded) if fields and notifications.original_from else ""
+    letterhead = Letterhead(
+        _new_from(author, notifications),
+        None if agent is None else _agent(agent, notifications),
+        original,
+    )
+    _prove("From", letterhead.new_from)
+    _prove("Reply-To", letterhead.reply_to or "")
+    _prove(ORIGINAL_FIELD, original)
+    return letterhead
+
+
 def plan_rewrite(
     message: Message,
-    author: Author,
+    letterhead: Letterhead,
     reason: Reason,
     notifications: Notifications,
     *,
@@ -53,38 +89,40 @@ def plan_rewrite(
     Raises:
         UnsafeEditError: the result would not be what it must be.
     """
+    counts = Counter(field.name.lower() for field in message.header)
     # One that names nobody is none to a client.
     has_reply_to = any(b"@" in field.value for field in message.fields("Reply-To"))
-    replace_reply_to = author.mailbox is not None and (reply_to_agent or not has_reply_to)
-    doomed = ("Sender", *DEAD_SIGNATURES, ORIGINAL_FIELD, TRACE_FIELD)
-    header: list[HeaderEdit] = [edit for name in doomed for edit in _deletions(message, name)]
-    header += _deletions(message, "From", keep_first=True)
-    header += _deletions(message, "Reply-To") if replace_reply_to else []
-    header.append(_new_from(message, author, notifications))
-    if author.mailbox is not None and replace_reply_to:
-        header.append(AddField("Reply-To", _agent(author.mailbox, notifications)))
-    original = _as_text(message.fields("From")[0].unfolded) if message.fields("From") else ""
-    if notifications.original_from and original:
-        header.append(AddField(ORIGINAL_FIELD, original))
-    header.append(AddField(TRACE_FIELD, _trace(reason, message.queue_id)))
+    reply_to = letterhead.reply_to if reply_to_agent or not has_reply_to else None
+    header: list[HeaderEdit] = [
+        edit for name in _DOOMED for edit in _deletions(name, counts[name.lower()])
+    ]
+    header += _deletions("From", counts["from"], kept=1)
+    header += _deletions("Reply-To", counts["reply-to"]) if reply_to is not None else []
+    new_from = letterhead.new_from
+    header.append(
+        ChangeField("From", 1, new_from) if counts["from"] else AddField("From", new_from)
+    )
+    if reply_to is not None:
+        header.append(AddField("Reply-To", reply_to))
+    if letterhead.original_from:
+        header.append(AddField(ORIGINAL_FIELD, letterhead.original_from))
+    trace = _trace(reason, message.queue_id)
+    _prove(TRACE_FIELD, trace)
+    header.append(AddField(TRACE_FIELD, trace))
     moved = message.envelope_sender and not keep_envelope_sender
-    edits = Edits(tuple(header), notifications.bounces.address if moved else None)
-    _prove(edits)
-    return edits
+    return Edits(tuple(header), notifications.bounces.address if moved else None)
 
 
-def _deletions(message: Message, name: str, *, keep_first: bool = False) -> list[DeleteField]:
-    count, kept = len(message.fields(name)), 1 if keep_first else 0
+def _deletions(name: str, count: int, *, kept: int = 0) -> list[DeleteField]:
     return [DeleteField(name, index) for index in range(count, kept, -1)]
 
 
-def _new_from(message: Message, author: Author, notifications: Notifications) -> HeaderEdit:
+def _new_from(author: Author, notifications: Notifications) -> str:
     name, template = "", notifications.display_name
     if author.mailbox is not None:
         name = displayname.author_name(author.mailbox.display_name, template)
         name = name or displayname.local_name(author.mailbox.local_part)
-    value = _mailbox(displayname.compose(template, name), notifications.address, "From")
-    return ChangeField("From", 1, value) if message.fields("From") else AddField("From", value)
+    return _mailbox(displayname.compose(template, name), notifications.address, "From")
 
 
 def _agent(mailbox: Mailbox, notifications: Notifications) -> str:
@@ -115,11 +153,9 @@ def _trace(reason: Reason, queue_id: str) -> str:
     return f"{trace}; id={queue_id}" if queue_id else trace
 
 
-def _prove(edits: Edits) -> None:
-    written = [edit for edit in edits.header if not isinstance(edit, DeleteField)]
-    for edit in written:
-        for number, line in enumerate(edit.value.split("\n")):
-            if _UNPRINTABLE.search(line) or len(f"{edit.name}: {line}".encode()) > _MAX_LINE:
-                raise UnsafeEditError(f"{edit.name} would have a bad line")
-            if number and not line.startswith(" "):
-                raise UnsafeEditError(f"{edit.name} would have a bad fold")
+def _prove(name: str, value: str) -> None:
+    for number, line in enumerate(value.split("\n")):
+        if _UNPRINTABLE.search(line) or len(f"{name}: {line}".encode()) > _MAX_LINE:
+            raise UnsafeEditError(f"{name} would have a bad line")
+        if number and not line.startswith(" "):
+            raise UnsafeEditError(f"{name} would have a bad fold")

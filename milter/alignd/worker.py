@@ -20,6 +20,7 @@ from alignd.configfile import ConfigError
 from alignd.dkim import Signer
 from alignd.freemail import FreemailDomains
 from alignd.journal import Journal
+from alignd.judgements import RememberingReviewer
 from alignd.resolver import Resolver, ResolverError
 from alignd.review import Reviewer
 from alignd.settings import Configuration, Dns
@@ -118,7 +119,7 @@ class Worker:
             configuration, self._suffixes, setup.signer, FreemailDomains(), time.time
         )
         return bridge.Desk(
-            reviewer,
+            RememberingReviewer(reviewer),
             self._resolver_for(configuration.dns).for_message,
             self._journal,
             Interest(

@@ -1,0 +1,9 @@
+"""The benchmark: alignd beside an empty milter, its peers, and Postfix alone, in one run.
+
+`make bench` runs all of it and writes docs/bench.md.
+
+the load       load.c plays Postfix; generator builds and runs it
+who is loaded  world (DNS and configuration), empty (the yardstick), peers
+what is asked  speed, postfix, growth, stages (where the time goes)
+the story      page (docs/bench.md), plot, __main__
+"""

@@ -1,0 +1,59 @@
+"""What all milters of the benchmark find: the DNS, and alignd's configuration for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.process import Alignd, run_alignd
+from tests.support.settings import world
+from tests.support.unbound import run_unbound
+
+DOMAINS = 1_000
+EDITS = 5
+"""Of a message that is rewritten: From, Reply-To, X-Original-From, Alignd, envelope sender."""
+_TTL = 86_400  # seconds
+
+# unbound is the root of its own DNS, for resolvers that know how to ask.
+_ROOT = ". SOA ns. hostmaster. 1 3600 600 86400 300\n. NS ns.\nns. A 127.0.0.1\n"
+
+# As shipped, but for the client's network: other milters would leave loopback alone.
+CHANGES = """\
+[milter]
+workers = {workers}
+[helpdesk]
+networks = ["192.0.2.0/24"]
+[dns]
+min_ttl = "5s"
+stale = "3d"
+"""
+
+
+def zone(domains: int = DOMAINS) -> str:
+    """The DNS of so many author domains, a third of which has not authorised the relay."""
+    lines = []
+    for number in range(domains):
+        unaligned = number % 3 == 0
+        name = f"{'unaligned' if unaligned else 'aligned'}{number}.authors.example."
+        spf = "-all" if unaligned else "include:spf.mailing.easy.cz -all"
+        lines.append(f'{name} TXT "v=spf1 {spf}"\n')
+        lines.append(f'_dmarc.{name} TXT "v=DMARC1; p=reject"\n')
+    return f"$TTL {_TTL}\n{_ROOT}{world(''.join(lines))}"
+
+
+@contextmanager
+def run_world(domains: int = DOMAINS) -> Iterator[str]:
+    """Serve that DNS, at the address that the block gets."""
+    with run_unbound(zone(domains)) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def run_ours(
+    directory: Path, nameserver: str, *, workers: int = 0, changes: str = ""
+) -> Iterator[Alignd]:
+    """Run alignd as shipped; *changes* (TOML) may name tables that are not in CHANGES."""
+    text = CHANGES.format(workers=workers) + changes
+    with run_alignd(directory / "alignd", nameserver, text) as alignd:
+        yield alignd
