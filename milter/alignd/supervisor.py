@@ -37,6 +37,7 @@ END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end, before they are made to."""
 _RESPAWN_SECONDS = 1.0  # at the least between two starts in the same place
 _TICK_SECONDS = 0.25
+_PROBE_AGAIN_SECONDS = 1.0  # after a probe that met nobody, or a worker that died just then
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -91,7 +92,7 @@ class Supervisor:
         cores = len(os.sched_getaffinity(0))
         self._wanted = self._setup.configuration.milter.workers or 2 * cores
         self._next_spawn = 0.0
-        self._last_ping = 0.0
+        self._next_probe = 0.0
 
     def run(self) -> int:
         """Serve until TERM or INT, let open sessions end, and return the exit status.
@@ -244,11 +245,12 @@ class Supervisor:
             socket = self._setup.configuration.milter.socket
             self._journal.service("ready", socket=socket, workers=self._wanted)
         interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 3
-        if interval and self._is_ready and time.monotonic() - self._last_ping >= interval:
-            self._last_ping = time.monotonic()
+        if interval and self._is_ready and time.monotonic() >= self._next_probe:
             # Only what an MTA would see counts as alive.
-            if probe.answers(*listener.address()):
+            alive = probe.answers(*listener.address())
+            if alive:
                 self._notifier.notify("WATCHDOG=1")
+            self._next_probe = time.monotonic() + (interval if alive else _PROBE_AGAIN_SECONDS)
 
     def _end(self) -> int:
         self._notifier.notify("STOPPING=1")
