@@ -77,6 +77,11 @@ class Ledger:
         return len(self._arrivals)
 
     @property
+    def done(self) -> int:
+        """How many have arrived, or were refused."""
+        return len(self._arrivals) + len(self._refused)
+
+    @property
     def on_their_way(self) -> int:
         """How many have been taken and have not arrived."""
         return len(self._accepted) - len(self._arrivals)
@@ -87,13 +92,12 @@ class Ledger:
             if not self._changed.wait_for(lambda: self.on_their_way <= most, patience):
                 raise StalledError(f"{self.on_their_way} messages on their way: {patience:g} s")
 
-    def wait_for_arrivals(self, count: int, patience: float = 120) -> None:
-        """Wait until *count* messages have arrived, as long as some do."""
+    def wait_for(self, count: int, patience: float = 120) -> None:
+        """Wait until *count* messages have arrived or were refused, as long as some are."""
         with self._changed:
-            while len(self._arrivals) < count:
-                seen = len(self._arrivals)
-                if not self._changed.wait_for(lambda: len(self._arrivals) != seen, patience):  # noqa: B023
-                    raise StalledError(f"nothing arrived for {patience:g} s, {seen} have so far")
+            while (seen := self.done) < count:
+                if not self._changed.wait_for(lambda: self.done != seen, patience):
+                    raise StalledError(f"nothing moved for {patience:g} s, {seen} are done")
 
     @property
     def accepted(self) -> int:

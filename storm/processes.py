@@ -111,7 +111,7 @@ def _play(
 def _have(events: Iterable[Event], stage: Stage, ledger: Ledger, order: Order) -> None:
     planned = list(events)
     for number, event in enumerate(planned, start=1):
-        ledger.wait_for_arrivals(number * order.messages // (len(planned) + 1))
+        ledger.wait_for(number * order.messages // (len(planned) + 1))
         order.progress(ledger.arrived, order.messages)
         event(stage)
 

@@ -75,11 +75,14 @@ class Session:
         self._desk = desks()
         self._client: str | None = None
         self._unanswered = 0
+        self._reply_to_header = milter.CONTINUE
         self._leading_blank = False
         self._body_comes = False
         self._is_refused = False
         self._actions = 0
         self._collected: Collected | None = None
+        self._wanted: frozenset[str] | None = frozenset()
+        """The header fields to collect, in lower case; None for all."""
         self.last_event = time.time()
         """Unix time: libmilter measures idle sessions by the wall clock."""
 
@@ -91,6 +94,7 @@ class Session:
         self._is_refused = self._open_sessions() > self._desk.max_sessions
         if self._is_refused:
             self._unanswered &= ~milter.P_NR_CONN  # to say so
+        self._reply_to_header = self._reply(milter.P_NR_HDR)
         # With the blanks behind the colon as they are: signatures cover them.
         self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
         self._body_comes = self._desk.interest.whole_message
@@ -118,22 +122,30 @@ class Session:
     def mail(self, sender: bytes) -> int:
         """A message begins; it keeps the configuration that is in force now."""
         self._desk = self._desks()
+        self.last_event = time.time()
+        interest = self._desk.interest
+        self._wanted = None if interest.whole_message else interest.fields
         self._collected = Collected(
-            self._desk.interest, _address(sender), self._client, self._macro("{auth_authen}")
+            interest,
+            sender,
+            self._client,
+            self._macro("{auth_authen}"),
+            leading_blank=self._leading_blank,
         )
         return self._reply(milter.P_NR_MAIL)
 
     def recipient(self, recipient: bytes) -> int:
         """One more recipient."""
         if self._collected is not None:
-            self._collected.recipients.append(_address(recipient))
+            self._collected.add_recipient(recipient)
         return self._reply(milter.P_NR_RCPT)
 
     def header(self, name: str, value: bytes) -> int:
         """One more header field."""
-        if self._collected is not None:
-            self._collected.add_field(name, value, leading_blank=self._leading_blank)
-        return self._reply(milter.P_NR_HDR)
+        # Most fields are of no interest, and there are many.
+        if (self._wanted is None or name.lower() in self._wanted) and self._collected is not None:
+            self._collected.add_field(name, value)
+        return self._reply_to_header
 
     def body(self, chunk: bytes) -> int:
         """One more piece of the body."""
@@ -144,6 +156,7 @@ class Session:
     def end_of_message(self) -> int:
         """The message is complete: review it and apply the edits, whole or not at all."""
         started = time.monotonic()
+        self.last_event = time.time()
         collected, self._collected = self._collected, None
         queue_id = self._macro("i")
         if collected is None:
@@ -151,7 +164,7 @@ class Session:
             return milter.TEMPFAIL
         try:
             review = self._review(collected.message(queue_id, with_body=self._body_comes))
-            outcome = _limits_hit(collected) | self._carry_out(review)
+            outcome = collected.limits_hit | self._carry_out(review)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
             self._desk.journal.message(queue_id, action="tempfail", error=described(error))
@@ -209,17 +222,6 @@ class Session:
         return milter.NOREPLY if self._unanswered & step else milter.CONTINUE
 
 
-def _limits_hit(collected: Collected) -> dict[str, str]:
-    if collected.header_is_cut:
-        return {"limit": "max_header_bytes"}
-    return {"limit": "max_body_bytes"} if collected.body_is_dropped else {}
-
-
-def _address(argument: bytes) -> str:
-    text = argument.decode(errors="replace")
-    return text[1:-1] if text.startswith("<") and text.endswith(">") else text
-
-
 class Sessions:
     """The milter connections of this process."""
 
@@ -238,15 +240,12 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def of(self, context: milter.milterContext) -> Session:
-        """The session of a connection, which begins with its first event."""
-        session = context.getpriv()
-        if not isinstance(session, Session):
-            session = Session(context, self._desks, self.__len__)
-            context.setpriv(session)
-            self._open.add(session)
-        session.last_event = time.time()
-        return session
+    def begin(self, context: milter.milterContext, offer: list[int]) -> int:
+        """A connection begins, as each does, with its negotiation."""
+        session = Session(context, self._desks, self.__len__)
+        context.setpriv(session)
+        self._open.add(session)
+        return session.negotiate(offer)
 
     def close(self, context: milter.milterContext) -> int:
         """A connection has ended."""
@@ -265,15 +264,15 @@ def listen(socket: str, sessions: Sessions) -> None:
         ListenError: the socket cannot be opened.
     """
     milter.set_exception_policy(milter.TEMPFAIL)
-    milter.set_connect_callback(lambda ctx, *client: sessions.of(ctx).connect(client[2]))
-    milter.set_envfrom_callback(lambda ctx, sender, *_: sessions.of(ctx).mail(sender))
-    milter.set_envrcpt_callback(lambda ctx, to, *_: sessions.of(ctx).recipient(to))
-    milter.set_header_callback(lambda ctx, name, value: sessions.of(ctx).header(name, value))
-    milter.set_body_callback(lambda ctx, chunk: sessions.of(ctx).body(chunk))
-    milter.set_eom_callback(lambda ctx: sessions.of(ctx).end_of_message())
-    milter.set_abort_callback(lambda ctx: sessions.of(ctx).abort())
+    milter.set_connect_callback(lambda ctx, *client: ctx.getpriv().connect(client[2]))
+    milter.set_envfrom_callback(lambda ctx, sender, *_: ctx.getpriv().mail(sender))
+    milter.set_envrcpt_callback(lambda ctx, to, *_: ctx.getpriv().recipient(to))
+    milter.set_header_callback(lambda ctx, name, value: ctx.getpriv().header(name, value))
+    milter.set_body_callback(lambda ctx, chunk: ctx.getpriv().body(chunk))
+    milter.set_eom_callback(lambda ctx: ctx.getpriv().end_of_message())
+    milter.set_abort_callback(lambda ctx: ctx.getpriv().abort())
     milter.set_close_callback(sessions.close)
-    milter.register("alignd", negotiate=lambda ctx, offer: sessions.of(ctx).negotiate(offer))
+    milter.register("alignd", negotiate=sessions.begin)
     # pymilter does not offer this call of the library that it is linked with.
     ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
     if socket.startswith(("unix:", "local:")) and listener.is_served(socket.partition(":")[2]):

@@ -25,29 +25,39 @@ class Collected:
     """What has been seen of one message so far."""
 
     def __init__(
-        self, interest: Interest, envelope_sender: str, client: str | None, login: str
+        self,
+        interest: Interest,
+        envelope_sender: bytes,
+        client: str | None,
+        login: str,
+        *,
+        leading_blank: bool,
     ) -> None:
+        """*leading_blank* says whether values of fields begin behind the colon."""
         self._interest = interest
-        self._envelope_sender = envelope_sender
+        self._leading_blank = leading_blank
+        self._envelope_sender = _address(envelope_sender)
         self._client = client
         self._login = login
-        self.recipients: list[str] = []
+        self._recipients: list[str] = []
         self._header: list[HeaderField] = []
         self._header_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
 
-    def add_field(self, name: str, value: bytes, *, leading_blank: bool) -> None:
-        """Take a header field; *leading_blank* says whether *value* begins behind the colon."""
-        if not self._interest.whole_message and name.lower() not in self._interest.fields:
-            return
+    def add_recipient(self, argument: bytes) -> None:
+        """Take an envelope recipient, as the MTA writes it."""
+        self._recipients.append(_address(argument))
+
+    def add_field(self, name: str, value: bytes) -> None:
+        """Take a header field."""
         self._header_size += len(value)
         if self.header_is_cut:
             # It still counts, so that edits find the fields of its name; what it says is lost,
             # and a From that says nothing is rewritten.
             value = b""
-        rest = value.removeprefix(b" ") if leading_blank else value
-        blank = value[: len(value) - len(rest)] if leading_blank else b" "
+        rest = value.removeprefix(b" ") if self._leading_blank else value
+        blank = value[: len(value) - len(rest)] if self._leading_blank else b" "
         self._header.append(HeaderField(name, rest, blank))
 
     def add_body(self, chunk: bytes) -> None:
@@ -68,6 +78,13 @@ class Collected:
         """Whether the body was larger than is kept."""
         return self._body_size > self._interest.max_body
 
+    @property
+    def limits_hit(self) -> dict[str, str]:
+        """For the log: the limit that was hit, if any."""
+        if self.header_is_cut:
+            return {"limit": "max_header_bytes"}
+        return {"limit": "max_body_bytes"} if self.body_is_dropped else {}
+
     def message(self, queue_id: str, *, with_body: bool) -> Message:
         """The whole, at its end; *with_body* says whether the MTA sends bodies.
 
@@ -78,10 +95,15 @@ class Collected:
         kept = with_body and self._interest.whole_message and whole
         return Message(
             envelope_sender=self._envelope_sender,
-            recipients=tuple(self.recipients),
+            recipients=tuple(self._recipients),
             header=tuple(self._header),
             client=unmapped(self._client) if self._client else None,
             login=self._login,
             queue_id=queue_id,
             body=b"".join(self._body) if kept else None,
         )
+
+
+def _address(argument: bytes) -> str:
+    text = argument.decode(errors="replace")
+    return text[1:-1] if text.startswith("<") and text.endswith(">") else text

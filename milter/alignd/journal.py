@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 import traceback
 from contextlib import suppress
+from functools import lru_cache
 from typing import TextIO
 
 from structlog import WriteLogger
 from structlog.processors import LogfmtRenderer
 
 _MINUTE = 60.0  # seconds
+_RENDERED = 1000  # sets of fields that are rendered once
 
 
 class Journal:
@@ -21,15 +23,18 @@ class Journal:
         self._logger = WriteLogger(stream)
         self._written: dict[str, float] = {}  # by text, of which there are a few
         # Quotes what a sender could otherwise use to forge a line.
-        self._render = LogfmtRenderer(bool_as_flag=False)
+        renderer = LogfmtRenderer(bool_as_flag=False)
+        self._render = lru_cache(_RENDERED)(lambda *fields: renderer(None, "", dict(fields)))
 
     def message(self, queue_id: str, **fields: str | int | float) -> None:
         """Write the line of one message: `QUEUEID: key=value ...`, domains but no addresses."""
-        self._write(f"{queue_id or 'NOQUEUE'}: {self._render(None, '', dict(fields))}")
+        # Much the same for all mail of an author, but for this.
+        elapsed = f" ms={fields.pop('ms')}" if "ms" in fields else ""
+        self._write(f"{queue_id or 'NOQUEUE'}: {self._render(*fields.items())}{elapsed}")
 
     def service(self, text: str, **fields: str | int | float) -> None:
         """Write a line about the service."""
-        rendered = self._render(None, "", dict(fields))
+        rendered = self._render(*fields.items())
         self._write(f"{text} {rendered}".rstrip())
 
     def once_a_minute(self, text: str, **fields: str | int | float) -> None:

@@ -46,17 +46,7 @@ def as_json(review: Review) -> dict[str, Any]:
 
 def log_fields(review: Review, *, with_addresses: bool = False) -> dict[str, str]:
     """The fields of the log line of a message: domains, and addresses only when asked for."""
-    fields = {"action": review.decision.action.value}
-    if review.author.domain is not None:
-        fields["domain"] = review.author.domain.name
-    if review.predictions is not None:
-        prediction = review.predictions.as_sent
-        fields["policy"] = prediction.policy.value
-        fields["spf"] = ",".join(spf.result.value for spf in prediction.spf)
-        fields["dkim"] = ",".join(dkim.result.value for dkim in prediction.dkim) or "none"
-    fields["reason"] = review.decision.reason.value
-    if review.settings.rules.dry_run:
-        fields["dry_run"] = "yes"
+    fields = dict(review.judgement.summary)
     if with_addresses:
         fields["sender"] = review.message.envelope_sender
         fields["author"] = review.author.mailbox.address if review.author.mailbox else ""

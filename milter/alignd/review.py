@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from functools import cached_property
 
 from alignd.author import Author, read_author
 from alignd.authresults import UPSTREAM_FIELDS, read_upstream
@@ -26,7 +27,7 @@ from alignd.settings import Configuration, Settings
 from alignd.ternary import Ternary
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judgement:
     """What is thought of a message: all that its author, envelope and client say about it."""
 
@@ -38,6 +39,22 @@ class Judgement:
     letterhead: Letterhead | None = None
     """None unless the message is rewritten."""
     keep_envelope_sender: bool = False
+
+    @cached_property
+    def summary(self) -> dict[str, str]:
+        """The judgement in the words of the log, with domains and no addresses."""
+        words = {"action": self.decision.action.value}
+        if self.author.domain is not None:
+            words["domain"] = self.author.domain.name
+        if self.predictions is not None:
+            prediction = self.predictions.as_sent
+            words["policy"] = prediction.policy.value
+            words["spf"] = ",".join(spf.result.value for spf in prediction.spf)
+            words["dkim"] = ",".join(dkim.result.value for dkim in prediction.dkim) or "none"
+        words["reason"] = self.decision.reason.value
+        if self.settings.rules.dry_run:
+            words["dry_run"] = "yes"
+        return words
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ itself: it replaces workers that die or fall silent, and tells systemd how thing
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import selectors
@@ -106,6 +107,8 @@ class Supervisor:
             bridge.listen(milter.socket, self._sessions)
         listener.share()
         self._watch_signals()
+        # What is loaded by now stays: workers need not look through it for garbage, nor copy it.
+        gc.freeze()
         while not self._received.take(signal.SIGTERM, signal.SIGINT):
             self._tick()
         return self._end()

@@ -1,0 +1,209 @@
+"""Judgements from memory: always those that would be made anew."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignd import configfile
+from alignd.freemail import FreemailDomains
+from alignd.judgements import RememberingReviewer
+from alignd.lookup import Answer, LookupFailed, RecordType
+from alignd.message import HeaderField, Message, split_message
+from alignd.resolver import Resolver
+from alignd.review import Review, Reviewer
+from alignd.settings import Dns
+from alignd.signer import load_signer
+from alignd.suffixes import SuffixList
+from alignd.zone import Zone
+from tests.support.case import Case
+from tests.support.nameserver import Nameserver
+from tests.support.selection import CASES
+from tests.support.settings import configuration, world
+
+SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()
+LENIENT = '[rules]\nrewrite_on = "enforced"\nfreemail = false\n'
+
+
+class Dated:
+    """A zone whose answers hold until *good_until*, and that counts its questions."""
+
+    def __init__(self, zone: str, good_until: float = math.inf) -> None:
+        self.good_until = good_until
+        self.asked = 0
+        self._zone = Zone.parse(world(zone))
+
+    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+        self.asked += 1
+        return self._zone.look_up(name, record_type)
+
+
+def reviewer_of(config: str = "") -> Reviewer:
+    parsed = configfile.parse(configuration(config), "test")
+    return Reviewer(parsed, SUFFIXES, load_signer(parsed.dkim), FREEMAIL, time.time)
+
+
+def message_from(
+    author: str, recipients: Sequence[str] = ("julia@customer.example",), queue_id: str = "ONE"
+) -> Message:
+    header = (HeaderField("From", f"Marky <{author}>".encode()),)
+    client = ip_address("127.0.0.1")
+    return Message("helpdesk@x.example", tuple(recipients), header, client, queue_id=queue_id)
+
+
+def message_of(case: Case) -> Message:
+    header, body = split_message(case.message)
+    return Message(
+        envelope_sender=case.envelope_sender,
+        recipients=case.recipients,
+        header=header,
+        client=ip_address(case.client),
+        login=case.login or "",
+        queue_id=case.name,
+        body=body,
+    )
+
+
+def same(one: Review, other: Review) -> bool:
+    return (one.decision, one.edits, one.judgement) == (
+        other.decision,
+        other.edits,
+        other.judgement,
+    )
+
+
+def test_every_case_is_judged_from_memory_as_anew() -> None:
+    # All the cases of one configuration and zone share a memory, and each comes twice.
+    shared: dict[tuple[str, str], RememberingReviewer] = {}
+    for case in [*CASES, *CASES]:
+        reviewer = reviewer_of(case.config)
+        remembering = shared.setdefault((case.config, case.zone), RememberingReviewer(reviewer))
+        message, zone = message_of(case), Zone.parse(world(case.zone))
+
+        remembered = remembering.review(message, Dated(case.zone))
+
+        assert same(remembered, reviewer.review(message, zone)), case.path
+
+
+def test_a_known_author_costs_no_question() -> None:
+    reviewer = RememberingReviewer(reviewer_of())
+    first, second = Dated(""), Dated("")
+
+    reviewer.review(message_from("marky@mycompany.com"), first)
+    reviewed = reviewer.review(message_from("marky@mycompany.com", queue_id="TWO"), second)
+
+    assert first.asked > 0
+    assert second.asked == 0
+    assert reviewed.edits.header[-1].name == "Alignd"
+    assert "id=TWO" in getattr(reviewed.edits.header[-1], "value", "")
+
+
+@pytest.mark.parametrize(
+    "good_until",
+    [
+        pytest.param(0.0, id="an-answer-of-last-resort"),
+        pytest.param(1_000_000.0, id="an-answer-that-is-due"),
+    ],
+)
+def test_what_does_not_hold_is_judged_anew(good_until: float) -> None:
+    reviewer = RememberingReviewer(reviewer_of())
+    before = Dated('mycompany.com. TXT "v=spf1 -all"\n', good_until)
+    after = Dated('mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n', good_until)
+
+    reviewer.review(message_from("marky@mycompany.com"), before)
+    reviewed = reviewer.review(message_from("marky@mycompany.com"), after)
+
+    assert reviewed.decision.action.value == "envelope"
+
+
+def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserver) -> None:
+    reviewer = RememberingReviewer(reviewer_of())
+    options = {"nameservers": [nameserver.address], "min_ttl": "0s", "timeout": "20s"}
+    resolver = Resolver(Dns.model_validate(options), report=print)
+    actions = defaultdict(list)
+    for ttl in (0, 300):
+        for spf in ("-all", "include:spf.mailing.easy.cz -all"):
+            nameserver.serve(world(f't{ttl}.example. {ttl} TXT "v=spf1 {spf}"'))
+            message = message_from(f"marky@t{ttl}.example")
+            reviewed = reviewer.review(message, resolver.for_message())
+            actions[ttl].append(reviewed.decision.action.value)
+
+    assert actions == {0: ["rewrite", "envelope"], 300: ["rewrite", "rewrite"]}
+
+
+@pytest.mark.parametrize(
+    ("author", "recipient"),
+    [
+        pytest.param("marky@mycompany.com", "boss@mycompany.com", id="as-it-is"),
+        pytest.param("marky@MyCompany.com", "boss@MYCOMPANY.com.", id="in-another-case"),
+        pytest.param("marky@straße.example", "boss@xn--strae-oqa.example", id="as-an-a-label"),
+    ],
+)
+def test_a_recipient_in_the_author_domain_is_not_judged_as_another(
+    author: str, recipient: str
+) -> None:
+    reviewer = RememberingReviewer(reviewer_of(LENIENT))
+
+    reasons = [
+        reviewer.review(message_from(author, to), Dated("")).decision.reason.value
+        for to in (["julia@customer.example"], [recipient], ["julia@customer.example"])
+    ]
+
+    assert reasons == ["policy-not-covered", "recipient-domain", "policy-not-covered"]
+
+
+VARIANTS = st.fixed_dictionaries({}, optional={
+    "envelope_sender": st.sampled_from(["", "marky@a.example", "x@b.example"]),
+    "recipients": st.lists(
+        st.sampled_from(["j@a.example", "j@b.example", "j@c.example"]), max_size=2
+    ).map(tuple),
+    "client": st.sampled_from([None, ip_address("127.0.0.1"), ip_address("203.0.113.9")]),
+    "login": st.sampled_from(["", "marky", "julia"]),
+    "header": st.lists(
+        st.builds(
+            HeaderField,
+            st.sampled_from(["From", "from", "Reply-To", "X-Host", "Authentication-Results"]),
+            st.sampled_from([
+                b"Marky <marky@a.example>",
+                b"<x@b.example>",
+                b"one",
+                b"two",
+                b"relay; dkim=pass header.d=a.example header.a=rsa-sha256",
+            ]),
+        ),
+        max_size=3,
+    ).map(tuple),
+})  # fmt: skip
+CONFIG = """\
+[rules]
+rewrite_on = "any-record"
+[helpdesk]
+headers = { "X-Host" = "*" }
+[dkim]
+trusted_authserv_ids = ["relay"]
+[[tenant]]
+match = { "X-Host" = "two" }
+rules = { rewrite_on = "unaligned" }
+"""
+ZONE = 'a.example. TXT "v=spf1 include:spf.mailing.easy.cz -all"\nb.example. TXT "v=spf1 -all"\n'
+REVIEWER = reviewer_of(CONFIG)
+
+
+@given(st.lists(VARIANTS, max_size=12))
+def test_whatever_differs_is_not_confused(variants: list[dict[str, object]]) -> None:
+    remembering = RememberingReviewer(REVIEWER)
+    ordinary = replace(
+        message_from("marky@a.example"),
+        header=(HeaderField("From", b"Marky <marky@a.example>"), HeaderField("X-Host", b"one")),
+    )
+    for variant in variants:
+        message = replace(ordinary, **variant)  # type: ignore[arg-type]
+        anew = REVIEWER.review(message, Zone.parse(world(ZONE)))
+
+        assert same(remembering.review(message, Dated(ZONE)), anew)
