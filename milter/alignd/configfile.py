@@ -157,10 +157,11 @@ def _unknown(place: _Place) -> str:
     owner = _table_at(place[:-1])
     where = ".".join(str(part) for part in place[:-1] if isinstance(part, str))
     text = f"unknown option {key!r} in [{where}]" if where else f"unknown table or option {key!r}"
-    if close := get_close_matches(key, owner, n=1):
-        return f"{text}; did you mean {close[0]!r}?"
     elsewhere = [name for name, keys in option_names().items() if key in keys and name != where]
-    return f"{text}; it belongs in [{elsewhere[0]}]" if elsewhere else text
+    if elsewhere:
+        return f"{text}; it belongs in [{elsewhere[0]}]"
+    close = get_close_matches(key, owner, n=1)
+    return f"{text}; did you mean {close[0]!r}?" if close else text
 
 
 def _table_at(place: _Place) -> tuple[str, ...]:

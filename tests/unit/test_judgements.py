@@ -129,7 +129,7 @@ def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserv
     actions = defaultdict(list)
     for ttl in (0, 300):
         for spf in ("-all", "include:spf.mailing.easy.cz -all"):
-            nameserver.serve(world(f't{ttl}.example. {ttl} TXT "v=spf1 {spf}"'))
+            nameserver.serve(world(f't{ttl}.example. {ttl} TXT "v=spf1 {spf}"\n'))
             message = message_from(f"marky@t{ttl}.example")
             reviewed = reviewer.review(message, resolver.for_message())
             actions[ttl].append(reviewed.decision.action.value)
