@@ -10,12 +10,12 @@ import alignd
 
 SOURCE = Path(alignd.__file__).parent
 MODULES = {path.stem: path for path in sorted(SOURCE.glob("*.py")) if path.stem != "__init__"}
-LEVELS = ("words", "standards", "judgement", "names", "world", "shell", "commands")
+LEVELS = ("words", "standards", "judgement", "names", "world", "shell", "service", "commands")
 MAX_LINES = 300
 
 # Who may import what: each library that reaches the world is wrapped in the modules named here.
 SOLE_USERS = {
-    "milter": {"bridge"},
+    "milter": {"bridge", "session"},
     "dns": {"dnsdata", "zone", "dnsclient", "dnscache", "resolver"},
     "cachetools": {"dnscache"},
     "spf": {"spf"},

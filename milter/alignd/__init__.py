@@ -7,7 +7,8 @@ standards   spf, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
 judgement   author, prediction, decision, rewrite, review
 names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
 world       suffixes, freemail, configfile, signer, journal, judgements
-shell       console, report, explain, collected, listener, probe, bridge, worker, supervisor
+shell       console, report, explain, collected, listener, probe, session, bridge
+service     worker, supervisor
 commands    command_check_config, command_explain, command_serve, cli
 
 The modules down to `review` do no I/O: what they need of the world is an argument.

@@ -35,12 +35,17 @@ def is_served(path: str) -> bool:
 
 
 def share() -> None:
-    """Make the listening socket safe to share.
+    """Make the listening socket safe to share, and what it accepts quick to answer.
 
     A worker that loses the race for a connection would hang in accept() and never end (measured).
     """
     for descriptor in listening():
         os.set_blocking(descriptor, False)
+        with socket.socket(fileno=os.dup(descriptor)) as copy:
+            if copy.family != socket.AF_UNIX:
+                # Connections inherit it. Without it an edit waits for the one before it to be
+                # acknowledged, which takes the peer 40 ms (measured).
+                copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def address() -> tuple[socket.AddressFamily, Any]:

@@ -20,6 +20,7 @@ import sdnotify
 
 from alignd import bridge, listener, probe
 from alignd.journal import Journal
+from alignd.session import Desk
 from alignd.suffixes import SuffixList
 from alignd.worker import (
     ALIVE,
@@ -123,7 +124,7 @@ class Supervisor:
                 max_connections=room,
             )
 
-    def _desk(self) -> bridge.Desk:
+    def _desk(self) -> Desk:
         assert self._worker is not None, "only workers serve"
         return self._worker.desk()
 

@@ -23,6 +23,7 @@ from alignd.journal import Journal
 from alignd.judgements import RememberingReviewer
 from alignd.resolver import Resolver, ResolverError
 from alignd.review import Reviewer
+from alignd.session import Desk
 from alignd.settings import Configuration, Dns
 from alignd.suffixes import SuffixList
 
@@ -67,7 +68,7 @@ class Worker:
         self._resolver = self._make_resolver(self._dns)
         self._desk = self._make_desk(setup)
 
-    def desk(self) -> bridge.Desk:
+    def desk(self) -> Desk:
         """What the next message is reviewed with; those in progress keep theirs."""
         return self._desk
 
@@ -113,12 +114,12 @@ class Worker:
             # The supervisor has just read it; it, or resolv.conf, was changed again since.
             self._journal.service("worker keeps its configuration", problem=str(error))
 
-    def _make_desk(self, setup: Setup) -> bridge.Desk:
+    def _make_desk(self, setup: Setup) -> Desk:
         configuration, milter = setup.configuration, setup.configuration.milter
         reviewer = Reviewer(
             configuration, self._suffixes, setup.signer, FreemailDomains(), time.time
         )
-        return bridge.Desk(
+        return Desk(
             RememberingReviewer(reviewer),
             self._resolver_for(configuration.dns).for_message,
             self._journal,
