@@ -4,6 +4,6 @@
 
 the load       load.c plays Postfix; generator builds and runs it
 who is loaded  world (DNS and configuration), empty (the yardstick), peers
-what is asked  speed, postfix, growth, stages (where the time goes)
+what is asked  speed, through_postfix, growth, stages, trifles; usage reads the clocks
 the story      page (docs/bench.md), plot, __main__
 """

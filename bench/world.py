@@ -22,8 +22,9 @@ _ROOT = ". SOA ns. hostmaster. 1 3600 600 86400 300\n. NS ns.\nns. A 127.0.0.1\n
 CHANGES = """\
 [milter]
 workers = {workers}
+{milter}
 [helpdesk]
-networks = ["192.0.2.0/24"]
+networks = ["192.0.2.0/24", "127.0.0.0/8"]
 [dns]
 min_ttl = "5s"
 stale = "3d"
@@ -51,9 +52,9 @@ def run_world(domains: int = DOMAINS) -> Iterator[str]:
 
 @contextmanager
 def run_ours(
-    directory: Path, nameserver: str, *, workers: int = 0, changes: str = ""
+    directory: Path, nameserver: str, *, workers: int = 0, milter: str = "", changes: str = ""
 ) -> Iterator[Alignd]:
-    """Run alignd as shipped; *changes* (TOML) may name tables that are not in CHANGES."""
-    text = CHANGES.format(workers=workers) + changes
+    """Run alignd as shipped, with more lines of [milter] and more tables (TOML)."""
+    text = CHANGES.format(workers=workers, milter=milter) + changes
     with run_alignd(directory / "alignd", nameserver, text) as alignd:
         yield alignd

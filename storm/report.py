@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 import time
-from configparser import ConfigParser
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +11,7 @@ from rich.text import Text
 
 from storm.ledger import StalledError
 from storm.run import Order, Outcome, Storm
+from tests.support import machine
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,7 +95,7 @@ def write_page(path: Path, results: list[Result]) -> None:
     lines += [_row(result) for result in results]
     commands = [_command(result) for result in results]
     repeat = "\nEach line is repeated by\n\n```sh\n" + "".join(commands) + "```\n"
-    path.write_text(f"{_INTRODUCTION}{_machine()}\n" + "".join(lines) + _LEGEND + repeat)
+    path.write_text(f"{_INTRODUCTION}{machine.described()}\n" + "".join(lines) + _LEGEND + repeat)
 
 
 def _row(result: Result) -> str:
@@ -118,28 +113,3 @@ def _command(result: Result) -> str:
     order = result.order
     name = result.storm.name
     return f"python -m storm {name} --messages {order.messages} --seed {order.seed}\n"
-
-
-def _machine() -> str:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    setup = ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    postfix = subprocess.run(
-        ["postconf", "-dh", "mail_version"], capture_output=True, text=True, check=True
-    )
-    system = platform.freedesktop_os_release()["PRETTY_NAME"]
-    facts = {
-        "Date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "Machine": f"{len(os.sched_getaffinity(0))} cores of {_processor()}, {memory:.0f} GiB",
-        "System": f"{system}, Linux {platform.release()}",
-        "Versions": f"alignd {setup['metadata']['version']}, Python {platform.python_version()}, "
-        f"Postfix {postfix.stdout.strip()}, pymilter {version('pymilter')}",
-    }
-    return "".join(f"* {name}: {text}\n" for name, text in facts.items())
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(": ")[2]
-    return platform.machine()

@@ -16,9 +16,9 @@ def obstacle() -> str | None:
 
 
 @contextmanager
-def run_unbound(zone: str) -> Iterator[int]:
-    """Run an unbound that asks nobody else, and return its port on 127.0.0.1."""
-    (port,) = free_ports(1)
+def run_unbound(zone: str, port: int = 0) -> Iterator[int]:
+    """Run an unbound that asks nobody else, and return its *port* on 127.0.0.1; 0 is any."""
+    port = port or free_ports(1)[0]
     with open_directory() as directory:
         zone_file = directory / "root.zone"
         zone_file.write_text(zone)

@@ -1,0 +1,150 @@
+"""Runs the benchmark, and writes docs/bench.md and its picture."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from bench import (
+    generator,
+    growth,
+    page,
+    peers,
+    plot,
+    speed,
+    stages,
+    through_postfix,
+    trifles,
+    usage,
+    world,
+)
+from bench.page import OVER_TCP, OVER_UNIX, Results
+from demo.world import furnish, run_isolated
+from tests.support import postfix, unbound
+
+_DOCS = Path(__file__).parents[1] / "docs"
+_MANY_DOMAINS = 100_000
+_DNS_PORT = 53
+_TCP_PORT = 8897
+_PARTS = ("speed", "postfix", "figures", "stages", "growth")
+
+Tell = Callable[[str], None]
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(_PARTS))
+@click.option("--rounds", type=click.IntRange(min=1), default=speed.ROUNDS, show_default=True)
+@click.option("--inside", type=click.Path(path_type=Path), hidden=True)
+@click.option("--page", "where", type=click.Path(path_type=Path), help="Where to write the page.")
+def main(parts: tuple[str, ...], rounds: int, inside: Path | None, where: Path | None) -> None:
+    """Measure PARTS, or everything.
+
+    Everything is written to docs/bench.md; parts are written where --page says. The exit status is
+    0 if it could be measured, whatever came of it.
+    """
+    console = Console(highlight=False)
+    # Debian keeps these directories from users, also from one who became root with su.
+    os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+    if obstacle := postfix.obstacle() or unbound.obstacle():
+        console.print(f"bench: {obstacle}; `make packages` installs what is missing")
+        sys.exit(1)
+    if inside is None:
+        command = [sys.executable, "-m", "bench", *sys.argv[1:], "--inside"]
+        sys.exit(run_isolated(command))
+    furnish(inside, ["192.0.2.7"], "127.0.0.1")
+    inside.chmod(0o755)
+    with console.status("bench") as status:
+        results = _measure(parts or _PARTS, rounds, inside, status.update)
+    target = where or (None if parts else _DOCS / "bench.md")
+    picture = (target or _DOCS / "bench.md").with_suffix(".svg")
+    text = page.written(results, picture.name)
+    if target is not None:
+        target.write_text(text)
+        if results.speeds:
+            plot.draw(results.speeds, picture)
+    console.print(text, markup=False, soft_wrap=True)
+    for goal in page.missed(results):
+        console.print(f"bench: not reached: {goal}", markup=False)
+
+
+def _measure(parts: tuple[str, ...], rounds: int, directory: Path, tell: Tell) -> Results:
+    workers = 2 * len(os.sched_getaffinity(0))
+    results = Results(workers)
+    load = generator.build(directory)
+    domains = _MANY_DOMAINS if "growth" in parts else world.DOMAINS
+    tell("DNS")
+    with unbound.run_unbound(world.zone(domains), _DNS_PORT):
+        if "speed" in parts or "postfix" in parts:
+            _measure_beside(parts, rounds, directory, load, tell, results)
+        if "figures" in parts:
+            tell("single figures")
+            results.figures = list(trifles.measure(load, directory / "trifles", "127.0.0.1"))
+        if "stages" in parts:
+            tell("where the time goes")
+            _measure_stages(directory, load, results)
+        if "growth" in parts:
+            results.costs = list(growth.measure(load, directory, "127.0.0.1", tell))
+    return results
+
+
+def _measure_beside(
+    parts: tuple[str, ...],
+    rounds: int,
+    directory: Path,
+    load: generator.Generator,
+    tell: Tell,
+    results: Results,
+) -> None:
+    beside = directory / "beside"
+    beside.mkdir()
+    with world.run_ours(beside, "127.0.0.1") as alignd:
+        ours = peers.Peer(speed.OURS, alignd.socket)
+        others = [peers.start_empty(beside, results.workers)]
+        for _name, start in peers.STARTS:
+            try:
+                others.append(start(beside, results.workers))
+            except peers.MissingError as error:
+                results.missing.append(str(error))
+        tell("warming up")
+        speed.warm(load, ours, results.workers)
+        if "speed" in parts:
+            results.speeds = speed.measure(load, ours, others, tell, rounds)
+        if "postfix" in parts:
+            results.relays = _measure_relays(beside, alignd.socket, others, tell)
+
+
+def _measure_relays(
+    directory: Path, ours: str, others: list[peers.Peer], tell: Tell
+) -> list[through_postfix.Relay]:
+    over_tcp = directory / "tcp"
+    over_tcp.mkdir()
+    socket = f'socket = "inet:{_TCP_PORT}@127.0.0.1"'
+    with world.run_ours(over_tcp, "127.0.0.1", milter=socket):
+        milters = {
+            through_postfix.ALONE: "",
+            OVER_UNIX: ours,
+            OVER_TCP: f"inet:127.0.0.1:{_TCP_PORT}",
+            **{peer.name: peer.socket for peer in others if peer.socket.startswith("unix:")},
+        }
+        return through_postfix.measure(milters, directory, tell)
+
+
+def _measure_stages(directory: Path, load: generator.Generator, results: Results) -> None:
+    place = directory / "stages"
+    place.mkdir()
+    with world.run_ours(place, "127.0.0.1", workers=1) as alignd:
+        speed.warm(load, peers.Peer(speed.OURS, alignd.socket), 1)
+        (worker,) = usage.workers_of(alignd)
+        try:
+            results.profile = stages.profile(load, alignd.socket, worker, place)
+        except stages.NoProfilerError as error:
+            results.missing.append(f"where the time goes: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""How the cost of a message grows with all that may grow: time by the message, and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import tomli_w
+
+from bench import world
+from bench.generator import Generator, Load
+from bench.usage import processor_seconds, resident, workers_of
+from tests.support.process import Alignd
+
+_CONNECTIONS = 2
+_SECONDS = 2.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What messages of one kind cost a worker."""
+
+    what: str
+    size: int
+    microseconds: float
+    """Processor time of one message, once its author is known."""
+    memory: float
+    """MiB, resident, afterwards."""
+
+
+def measure(generator: Generator, directory: Path, nameserver: str, tell: Tell) -> Iterator[Cost]:
+    """Let everything grow, one thing after another; *nameserver* knows 100,000 domains."""
+    plain = Load(_CONNECTIONS, 1_000_000, _SECONDS, edits=world.EDITS)
+    with _one_worker(directory / "fields", nameserver) as worker:
+        for size in (16, 116, 1_016, 10_016):
+            tell(f"{size} header fields")
+            yield worker.cost(generator, replace(plain, fields=size - 16), "header fields", size)
+    with _one_worker(directory / "recipients", nameserver) as worker:
+        for size in (1, 10, 100, 1_000):
+            tell(f"{size} recipients")
+            yield worker.cost(generator, replace(plain, recipients=size), "recipients", size)
+    for size in (1_000, 10_000, 100_000):
+        tell(f"{size} author domains")
+        with _one_worker(directory / f"domains{size}", nameserver) as worker:
+            load = replace(plain, domains=size)
+            yield worker.cost(generator, load, "author domains", size)
+    for size in (2, 8, 64):
+        tell(f"{size} relay addresses")
+        changes = _relay(str(ip_address("192.0.2.64") + number) for number in range(size - 2))
+        with _one_worker(directory / f"addresses{size}", nameserver, changes) as worker:
+            load = replace(plain, edits=None)  # these addresses are not in the SPF record
+            yield worker.cost(generator, load, "relay addresses", size)
+    for size in (0, 50, 500, 5_000):
+        tell(f"{size} tenants")
+        changes = _tenants(size)
+        with _one_worker(directory / f"tenants{size}", nameserver, changes) as worker:
+            yield worker.cost(generator, plain, "tenants", size)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The one worker of an alignd."""
+
+    alignd: Alignd
+    pid: int
+
+    def cost(self, generator: Generator, load: Load, what: str, size: int) -> Cost:
+        """What messages like *load* cost; each author is met before."""
+        known = replace(load, messages=max(2_000, load.domains), seconds=120.0)
+        generator.run(self.alignd.socket, known)
+        before = processor_seconds(self.pid)
+        run = generator.run(self.alignd.socket, load)
+        used = processor_seconds(self.pid) - before
+        return Cost(what, size, used / run.messages * 1e6, resident(self.pid))
+
+
+@contextmanager
+def _one_worker(directory: Path, nameserver: str, changes: str = "") -> Iterator[Worker]:
+    directory.mkdir()
+    with world.run_ours(directory, nameserver, workers=1, changes=changes) as alignd:
+        yield Worker(alignd, workers_of(alignd)[0])
+
+
+def _relay(more: Iterable[str]) -> str:
+    addresses = ["192.0.2.25", "2001:db8::25", *more]
+    return tomli_w.dumps({"relay": {"addresses": addresses}})
+
+
+def _tenants(count: int) -> str:
+    tenants: list[Mapping[str, object]] = [
+        {"match": {"X-Redmine-Host": f"tenant{number}.easyredmine.com"}} for number in range(count)
+    ]
+    return tomli_w.dumps({"tenant": tenants}) if tenants else ""

@@ -1,0 +1,146 @@
+"""Writes docs/bench.md, and says which goals were reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from bench.growth import Cost
+from bench.speed import CONNECTIONS, GOALS, Speed, ratios
+from bench.stages import Profile
+from bench.through_postfix import ALONE, Relay
+from bench.trifles import Figure
+from tests.support import machine
+
+KEEPS = 0.62
+"""The share of its throughput that Postfix is to keep."""
+NEARLY = 1.0
+"""Milliseconds that TCP may cost more than a unix socket."""
+OVER_UNIX, OVER_TCP = "alignd", "alignd over TCP"
+
+_INTRODUCTION = """\
+# Benchmark
+
+What `make bench` measured last: alignd as shipped (log line included, answers of DNS known, two \
+relay addresses, 1,000 author domains in rotation, a third of the messages rewritten), beside an \
+empty pymilter with the same flags and as many workers, and other milters. The load is \
+`bench/load.c`, which plays Postfix: one milter connection for each SMTP session, one message of \
+3 kB with 16 header fields in each. All run by turns, and each figure is the median of five \
+rounds of a second; only the ratios mean something on another machine.
+
+"""
+
+
+@dataclass(slots=True)
+class Results:
+    """All that was measured; what could not be stays empty and has its reason."""
+
+    workers: int
+    speeds: Sequence[Speed] = ()
+    relays: Sequence[Relay] = ()
+    figures: Sequence[Figure] = ()
+    profile: Profile | None = None
+    costs: Sequence[Cost] = ()
+    missing: list[str] = field(default_factory=list)
+
+
+def missed(results: Results) -> list[str]:
+    """The goals that were not reached, in words."""
+    return [
+        f"{what}: {value} of {goal}"
+        for what, value, goal, reached in _goals(results)
+        if not reached
+    ]
+
+
+def written(results: Results, picture: str) -> str:
+    """The page; *picture* is where the plot is."""
+    parts = [_INTRODUCTION, machine.described(), f"* Workers: {results.workers}\n"]
+    if results.speeds:
+        parts += ["\n## Speed\n\n", f"![messages a second]({picture})\n\n", _speed_table(results)]
+    if results.relays:
+        parts += ["\n## A relay\n\n", _relay_table(results.relays)]
+    if results.figures:
+        parts += ["\n## Single figures\n\n", _figures(results.figures)]
+    if results.profile:
+        parts += ["\n## Where the time goes\n\n", _stages(results.profile)]
+    if results.costs:
+        parts += ["\n## Growth\n\n", _growth(results.costs)]
+    parts += ["\n## Goals\n\n", _table(("goal", "reached", "to reach", ""), _goal_rows(results))]
+    if results.missing:
+        parts += ["\nNot measured:\n\n", *(f"* {reason}\n" for reason in results.missing)]
+    return "".join(parts)
+
+
+def _goals(results: Results) -> list[tuple[str, str, str, bool]]:
+    goals: list[tuple[str, str, str, bool]] = []
+    for peer in results.speeds[1:]:
+        found = ratios(results.speeds[0], peer)
+        wanted = GOALS[peer.name]
+        reached = all(have >= want for have, want in zip(found, wanted, strict=True))
+        goals.append((f"times {peer.name}", _times(found), _times(wanted), reached))
+    if results.relays:
+        by_name = {relay.name: relay for relay in results.relays}
+        share = by_name[OVER_UNIX].rate / by_name[ALONE].rate
+        goals.append(("of Postfix alone", f"{share:.2f}", f"{KEEPS:.2f}", share >= KEEPS))
+        more = by_name[OVER_TCP].one - by_name[OVER_UNIX].one
+        goals.append(("TCP costs", f"{more:.2f} ms", f"{NEARLY:.0f} ms", more <= NEARLY))
+    goals += [
+        (figure.what, figure.value, figure.goal, figure.reached)
+        for figure in results.figures
+        if figure.goal
+    ]
+    return goals
+
+
+def _goal_rows(results: Results) -> Iterable[tuple[str, ...]]:
+    for what, value, goal, reached in _goals(results):
+        yield what, value, goal, "yes" if reached else "**no**"
+
+
+def _times(values: Iterable[float]) -> str:
+    return " / ".join(f"{value:.2f}" for value in values)
+
+
+def _speed_table(results: Results) -> str:
+    ours = results.speeds[0]
+    rows = []
+    for speed in results.speeds:
+        rates = [f"{rate:,.0f}" for rate in speed.rates]
+        rows.append((speed.name, *rates, "" if speed is ours else _times(ratios(ours, speed))))
+    heads = [f"{connections} connections" for connections in CONNECTIONS]
+    return _table(("messages a second", *heads, "alignd is times as fast"), rows)
+
+
+def _relay_table(relays: Sequence[Relay]) -> str:
+    alone = next(relay for relay in relays if relay.name == ALONE)
+    rows = [
+        (relay.name, f"{relay.rate:.0f}", f"{relay.rate / alone.rate:.2f}", f"{relay.one:.2f}")
+        for relay in relays
+    ]
+    heads = ("Postfix with", "messages a second, 10 sessions", "of Postfix alone")
+    return _table((*heads, "ms a message, one by one, rewritten"), rows)
+
+
+def _figures(figures: Sequence[Figure]) -> str:
+    return _table(("what", "measured"), [(figure.what, figure.value) for figure in figures])
+
+
+def _stages(profile: Profile) -> str:
+    rows = [(stage, f"{spent:.0f}") for stage, spent in profile.microseconds.items()]
+    rows.append(("all", f"{sum(profile.microseconds.values()):.0f}"))
+    return _table(("stage", "microseconds of a message"), rows)
+
+
+def _growth(costs: Sequence[Cost]) -> str:
+    rows = [
+        (cost.what, f"{cost.size:,}", f"{cost.microseconds:,.0f}", f"{cost.memory:.0f}")
+        for cost in costs
+    ]
+    heads = ("with so many", "", "microseconds of a message")
+    return _table((*heads, "MiB of the worker"), rows)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,151 @@
+"""The milters beside alignd: each with its own defaults, as far as they can be kept."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.process import NotReadyError, accepts, start_daemon
+
+EMPTY, OPENDMARC, RSPAMD = "empty pymilter", "opendmarc", "rspamd without modules"
+PYSPF, PYDMARC = "pyspf-milter", "pydmarc's milter"
+
+# IgnoreHosts has loopback by default; the load comes from 192.0.2.7.
+_OPENDMARC = """\
+Background false
+Syslog false
+Socket local:{socket}
+AuthservID smtp2.easyredmine.com
+PublicSuffixList /usr/share/publicsuffix/public_suffix_list.dat
+"""
+_RSPAMD = """\
+options {{
+  pidfile = "{directory}/pid";
+  control_socket = "{directory}/control.sock";
+  cache_file = "{directory}/symbols.cache";
+  history_file = "{directory}/history";
+  stats_file = "{directory}/stats";
+  tempdir = "{directory}";
+  hs_cache_dir = "{directory}";
+  filters = "";
+  dns {{ nameserver = ["127.0.0.1:53:1"]; }}
+}}
+logging {{ type = "console"; level = "info"; }}
+worker "rspamd_proxy" {{
+  bind_socket = "{socket} mode=0666";
+  milter = yes;
+  timeout = 120s;
+  upstream "local" {{ default = yes; self_scan = yes; }}
+  count = {workers};
+}}
+"""
+_PYSPF = """\
+debugLevel = 1
+TestOnly = 0
+HELO_reject = False
+Mail_From_reject = False
+PermError_reject = False
+TempError_Defer = False
+skip_addresses = 127.0.0.0/8,::ffff:127.0.0.0/104,::1
+Socket = local:{socket}
+PidFile = {directory}/pid
+UserID = root
+InternalHosts = 127.0.0.1
+"""
+_PYDMARC_PORT = 8898
+
+_Command = Sequence[str | Path]
+
+
+class MissingError(Exception):
+    """A peer is not here, or does not start; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A milter that serves, until the namespace of the benchmark ends."""
+
+    name: str
+    socket: str
+    """unix:PATH or inet:PORT."""
+
+
+def start_empty(directory: Path, workers: int) -> Peer:
+    """Start the yardstick."""
+    path = directory / "empty.sock"
+    command = [sys.executable, "-m", "bench.empty", f"unix:{path}", str(workers)]
+    return _start(EMPTY, command, directory, path)
+
+
+def start_opendmarc(directory: Path, _workers: int) -> Peer:
+    """Start OpenDMARC, which has one process."""
+    path = directory / "opendmarc.sock"
+    configuration = _write(directory / "opendmarc.conf", _OPENDMARC.format(socket=path))
+    command: _Command = ["opendmarc", "-f", "-c", configuration]
+    return _start(OPENDMARC, command, directory, path)
+
+
+def start_rspamd(directory: Path, workers: int) -> Peer:
+    """Start rspamd as a milter that has nothing to check."""
+    path, own = directory / "rspamd.sock", directory / "rspamd"
+    own.mkdir()
+    text = _RSPAMD.format(directory=own, socket=path, workers=workers)
+    command: _Command = ["rspamd", "-f", "-i", "-c", _write(directory / "rspamd.conf", text)]
+    return _start(RSPAMD, command, directory, path)
+
+
+def start_pyspf(directory: Path, _workers: int) -> Peer:
+    """Start pyspf-milter, which has one process."""
+    path = directory / "pyspf.sock"
+    text = _PYSPF.format(directory=directory, socket=path)
+    command: _Command = ["pyspf-milter", _write(directory / "pyspf.conf", text)]
+    return _start(PYSPF, command, directory, path)
+
+
+def start_pydmarc(directory: Path, _workers: int) -> Peer:
+    """Start the milter of dmarc (PyPI), which has one process and listens on TCP only."""
+    program = Path(sys.executable).with_name("dmarcmilter")
+    port = str(_PYDMARC_PORT)
+    command: _Command = [
+        program,
+        "--bind-host",
+        "127.0.0.1",
+        "--bind-port",
+        port,
+        "--log-level",
+        "ERROR",
+    ]
+    return _start(PYDMARC, command, directory, _PYDMARC_PORT)
+
+
+STARTS: tuple[tuple[str, Callable[[Path, int], Peer]], ...] = (
+    (OPENDMARC, start_opendmarc),
+    (RSPAMD, start_rspamd),
+    (PYSPF, start_pyspf),
+    (PYDMARC, start_pydmarc),
+)
+"""The peers that may be missing."""
+
+
+def _start(name: str, command: _Command, directory: Path, where: Path | int) -> Peer:
+    if shutil.which(command[0]) is None:
+        raise MissingError(f"{name}: {command[0]} is not installed")
+    endpoint = where if isinstance(where, Path) else ("127.0.0.1", where)
+    log = directory / f"{Path(command[0]).name}.log"
+    try:
+        start_daemon(command, log, lambda: accepts(endpoint))
+    except (NotReadyError, OSError) as error:
+        said = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
+        raise MissingError(": ".join([name, str(error), *said])) from error
+    if isinstance(where, Path):
+        where.chmod(0o666)  # Postfix is another user
+        return Peer(name, f"unix:{where}")
+    return Peer(name, f"inet:{where}")
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
