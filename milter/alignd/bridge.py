@@ -9,7 +9,7 @@ from collections.abc import Callable
 import milter
 
 from alignd import listener
-from alignd.session import UNANSWERED, Desk, Session
+from alignd.session import UNASKED, Desk, Session
 
 MAX_HEADER = 1_000_000
 """Octets of one milter packet. libmilter resets the session above 65,535 unless told otherwise;
@@ -31,7 +31,7 @@ class Sessions:
         """
         self.idle_timeout = idle_timeout
         self._desks = desks
-        self._unanswered = UNANSWERED
+        self._unasked = UNASKED
         # Counted here, and not by milter.getdiag(): a context counts there until it is freed,
         # which an exception that refers to its frame may put off for ever (measured).
         self._open: set[Session] = set()  # each change is one step, safe for threads
@@ -42,15 +42,16 @@ class Sessions:
     def come_over(self, family: socket.AddressFamily) -> None:
         """Learn by what kind of socket connections come.
 
-        Over TCP the MTA's second segment waits until its first is acknowledged, and we do that
-        after 40 ms or with an answer: so one event before the header is answered (measured).
+        Over TCP what Postfix sends of the header waits until what it has sent before is
+        acknowledged, and the kernel does that after 40 ms or with an answer: so DATA is asked
+        for, and answered (measured; answers to earlier events do not help).
         """
         if family != socket.AF_UNIX:
-            self._unanswered &= ~milter.P_NR_MAIL
+            self._unasked &= ~milter.P_NODATA
 
     def begin(self, context: milter.milterContext, offer: list[int]) -> int:
         """A connection begins, as each does, with its negotiation."""
-        session = Session(context, self._desks, self.__len__, self._unanswered)
+        session = Session(context, self._desks, self.__len__, self._unasked)
         context.setpriv(session)
         self._open.add(session)
         return session.negotiate(offer)
@@ -80,7 +81,7 @@ def listen(spec: str, sessions: Sessions) -> None:
     milter.set_eom_callback(lambda ctx: ctx.getpriv().end_of_message())
     milter.set_abort_callback(lambda ctx: ctx.getpriv().abort())
     milter.set_close_callback(sessions.close)
-    milter.register("alignd", negotiate=sessions.begin)
+    milter.register("alignd", data=lambda _ctx: milter.CONTINUE, negotiate=sessions.begin)
     # pymilter does not offer this call of the library that it is linked with.
     ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
     if spec.startswith(("unix:", "local:")) and listener.is_served(spec.partition(":")[2]):

@@ -20,11 +20,11 @@ from alignd.report import log_fields
 from alignd.review import Review
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
-UNANSWERED = (
+_UNANSWERED = (
     milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR | milter.P_NR_BODY
 )
-"""The events that need no answer."""
-_UNASKED = milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOUNKNOWN
+UNASKED = milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOUNKNOWN
+"""The events that a review has no use for."""
 # An empty list would mean the default one, which is long; the queue id is needed anyway.
 _MACROS = {
     milter.M_CONNECT: "i",
@@ -59,12 +59,12 @@ class Session:
         context: milter.milterContext,
         desks: Callable[[], Desk],
         open_sessions: Callable[[], int],
-        unanswered: int,
+        unasked: int,
     ) -> None:
         self._context = context
         self._desks = desks
         self._open_sessions = open_sessions
-        self._may_leave = unanswered
+        self._unasked = unasked
         self._desk = desks()
         self._client: str | None = None
         self._unanswered = 0
@@ -83,7 +83,7 @@ class Session:
         """Ask for what is needed of what the MTA offers."""
         actions, steps = offer[0], offer[1]
         self._actions = actions & _NEEDED_ACTIONS
-        self._unanswered = steps & self._may_leave
+        self._unanswered = steps & _UNANSWERED
         self._is_refused = self._open_sessions() > self._desk.max_sessions
         if self._is_refused:
             self._unanswered &= ~milter.P_NR_CONN  # to say so
@@ -97,7 +97,7 @@ class Session:
                 self._context.setsymlist(stage, macros)
         offer[:] = [
             self._actions | actions & milter.SETSYMLIST,
-            self._unanswered | steps & (_UNASKED | body | milter.P_HDR_LEADSPC),
+            self._unanswered | steps & (self._unasked | body | milter.P_HDR_LEADSPC),
             0,
             0,
         ]
