@@ -3,7 +3,7 @@
 A module imports only from those before it in this list (a test says so):
 
 words       ternary, domain, displayname, mailbox, message, lookup, option, settings
-standards   spf, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
+standards   spf, spfrecord, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
 judgement   author, prediction, decision, rewrite, review
 names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
 world       suffixes, freemail, configfile, signer, journal
