@@ -3,12 +3,14 @@
 A module imports only from those before it in this list (a test says so):
 
 words       ternary, domain, displayname, mailbox, message, lookup, option, settings
-standards   spf, spfrecord, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
+standards   spf, spfrecord, spfcount, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
 judgement   author, prediction, decision, rewrite, review
+advice      overlay, publication, spfadvice, dkimadvice, advice
 names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
 world       suffixes, freemail, configfile, signer, journal
-shell       console, report, explain, collected, listener, probe, bridge, worker, supervisor
-commands    command_check_config, command_explain, command_serve, cli
+telling     console, progress, report, explain, advicestory
+shell       collected, listener, probe, bridge, worker, supervisor
+commands    command_check_config, command_domain, command_explain, command_serve, cli
 
-The modules down to `review` do no I/O: what they need of the world is an argument.
+The modules down to `advice` do no I/O: what they need of the world is an argument.
 """

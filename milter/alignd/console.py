@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -65,15 +66,21 @@ def show(error: ConfigError) -> None:
 
 
 def open_lookup(zone: Path | None, dns: Dns) -> Lookup:
-    """DNS for one command: the file *zone*, or else the network.
+    """DNS for one message; see `open_lookups`."""
+    return open_lookups(zone, dns)()
+
+
+def open_lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
+    """DNS for one command, the file *zone*, or else the network: a Lookup for each message.
 
     Raises:
         CannotSayError: the file is no zone file, or there is no nameserver to ask.
     """
     try:
         if zone is None:
-            return Resolver(dns, report=lambda _: None).for_message()
-        return Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
+            return Resolver(dns, report=lambda _: None).for_message
+        parsed = Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
+        return lambda: parsed
     except OSError as error:
         raise CannotSayError(f"{zone}: {error.strerror}") from error
     except UnicodeDecodeError as error:

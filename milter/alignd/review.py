@@ -64,12 +64,17 @@ class Reviewer:
         return TOUCHED_FIELDS.union(named, {"authentication-results"})
 
     def review(self, message: Message, lookup: Lookup) -> Review:
-        """Judge *message*; *lookup* answers for this message alone."""
+        """Judge *message* if it is in scope; *lookup* answers for this message alone."""
+        skipped = out_of_scope(message, self.configuration.helpdesk)
+        if not skipped:
+            return self.judge(message, lookup)
+        settings = self.configuration.settings_for(message)
+        return Review(message, settings, read_author(message), None, skipped, Edits())
+
+    def judge(self, message: Message, lookup: Lookup) -> Review:
+        """Judge *message* as one of a helpdesk, whoever its client is."""
         settings = self.configuration.settings_for(message)
         author = read_author(message)
-        skipped = out_of_scope(message, self.configuration.helpdesk)
-        if skipped:
-            return Review(message, settings, author, None, skipped, Edits())
         predictions = self._predict(message, author, settings, lookup)
         recipients = message.recipients
         decision = decide(author, predictions, recipients, settings, self.freemail)

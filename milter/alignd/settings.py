@@ -22,11 +22,13 @@ from alignd.option import (
     HostName,
     Identity,
     IpNetwork,
+    KeyRecord,
     List,
     NameserverAddress,
     NameTemplate,
     Patterns,
     RelayAddress,
+    Selector,
     Socket,
     Timeout,
 )
@@ -111,10 +113,24 @@ class SignedDomain(Table):
     """Mail of this author domain is signed by the signer behind us."""
 
     domain: DomainName
-    selector: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    selector: Selector
     algorithm: Literal["rsa-sha256", "ed25519-sha256", "rsa-sha1"] = "rsa-sha256"
     identity: Identity = ""
     key_file: str = ""
+
+
+class Delegate(Table):
+    """How a customer delegates a selector to the signer behind us: by an alias, or by a key."""
+
+    selector: Selector
+    target: DomainName | None = None
+    public_key: KeyRecord = ""
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Delegate:
+        if (self.target is None) == (not self.public_key):
+            raise ValueError("must have either 'target' (a CNAME) or 'public_key' (a TXT record)")
+        return self
 
 
 class OpenDkim(Table):
@@ -131,6 +147,7 @@ class Dkim(Table):
     verify: bool = False
     signs: Annotated[tuple[SignedDomain, ...], List] = ()
     opendkim: OpenDkim | None = None
+    delegate: Delegate | None = None
 
 
 class Log(Table):
