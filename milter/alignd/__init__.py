@@ -5,7 +5,7 @@ A module imports only from those before it in this list (a test says so):
 words       ternary, domain, displayname, mailbox, message, lookup, option, settings
 standards   spf, spfrecord, spfcount, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
 judgement   author, prediction, decision, rewrite, review
-advice      overlay, publication, spfadvice, dkimadvice, advice
+advice      overlay, publication, wildcard, spfadvice, dkimadvice, advice
 names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
 world       suffixes, freemail, configfile, signer, journal
 telling     console, progress, report, explain, advicestory

@@ -25,7 +25,7 @@ MAX_QUOTE = 1000
 _ACTIONS = {
     Action.SKIP: "left alone",
     Action.PASS: "left alone",
-    Action.ENVELOPE: "left alone, but for the envelope sender",
+    Action.ENVELOPE: "left alone, and only its envelope sender moves",
     Action.REWRITE: "rewritten",
 }
 

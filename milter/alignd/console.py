@@ -12,7 +12,7 @@ from alignd import configfile
 from alignd.configfile import ConfigError
 from alignd.dkim import Signer
 from alignd.lookup import Lookup
-from alignd.resolver import Resolver, ResolverError
+from alignd.resolver import Resolver, ResolverError, nameservers_of
 from alignd.settings import Configuration, Dns
 from alignd.signer import load_signer
 from alignd.zone import Zone, ZoneError
@@ -78,7 +78,10 @@ def open_lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
     """
     try:
         if zone is None:
-            return Resolver(dns, report=lambda _: None).for_message
+            nameservers_of(dns)  # before the first question, say that there is nobody to ask
+            # A resolver each: one that has met silence takes DNS for down for a while, and the
+            # next domain has other servers.
+            return lambda: Resolver(dns, report=lambda _: None).for_message()
         parsed = Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
         return lambda: parsed
     except OSError as error:

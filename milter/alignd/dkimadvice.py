@@ -13,6 +13,7 @@ from alignd.lookup import Lookup, LookupFailed, RecordType
 from alignd.mailbox import Mailbox
 from alignd.publication import Impossible, Kind, Publication
 from alignd.settings import Delegate
+from alignd.wildcard import wildcard_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ def delegation(
         return Impossible(str(error))
     if name == delegate.target:
         return Impossible(f"{name} is where dkim.delegate has the key itself")
+    wildcard = wildcard_of(author.domain, lookup)
+    if isinstance(wildcard, str) and wildcard:
+        return Impossible(
+            f"a key below {author.domain} would take the records of {wildcard} away from it"
+        )
     there = _published(name, lookup)
     if isinstance(there, LookupFailed):
         return Impossible(f"DNS did not say what {name} has: {there.reason}")
@@ -59,7 +65,7 @@ def delegation(
         for each in signer.signatures_for(author)
     )
     return Delegation(
-        Publication(name, kind, value, there),
+        Publication(name.name, name, kind, value, there),
         value.encode("ascii") in there,
         any(configured),
         signer,

@@ -24,7 +24,10 @@ class Kind(Enum):
 class Publication:
     """One record."""
 
-    name: Domain
+    name: str
+    """Where it is published: perhaps a wildcard."""
+    answers: Domain
+    """The name that is asked for it."""
     kind: Kind
     value: str
     """The whole record as one text, ASCII."""
@@ -36,9 +39,9 @@ class Publication:
     def over(self, lookup: Lookup) -> Overlay:
         """DNS with this record in it."""
         if self.kind is Kind.CNAME:
-            return Overlay(lookup, {}, {self.name.name: Domain.parse(self.value)})
+            return Overlay(lookup, {}, {self.answers.name: Domain.parse(self.value)})
         texts = (*self.beside, self.value.encode("ascii"))
-        return Overlay(lookup, {self.name.name: texts}, {})
+        return Overlay(lookup, {self.answers.name: texts}, {})
 
 
 @dataclass(frozen=True, slots=True)

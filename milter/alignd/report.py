@@ -95,7 +95,7 @@ def record_text(record: bytes) -> str:
 def _publication(alternative: Alternative) -> dict[str, Any]:
     publication, cost = alternative.publication, alternative.after
     return {
-        "name": publication.name.name,
+        "name": publication.name,
         "type": publication.kind.value,
         "ttl": TTL,
         "value": publication.value,

@@ -13,6 +13,7 @@ from alignd.lookup import Lookup, LookupFailed, RecordType
 from alignd.prediction import Prediction
 from alignd.publication import Kind, Publication
 from alignd.spfrecord import SpfRecord, find_records, find_resembling, merge, read_record
+from alignd.wildcard import wildcard_of
 
 NEUTRAL_END = "?all"
 """How a new record ends. For all other mail it says as much as no record does (RFC 7208, section
@@ -34,6 +35,8 @@ class Published:
     """The terms that are not valid."""
     alias_of: str = ""
     """The name that the domain is an alias of."""
+    wildcard: str = ""
+    """Where its records are: "*." and a name above the domain."""
 
     @property
     def notes(self) -> Iterator[str]:
@@ -42,6 +45,11 @@ class Published:
             yield (
                 f"{self.domain} has {len(self.replaced)} SPF records, which is an error to "
                 "receivers: this one has the terms of all of them"
+            )
+        if self.wildcard:
+            yield (
+                f"{self.domain} has its records from {self.wildcard}: a record of its own would "
+                "take the others of the wildcard away from it"
             )
         if self.record is None:
             yield (
@@ -62,6 +70,7 @@ class Candidate:
     def publication(self, published: Published) -> Publication:
         """The record for the domain of *published*, in the place of what it has."""
         return Publication(
+            published.wildcard or published.domain.name,
             published.domain,
             Kind.TXT,
             self.record.text,
@@ -75,6 +84,9 @@ def read_published(domain: Domain, lookup: Lookup) -> Published | LookupFailed:
     answer = lookup.look_up(domain.name, RecordType.TXT)
     if isinstance(answer, LookupFailed):
         return answer
+    wildcard = wildcard_of(domain, lookup)
+    if isinstance(wildcard, LookupFailed):
+        return wildcard
     # DNS turns the order round from answer to answer; the advice stays the same.
     records = sorted(record for record in answer.records if isinstance(record, bytes))
     replaced = find_records(records) or find_resembling(records)
@@ -86,6 +98,7 @@ def read_published(domain: Domain, lookup: Lookup) -> Published | LookupFailed:
         record=merge(tuple(reading.record for reading in readings)) if readings else None,
         dropped=tuple(term for reading in readings for term in reading.dropped),
         alias_of=answer.alias_of,
+        wildcard=wildcard,
     )
 
 
