@@ -222,6 +222,11 @@ class Configuration(Settings):
                 return tenant.settings
         return self
 
+    def as_of(self, settings: Settings) -> Configuration:
+        """The configuration with the view of one tenant for every message."""
+        view = {name: getattr(settings, name) for name in Settings.model_fields}
+        return self.model_copy(update=view | {"tenant": ()})
+
 
 def _completed(tenant: Any, general: dict[str, Any]) -> Any:
     if not isinstance(tenant, dict):
