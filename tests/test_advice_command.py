@@ -214,25 +214,23 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("form", ["--json", "--csv", ""], ids=["json", "csv", "text"])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_record_cannot_drive_the_terminal(
-    cli: CommandLine, text: bytes, form: str
-) -> None:
+def test_a_hostile_record_cannot_drive_the_terminal(cli: CommandLine, text: bytes) -> None:
     strings = (text[cut : cut + 255] for cut in range(0, len(text), 255))
     escaped = ('"' + "".join(f"\\{octet:03}" for octet in string) + '"' for string in strings)
     zone = f"mycompany.com. TXT {' '.join(escaped)}\n"
+    printed = {
+        form: domain(cli, *filter(None, [form]), "mycompany.com", zone=zone)
+        for form in ("", "--csv", "--json")
+    }
 
-    outcome = domain(cli, *filter(None, [form]), "mycompany.com", zone=zone)
-
-    assert outcome.status in {0, 1}
-    assert outcome.stderr == ""
-    assert all(line.isprintable() for line in outcome.stdout.split("\n"))
-    if form == "--json":
-        for alternative in json.loads(outcome.stdout)["publish"]:
-            assert alternative[0]["value"].isascii()
-    if not form:
-        assert len(outcome.stdout) < 150_000
+    for outcome in printed.values():
+        assert outcome.status in {0, 1}
+        assert outcome.stderr == ""
+        assert all(line.isprintable() for line in outcome.stdout.split("\n"))
+    for alternative in printed["--json"].json["publish"]:
+        assert alternative[0]["value"].isascii()
+    assert len(printed[""].stdout) < 150_000
 
 
 def test_the_network_is_asked_within_a_budget_of_each_domain(

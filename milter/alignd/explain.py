@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from alignd.advice import Advice
@@ -105,7 +106,7 @@ def _advice(advice: Advice) -> Iterator[str]:
         yield f"  {publication.kind.value} record of {publication.name}"
         yield f"  {publication.value}"
     elif advice.cannot:
-        yield f"No record would keep the author's name: {advice.cannot}"
+        yield from textwrap.wrap(f"No record would keep the author's name: {advice.cannot}", 80)
     yield f"The whole advice: alignd domain {domain}"
 
 

@@ -228,3 +228,5 @@ KeyRecord = Annotated[str, PlainValidator(_key_record)]
 NameTemplate = Annotated[str, PlainValidator(_name_template)]
 List = BeforeValidator(_list)
 """Marks a tuple that is written as a list."""
+EmptyIsNone = BeforeValidator(lambda value: None if value == {} else value)
+"""Marks a table that is as good as not there when it is empty."""

@@ -18,6 +18,7 @@ from alignd.option import (
     Address,
     DomainName,
     Duration,
+    EmptyIsNone,
     HeaderPatterns,
     HostName,
     Identity,
@@ -147,7 +148,7 @@ class Dkim(Table):
     verify: bool = False
     signs: Annotated[tuple[SignedDomain, ...], List] = ()
     opendkim: OpenDkim | None = None
-    delegate: Delegate | None = None
+    delegate: Annotated[Delegate | None, EmptyIsNone] = None
 
 
 class Log(Table):
