@@ -230,7 +230,7 @@ def test_a_hostile_record_cannot_drive_the_terminal(cli: CommandLine, text: byte
         assert all(line.isprintable() for line in outcome.stdout.split("\n"))
     for alternative in printed["--json"].json["publish"]:
         assert alternative[0]["value"].isascii()
-    assert len(printed[""].stdout) < 150_000
+    assert len(printed[""].stdout) < 150_000  # a record as it has to be published is shown whole
 
 
 def test_the_network_is_asked_within_a_budget_of_each_domain(
@@ -334,3 +334,31 @@ def test_why_a_way_is_closed(cli: CommandLine, changes: str, zone: str, why: str
     outcome = cli.run(*arguments)
 
     assert why in " ".join(outcome.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("rule", "status", "said"),
+    [
+        pytest.param("dry_run = true", 1, "changes nothing", id="dry-run"),
+        pytest.param(
+            'rewrite_on = "enforced"', 0, "So that it passes, mycompany.com", id="not-covered"
+        ),
+    ],
+)
+def test_rules_are_heeded(cli: CommandLine, rule: str, status: int, said: str) -> None:
+    cli.write("alignd.conf", configuration(f"[rules]\n{rule}"))
+
+    outcome = domain(cli, "mycompany.com", zone=ZONE)
+
+    assert outcome.status == status
+    assert said in outcome.stdout
+    assert "checked: mail would pass" in outcome.stdout
+
+
+def test_of_thousands_of_terms_that_are_not_valid_some_are_shown(cli: CommandLine) -> None:
+    strings = " ".join(['"v=spf1 "', *['"foo:x "'] * 2000, '"-all"'])
+
+    outcome = domain(cli, "mycompany.com", zone=f"mycompany.com. TXT {strings}\n")
+
+    assert "and 1990 more" in " ".join(outcome.stdout.split())
+    assert len(outcome.stdout) < 5000

@@ -37,17 +37,20 @@ def advice_story(advice: Advice) -> Iterator[str]:
 
 def _story(advice: Advice) -> Iterator[str]:
     decision, domain = advice.review.decision, advice.author.domain
-    action = _ACTIONS[decision.action]
-    yield f"{domain}: {action}"
+    rewritten = decision.action is Action.REWRITE
+    yield f"{domain}: {_ACTIONS[decision.action]}"
     yield from _prose(f"{MEANINGS[decision.reason]} ({decision.reason.value})")
     yield ""
     yield from _checks(advice.prediction)
     yield from _envelope(advice)
+    if advice.review.settings.rules.dry_run:
+        yield from _prose("rules.dry_run is set: alignd logs this, and changes nothing.")
     if advice.alternatives:
         several = len(advice.alternatives) > 1
         yield ""
         choice = "one of these records, best first" if several else "this record"
-        yield from _prose(f"To keep the author's name, {domain} publishes {choice}:")
+        aim = "To keep the author's name" if rewritten else "So that it passes"
+        yield from _prose(f"{aim}, {domain} publishes {choice}:")
     for number, alternative in enumerate(advice.alternatives, start=1):
         yield ""
         yield from _alternative(number, alternative)

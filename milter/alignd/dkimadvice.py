@@ -50,7 +50,9 @@ def delegation(
     if name == delegate.target:
         return Impossible(f"{name} is where dkim.delegate has the key itself")
     wildcard = wildcard_of(author.domain, lookup)
-    if isinstance(wildcard, str) and wildcard:
+    if isinstance(wildcard, LookupFailed):
+        return Impossible(f"DNS did not say what {author.domain} has: {wildcard.reason}")
+    if wildcard:
         return Impossible(
             f"a key below {author.domain} would take the records of {wildcard} away from it"
         )

@@ -19,6 +19,8 @@ NEUTRAL_END = "?all"
 """How a new record ends. For all other mail it says as much as no record does (RFC 7208, section
 2.6.2), so that publishing it harms nobody."""
 
+_MAX_TERMS, _MAX_TERM = 10, 80  # of invalid terms, and characters of one, that a note shows
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -57,7 +59,10 @@ class Published:
                 "'~all' once the record names every sender"
             )
         if self.dropped:
-            yield f"not valid in SPF, and left out: {'  '.join(self.dropped)}"
+            shown = "  ".join(term[:_MAX_TERM] for term in self.dropped[:_MAX_TERMS])
+            more = len(self.dropped) - _MAX_TERMS
+            rest = f"  and {more} more" if more > 0 else ""
+            yield f"not valid in SPF, and left out: {shown}{rest}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ def wildcard_of(domain: Domain, lookup: Lookup) -> str | LookupFailed:
 
 
 def _is_same(name: str, probe: str, lookup: Lookup) -> bool | LookupFailed:
+    # Some nameservers say of every name that it exists, without records (RFC 9824).
+    has_records = False
     for record_type in _TYPES:
         probed = lookup.look_up(probe, record_type)
         if isinstance(probed, LookupFailed):
@@ -40,4 +42,5 @@ def _is_same(name: str, probe: str, lookup: Lookup) -> bool | LookupFailed:
             return answer
         if set(answer.records) != set(probed.records):
             return False
-    return True
+        has_records = has_records or bool(answer.records)
+    return has_records

@@ -24,6 +24,8 @@ _spf.b.cz. TXT "v=spf1 exists:%{i}.b.cz ptr redirect=_spf.c.cz"
 _spf.c.cz. TXT "v=spf1 ip4:192.0.2.0/24 ~all"
 loop.cz. TXT "v=spf1 include:pool.cz -all"
 pool.cz. TXT "v=spf1 include:loop.cz -all"
+below.alignd-looks-for-a-wildcard.signed.cz. TXT "so that it exists, as some say of any name"
+below.none.signed.cz. TXT "and so does another"
 ; SERVFAIL down.cz
 ; SERVFAIL alignd-looks-for-a-wildcard.dark.cz
 """)
@@ -38,6 +40,7 @@ pool.cz. TXT "v=spf1 include:loop.cz -all"
         pytest.param("wild.cz", "", id="the-name-above-the-wildcard"),
         pytest.param("plain.cz", "", id="no-wildcard-anywhere"),
         pytest.param("void.cz", "", id="nothing-at-all"),
+        pytest.param("none.signed.cz", "", id="where-every-name-exists"),
     ],
 )
 def test_whose_records_a_name_has(name: str, wildcard: str) -> None:
