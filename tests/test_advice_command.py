@@ -125,7 +125,8 @@ def test_csv_is_a_row_a_domain(cli: CommandLine) -> None:
 
 def test_names_come_from_a_file_addresses_and_unicode_included(cli: CommandLine) -> None:
     cli.write(
-        "names", "# customers\nann@mycompany.com  # Ann\n\npřívlek.example\nMyCompany.com.\n"
+        "names",
+        "\ufeff# customers\r\nann@mycompany.com  # Ann\n\npřívlek.example\nMyCompany.com.\n",
     )
 
     outcome = domain(cli, "--json", "--file", "names", "good.example", zone=ZONE)

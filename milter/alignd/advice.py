@@ -42,13 +42,20 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One way to authorise the relay, which the review has seen to pass."""
+    """One way to authorise the relay."""
 
     publication: Publication
     notes: tuple[str, ...]
+    judged: tuple[Review, Review]
+    """Mail once it is published, with the envelope senders of `Advice`."""
     before: Cost | None = None
     """None where SPF has no part in it."""
     after: Cost | None = None
+
+    @property
+    def checked(self) -> bool:
+        """Whether the review has seen mail of both envelope senders pass."""
+        return all(map(_authenticates, self.judged))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +171,16 @@ class _Adviser:
         if found.is_published and not found.is_configured:
             return Impossible(f"{name} is published; what is missing is here: {found.entry}")
         lookup = found.publication.over(self.lookup)
-        own, bounces = replace(
-            self, reviewer=replace(self.reviewer, signer=found), lookup=lookup
-        ).judge()
-        if not (_authenticates(own) and _authenticates(bounces)):
-            used = [dkim for dkim in _prediction(own).dkim if dkim.selector == delegate.selector]
-            return Impossible(
-                _unknown_policy(own) or f"the key of {name} is no use: {used[-1].explanation}"
-            )
-        return Alternative(found.publication, () if found.is_configured else (found.entry,))
+        signed = replace(self, reviewer=replace(self.reviewer, signer=found), lookup=lookup)
+        notes = () if found.is_configured else (found.entry,)
+        alternative = Alternative(found.publication, notes, signed.judge())
+        if alternative.checked:
+            return alternative
+        own, _ = alternative.judged
+        used = [dkim for dkim in _prediction(own).dkim if dkim.selector == delegate.selector]
+        return Impossible(
+            _unknown_policy(own) or f"the key of {name} is no use: {used[-1].explanation}"
+        )
 
     def _first(
         self, candidates: Iterable[Candidate], published: Published, before: Cost
@@ -193,8 +201,8 @@ class _Adviser:
         if len(publication.value) > MAX_VALUE:
             return Impossible(f"the SPF record has no room: {len(publication.value)} bytes")
         tried = replace(self, lookup=publication.over(self.lookup))
-        own, bounces = tried.judge()
-        after = tried._cost(candidate.record, own)
+        judged = tried.judge()
+        after = tried._cost(candidate.record, judged[0])
         if isinstance(after, LookupFailed):
             return Impossible(_UNCOUNTED.format(after.reason))
         if after.lookups > MAX_LOOKUPS:
@@ -202,10 +210,9 @@ class _Adviser:
                 f"SPF has no room: receivers allow {MAX_LOOKUPS} DNS lookups (RFC 7208, section "
                 f"4.6.4); the record makes {before.lookups}, and would make {after.lookups}"
             )
-        if not (_authenticates(own) and _authenticates(bounces)):
-            return Impossible(self._why_not(own, bounces))
         notes = (*published.notes, *candidate.notes)
-        return Alternative(publication, notes, before, after)
+        alternative = Alternative(publication, notes, judged, before, after)
+        return alternative if alternative.checked else Impossible(self._why_not(*judged))
 
     def _cost(self, record: SpfRecord, review: Review) -> Cost | LookupFailed:
         relay, sender = self.reviewer.configuration.relay, self.author.address

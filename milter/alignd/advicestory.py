@@ -134,7 +134,8 @@ def _alternative(number: int, alternative: Alternative) -> Iterator[str]:
             f"   which a zone file has in strings of at most {MAX_STRING} bytes:", hanging=5
         )
         yield from (f"     {line}" for line in zone_lines(publication))
-    yield "     checked: mail would pass"
+    if alternative.checked:
+        yield f"     checked: mail would pass ({alternative.judged[0].decision.reason.value})"
     if alternative.before and alternative.after:
         yield from _item(_counted(alternative.before, alternative.after))
     for note in alternative.notes:

@@ -103,7 +103,7 @@ def domain(
 def _read_names(path: Path) -> Iterable[str]:
     try:
         data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        lines = data.decode("utf-8").splitlines()
+        lines = data.decode("utf-8-sig").splitlines()
     except OSError as error:
         raise CannotSayError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -52,7 +52,7 @@ def advice_as_json(advice: Advice) -> dict[str, Any]:
     return {
         "domain": advice.author.domain.name,
         **{name: review[name] for name in ("action", "reason", "dmarc", "spf", "dkim")},
-        # All that is advised has been checked; each alternative needs one record.
+        # Each alternative needs one record.
         "publish": [[_publication(each)] for each in advice.alternatives],
         "cannot": advice.cannot,
     }
@@ -100,7 +100,7 @@ def _publication(alternative: Alternative) -> dict[str, Any]:
         "ttl": TTL,
         "value": publication.value,
         "replaces": [record_text(each) for each in publication.replaces],
-        "checked": True,
+        "checked": alternative.checked,
         "lookups": cost.lookups if cost else 0,
         "void_lookups": cost.void_lookups if cost else 0,
     }

@@ -174,13 +174,14 @@ def _body(term: Term) -> str:
 
 
 def _is_usable(term: Term, kept: list[Term], domain: Domain) -> bool:
-    if term.is_modifier:
-        # Section 6: redirect= and exp= stand once; pyspf wants it of every modifier.
-        if any(other.is_modifier and other.name == term.name for other in kept):
-            return False
-        # exp= may be anything that is a name; unknown ones anything at all.
-        return term.name != "redirect" or not _is_itself(term, domain)
-    return term.name != "include" or not _is_itself(term, domain)
+    if term.name in {"include", "redirect"} and _is_itself(term, domain):
+        return False
+    # Section 6: redirect= and exp= stand once; pyspf wants it of every modifier.
+    return not (term.is_modifier and any(_is_modifier(other, term.name) for other in kept))
+
+
+def _is_modifier(term: Term, name: str) -> bool:
+    return term.is_modifier and term.name == name
 
 
 def _is_itself(term: Term, domain: Domain) -> bool:
