@@ -182,7 +182,7 @@ def _identity(value: object) -> str:
 
 
 def _key_record(value: object) -> str:
-    text = "".join(_text(value).split()) if isinstance(value, str) else _text(value)
+    text = "".join(_text(value).split())
     if not text or _KEY_RECORD.fullmatch(text):
         return text.replace(";", "; ")
     if not _BASE64.fullmatch(text):
