@@ -164,7 +164,8 @@ def test_explain_says_in_words_what_changes_and_what_the_customer_can_do(cli: Co
     lines = outcome.stdout.splitlines()
     assert lines[0].startswith("rewrite: ")
     assert lines[1].startswith("reason: relay-not-authorised: ")
-    assert any("include:spf.mailing.easy.cz" in line for line in lines)
+    assert "  v=spf1 ip4:198.51.100.1 include:spf.mailing.easy.cz -all" in lines
+    assert "The whole advice: alignd domain mycompany.com" in lines
     assert "  - From: Marky Mark <marky.mark@mycompany.com>" in lines
     assert f'  + From: "Marky Mark via Easy Helpdesk" <{NOTIFICATIONS}>' in lines
     assert "  - MAIL FROM:<marky.mark@mycompany.com>" in lines
@@ -238,3 +239,28 @@ def test_nor_can_it_through_json(cli: CommandLine, odd: bytes, client: str) -> N
 
     assert (outcome.status, outcome.stderr) == (0, "")
     assert outcome.stdout.removesuffix("\n").isprintable()
+
+
+def test_the_advice_is_that_for_the_tenant(cli: CommandLine) -> None:
+    tenant = """
+        [[tenant]]
+        match = { Subject = "Re: *" }
+        relay = { addresses = ["192.0.2.26"], spf_include = "spf.tenant.example" }
+    """
+    cli.write("alignd.conf", configuration(tenant))
+    cli.write(
+        "what-if.zone",
+        'mycompany.com. TXT "v=spf1 -all"\nspf.tenant.example. TXT "v=spf1 ip4:192.0.2.26"\n',
+    )
+
+    outcome = cli.explain("marky.eml", mail_from="marky.mark@mycompany.com")
+
+    assert "  v=spf1 include:spf.tenant.example -all" in outcome.stdout.splitlines()
+
+
+def test_of_a_mailbox_provider_it_says_that_nothing_helps(cli: CommandLine) -> None:
+    cli.write("gmail.eml", b"From: marky@gmail.com\n\nHello\n")
+
+    outcome = cli.explain("gmail.eml", mail_from="marky@gmail.com")
+
+    assert "will never authorise this relay" in outcome.stdout

@@ -10,7 +10,18 @@ import alignd
 
 SOURCE = Path(alignd.__file__).parent
 MODULES = {path.stem: path for path in sorted(SOURCE.glob("*.py")) if path.stem != "__init__"}
-LEVELS = ("words", "standards", "judgement", "names", "world", "shell", "service", "commands")
+LEVELS = (
+    "words",
+    "standards",
+    "judgement",
+    "advice",
+    "names",
+    "world",
+    "telling",
+    "shell",
+    "service",
+    "commands",
+)
 MAX_LINES = 300
 
 # Who may import what: each library that reaches the world is wrapped in the modules named here.
@@ -27,7 +38,15 @@ SOLE_USERS = {
     "idna": {"domain"},
     "pydantic": {"option", "settings", "configfile"},
     "pydantic_core": {"configfile"},
-    "click": {"cli", "console", "command_check_config", "command_explain", "command_serve"},
+    "click": {
+        "cli",
+        "console",
+        "command_check_config",
+        "command_domain",
+        "command_explain",
+        "command_serve",
+    },
+    "rich": {"progress"},
     "structlog": {"journal"},
     "sdnotify": {"supervisor"},
 }
@@ -41,7 +60,7 @@ def levels() -> dict[str, list[str]]:
 
 
 ORDER = [module for modules in levels().values() for module in modules]
-CORE = ORDER[: ORDER.index("review") + 1]
+CORE = ORDER[: ORDER.index("advice") + 1]
 
 
 def imports(module: str) -> set[str]:

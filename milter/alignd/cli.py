@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from alignd.command_check_config import check_config
+from alignd.command_domain import domain
 from alignd.command_explain import explain
 from alignd.command_serve import serve
 
 
 @click.group(
-    commands=[serve, explain, check_config],
+    commands=[serve, explain, domain, check_config],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="alignd")
@@ -25,6 +26,7 @@ def main() -> None:
     Start here:
       alignd check-config --config /etc/alignd/alignd.conf
       alignd explain message.eml --mail-from marky@mycompany.com
+      alignd domain mycompany.com
     """
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import click
 
+from alignd.advice import Advice, advise
 from alignd.console import CONFIG, EXIT_CANNOT_SAY, ZONE, CannotSayError, load, open_lookup
+from alignd.decision import Action
 from alignd.explain import story
 from alignd.freemail import FreemailDomains
+from alignd.lookup import Lookup
 from alignd.message import HeaderField, Message, MessageError, split_message, unmapped
 from alignd.report import as_json
-from alignd.review import Reviewer
+from alignd.review import Review, Reviewer
 from alignd.suffixes import SuffixList
 
 
@@ -69,7 +73,17 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
     if as_json_:
         click.echo(json.dumps(as_json(review)))
     else:
-        click.echo("\n".join(story(review, header)))
+        advice = _advise(reviewer, review, lookup)
+        click.echo("\n".join(story(review, header, advice)))
+
+
+def _advise(reviewer: Reviewer, review: Review, lookup: Lookup) -> Advice | None:
+    """What would change a rewrite, for the tenant whose message it is."""
+    author = review.author
+    if review.decision.action is not Action.REWRITE or not author.mailbox or not author.domain:
+        return None
+    configuration = reviewer.configuration.as_of(review.settings)
+    return advise(replace(reviewer, configuration=configuration), author.mailbox, lookup)
 
 
 def _read_message(path: Path) -> tuple[tuple[HeaderField, ...], bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from alignd import configfile
 from alignd.configfile import ConfigError
 from alignd.dkim import Signer
 from alignd.lookup import Lookup
-from alignd.resolver import Resolver, ResolverError
+from alignd.resolver import Resolver, ResolverError, nameservers_of
 from alignd.settings import Configuration, Dns
 from alignd.signer import load_signer
 from alignd.zone import Zone, ZoneError
@@ -65,15 +66,24 @@ def show(error: ConfigError) -> None:
 
 
 def open_lookup(zone: Path | None, dns: Dns) -> Lookup:
-    """DNS for one command: the file *zone*, or else the network.
+    """DNS for one message; see `open_lookups`."""
+    return open_lookups(zone, dns)()
+
+
+def open_lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
+    """DNS for one command, the file *zone*, or else the network: a Lookup for each message.
 
     Raises:
         CannotSayError: the file is no zone file, or there is no nameserver to ask.
     """
     try:
         if zone is None:
-            return Resolver(dns, report=lambda _: None).for_message()
-        return Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
+            nameservers_of(dns)  # before the first question, say that there is nobody to ask
+            # A resolver each: one that has met silence takes DNS for down for a while, and the
+            # next domain has other servers.
+            return lambda: Resolver(dns, report=lambda _: None).for_message()
+        parsed = Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
+        return lambda: parsed
     except OSError as error:
         raise CannotSayError(f"{zone}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -44,7 +44,9 @@ def read_response(response: dns.message.Message) -> Heard | LookupFailed:
         return LookupFailed(f"not an answer: {type(error).__name__}")
     # The name at the end of a CNAME may not exist; the one asked for does.
     exists = response.rcode() != dns.rcode.NXDOMAIN or bool(response.answer)
-    return Heard(Answer(records, exists=exists), float(chain.minimum_ttl))
+    alias_of = _to_text(chain.cnames[0][0].target) if chain.cnames else ""
+    answer = Answer(records, exists=exists, alias_of=alias_of)
+    return Heard(answer, float(chain.minimum_ttl))
 
 
 def to_records(rrset: dns.rrset.RRset) -> tuple[Record, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
+from alignd.advice import Advice
 from alignd.console import printable
 from alignd.decision import Action, Reason
 from alignd.lookup import LookupFailed
@@ -64,12 +66,19 @@ MEANINGS = {
 """What each reason means, in a clause."""
 
 
-def story(review: Review, header: tuple[HeaderField, ...]) -> Iterator[str]:
-    """The lines of the explanation; *header* is the whole header of the message."""
-    yield from map(printable, _story(review, header))
+def story(
+    review: Review, header: tuple[HeaderField, ...], advice: Advice | None = None
+) -> Iterator[str]:
+    """The lines of the explanation; *header* is the whole header of the message.
+
+    *advice* is for its author, where there is something to advise.
+    """
+    yield from map(printable, _story(review, header, advice))
 
 
-def _story(review: Review, header: tuple[HeaderField, ...]) -> Iterator[str]:
+def _story(
+    review: Review, header: tuple[HeaderField, ...], advice: Advice | None
+) -> Iterator[str]:
     decision = review.decision
     yield f"{decision.action.value}: {_ACTIONS[decision.action]}"
     yield f"reason: {decision.reason.value}: {MEANINGS[decision.reason]}"
@@ -80,18 +89,25 @@ def _story(review: Review, header: tuple[HeaderField, ...]) -> Iterator[str]:
         moved = review.predictions.with_author_as_sender
         if moved is not None:
             yield from _checks(moved, "with the author as envelope sender")
-    include = review.settings.relay.spf_include
-    if (
-        decision.reason in {Reason.RELAY_NOT_AUTHORISED, Reason.RELAY_PARTLY_AUTHORISED}
-        and include
-    ):
-        yield ""
-        yield f"To keep the author's name, {review.author.domain} adds to its SPF record,"
-        yield f"in front of 'all':   include:{include}"
+    if advice is not None:
+        yield from _advice(advice)
     yield from _changes(review, header)
     if review.settings.rules.dry_run:
         yield ""
         yield "rules.dry_run is set: the milter logs this and changes nothing"
+
+
+def _advice(advice: Advice) -> Iterator[str]:
+    domain = advice.author.domain
+    yield ""
+    if advice.alternatives:
+        publication = advice.alternatives[0].publication
+        yield f"To keep the author's name, {domain} publishes, checked to pass:"
+        yield f"  {publication.kind.value} record of {publication.name}"
+        yield f"  {publication.value}"
+    elif advice.cannot:
+        yield from textwrap.wrap(f"No record would keep the author's name: {advice.cannot}", 80)
+    yield f"The whole advice: alignd domain {domain}"
 
 
 def _checks(prediction: Prediction, title: str) -> Iterator[str]:

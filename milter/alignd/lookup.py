@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -38,6 +38,9 @@ class Answer:
     exists: bool = True
     """False only when the name asked for does not exist (NXDOMAIN, RFC 8020); a name with
     other record types, an empty non-terminal and a dangling CNAME exist."""
+    alias_of: str = field(default="", compare=False)
+    """The target of the CNAME at the name asked for, which the answer has followed; empty when
+    there is none. The answer is the same answer either way."""
 
 
 @dataclass(frozen=True, slots=True)

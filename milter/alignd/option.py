@@ -8,7 +8,7 @@ from fnmatch import translate
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from alignd.displayname import clean
 from alignd.domain import Domain
@@ -24,6 +24,8 @@ _MAX_DURATION = 365 * 86400.0  # seconds
 _NAMESERVER = re.compile(
     r"\[(?P<v6>[^]]+)\]:(?P<v6_port>\d{1,5})|(?P<v4>[\d.]+):(?P<port>\d{1,5})"
 )
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
+_KEY_RECORD = re.compile(rf"v=DKIM1;(?:[a-z]+=[!-:<-~]*;)*p={_BASE64.pattern};?")
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
 _DNS_PORT = 53
 
@@ -185,6 +187,17 @@ def _identity(value: object) -> str:
     return text
 
 
+def _key_record(value: object) -> str:
+    text = "".join(_text(value).split())
+    if not text or _KEY_RECORD.fullmatch(text):
+        return text.replace(";", "; ")
+    if not _BASE64.fullmatch(text):
+        raise ValueError(
+            f"not a public key: {value!r}; write its base64 text, or 'v=DKIM1; k=rsa; p=...'"
+        )
+    return f"v=DKIM1; k=rsa; p={text}"
+
+
 def _host_name(value: object) -> Domain:
     name = _domain(value)
     if len(name.labels) == 1 or name.labels[-1].isdigit():
@@ -216,6 +229,12 @@ Socket = Annotated[str, PlainValidator(_socket)]
 Patterns = Annotated[HeaderPatterns, PlainValidator(_header_patterns)]
 Identity = Annotated[str, PlainValidator(_identity)]
 """The i= of a DKIM signature; empty when it has none."""
+Selector = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+"""The selector of a DKIM key."""
+KeyRecord = Annotated[str, PlainValidator(_key_record)]
+"""A DKIM key record, RFC 6376, section 3.6.1; written so, or as the base64 text of an RSA key."""
 NameTemplate = Annotated[str, PlainValidator(_name_template)]
 List = BeforeValidator(_list)
 """Marks a tuple that is written as a list."""
+EmptyIsNone = BeforeValidator(lambda value: None if value == {} else value)
+"""Marks a table that is as good as not there when it is empty."""

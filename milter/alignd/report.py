@@ -1,14 +1,16 @@
-"""A review as data: the JSON of `alignd explain` and the fields of a log line."""
+"""A review and an advice as data: the JSON of the commands, and the fields of a log line."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from alignd.advice import Advice, Alternative
 from alignd.dmarc import Policy
 from alignd.domain import Domain
 from alignd.lookup import LookupFailed
 from alignd.message import AddField, ChangeField, DeleteField, HeaderEdit
 from alignd.prediction import Prediction, Verdict
+from alignd.publication import TTL
 from alignd.review import Review
 from alignd.ternary import Ternary
 
@@ -41,6 +43,66 @@ def as_json(review: Review) -> dict[str, Any]:
         "edits": [_edit(edit) for edit in review.edits.header],
         "envelope_sender": review.envelope_sender,
         "dry_run": review.settings.rules.dry_run,
+    }
+
+
+def advice_as_json(advice: Advice) -> dict[str, Any]:
+    """The advice in the shape that the man page promises to scripts."""
+    review = as_json(advice.review)
+    return {
+        "domain": advice.author.domain.name,
+        **{name: review[name] for name in ("action", "reason", "dmarc", "spf", "dkim")},
+        # Each alternative needs one record.
+        "publish": [[_publication(each)] for each in advice.alternatives],
+        "cannot": advice.cannot,
+    }
+
+
+ADVICE_COLUMNS = (
+    *("domain", "action", "reason", "policy", "spf", "dkim"),
+    *("type", "name", "ttl", "value", "replaces", "lookups", "void_lookups", "cannot"),
+)
+"""The names of the columns of `advice_as_row`."""
+
+
+def advice_as_row(advice: Advice) -> tuple[str, ...]:
+    """The advice in one row: the results in the order of the relay addresses, the best record."""
+    prediction = advice.prediction
+    row = {
+        "domain": advice.author.domain.name,
+        "action": advice.review.decision.action.value,
+        "reason": advice.review.decision.reason.value,
+        "policy": prediction.policy.value,
+        "spf": " ".join(spf.result.value for spf in prediction.spf),
+        "dkim": " ".join(dkim.result.value for dkim in prediction.dkim),
+        "cannot": advice.cannot or "",
+    }
+    if advice.alternatives:
+        best = _publication(advice.alternatives[0])
+        row |= {name: str(best[name]) for name in ADVICE_COLUMNS if name in best}
+        row["replaces"] = " | ".join(best["replaces"])
+    return tuple(row.get(name, "") for name in ADVICE_COLUMNS)
+
+
+def record_text(record: bytes) -> str:
+    """The text of a record from DNS, where it may be anything."""
+    try:
+        return record.decode("utf-8")
+    except UnicodeDecodeError:
+        return record.decode("latin-1")
+
+
+def _publication(alternative: Alternative) -> dict[str, Any]:
+    publication, cost = alternative.publication, alternative.after
+    return {
+        "name": publication.name,
+        "type": publication.kind.value,
+        "ttl": TTL,
+        "value": publication.value,
+        "replaces": [record_text(each) for each in publication.replaces],
+        "checked": alternative.checked,
+        "lookups": cost.lookups if cost else 0,
+        "void_lookups": cost.void_lookups if cost else 0,
     }
 
 

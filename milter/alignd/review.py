@@ -126,16 +126,24 @@ class Reviewer:
         return TOUCHED_FIELDS | self.judged_fields
 
     def review(self, message: Message, lookup: Lookup) -> Review:
-        """Judge *message*; *lookup* answers for this message alone."""
+        """Judge *message* if it is in scope; *lookup* answers for this message alone."""
         return carry_out(message, self.judge(message, lookup))
+
+    def review_helpdesk(self, message: Message, lookup: Lookup) -> Review:
+        """Review *message* as one of a helpdesk, whoever its client is."""
+        return carry_out(message, self._judge_helpdesk(message, lookup))
 
     def judge(self, message: Message, lookup: Lookup) -> Judgement:
         """Say what to do with *message*, and why."""
+        skipped = out_of_scope(message, self.configuration.helpdesk)
+        if not skipped:
+            return self._judge_helpdesk(message, lookup)
+        settings = self.configuration.settings_for(message)
+        return Judgement(settings, read_author(message), None, skipped)
+
+    def _judge_helpdesk(self, message: Message, lookup: Lookup) -> Judgement:
         settings = self.configuration.settings_for(message)
         author = read_author(message)
-        skipped = out_of_scope(message, self.configuration.helpdesk)
-        if skipped:
-            return Judgement(settings, author, None, skipped)
         predictions = self._predict(message, author, settings, lookup)
         recipients = message.recipients
         decision = decide(author, predictions, recipients, settings, self.freemail)

@@ -18,16 +18,19 @@ from alignd.option import (
     Address,
     DomainName,
     Duration,
+    EmptyIsNone,
     HeaderPatterns,
     HostName,
     Identity,
     IdleTimeout,
     IpNetwork,
+    KeyRecord,
     List,
     NameserverAddress,
     NameTemplate,
     Patterns,
     RelayAddress,
+    Selector,
     Socket,
     Timeout,
 )
@@ -113,10 +116,24 @@ class SignedDomain(Table):
     """Mail of this author domain is signed by the signer behind us."""
 
     domain: DomainName
-    selector: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    selector: Selector
     algorithm: Literal["rsa-sha256", "ed25519-sha256", "rsa-sha1"] = "rsa-sha256"
     identity: Identity = ""
     key_file: str = ""
+
+
+class Delegate(Table):
+    """How a customer delegates a selector to the signer behind us: by an alias, or by a key."""
+
+    selector: Selector
+    target: DomainName | None = None
+    public_key: KeyRecord = ""
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Delegate:
+        if (self.target is None) == (not self.public_key):
+            raise ValueError("must have either 'target' (a CNAME) or 'public_key' (a TXT record)")
+        return self
 
 
 class OpenDkim(Table):
@@ -133,6 +150,7 @@ class Dkim(Table):
     verify: bool = False
     signs: Annotated[tuple[SignedDomain, ...], List] = ()
     opendkim: OpenDkim | None = None
+    delegate: Annotated[Delegate | None, EmptyIsNone] = None
 
 
 class Log(Table):
@@ -206,6 +224,11 @@ class Configuration(Settings):
             if tenant.match.match(message):
                 return tenant.settings
         return self
+
+    def as_of(self, settings: Settings) -> Configuration:
+        """The configuration with the view of one tenant for every message."""
+        view = {name: getattr(settings, name) for name in Settings.model_fields}
+        return self.model_copy(update=view | {"tenant": ()})
 
 
 def _completed(tenant: Any, general: dict[str, Any]) -> Any:

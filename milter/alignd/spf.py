@@ -45,6 +45,8 @@ class Spf:
     """The domain that was asked; None when the envelope sender has none."""
     explanation: str
     """For people: which term decided, or what is wrong with the record."""
+    void_lookups: int = 0
+    """Questions that met no record on the way, of which three are too many (section 4.6.4)."""
 
     @property
     def counts(self) -> bool:
@@ -73,7 +75,26 @@ def evaluate(
         return Spf(address, SpfResult.PERMERROR, domain, f"evaluation failed: {error!r}")
     if code == "pass" and query.doubt:
         return Spf(address, SpfResult.TEMPERROR, domain, query.doubt)
-    return Spf(address, SpfResult(code), domain, query.mechanism or text or "no SPF record")
+    explanation = query.mechanism or text or "no SPF record"
+    return Spf(address, SpfResult(code), domain, explanation, query.void_lookups)
+
+
+def expand(
+    domain_spec: str,
+    domain: Domain,
+    address: IPv4Address | IPv6Address,
+    envelope_sender: str,
+    helo: Domain,
+    lookup: Lookup,
+) -> str:
+    """The name that *domain_spec* means in the record of *domain*; empty when it means none."""
+    local_part, sender_domain = identity(envelope_sender, helo)
+    query = _Query(address, local_part, sender_domain or helo, helo, lookup)
+    query.d = domain.name
+    try:
+        return str(query.expand_domain(domain_spec)).lower()
+    except (spf.PermError, spf.TempError):
+        return ""
 
 
 def identity(envelope_sender: str, helo: Domain) -> tuple[str, Domain | None]:
@@ -119,11 +140,20 @@ class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
         if isinstance(answer, LookupFailed):
             raise spf.TempError(f"{qtype} {name}: {answer.reason}")
         if not answer.records and not ignore_void:
-            # RFC 7208, section 4.6.4, counted strictly: every empty answer, of any term.
-            self.void_lookups += 1
-            if self.void_lookups > spf.MAX_VOID_LOOKUPS:
-                raise spf.PermError(f"more than {spf.MAX_VOID_LOOKUPS} void lookups")
+            self._count_void_lookup()
         return [_shape(record) for record in answer.records]
+
+    def _count_void_lookup(self) -> None:
+        # RFC 7208, section 4.6.4, counted strictly: every empty answer, of any term.
+        self.void_lookups += 1
+        if self.void_lookups > spf.MAX_VOID_LOOKUPS:
+            raise spf.PermError(f"more than {spf.MAX_VOID_LOOKUPS} void lookups")
+
+    def dns_a(self, domainname: str, A: str = "A") -> list[Any]:  # noqa: N803  pyspf's name
+        """The addresses of a host; that of a null MX (RFC 7505) has none, as some count it."""
+        if not domainname:
+            self._count_void_lookup()
+        return list(super().dns_a(domainname, A))
 
     def expand(self, s: str, stripdot: bool = True) -> str:
         """Expand macros; a malformed one, which pyspf takes in part as text, is an error."""

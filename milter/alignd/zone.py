@@ -90,7 +90,10 @@ class Zone:
             return LookupFailed(outcome.failure)
         wanted = [rrset for rrset in outcome.rrsets if rrset.rdtype.name == record_type.value]
         records = to_records(wanted[-1]) if wanted else ()
-        return Answer(records, exists=outcome.exists or bool(outcome.rrsets))
+        first = outcome.rrsets[0] if outcome.rrsets else None
+        is_alias = first is not None and first.rdtype is dns.rdatatype.CNAME
+        alias_of = first[0].target.to_text(omit_final_dot=True) if first and is_alias else ""
+        return Answer(records, outcome.exists or bool(outcome.rrsets), alias_of)
 
     def respond(self, query: dns.message.Message) -> dns.message.Message | None:
         """The response of a nameserver with this zone; None where it would not answer at all."""

@@ -210,3 +210,59 @@ def test_header_patterns(patterns: str, matches: bool) -> None:
     parsed = configfile.parse(f"{BASE}[helpdesk]\nheaders = {patterns}\n", "")
 
     assert parsed.helpdesk.headers.match(Message("", (), header)) is matches
+
+
+KEY = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAvEP/s0BD8mH1nMShhsxc+w=="
+
+
+@pytest.mark.parametrize(
+    ("written", "target", "record"),
+    [
+        pytest.param('target = "Easy1.DKIM.example."', "easy1.dkim.example", "", id="an-alias"),
+        pytest.param(
+            f'public_key = "{KEY}"', None, f"v=DKIM1; k=rsa; p={KEY}", id="the-bare-text-of-a-key"
+        ),
+        pytest.param(
+            f'public_key = "v=DKIM1;k=rsa; p={KEY[:30]} {KEY[30:]}"',
+            None,
+            f"v=DKIM1; k=rsa; p={KEY}",
+            id="a-record-with-blanks",
+        ),
+    ],
+)
+def test_a_delegation_is_an_alias_or_a_key(written: str, target: str | None, record: str) -> None:
+    text = f'{BASE}[dkim]\ndelegate = {{ selector = "easy1", {written} }}\n'
+    delegate = configfile.parse(text, "").dkim.delegate
+
+    assert delegate is not None
+    assert (delegate.target and delegate.target.name, delegate.public_key) == (target, record)
+
+
+def test_an_empty_delegation_is_none() -> None:
+    assert configfile.parse(f"{BASE}[dkim]\ndelegate = {{}}\n", "").dkim.delegate is None
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        pytest.param('selector = "easy1"', "must have either 'target'", id="neither"),
+        pytest.param(
+            f'selector = "a", target = "x.cz", public_key = "{KEY}"',
+            "must have either 'target'",
+            id="both",
+        ),
+        pytest.param('target = "x.cz"', "selector is missing", id="no-selector"),
+        pytest.param('selector = "a b", target = "x.cz"', "selector", id="a-blank-in-a-selector"),
+        pytest.param('selector = "a", target = "x..cz"', "not a domain", id="a-bad-target"),
+        pytest.param('selector = "a", public_key = "?"', "not a public key: '?'", id="no-key"),
+        pytest.param('selector = "a", public_key = 1', "must be text in quotes", id="a-number"),
+        pytest.param(
+            'selector = "a", public_key = "v=DKIM1; p="', "not a public key", id="a-revoked-key"
+        ),
+    ],
+)
+def test_what_is_no_delegation(written: str, problem: str) -> None:
+    (line,) = problems(f"{BASE}[dkim]\ndelegate = {{ {written} }}\n")
+
+    assert line.startswith("8: dkim.delegate")
+    assert problem in line

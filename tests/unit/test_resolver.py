@@ -72,6 +72,25 @@ def test_answers(
     assert resolver_of(served).for_message().look_up(name, record_type) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        pytest.param("alias.example", "a.example", id="an-alias"),
+        pytest.param("dangling.example", "nowhere.example", id="of-nothing"),
+        pytest.param("a.example", "", id="no-alias"),
+    ],
+)
+def test_an_answer_says_of_what_its_name_is_an_alias(
+    served: Nameserver, name: str, target: str
+) -> None:
+    over_the_network = resolver_of(served).for_message().look_up(name, TXT)
+    from_a_file = Zone.parse(ZONE).look_up(name, TXT)
+
+    assert isinstance(over_the_network, Answer)
+    assert isinstance(from_a_file, Answer)
+    assert (over_the_network.alias_of, from_a_file.alias_of) == (target, target)
+
+
 def test_records_of_one_type_stay_apart(served: Nameserver) -> None:
     answer = resolver_of(served).for_message().look_up("two.example", A)
 

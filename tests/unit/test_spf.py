@@ -1,51 +1,20 @@
 """SPF: the openspf suite, a second evaluator beside ours, and what DMARC's prediction adds."""
 
-import asyncio
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spftrace import BaseResolver, Evaluator, Limits
 
 from alignd.domain import Domain
-from alignd.lookup import Lookup, LookupFailed, MailExchange, RecordType
 from alignd.spf import SpfResult, evaluate
 from alignd.zone import Zone
 from tests.support.openspf import SuiteTest, suite_tests
+from tests.support.spftrace import second_opinion
 
 SUITE = list(suite_tests())
 HELO = Domain("relay.example")
 IPV4, IPV6 = ip_address("192.0.2.25"), ip_address("2001:db8::25")
-
-
-@dataclass(frozen=True)
-class Borrowed(BaseResolver):
-    """Our Lookup as the DNS of the second evaluator."""
-
-    lookup: Lookup
-
-    async def _lookup(self, name: str, rtype: str) -> tuple[str, list[str]]:
-        if not name.isascii():
-            return "NXDOMAIN", []
-        answer = self.lookup.look_up(name.rstrip("."), RecordType(rtype))
-        if isinstance(answer, LookupFailed):
-            return "SERVFAIL", []
-        if not answer.records:
-            return ("NOERROR" if answer.exists else "NXDOMAIN"), []
-        return "NOERROR", [_text(record) for record in answer.records]
-
-
-def _text(record: bytes | str | MailExchange) -> str:
-    if isinstance(record, MailExchange):
-        return record.host
-    return record if isinstance(record, str) else record.decode("utf-8", "replace")
-
-
-def second_opinion(address: str, sender: str, helo: str, lookup: Lookup) -> str:
-    evaluator = Evaluator(Borrowed(lookup), Limits(time_limit=60))
-    return str(asyncio.run(evaluator.evaluate(address, sender, helo)).verdict)
 
 
 @pytest.mark.parametrize("test", SUITE, ids=lambda test: test.name)
