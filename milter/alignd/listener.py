@@ -50,7 +50,8 @@ def share() -> None:
 
 def address() -> tuple[socket.AddressFamily, Any]:
     """Family and address at which the listening socket is reached from this machine."""
-    (descriptor,) = listening()
+    # Any of them: the one that was handed over may be open under more than one number.
+    descriptor = min(listening())
     with socket.socket(fileno=os.dup(descriptor)) as copy:
         name = copy.getsockname()
         return copy.family, name
