@@ -7,8 +7,9 @@ standards   spf, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
 judgement   author, prediction, decision, rewrite, review
 names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
 world       suffixes, freemail, configfile, signer, journal, judgements
+measures    tally, metrics, exposition
 shell       console, report, explain, collected, listener, probe, session, bridge
-service     worker, supervisor
+service     childprocess, worker, monitor, supervisor
 commands    command_check_config, command_explain, command_serve, cli
 
 The modules down to `review` do no I/O: what they need of the world is an argument.

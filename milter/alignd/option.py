@@ -24,6 +24,7 @@ _MAX_DURATION = 365 * 86400.0  # seconds
 _NAMESERVER = re.compile(
     r"\[(?P<v6>[^]]+)\]:(?P<v6_port>\d{1,5})|(?P<v4>[\d.]+):(?P<port>\d{1,5})"
 )
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[^]]+\]|[^\[\]:]+):(?P<port>\d{1,5})", re.ASCII)
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
 _DNS_PORT = 53
 
@@ -56,6 +57,19 @@ class Nameserver:
 
     address: str
     port: int = _DNS_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where something listens on TCP."""
+
+    host: str
+    """An IP address, or a name."""
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
 
 def _text(value: object) -> str:
@@ -135,6 +149,34 @@ def _nameserver(value: object) -> Nameserver:
         ) from None
 
 
+def _listen_address(value: object) -> ListenAddress | None:
+    text = _text(value)
+    if not text:
+        return None
+    match = _HOST_AND_PORT.fullmatch(text)
+    try:
+        if not match or not 0 < int(match["port"]) <= _MAX_PORT:
+            raise ValueError
+        return ListenAddress(_host(match["host"]), int(match["port"]))
+    except ValueError:
+        raise ValueError(
+            f"not an address to listen on: {value!r}; "
+            "write '127.0.0.1:18899', '[::1]:18899', or '' for none"
+        ) from None
+
+
+def _host(text: str) -> str:
+    """An IP address, IPv6 in brackets, or a name.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.startswith("["):
+        return str(IPv6Address(text[1:-1]))
+    name = Domain.parse(text)
+    return str(IPv4Address(text)) if name.labels[-1].isdigit() else name.name
+
+
 def _socket(value: object) -> str:
     text = _text(value)
     # Postfix writes inet:host:port, libmilter inet:port@host; both are understood.
@@ -211,6 +253,8 @@ Timeout = Annotated[float, _timeout("100ms", "30s")]
 IdleTimeout = Annotated[float, _timeout("10m", "1d")]
 """Seconds, written like a duration, that an SMTP session may well rest for."""
 NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
+Listen = Annotated[ListenAddress | None, PlainValidator(_listen_address)]
+"""None when it is written as an empty text, which means nowhere."""
 Socket = Annotated[str, PlainValidator(_socket)]
 """In libmilter's spelling."""
 Patterns = Annotated[HeaderPatterns, PlainValidator(_header_patterns)]

@@ -24,6 +24,8 @@ from alignd.option import (
     IdleTimeout,
     IpNetwork,
     List,
+    Listen,
+    ListenAddress,
     NameserverAddress,
     NameTemplate,
     Patterns,
@@ -141,6 +143,14 @@ class Log(Table):
     level: Literal["info", "debug"] = "info"
 
 
+class Metrics(Table):
+    """Where Prometheus and health checks find us."""
+
+    # Prometheus has given away all of 9100 to 9999, where exporters are by custom; this is the
+    # milter's own port with a 1 in front, and below those that Linux gives to connections.
+    listen: Listen = ListenAddress("127.0.0.1", 18899)
+
+
 class Dns(Table):
     """How DNS is asked."""
 
@@ -190,6 +200,7 @@ class Configuration(Settings):
     dkim: Dkim = Dkim()
     dns: Dns = Dns()
     log: Log = Log()
+    metrics: Metrics = Metrics()
     tenant: Annotated[tuple[Tenant, ...], List] = ()
 
     @model_validator(mode="before")
