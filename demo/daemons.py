@@ -96,6 +96,9 @@ envelope_sender = "{bounces}"
 
 [helpdesk]
 networks = ["{helpdesk}"]
+
+[metrics]
+listen = ""
 """
 
 

@@ -189,6 +189,32 @@ def test_a_worker_that_hangs_is_replaced(alignd: Alignd) -> None:
     assert "worker is silent and is killed" in alignd.log()
 
 
+def replace_a_worker(alignd: Alignd) -> None:
+    """Kill one, and return as soon as there is another, ready or not."""
+    before = workers(alignd)
+    os.kill(min(before), signal.SIGKILL)
+    wait_until(lambda: workers(alignd) - before, "another worker")
+
+
+def test_a_worker_that_was_just_born_reloads_too(alignd: Alignd) -> None:
+    change_config(alignd, "", EXEMPT)
+    for _ in range(5):
+        replace_a_worker(alignd)
+
+        reload(alignd)
+
+    for _ in range(8):
+        assert not is_rewritten(send(alignd))
+
+
+def test_a_worker_that_was_just_born_ends_too(alignd: Alignd) -> None:
+    replace_a_worker(alignd)
+
+    alignd.process.terminate()
+
+    assert alignd.process.wait(timeout=10) == 0
+
+
 def test_workers_end_with_a_supervisor_that_is_killed(alignd: Alignd) -> None:
     orphans = workers(alignd)
 

@@ -9,8 +9,9 @@ advice      overlay, publication, wildcard, spfadvice, dkimadvice, advice
 names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
 world       suffixes, freemail, configfile, signer, journal, judgements
 telling     console, progress, report, explain, advicestory
+measures    tally, metrics, exposition
 shell       collected, listener, probe, session, bridge
-service     worker, supervisor
+service     childprocess, worker, monitor, supervisor
 commands    command_check_config, command_domain, command_explain, command_serve, cli
 
 The modules down to `advice` do no I/O: what they need of the world is an argument.

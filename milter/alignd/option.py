@@ -26,6 +26,7 @@ _NAMESERVER = re.compile(
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 _KEY_RECORD = re.compile(rf"v=DKIM1;(?:[a-z]+=[!-:<-~]*;)*p={_BASE64.pattern};?")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[^]]+\]|[^\[\]:]+):(?P<port>\d{1,5})", re.ASCII)
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
 _DNS_PORT = 53
 
@@ -58,6 +59,19 @@ class Nameserver:
 
     address: str
     port: int = _DNS_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where something listens on TCP."""
+
+    host: str
+    """An IP address, or a name."""
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
 
 def _text(value: object) -> str:
@@ -135,6 +149,34 @@ def _nameserver(value: object) -> Nameserver:
         raise ValueError(
             f"not a nameserver: {value!r}; write an IP address, '127.0.0.1:5353' or '[::1]:5353'"
         ) from None
+
+
+def _listen_address(value: object) -> ListenAddress | None:
+    text = _text(value)
+    if not text:
+        return None
+    match = _HOST_AND_PORT.fullmatch(text)
+    try:
+        if not match or not 0 < int(match["port"]) <= _MAX_PORT:
+            raise ValueError
+        return ListenAddress(_host(match["host"]), int(match["port"]))
+    except ValueError:
+        raise ValueError(
+            f"not an address to listen on: {value!r}; "
+            "write '127.0.0.1:18899', '[::1]:18899', or '' for none"
+        ) from None
+
+
+def _host(text: str) -> str:
+    """An IP address, IPv6 in brackets, or a name.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.startswith("["):
+        return str(IPv6Address(text[1:-1]))
+    name = Domain.parse(text)
+    return str(IPv4Address(text)) if name.labels[-1].isdigit() else name.name
 
 
 def _socket(value: object) -> str:
@@ -224,6 +266,8 @@ Timeout = Annotated[float, _timeout("100ms", "30s")]
 IdleTimeout = Annotated[float, _timeout("10m", "1d")]
 """Seconds, written like a duration, that an SMTP session may well rest for."""
 NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
+Listen = Annotated[ListenAddress | None, PlainValidator(_listen_address)]
+"""None when it is written as an empty text, which means nowhere."""
 Socket = Annotated[str, PlainValidator(_socket)]
 """In libmilter's spelling."""
 Patterns = Annotated[HeaderPatterns, PlainValidator(_header_patterns)]

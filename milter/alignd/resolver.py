@@ -13,7 +13,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
+from typing import Protocol
 
 import dns.exception
 import dns.name
@@ -40,6 +42,48 @@ class ResolverError(RuntimeError):
     """There is no nameserver to ask; the message says where one can be named."""
 
 
+class QueryResult(Enum):
+    """What came of a question to the nameservers."""
+
+    ANSWERED = "answered"
+    NO_DATA = "no-data"
+    NXDOMAIN = "nxdomain"
+    SERVFAIL = "servfail"
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    FAILED = "failed"
+    """Any other trouble: no route, an answer that makes no sense, ..."""
+
+
+class Meter(Protocol):
+    """Who counts what happens to questions; told from any thread, and while a message waits."""
+
+    def asked(self, record_type: RecordType, result: QueryResult) -> None:
+        """Nameservers were asked."""
+        ...
+
+    def remembered(self) -> None:
+        """Memory had a fresh answer."""
+        ...
+
+    def used_last_known(self) -> None:
+        """There was no answer, and the last known one was used."""
+        ...
+
+
+class Unmetered:
+    """A Meter that counts nothing, where nobody would read it."""
+
+    def asked(self, record_type: RecordType, result: QueryResult) -> None:
+        """Nameservers were asked."""
+
+    def remembered(self) -> None:
+        """Memory had a fresh answer."""
+
+    def used_last_known(self) -> None:
+        """The last known answer was used."""
+
+
 def nameservers_of(settings: Dns) -> tuple[Nameserver, ...]:
     """The nameservers of *settings*, or the system's.
 
@@ -60,9 +104,13 @@ class Resolver:
     """Answers from memory, and asks nameservers; one for the process, safe for threads."""
 
     def __init__(
-        self, settings: Dns, report: Callable[[str], None], archive_path: Path | None = None
+        self,
+        settings: Dns,
+        report: Callable[[str], None],
+        archive_path: Path | None = None,
+        meter: Meter | None = None,
     ) -> None:
-        """*report* is told when DNS goes down and comes back.
+        """*report* is told when DNS goes down and comes back, *meter* of every question.
 
         Raises:
             ResolverError: there is no nameserver to ask.
@@ -73,10 +121,16 @@ class Resolver:
         self._memory = Memory(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
         self._archive = Archive(archive_path) if archive_path else None
         self._health = Health(self._is_answered, report)
+        self._meter = meter or Unmetered()
         self._to_refresh: queue.SimpleQueue[Question] = queue.SimpleQueue()
         self._refresher: threading.Thread | None = None
         if self._archive:
             self._archive.forget(time.time() - settings.stale)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether DNS is held for down, and not asked."""
+        return self._health.is_down
 
     def for_message(self) -> MessageLookup:
         """A Lookup whose budget starts now."""
@@ -91,12 +145,15 @@ class Resolver:
         if known and now < known.expires:
             if now >= known.due:
                 self._refresh_ahead(question, known)
+            self._meter.remembered()
             return known.answer, known.due
         failure = LookupFailed("DNS is down") if self._health.is_down else None
         outcome = failure or self._memory.failure(question) or self._ask(question, seconds)
         if isinstance(outcome, Remembered):
             return outcome.answer, outcome.due
-        return self._last_known(question, known, now) or outcome, 0.0
+        if last_known := self._last_known(question, known, now):
+            self._meter.used_last_known()
+        return last_known or outcome, 0.0
 
     def _ask(self, question: Question, seconds: float) -> Remembered | LookupFailed:
         try:
@@ -109,19 +166,23 @@ class Resolver:
         asked = time.monotonic()
         record_type = dns.rdatatype.from_text(question[1].value)
         response = ask(name, record_type, self._nameservers, seconds)
-        if isinstance(response, Silence):
+        if isinstance(response, Silence | LookupFailed):
+            heard: Heard | LookupFailed | Silence = response
+        else:
+            heard = read_response(response)
+        self._meter.asked(question[1], _result_of(heard))
+        if isinstance(heard, Silence):
             # Of a question that had little time left, silence says little.
             if seconds >= self._settings.timeout / 2:
                 self._health.met_silence(asked)
                 self._memory.put_failure(question, _TIMEOUT)
             return _TIMEOUT
         self._health.heard()
-        heard = response if isinstance(response, LookupFailed) else read_response(response)
         if isinstance(heard, LookupFailed):
             self._memory.put_failure(question, heard)
             return heard
         now = time.time()
-        if self._archive and not isinstance(response, LookupFailed):
+        if self._archive and not isinstance(response, Silence | LookupFailed):
             self._archive.put(question, response.to_wire(), now)
         return self._memory.put(question, heard, now)
 
@@ -172,3 +233,15 @@ class MessageLookup:
             self._known[question], until = self._resolver.answer(question, left)
             self.good_until = min(self.good_until, until)
         return self._known[question]
+
+
+def _result_of(heard: Heard | LookupFailed | Silence) -> QueryResult:
+    match heard:
+        case Silence():
+            return QueryResult.TIMEOUT
+        case LookupFailed(reason):
+            refusals = {"SERVFAIL": QueryResult.SERVFAIL, "REFUSED": QueryResult.REFUSED}
+            return refusals.get(reason, QueryResult.FAILED)
+        case Heard(answer):
+            present = QueryResult.ANSWERED if answer.records else QueryResult.NO_DATA
+            return present if answer.exists else QueryResult.NXDOMAIN

@@ -16,6 +16,7 @@ from alignd.collected import Collected, Interest
 from alignd.journal import Journal, described
 from alignd.judgements import DatedLookup, RememberingReviewer
 from alignd.message import AddField, ChangeField, DeleteField, Edits, Message
+from alignd.metrics import Fallback, WorkerMetrics
 from alignd.report import log_fields
 from alignd.review import Review
 
@@ -45,6 +46,7 @@ class Desk:
     new_lookup: Callable[[], DatedLookup]
     """Makes the Lookup of one message; its budget starts at the call."""
     journal: Journal
+    metrics: WorkerMetrics
     interest: Interest
     max_sessions: int
     """How many connections a worker serves at the same time."""
@@ -109,6 +111,7 @@ class Session:
         if self._is_refused:
             limit = self._desk.max_sessions
             self._desk.journal.once_a_minute("milter.max_connections is reached", limit=limit)
+            self._desk.metrics.fell_back(Fallback.MAX_CONNECTIONS)
             return milter.TEMPFAIL
         return self._reply(milter.P_NR_CONN)
 
@@ -154,6 +157,7 @@ class Session:
         queue_id = self._macro("i")
         if collected is None:
             self._desk.journal.message(queue_id, error="end of message without MAIL")
+            self._desk.metrics.fell_back(Fallback.TEMPFAIL)
             return milter.TEMPFAIL
         try:
             review = self._review(collected.message(queue_id, with_body=self._body_comes))
@@ -161,10 +165,12 @@ class Session:
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
             self._desk.journal.message(queue_id, action="tempfail", error=described(error))
+            self._desk.metrics.failed()
             return milter.TEMPFAIL
-        elapsed = round((time.monotonic() - started) * 1000, 1)
+        seconds = time.monotonic() - started
         fields = log_fields(review, with_addresses=self._desk.log_addresses)
-        self._desk.journal.message(queue_id, **fields, **outcome, ms=elapsed)
+        self._desk.journal.message(queue_id, **fields, **outcome, ms=round(seconds * 1000, 1))
+        self._desk.metrics.answered(review, seconds, outcome)
         return milter.TEMPFAIL if "error" in outcome else milter.CONTINUE
 
     def abort(self) -> int:
@@ -182,6 +188,7 @@ class Session:
             return self._desk.reviewer.review(message, self._desk.new_lookup())
         except Exception as error:  # a bug of ours must not cost Julia her answer
             self._desk.journal.message(message.queue_id, action="fallback", error=described(error))
+            self._desk.metrics.fell_back(Fallback.INTERNAL_ERROR)
             return self._desk.reviewer.rewrite_unjudged(message)
 
     def _carry_out(self, review: Review) -> dict[str, str]:

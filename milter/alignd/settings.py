@@ -26,6 +26,8 @@ from alignd.option import (
     IpNetwork,
     KeyRecord,
     List,
+    Listen,
+    ListenAddress,
     NameserverAddress,
     NameTemplate,
     Patterns,
@@ -159,6 +161,14 @@ class Log(Table):
     level: Literal["info", "debug"] = "info"
 
 
+class Metrics(Table):
+    """Where Prometheus and health checks find us."""
+
+    # Prometheus has given away all of 9100 to 9999, where exporters are by custom; this is the
+    # milter's own port with a 1 in front, and below those that Linux gives to connections.
+    listen: Listen = ListenAddress("127.0.0.1", 18899)
+
+
 class Dns(Table):
     """How DNS is asked."""
 
@@ -208,6 +218,7 @@ class Configuration(Settings):
     dkim: Dkim = Dkim()
     dns: Dns = Dns()
     log: Log = Log()
+    metrics: Metrics = Metrics()
     tenant: Annotated[tuple[Tenant, ...], List] = ()
 
     @model_validator(mode="before")

@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 
 import sdnotify
 
-from alignd import bridge, listener, probe
+from alignd import bridge, childprocess, listener, probe
 from alignd.journal import Journal
+from alignd.metrics import Life, Metrics, Reload
+from alignd.monitor import Monitor
 from alignd.session import Desk
 from alignd.suffixes import SuffixList
 from alignd.worker import (
@@ -48,6 +50,8 @@ class _Child:
     """What the supervisor knows of one worker."""
 
     pid: int
+    number: int
+    """Its place among the workers; one that comes for another takes it over."""
     heartbeat: int
     heard: float
     is_ready: bool = False
@@ -95,6 +99,8 @@ class Supervisor:
         self._wanted = self._setup.configuration.milter.workers or 2 * cores
         self._next_spawn = 0.0
         self._next_probe = 0.0
+        self._metrics = Metrics(self._wanted)
+        self._monitor = Monitor(self._metrics, journal, self._let_go)
 
     def run(self) -> int:
         """Serve until TERM or INT, let open sessions end, and return the exit status.
@@ -143,42 +149,45 @@ class Supervisor:
         if self._received.take(signal.SIGHUP):
             self._reload()
         self._tell_systemd()
+        self._show_life(is_ending=False)
+        self._monitor.tend(self._setup.configuration.metrics.listen)
 
     def _spawn_missing(self) -> None:
-        missing = self._wanted - len(self._children)
-        if missing > 0 and time.monotonic() >= self._next_spawn:
-            for _ in range(missing):
-                self._spawn()
+        taken = {child.number for child in self._children.values()}
+        if len(taken) < self._wanted and time.monotonic() >= self._next_spawn:
+            for number in sorted(set(range(self._wanted)) - taken):
+                self._spawn(number)
+                if self._next_spawn:  # these are not the first
+                    self._metrics.worker_replaced()
             # A worker that dies at once must not keep the machine busy.
             self._next_spawn = time.monotonic() + _RESPAWN_SECONDS
 
-    def _spawn(self) -> None:
+    def _spawn(self, number: int) -> None:
         ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        supervisor = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            # Whatever happens in a worker must not unwind into the supervisor's code.
-            status = os.EX_SOFTWARE
-            try:
-                status = self._become_worker(theirs, supervisor)
-            except Exception as error:
-                self._journal.service("worker failed", error=repr(error))
-            finally:
-                os._exit(status)  # libmilter's thread is still there, and nothing ends it soon
+
+        def work() -> int:
+            os.close(ours)
+            self._let_go()
+            self._worker = Worker(
+                self._setup,
+                self._load,
+                self._suffixes,
+                self._sessions,
+                self._journal,
+                self._metrics.of_worker(number),
+            )
+            return self._worker.run(theirs)
+
+        pid = childprocess.fork("worker", work, self._journal)
         os.close(theirs)
         self._selector.register(ours, selectors.EVENT_READ, pid)
-        self._children[pid] = _Child(pid, ours, time.monotonic())
+        self._children[pid] = _Child(pid, number, ours, time.monotonic())
 
-    def _become_worker(self, heartbeat: int, supervisor: int) -> int:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    def _let_go(self) -> None:
+        """In a new process: close what is the supervisor's."""
         for descriptor in [*self._wakeup, *(child.heartbeat for child in self._children.values())]:
             os.close(descriptor)
         self._selector.close()
-        self._worker = Worker(
-            self._setup, self._load, self._suffixes, self._sessions, self._journal
-        )
-        return self._worker.run(heartbeat, supervisor)
 
     def _listen_to_children(self) -> None:
         for key, _ in self._selector.select(_TICK_SECONDS):
@@ -209,6 +218,7 @@ class Supervisor:
         if child.heartbeat in self._selector.get_map():
             self._selector.unregister(child.heartbeat)
         os.close(child.heartbeat)
+        self._metrics.of_worker(child.number).dns_is_down(False)
         del self._children[child.pid]
 
     def _replace_silent(self) -> None:
@@ -226,6 +236,7 @@ class Supervisor:
             for problem in str(error).splitlines():
                 self._journal.service(problem)
             self._journal.service("not reloaded: the old configuration stays in force")
+            self._metrics.reloaded(Reload.REFUSED)
             self._notifier.notify("READY=1")
             return
         if setup.configuration.milter != self._setup.configuration.milter:
@@ -233,10 +244,15 @@ class Supervisor:
         milter = self._setup.configuration.milter
         changed = setup.configuration.model_copy(update={"milter": milter})
         self._setup = Setup(changed, setup.signer)
+        self._metrics.reloaded(Reload.DONE)
         for child in self._children.values():
             child.reloading = True
             os.kill(child.pid, signal.SIGHUP)
         self._is_ready = False
+
+    def _show_life(self, *, is_ending: bool) -> None:
+        ready = sum(child.is_ready for child in self._children.values())
+        self._metrics.show_life(Life(self._wanted, ready, is_ending, time.monotonic()))
 
     def _tell_systemd(self) -> None:
         children = self._children.values()
@@ -269,6 +285,8 @@ class Supervisor:
                 listener.close_for_all()
                 closed = True
             self._reap()
+            self._show_life(is_ending=True)
+        self._monitor.end()
         for child in list(self._children.values()):
             os.kill(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)

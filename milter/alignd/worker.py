@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -21,6 +20,7 @@ from alignd.dkim import Signer
 from alignd.freemail import FreemailDomains
 from alignd.journal import Journal
 from alignd.judgements import RememberingReviewer
+from alignd.metrics import WorkerMetrics
 from alignd.resolver import Resolver, ResolverError
 from alignd.review import Reviewer
 from alignd.session import Desk
@@ -37,7 +37,6 @@ ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker says to its supervisor."""
 _POLL_SECONDS = 0.05
 _OTHER_DESCRIPTORS = 100  # that a worker has open besides connections, those to DNS among them
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +57,13 @@ class Worker:
         suffixes: SuffixList,
         sessions: bridge.Sessions,
         journal: Journal,
+        metrics: WorkerMetrics,
     ) -> None:
         self._load = load
         self._suffixes = suffixes
         self._sessions = sessions
         self._journal = journal
+        self._metrics = metrics
         self._signals: SimpleQueue[int] = SimpleQueue()
         self._dns = setup.configuration.dns
         self._resolver = self._make_resolver(self._dns)
@@ -72,18 +73,17 @@ class Worker:
         """What the next message is reviewed with; those in progress keep theirs."""
         return self._desk
 
-    def run(self, heartbeat: int, supervisor: int) -> int:
+    def run(self, heartbeat: int) -> int:
         """Serve until TERM, then until all sessions have ended; the exit status.
 
-        *heartbeat* is a descriptor to say ALIVE, RELOADED and DRAINING on, *supervisor* a
-        process id.
+        *heartbeat* is a descriptor to say ALIVE, RELOADED and DRAINING on.
         """
         # A handler interrupts the main thread anywhere, and so must not take a lock: no log here,
         # and no Event. The put() of a SimpleQueue is made for this.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda found, _frame: self._signals.put(found))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the supervisor sends TERM
-        _end_with(supervisor)
+        # A HUP since the fork has waited: the setup that came with it may be the one before.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         libmilter = threading.Thread(target=bridge.serve, name="libmilter", daemon=True)
         libmilter.start()
         received: int | None = None
@@ -92,6 +92,7 @@ class Worker:
                 self._journal.service("libmilter ended by itself")
                 return os.EX_SOFTWARE
             _say(heartbeat, ALIVE)
+            self._metrics.dns_is_down(self._resolver.is_down)
             if received == signal.SIGHUP:
                 self._reload()
                 _say(heartbeat, RELOADED)
@@ -123,6 +124,7 @@ class Worker:
             RememberingReviewer(reviewer),
             self._resolver_for(configuration.dns).for_message,
             self._journal,
+            self._metrics,
             Interest(
                 reviewer.needs_whole_message,
                 reviewer.fields_of_interest,
@@ -141,10 +143,10 @@ class Worker:
     def _make_resolver(self, settings: Dns) -> Resolver:
         path = archive_path(settings)
         try:
-            return Resolver(settings, self._journal.service, path)
+            return Resolver(settings, self._journal.service, path, self._metrics)
         except sqlite3.Error as error:
             self._journal.service("no archive of DNS answers", path=str(path), error=str(error))
-            return Resolver(settings, self._journal.service)
+            return Resolver(settings, self._journal.service, meter=self._metrics)
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -180,10 +182,3 @@ def _say(heartbeat: int, word: bytes) -> None:
         return  # the supervisor has enough to read
     except BrokenPipeError:
         return  # it is gone, and TERM is on its way
-
-
-def _end_with(supervisor: int) -> None:
-    """Have the kernel send TERM when the supervisor dies, however it does."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != supervisor:  # it died before the kernel was told
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -25,6 +25,9 @@ envelope_sender = "bounces@notifications.easysoftware.com"
 nameservers = ["$nameserver"]
 min_ttl = "0s"
 stale = "0s"
+
+[metrics]
+listen = ""
 """)
 
 _ZONE = """\

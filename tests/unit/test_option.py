@@ -4,7 +4,7 @@ import pytest
 
 from alignd import configfile
 from alignd.message import HeaderField, Message
-from alignd.option import Nameserver
+from alignd.option import ListenAddress, Nameserver
 from tests.support.configtext import BASE, problems
 
 
@@ -42,6 +42,45 @@ def test_what_is_no_socket(written: str) -> None:
     assert problems(f'{BASE}[milter]\nsocket = "{written}"\n') == [
         f"8: milter.socket: not a socket: {written!r}; "
         "write 'inet:8899@127.0.0.1', 'unix:/path' or 'fd:3'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "host", "port"),
+    [
+        ("127.0.0.1:18899", "127.0.0.1", 18899),
+        ("[::1]:18899", "::1", 18899),
+        ("[0:0:0:0:0:0:0:1]:1", "::1", 1),
+        ("0.0.0.0:65535", "0.0.0.0", 65535),
+        ("localhost:80", "localhost", 80),
+        ("Relay.example:80", "relay.example", 80),
+    ],
+)
+def test_addresses_to_listen_on(written: str, host: str, port: int) -> None:
+    listen = configfile.parse(f'{BASE}[metrics]\nlisten = "{written}"\n', "").metrics.listen
+
+    assert listen == ListenAddress(host, port)
+    assert str(listen) in {written, written.lower(), f"[{host}]:{port}"}
+
+
+def test_nowhere_to_listen_on() -> None:
+    assert configfile.parse(f'{BASE}[metrics]\nlisten = ""\n', "").metrics.listen is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("18899", ":18899", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536"),
+        *("::1:18899", "[::1]", "[::1]:x", "[127.0.0.1]:80", "[]:80", "[::1:80", "::1]:80"),
+        *("300.0.0.1:80", "127.1:80", "a b:80", "a..b:80", "http://a.example:80", "*:80"),
+        *("127.0.0.1:80 ", "127.0.0.1:8\u0660", "off"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_address_to_listen_on(written: str) -> None:
+    assert problems(f'{BASE}[metrics]\nlisten = "{written}"\n') == [
+        f"8: metrics.listen: not an address to listen on: {written!r}; "
+        "write '127.0.0.1:18899', '[::1]:18899', or '' for none"
     ]
 
 

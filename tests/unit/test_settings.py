@@ -21,6 +21,7 @@ def test_the_defaults_hold_where_nothing_is_said() -> None:
     assert parsed.milter.socket == "inet:8899@127.0.0.1"
     assert [str(network) for network in parsed.helpdesk.networks] == ["127.0.0.0/8", "::1/128"]
     assert parsed.notifications.bounces == parsed.notifications.address
+    assert str(parsed.metrics.listen) == "127.0.0.1:18899"
     assert (parsed.tenant, parsed.dns.nameservers, parsed.dns.timeout) == ((), (), 2.0)
 
 

@@ -1,0 +1,128 @@
+"""What ships for Prometheus and Grafana: it can be read, and names only what alignd shows."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alignd.configfile import load
+from tests.support.nameserver import Nameserver
+from tests.support.readiness import open_directory
+from tests.support.scrape import Scrape, run_watched
+
+pytestmark = pytest.mark.wire
+
+CONF = Path(__file__).parents[1] / "conf"
+DASHBOARD: dict[str, Any] = json.loads((CONF / "grafana-dashboard.json").read_text())
+GROUPS: list[dict[str, Any]] = yaml.safe_load((CONF / "alert-rules.yml").read_text())["groups"]
+
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+RULES = [rule for group in GROUPS for rule in group["rules"]]
+QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
+EXPRESSIONS = [*QUERIES, *(rule["expr"] for rule in RULES)]
+
+_SELECTOR = re.compile(r"\b(?P<name>alignd_\w+)(?:\{(?P<matchers>[^}]*)\})?")
+_MATCHER = re.compile(r'(\w+)(?:=|!=|=~|!~)"([^"]*)"')
+
+
+@pytest.fixture(scope="module")
+def scrape(nameserver: Nameserver) -> Iterator[Scrape]:
+    with (
+        open_directory() as directory,
+        run_watched(directory / "alignd", nameserver.address) as watched,
+    ):
+        yield watched.scrape()
+
+
+def named(expression: str) -> set[str]:
+    return {found["name"] for found in _SELECTOR.finditer(expression)}
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_what_is_asked_for_is_there(scrape: Scrape, expression: str) -> None:
+    for found in _SELECTOR.finditer(expression):
+        samples = [sample for sample in scrape.samples if sample.name == found["name"]]
+        assert samples, found["name"]
+        for label, values in _MATCHER.findall(found["matchers"] or ""):
+            if label == "instance":  # Prometheus gives this one
+                continue
+            for value in values.split("|"):
+                assert any(sample.labels[label] == value for sample in samples), value
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_an_expression_is_closed(expression: str) -> None:
+    for pair in ("()", "[]", "{}"):
+        assert expression.count(pair[0]) == expression.count(pair[1])
+    assert named(expression) or "up{" in expression
+
+
+def test_the_dashboard_shows_every_metric(scrape: Scrape) -> None:
+    shown = set().union(*map(named, QUERIES))
+
+    # Of a histogram, buckets, count and sum.
+    assert shown == {sample.name for sample in scrape.samples}
+
+
+def test_the_panels_say_what_they_mean_and_do_not_overlap() -> None:
+    places: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        grid = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(grid["x"], grid["x"] + grid["w"])
+            for y in range(grid["y"], grid["y"] + grid["h"])
+        }
+        assert not cells & places
+        assert max(x for x, _ in cells) < 24
+        places |= cells
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    for panel in PANELS:
+        assert panel["description"].endswith(".")
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+
+
+def test_the_dashboard_asks_for_no_more_than_a_data_source() -> None:
+    variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+
+    assert variables == {"datasource", "instance"}
+    used = set(re.findall(r"\$\{?(\w+)", json.dumps(DASHBOARD)))
+    assert used - variables <= {"__rate_interval", "__all"}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
+    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+    assert re.fullmatch(r"Alignd[A-Za-z]+", rule["alert"])
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert "$labels.instance" in rule["annotations"]["summary"]
+    assert len(rule["annotations"]["action"].split()) >= 15
+    assert rule["annotations"]["action"].endswith(".")
+
+
+def test_what_goes_wrong_has_an_alert() -> None:
+    watched = set().union(*(named(rule["expr"]) for rule in RULES))
+
+    assert watched >= {
+        "alignd_dns_breakers_open",
+        "alignd_workers_ready",
+        "alignd_worker_restarts_total",
+        "alignd_fallbacks_total",
+        "alignd_messages_total",
+        "alignd_configuration_last_reload_successful",
+        "alignd_dns_queries_total",
+    }
+    assert any(rule["expr"].startswith("up{") for rule in RULES)
+
+
+def test_the_readme_reads_the_default_port() -> None:
+    readme = (CONF.parent / "README.md").read_text()
+    listen = load(CONF / "alignd.conf").metrics.listen
+
+    assert f'targets: ["{listen}"]' in readme
+    assert f"http://{listen}/metrics" in readme

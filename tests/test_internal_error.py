@@ -1,0 +1,102 @@
+"""A bug of ours, in a real milter process: the message arrives, and is counted as what it was."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alignd import bridge, configfile, listener
+from alignd.collected import Interest
+from alignd.domain import Domain
+from alignd.freemail import FreemailDomains
+from alignd.journal import Journal
+from alignd.judgements import RememberingReviewer
+from alignd.metrics import Metrics
+from alignd.resolver import Resolver
+from alignd.review import Reviewer
+from alignd.session import Desk
+from alignd.signer import load_signer
+from tests.support.mta import MilterConnection
+from tests.support.nameserver import Nameserver
+from tests.support.readiness import open_directory, wait_until
+from tests.support.settings import configuration, world
+
+# The name servers of other tests have threads, which the forked process does not touch.
+FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+pytestmark = [pytest.mark.wire, FORKS]
+
+AGENT = "marky.mark@mycompany.com"
+
+
+class Broken:
+    """A public suffix list with a bug."""
+
+    def registered_domain(self, domain: Domain) -> Domain:
+        raise RuntimeError(f"a bug, met by {domain}")
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with open_directory() as directory:
+        yield directory
+
+
+def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
+    for descriptor in listener.listening():
+        os.close(descriptor)  # the name server's, in the process that this one was forked of
+    settings = configfile.parse(configuration(nameserver=nameserver), "")
+    signer = load_signer(settings.dkim)
+    reviewer = Reviewer(settings, Broken(), signer, FreemailDomains(), time.time)
+    with (directory / "log").open("w", buffering=1) as log:
+        desk = Desk(
+            RememberingReviewer(reviewer),
+            Resolver(settings.dns, print).for_message,
+            Journal(log),
+            metrics.of_worker(0),
+            Interest(
+                whole_message=False,
+                fields=reviewer.fields_of_interest,
+                max_header=10_000,
+                max_body=0,
+            ),
+            max_sessions=10,
+            log_addresses=False,
+        )
+        bridge.listen(f"unix:{directory}/milter.sock", bridge.Sessions(lambda: desk, 600))
+        bridge.serve()
+
+
+def test_a_bug_is_a_rewrite_and_counted_so(directory: Path, nameserver: Nameserver) -> None:
+    nameserver.serve(world('mycompany.com. TXT "v=spf1 -all"\n'))
+    metrics = Metrics(1)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            serve(directory, nameserver.address, metrics)
+        finally:
+            os._exit(1)
+    try:
+        path = str(directory / "milter.sock")
+        wait_until(lambda: listener.is_served(path), "the milter")
+        message = f"From: Marky Mark <{AGENT}>\r\n\r\nHello\r\n".encode()
+        with MilterConnection(f"unix:{path}") as mta:
+            result = mta.send(AGENT, ("julia@customer.example",), message)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    assert result.accepted
+    assert b"reason=internal-error" in result.message
+    counted = {
+        (family.name, *values): number
+        for family, numbers in metrics.families()
+        for values, number in numbers.items()
+        if number and family.name in {"alignd_messages_total", "alignd_fallbacks_total"}
+    }
+    assert counted == {
+        ("alignd_messages_total", "rewrite", "internal-error"): 1,
+        ("alignd_fallbacks_total", "internal-error"): 1,
+    }

@@ -1,0 +1,106 @@
+"""What is counted: each in its series, all of which are there before."""
+
+import math
+
+import pytest
+
+from alignd import configfile
+from alignd.author import Author
+from alignd.decision import Action, Decision, Reason
+from alignd.message import Edits, Message
+from alignd.metrics import BUCKETS, Fallback, Life, Metrics, Reload
+from alignd.review import Judgement, Review
+from tests.support.case import Case
+from tests.support.configtext import BASE
+from tests.support.selection import CASES
+
+
+def review(action: Action, reason: Reason) -> Review:
+    settings = configfile.parse(BASE, "")
+    judgement = Judgement(settings, Author(None), None, Decision(action, reason))
+    return Review(Message("", (), ()), judgement, Edits())
+
+
+def counted(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    (numbers,) = (numbers for family, numbers in metrics.families() if family.name == name)
+    return {values: number for values, number in numbers.items() if number}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.path.stem)
+def test_what_a_case_expects_is_there_before_it_counts(case: Case) -> None:
+    (messages,) = (
+        numbers
+        for family, numbers in Metrics(1).families()
+        if family.name == "alignd_messages_total"
+    )
+
+    assert messages[case.expected_action, case.expected_reason] == 0
+
+
+def test_a_pair_that_nobody_expects_counts_all_the_same() -> None:
+    metrics = Metrics(1)
+
+    metrics.of_worker(0).answered(review(Action.PASS, Reason.UNALIGNED), 0.001, {})
+
+    assert counted(metrics, "alignd_messages_total") == {("pass", "unaligned"): 1}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bound"),
+    [
+        pytest.param(0.0, 0.0001, id="no-time"),
+        pytest.param(0.0001, 0.0001, id="a-bound-is-within"),
+        pytest.param(0.00011, 0.00025, id="above-a-bound"),
+        pytest.param(5.0, 5.0, id="the-last-bound"),
+        pytest.param(60.0, math.inf, id="longer-than-all"),
+    ],
+)
+def test_the_decision_time_is_within_its_bound(seconds: float, bound: float) -> None:
+    metrics = Metrics(1)
+
+    metrics.of_worker(0).answered(review(Action.PASS, Reason.EXEMPT), seconds, {})
+
+    within, total = metrics.decision_time()
+    assert list(within) == [*BUCKETS, math.inf]
+    assert {limit for limit, number in within.items() if number} == {
+        limit for limit in within if limit >= bound
+    }
+    assert total == seconds
+
+
+@pytest.mark.parametrize("cause", Fallback)
+def test_fallbacks_have_a_series_each(cause: Fallback) -> None:
+    metrics = Metrics(2)
+
+    metrics.of_worker(0).fell_back(cause)
+    metrics.of_worker(1).fell_back(cause)
+
+    assert counted(metrics, "alignd_fallbacks_total") == {(cause.value,): 2}
+
+
+def test_an_error_of_ours_is_a_message_and_a_fallback() -> None:
+    metrics = Metrics(1)
+
+    metrics.of_worker(0).failed()
+
+    assert counted(metrics, "alignd_messages_total") == {("tempfail", "internal-error"): 1}
+    assert counted(metrics, "alignd_fallbacks_total") == {("tempfail",): 1}
+
+
+def test_what_is_shown_of_the_life_is_seen() -> None:
+    metrics = Metrics(3)
+    life = Life(workers_wanted=3, workers_ready=2, is_ending=True, last_sign=12.5)
+
+    metrics.show_life(life)
+
+    assert metrics.life() == life
+
+
+def test_the_last_reload_is_told_from_those_before() -> None:
+    metrics = Metrics(1)
+
+    for result, successful in ((Reload.REFUSED, 0), (Reload.DONE, 1)):
+        metrics.reloaded(result)
+        last = counted(metrics, "alignd_configuration_last_reload_successful")
+        assert sum(last.values()) == successful
+    assert sum(counted(metrics, "alignd_configuration_reloads_total").values()) == 2
