@@ -27,7 +27,14 @@ SOLE_USERS = {
     "idna": {"domain"},
     "pydantic": {"option", "settings", "configfile"},
     "pydantic_core": {"configfile"},
-    "click": {"cli", "console", "command_check_config", "command_explain", "command_serve"},
+    "click": {
+        "cli",
+        "console",
+        "command_check_config",
+        "command_explain",
+        "command_postfix_snippet",
+        "command_serve",
+    },
     "structlog": {"journal"},
     "sdnotify": {"supervisor"},
 }

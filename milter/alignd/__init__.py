@@ -2,14 +2,14 @@
 
 A module imports only from those before it in this list (a test says so):
 
-words       ternary, domain, displayname, mailbox, message, lookup, option, settings
+words       ternary, domain, displayname, mailbox, message, lookup, option, settings, endpoint
 standards   spf, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
 judgement   author, prediction, decision, rewrite, review
 names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
-world       suffixes, freemail, configfile, signer, journal, judgements
+world       suffixes, freemail, configfile, signer, journal, judgements, postfixlayout
 shell       console, report, explain, collected, listener, probe, session, bridge
 service     worker, supervisor
-commands    command_check_config, command_explain, command_serve, cli
+commands    command_check_config, command_explain, command_serve, command_postfix_snippet, cli
 
 The modules down to `review` do no I/O: what they need of the world is an argument.
 """

@@ -6,11 +6,12 @@ import click
 
 from alignd.command_check_config import check_config
 from alignd.command_explain import explain
+from alignd.command_postfix_snippet import postfix_snippet
 from alignd.command_serve import serve
 
 
 @click.group(
-    commands=[serve, explain, check_config],
+    commands=[serve, explain, check_config, postfix_snippet],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="alignd")
