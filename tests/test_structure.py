@@ -10,7 +10,17 @@ import alignd
 
 SOURCE = Path(alignd.__file__).parent
 MODULES = {path.stem: path for path in sorted(SOURCE.glob("*.py")) if path.stem != "__init__"}
-LEVELS = ("words", "standards", "judgement", "names", "world", "shell", "service", "commands")
+LEVELS = (
+    "words",
+    "standards",
+    "judgement",
+    "relay",
+    "names",
+    "world",
+    "shell",
+    "service",
+    "commands",
+)
 MAX_LINES = 300
 
 # Who may import what: each library that reaches the world is wrapped in the modules named here.
@@ -31,9 +41,11 @@ SOLE_USERS = {
         "cli",
         "console",
         "command_check_config",
+        "command_doctor",
         "command_explain",
         "command_postfix_snippet",
         "command_serve",
+        "doctorreport",
     },
     "structlog": {"journal"},
     "sdnotify": {"supervisor"},
@@ -43,12 +55,13 @@ INPUT_AND_OUTPUT = {"socket", "os", "pathlib", "time", "threading", "sys", "logg
 
 def levels() -> dict[str, list[str]]:
     """The modules of each level, as the package's docstring lists them."""
-    found = re.findall(rf"^({'|'.join(LEVELS)})\s+(.+)$", alignd.__doc__ or "", re.MULTILINE)
+    unwrapped = re.sub(r",\n +", ", ", alignd.__doc__ or "")
+    found = re.findall(rf"^({'|'.join(LEVELS)})\s+(.+)$", unwrapped, re.MULTILINE)
     return {level: modules.split(", ") for level, modules in found}
 
 
 ORDER = [module for modules in levels().values() for module in modules]
-CORE = ORDER[: ORDER.index("review") + 1]
+CORE = ORDER[: ORDER.index("doctor") + 1]
 
 
 def imports(module: str) -> set[str]:

@@ -21,6 +21,7 @@ from alignd.dkim import Signer
 from alignd.freemail import FreemailDomains
 from alignd.journal import Journal
 from alignd.judgements import RememberingReviewer
+from alignd.machinecheck import OTHER_DESCRIPTORS
 from alignd.resolver import Resolver, ResolverError
 from alignd.review import Reviewer
 from alignd.session import Desk
@@ -36,7 +37,6 @@ LOAD_ERRORS = (ConfigError, ResolverError)
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker says to its supervisor."""
 _POLL_SECONDS = 0.05
-_OTHER_DESCRIPTORS = 100  # that a worker has open besides connections, those to DNS among them
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -162,7 +162,7 @@ def room_for_connections() -> int:
     With none left, libmilter would spin on accept() until one is free.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, most - _OTHER_DESCRIPTORS)
+    return max(1, most - OTHER_DESCRIPTORS)
 
 
 def archive_path(settings: Dns) -> Path | None:

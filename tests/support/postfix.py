@@ -159,7 +159,7 @@ def configure(directory: Path, services: str, settings: str = "", relay_port: in
     """Write what a Postfix below *directory* needs, its configuration in `etc`; start nothing."""
     common = _MAIN.format(directory=directory, relay_port=relay_port)
     for name in ("etc", "queue", "data"):
-        (directory / name).mkdir()
+        (directory / name).mkdir(exist_ok=True)
     shutil.chown(directory / "data", "postfix")
     (directory / "etc/main.cf").write_text(common + settings)
     (directory / "etc/master.cf").write_text(_MASTER + services)
