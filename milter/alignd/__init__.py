@@ -12,7 +12,7 @@ world       suffixes, freemail, configfile, signer, journal, judgements, postfix
             postconf
 shell       console, report, explain, doctorreport, collected, listener, probe, machine, session,
             bridge
-service     worker, supervisor
+service     adviser, worker, supervisor
 commands    command_check_config, command_explain, command_serve, command_postfix_snippet,
             command_doctor, cli
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from alignd import machine
+from alignd.adviser import DNS_SECONDS
 from alignd.chain import reached
 from alignd.console import (
     CONFIG,
@@ -37,8 +38,6 @@ from alignd.resolver import ResolverError, nameservers_of, response_time
 from alignd.settings import Dns
 from alignd.suffixes import SuffixList
 
-_DNS_SECONDS = 20.0
-"""For all DNS questions of one view of the relay: nobody's mail waits."""
 _MAIL_OWNER = "postfix"
 _EXIT = {Result.FINE: 0, Result.FOUND: 1, Result.UNKNOWN: EXIT_CANNOT_SAY}
 
@@ -143,7 +142,7 @@ def _resolvers(dns: Dns, *, is_asked: bool) -> Resolvers:
 
 def _lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
     """Makes lookups with time enough; all of them fail where there is nobody to ask."""
-    patient = dns.model_copy(update={"timeout": _DNS_SECONDS})
+    patient = dns.model_copy(update={"timeout": DNS_SECONDS})
     if zone is not None:
         answers = open_lookup(zone, patient)
         return lambda: answers

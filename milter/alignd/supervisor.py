@@ -50,6 +50,7 @@ class _Child:
     pid: int
     heartbeat: int
     heard: float
+    advises: bool
     is_ready: bool = False
     reloading: bool = False
     draining: bool = False
@@ -155,28 +156,34 @@ class Supervisor:
     def _spawn(self) -> None:
         ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         supervisor = os.getpid()
+        advises = not any(child.advises for child in self._children.values())
         pid = os.fork()
         if pid == 0:
             # Whatever happens in a worker must not unwind into the supervisor's code.
             status = os.EX_SOFTWARE
             try:
-                status = self._become_worker(theirs, supervisor)
+                status = self._become_worker(theirs, supervisor, advises=advises)
             except Exception as error:
                 self._journal.service("worker failed", error=repr(error))
             finally:
                 os._exit(status)  # libmilter's thread is still there, and nothing ends it soon
         os.close(theirs)
         self._selector.register(ours, selectors.EVENT_READ, pid)
-        self._children[pid] = _Child(pid, ours, time.monotonic())
+        self._children[pid] = _Child(pid, ours, time.monotonic(), advises)
 
-    def _become_worker(self, heartbeat: int, supervisor: int) -> int:
+    def _become_worker(self, heartbeat: int, supervisor: int, *, advises: bool) -> int:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for descriptor in [*self._wakeup, *(child.heartbeat for child in self._children.values())]:
             os.close(descriptor)
         self._selector.close()
         self._worker = Worker(
-            self._setup, self._load, self._suffixes, self._sessions, self._journal
+            self._setup,
+            self._load,
+            self._suffixes,
+            self._sessions,
+            self._journal,
+            advises=advises,
         )
         return self._worker.run(heartbeat, supervisor)
 

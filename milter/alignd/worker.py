@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from alignd import bridge, listener
+from alignd.adviser import advise
 from alignd.collected import Interest
 from alignd.configfile import ConfigError
 from alignd.dkim import Signer
@@ -58,11 +59,16 @@ class Worker:
         suffixes: SuffixList,
         sessions: bridge.Sessions,
         journal: Journal,
+        *,
+        advises: bool,
     ) -> None:
+        """One worker of all *advises*: it says in the log what is wrong with the relay's DNS."""
         self._load = load
         self._suffixes = suffixes
         self._sessions = sessions
         self._journal = journal
+        self._advises = advises
+        self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
         self._dns = setup.configuration.dns
         self._resolver = self._make_resolver(self._dns)
@@ -86,6 +92,7 @@ class Worker:
         _end_with(supervisor)
         libmilter = threading.Thread(target=bridge.serve, name="libmilter", daemon=True)
         libmilter.start()
+        self._advise()
         received: int | None = None
         while received != signal.SIGTERM:
             if not libmilter.is_alive():
@@ -109,10 +116,19 @@ class Worker:
 
     def _reload(self) -> None:
         try:
-            self._desk = self._make_desk(self._load())
+            setup = self._load()
+            self._desk = self._make_desk(setup)
         except LOAD_ERRORS as error:
             # The supervisor has just read it; it, or resolv.conf, was changed again since.
             self._journal.service("worker keeps its configuration", problem=str(error))
+            return
+        self._setup = setup
+        self._advise()
+
+    def _advise(self) -> None:
+        if self._advises:
+            setup = self._setup
+            advise(setup.configuration, setup.signer, self._suffixes, self._journal)
 
     def _make_desk(self, setup: Setup) -> Desk:
         configuration, milter = setup.configuration, setup.configuration.milter
