@@ -76,7 +76,7 @@ def as_json(topics: tuple[Examined, ...]) -> dict[str, Any]:
 def one_line(finding: Finding) -> str:
     """A finding for a log: what it is, and what mends it."""
     mend = "; ".join(line.strip() for line in finding.mend.splitlines())
-    return f"{finding.id.value}: {finding.what}; mend: {mend}"
+    return printable(f"{finding.id.value}: {finding.what}; mend: {mend}")
 
 
 def _headline(topic: Examined) -> str:

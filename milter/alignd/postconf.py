@@ -88,5 +88,5 @@ def _ask(directory: Path | None, *arguments: str) -> str:
         raise PostfixError(f"postconf said nothing for {_TIMEOUT:.0f} s") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise PostfixError(said[-1])
+        raise PostfixError(said[-1].removeprefix(f"{program}: fatal: "))
     return done.stdout.decode(errors="replace")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _LINE = re.compile(r"(?P<service>\S+)/(?P<kind>[^/\s]+)/(?P<name>[^/\s]+) =\s?(?P<value>.*)")
-_DURATION = re.compile(r"(\d+)([smhdw]?)")
+_DURATION = re.compile(r"(\d+)([smhdw]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 _Fields = dict[tuple[str, str], dict[str, str]]
@@ -87,7 +87,7 @@ def seconds(duration: str) -> float | None:
 
 def version_number(text: str) -> tuple[int, ...]:
     """The numbers that a version such as `3.7.11` or `3.11-20260101` begins with."""
-    match = re.match(r"\d+(?:\.\d+)*", text)
+    match = re.match(r"\d+(?:\.\d+)*", text, re.ASCII)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
 
 

@@ -67,10 +67,13 @@ class Relay:
     socket: str
     """The same as *endpoint*, in libmilter's words."""
 
-    def examine(self, fault: Fault, *options: str, zone: bool = True) -> Outcome:
+    def examine(
+        self, fault: Fault, *options: str, zone: bool = True, color: bool = False
+    ) -> Outcome:
         """Plant *fault* in a right relay, and run `alignd doctor` on it.
 
-        DNS is that of the *zone*, or else that of the configuration.
+        DNS is that of the *zone*, or else that of the configuration; with *color*, it is told
+        that it writes to a terminal.
         """
         cli = CommandLine(self.directory)
         cli.write("alignd.conf", configuration(fault.conf, socket=self.socket))
@@ -89,7 +92,7 @@ class Relay:
         command = ("doctor", *where, *fault.options, *options)
         if fault.before:
             return cli.run(*command, before=fault.before)
-        done = CliRunner().invoke(main_command, command)
+        done = CliRunner().invoke(main_command, command, color=color)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Outcome(done.exit_code, done.stdout, done.stderr)
 
