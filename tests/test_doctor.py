@@ -305,7 +305,9 @@ FAILURE_FAULTS = [
         "default-action-quarantines", {TEMPFAIL: "default_action=quarantine"}, id="quarantine"
     ),
     pytest.param("default-action-refuses", {TEMPFAIL: "default_action=reject"}, id="reject"),
-    pytest.param("default-action-refuses", {TEMPFAIL: "default_action=shutdown"}, id="shutdown"),
+    pytest.param(
+        "milters-malformed", {TEMPFAIL: "default_action=shutdown"}, id="what-3.11-knows-first"
+    ),
     pytest.param("timeout-long", {"content_timeout=20s": "content_timeout=300s"}, id="patient"),
     pytest.param("timeout-long", {"command_timeout=5s, ": "command_timeout=1m, "}, id="a-minute"),
     pytest.param("timeout-long", {"connect_timeout=5s, ": ""}, id="the-general-timeout"),
@@ -506,9 +508,13 @@ def test_a_socket_below_the_queue_directory_is_reached_in_a_chroot(
 def test_a_socket_of_systemd_is_looked_for_where_one_is_told(unix_relay: Relay) -> None:
     handed = Relay(unix_relay.directory, unix_relay.endpoint, "fd:3")
 
-    told = Fault(options=("--socket", str(unix_relay.endpoint)))
+    told = handed.examine(Fault(options=("--socket", str(unix_relay.endpoint))))
+    untold = handed.examine(Fault())
 
-    assert found(handed, told) == []
+    assert told.status == 0
+    assert "systemd keeps the socket" not in told.stdout
+    assert untold.status == 1
+    assert "looked for at inet:127.0.0.1:8899" in untold.stdout
 
 
 # A network of its own with one more address, for one command.

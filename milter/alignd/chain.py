@@ -132,6 +132,8 @@ def _position(
     place: Endpoint,
 ) -> int | None:
     for position, milter in enumerate(milters):
+        if milter.endpoint is None:
+            continue
         # By what was meant, too: a chroot may lead elsewhere, which is another trouble.
         meant = (milter.endpoint, reached(milter.endpoint, postfix, service))
         if any(is_same(each, place) for each in meant):

@@ -25,7 +25,8 @@ TIMEOUTS = {"connect_timeout": 5.0, "command_timeout": 5.0, "content_timeout": 2
 """Seconds that both layouts give alignd."""
 _SIGNER = re.compile(r"dkim|rspamd|:8891\b", re.IGNORECASE)
 _SUBMISSION = frozenset({"submission", "submissions", "smtps", "587", "465"})
-_ACTIONS = frozenset({"accept", "reject", "tempfail", "quarantine", "shutdown"})
+_ACTIONS = frozenset({"accept", "reject", "tempfail", "quarantine"})
+_SHUTDOWN_SINCE = (3, 11)
 _PROTOCOL = 6
 _MARGIN = 1.0  # seconds between the budget for DNS and the end of Postfix's patience
 _SNIPPET = "alignd postfix-snippet --layout {layout}"
@@ -49,7 +50,7 @@ def _chain(configuration: Configuration, chain: Chain) -> Iterator[Remark]:
         yield error(
             FindingId.MILTERS_MALFORMED,
             f"smtpd_milters of {listener.service} is malformed: {listener.problem}",
-            "Postfix cannot tell which milters to ask",
+            "smtpd ends as soon as it reads it, and every client is cut off",
             snippet(chain),
         )
     if not chain.with_alignd and not broken:
@@ -186,18 +187,25 @@ def _default_action(chain: Chain, listener: Listener, milter: Milter) -> Iterato
             "half-changed",
             mend,
         )
-    elif action in {"reject", "shutdown"}:
+    elif action == "reject":
         yield error(
             FindingId.DEFAULT_ACTION_REFUSES,
-            f"{where} is {action}",
-            "mail that could be tried again later is refused while alignd is down",
+            f"{where} is reject",
+            "while alignd is down whoever connects is refused for good (554)",
+            mend,
+        )
+    elif action == "shutdown" and version_number(chain.postfix.version) >= _SHUTDOWN_SINCE:
+        yield warning(
+            FindingId.DEFAULT_ACTION_REFUSES,
+            f"{where} is shutdown",
+            "it ends the session, and neither layout is proven with it",
             mend,
         )
     elif action not in _ACTIONS:
         yield error(
             FindingId.MILTERS_MALFORMED,
-            f"{where} is {action!r}, which Postfix does not know",
-            "nobody can say what becomes of mail while alignd is down",
+            f"{where} is {action!r}, which Postfix {chain.postfix.version} does not know",
+            "while alignd is down the client hears of a server configuration problem (451)",
             mend,
         )
 
@@ -212,7 +220,7 @@ def _timeout(
         yield error(
             FindingId.MILTERS_MALFORMED,
             f"{where} is no time: {written!r}",
-            "Postfix cannot read it",
+            "smtpd ends as soon as it reads it, and every client is cut off",
             f"{name}={longest:g}s in the braces of alignd",
         )
     elif found > longest:
@@ -233,11 +241,11 @@ def _protocol(chain: Chain, listener: Listener, milter: Milter) -> Iterator[Rema
     if not number:
         yield CannotSay(f"which milter_protocol {listener.service} speaks: {protocol!r}")
     elif number[0] < _PROTOCOL:
-        yield error(
+        yield warning(
             FindingId.MILTER_PROTOCOL_OLD,
             f"{listener.service} speaks milter_protocol {protocol} with alignd",
-            "older versions have no way to change the envelope sender, so that what is to be "
-            "rewritten is put off",
+            "both layouts are proven with version 6 alone, which is the first that lets alignd "
+            "see a header field with its blanks as they are",
             "postconf -e 'milter_protocol = 6'",
         )
     defaults = chain.postfix.value("milter_macro_defaults", listener.service)

@@ -80,18 +80,21 @@ def doctor(
       alignd doctor --postfix-config /etc/postfix-out --zone what-if.zone --json
     """
     configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
+    application = _mailbox(application_address)
+    _say_that_it_takes_time()
     postfix = _postfix(postfix_config)
-    place = _place(configuration.milter.socket, socket, postfix)
+    place, is_handed_over = _place(configuration.milter.socket, socket, postfix)
     topics = examine(
         Facts(
             configuration=configuration,
             signer=signer,
             place=place,
+            is_handed_over=is_handed_over,
             postfix=postfix,
             machine=_machine(configuration.dns, place, postfix, is_asked=zone is None),
             new_lookup=_lookups(zone, configuration.dns),
             suffixes=SuffixList(),
-            application=_mailbox(application_address),
+            application=application,
         )
     )
     if as_json_:
@@ -101,6 +104,12 @@ def doctor(
     sys.exit(_EXIT[result(topics)])
 
 
+def _say_that_it_takes_time() -> None:
+    """Tell a person; without a nameserver that answers it takes half a minute."""
+    if sys.stderr.isatty():
+        click.echo("Looking at DNS, at Postfix and at this machine ...", err=True)
+
+
 def _postfix(directory: Path | None) -> PostfixConfig | CannotSay:
     try:
         return read_postfix(directory)
@@ -108,19 +117,22 @@ def _postfix(directory: Path | None) -> PostfixConfig | CannotSay:
         return CannotSay(f"Postfix: {error}")
 
 
-def _place(socket: str, said: str | None, postfix: PostfixConfig | CannotSay) -> Endpoint:
+def _place(
+    socket: str, said: str | None, postfix: PostfixConfig | CannotSay
+) -> tuple[Endpoint, bool]:
     """Where alignd is; one that is relative in Postfix's words is below its queue directory."""
-    endpoint, _ = postfix_place(socket, said)
-    return reached(endpoint, postfix, None) if isinstance(postfix, PostfixConfig) else endpoint
+    endpoint, is_handed_over = postfix_place(socket, said)
+    if isinstance(postfix, PostfixConfig):
+        endpoint = reached(endpoint, postfix, None)
+    return endpoint, is_handed_over
 
 
 def _machine(
     dns: Dns, place: Endpoint, postfix: PostfixConfig | CannotSay, *, is_asked: bool
 ) -> Machine:
-    known = isinstance(postfix, PostfixConfig)
     user = postfix.value("mail_owner") if isinstance(postfix, PostfixConfig) else _MAIL_OWNER
     return Machine(
-        interfaces=machine.interfaces() if known else (),
+        interfaces=machine.interfaces(),
         socket=machine.socket_state(place, user),
         resolvers=_resolvers(dns, is_asked=is_asked),
         descriptors=machine.descriptors(),

@@ -10,7 +10,17 @@ from alignd.chain import Chain, read_chain
 from alignd.chaincheck import examine_chain
 from alignd.dkim import Signer
 from alignd.endpoint import Endpoint
-from alignd.finding import CannotSay, Examined, FindingId, NotAsked, Remark, Topic, error, examined
+from alignd.finding import (
+    CannotSay,
+    Examined,
+    FindingId,
+    NotAsked,
+    Note,
+    Remark,
+    Topic,
+    error,
+    examined,
+)
 from alignd.lookup import Lookup
 from alignd.machinecheck import (
     examine_limits,
@@ -36,6 +46,8 @@ class Facts:
     signer: Signer
     place: Endpoint
     """Where Postfix reaches alignd."""
+    is_handed_over: bool
+    """Whether systemd keeps the socket, so that *place* is only where its unit says by default."""
     postfix: PostfixConfig | CannotSay
     machine: Machine
     new_lookup: Callable[[], Lookup]
@@ -68,7 +80,7 @@ def examine(facts: Facts) -> tuple[Examined, ...]:
         *examine_dns(configuration, facts.signer, facts.new_lookup, facts.suffixes),
         examined(Topic.APPLICATION, _application(facts)),
         *_postfix(facts, chain),
-        examined(Topic.SOCKET, examine_socket(chain, facts.place, machine.socket)),
+        examined(Topic.SOCKET, _socket(facts, chain)),
         examined(Topic.RESOLVER, examine_resolver(configuration.dns, machine.resolvers)),
         examined(
             Topic.LIMITS,
@@ -87,6 +99,15 @@ def _postfix(facts: Facts, chain: Chain | None) -> tuple[Examined, ...]:
         *examine_chain(facts.configuration, chain),
         *examine_queue_first(chain),
     )
+
+
+def _socket(facts: Facts, chain: Chain | None) -> Iterator[Remark]:
+    if facts.is_handed_over:
+        yield Note(
+            f"systemd keeps the socket; it was looked for at {facts.place}, where alignd.socket "
+            "listens by default (--socket says where else)"
+        )
+    yield from examine_socket(chain, facts.place, facts.machine.socket)
 
 
 def _versions(facts: Facts) -> Iterator[Remark]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from alignd.endpoint import Endpoint, from_postfix
 
+_NAMED_PORT = re.compile(r"inet:(?:\[[^]]+\]|[^:\s]+):[A-Za-z][\w-]*")
 _SEPARATORS = frozenset(", \t\r\n")
 
 
@@ -20,7 +22,8 @@ class Milter:
 
     text: str
     """Where it is, as it is written."""
-    endpoint: Endpoint
+    endpoint: Endpoint | None
+    """None where the port has a name."""
     settings: Mapping[str, str]
     """What stands in its braces: connect_timeout, default_action, ..."""
 
@@ -38,7 +41,7 @@ def _milter(part: str) -> Milter:
     inside = _inside(part)
     text, *rest = _parts(inside) if inside is not None else [part]
     endpoint = from_postfix(text)
-    if endpoint is None:
+    if endpoint is None and not _NAMED_PORT.fullmatch(text):
         raise MilterListError(f"not a milter: {text!r}")
     return Milter(text, endpoint, dict(_setting(each) for each in rest))
 

@@ -39,6 +39,7 @@ ENDPOINTS: st.SearchStrategy[Endpoint] = st.one_of(
             [("unix:/a", {"default_action": "accept"}), ("unix:/b", {})],
             id="a-setting-in-braces-may-have-blanks",
         ),
+        pytest.param("inet:localhost:milter", [("inet:localhost:milter", {})], id="a-named-port"),
         pytest.param("{ unix:/a }", [("unix:/a", {})], id="braces-without-settings"),
     ],
 )
