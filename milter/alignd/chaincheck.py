@@ -29,7 +29,6 @@ _ACTIONS = frozenset({"accept", "reject", "tempfail", "quarantine"})
 _SHUTDOWN_SINCE = (3, 11)
 _PROTOCOL = 6
 _MARGIN = 1.0  # seconds between the budget for DNS and the end of Postfix's patience
-_SNIPPET = "alignd postfix-snippet --layout {layout}"
 
 
 def examine_chain(configuration: Configuration, chain: Chain) -> tuple[Examined, ...]:
@@ -39,9 +38,9 @@ def examine_chain(configuration: Configuration, chain: Chain) -> tuple[Examined,
     return (order, examined(Topic.FAILURE, remarks)) if chain.with_alignd else (order,)
 
 
-def snippet(chain: Chain) -> str:
+def _snippet(chain: Chain) -> str:
     """The command that prints the lines for the layout in use."""
-    return _SNIPPET.format(layout="queue-first" if chain.to_alignd else "inline")
+    return f"alignd postfix-snippet --layout {'queue-first' if chain.to_alignd else 'inline'}"
 
 
 def _chain(configuration: Configuration, chain: Chain) -> Iterator[Remark]:
@@ -51,14 +50,14 @@ def _chain(configuration: Configuration, chain: Chain) -> Iterator[Remark]:
             FindingId.MILTERS_MALFORMED,
             f"smtpd_milters of {listener.service} is malformed: {listener.problem}",
             "smtpd ends as soon as it reads it, and every client is cut off",
-            snippet(chain),
+            _snippet(chain),
         )
     if not chain.with_alignd and not broken:
         yield error(
             FindingId.ALIGND_NOT_IN_CHAIN,
             f"no listener has {chain.place} in its smtpd_milters",
             "alignd sees no mail: nothing is rewritten",
-            snippet(chain),
+            _snippet(chain),
         )
     for listener in chain.with_alignd:
         yield from _switched_off(chain, listener)
@@ -92,7 +91,7 @@ def _order(configuration: Configuration, listener: Listener) -> Iterator[Remark]
             f"in smtpd_milters of {listener.service}, {signer.text} stands before alignd",
             "it signs the From that alignd then replaces: alignd removes the broken signature, "
             "and rewritten mail leaves unsigned",
-            f"put alignd first: {snippet_order(listener)}",
+            f"put alignd first: {_in_order(listener)}",
         )
     elif is_expected and not behind:
         yield error(
@@ -105,7 +104,7 @@ def _order(configuration: Configuration, listener: Listener) -> Iterator[Remark]
         )
 
 
-def snippet_order(listener: Listener) -> str:
+def _in_order(listener: Listener) -> str:
     """The milters of *listener* as they should stand, without their settings."""
     alignd = listener.alignd
     others = [milter.text for milter in listener.milters if milter != alignd]

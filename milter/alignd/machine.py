@@ -52,7 +52,11 @@ def socket_state(endpoint: Endpoint, user: str) -> SocketState:
         return SocketState(unknown, unknown)
     except OSError:
         return SocketState(False, None)
-    return SocketState(probe.answers(socket.AF_UNIX, endpoint.path), _barrier(endpoint.path, user))
+    barrier = _barrier(endpoint.path, user)
+    if not os.access(endpoint.path, os.W_OK):
+        unknown = CannotSay(f"{endpoint.path} is not for this user to connect to: run it as root")
+        return SocketState(unknown, barrier)
+    return SocketState(probe.answers(socket.AF_UNIX, endpoint.path), barrier)
 
 
 def descriptors() -> Descriptors:
