@@ -11,7 +11,7 @@ import alignd
 SOURCE = Path(alignd.__file__).parent
 MODULES = {path.stem: path for path in sorted(SOURCE.glob("*.py")) if path.stem != "__init__"}
 LEVELS = (
-    *("words", "standards", "judgement", "advice", "names", "world"),
+    *("words", "standards", "judgement", "advice", "relay", "names", "world"),
     *("telling", "measures", "shell", "service", "commands"),
 )
 MAX_LINES = 300
@@ -35,8 +35,11 @@ SOLE_USERS = {
         "console",
         "command_check_config",
         "command_domain",
+        "command_doctor",
         "command_explain",
+        "command_postfix_snippet",
         "command_serve",
+        "doctorreport",
     },
     "rich": {"progress"},
     "structlog": {"journal"},
@@ -48,12 +51,13 @@ INPUT_AND_OUTPUT = {"socket", "os", "pathlib", "time", "threading", "sys", "logg
 
 def levels() -> dict[str, list[str]]:
     """The modules of each level, as the package's docstring lists them."""
-    found = re.findall(rf"^({'|'.join(LEVELS)})\s+(.+)$", alignd.__doc__ or "", re.MULTILINE)
+    unwrapped = re.sub(r",\n +", ", ", alignd.__doc__ or "")
+    found = re.findall(rf"^({'|'.join(LEVELS)})\s+(.+)$", unwrapped, re.MULTILINE)
     return {level: modules.split(", ") for level, modules in found}
 
 
 ORDER = [module for modules in levels().values() for module in modules]
-CORE = ORDER[: ORDER.index("advice") + 1]
+CORE = ORDER[: ORDER.index("doctor") + 1]
 
 
 def imports(module: str) -> set[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import click
 
 from alignd.command_check_config import check_config
+from alignd.command_doctor import doctor
 from alignd.command_domain import domain
 from alignd.command_explain import explain
+from alignd.command_postfix_snippet import postfix_snippet
 from alignd.command_serve import serve
 
 
 @click.group(
-    commands=[serve, explain, domain, check_config],
+    commands=[serve, explain, domain, doctor, check_config, postfix_snippet],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="alignd")

@@ -11,7 +11,9 @@ import click
 from alignd import configfile
 from alignd.configfile import ConfigError
 from alignd.dkim import Signer
+from alignd.endpoint import Endpoint, from_libmilter, from_postfix
 from alignd.lookup import Lookup
+from alignd.postfixlayout import HANDED_OVER
 from alignd.resolver import Resolver, ResolverError, nameservers_of
 from alignd.settings import Configuration, Dns
 from alignd.signer import load_signer
@@ -32,6 +34,13 @@ ZONE = click.option(
     "--zone",
     type=click.Path(path_type=Path),
     help="Answer DNS from this master file instead of the network.",
+)
+
+
+SOCKET = click.option(
+    "--socket",
+    metavar="SOCKET",
+    help="Where Postfix finds alignd (inet:127.0.0.1:8899), if not where milter.socket says.",
 )
 
 
@@ -63,6 +72,24 @@ def show(error: ConfigError) -> None:
     """Print every problem of the configuration."""
     for problem in error.problems:
         click.echo(printable(str(problem)), err=True)
+
+
+def postfix_place(socket: str, said: str | None) -> tuple[Endpoint, bool]:
+    """Where Postfix reaches the socket of the configuration, and whether that is a guess.
+
+    *said* is what the option --socket says.
+
+    Raises:
+        CannotSayError: *said* is no place where Postfix could reach a milter.
+    """
+    if said is not None:
+        endpoint = from_postfix(said)
+        if endpoint is None:
+            example = "write 'inet:127.0.0.1:8899' or 'unix:/run/alignd/alignd.sock'"
+            raise CannotSayError(f"--socket: not a milter in Postfix's words: {said!r}; {example}")
+        return endpoint, False
+    known = from_libmilter(socket)
+    return (known, False) if known else (HANDED_OVER, True)
 
 
 def open_lookup(zone: Path | None, dns: Dns) -> Lookup:

@@ -35,6 +35,7 @@ MAX_NEGATIVE_TTL = 300.0
 _DNS_SHARE = 0.9
 """Of the budget: the rest is for waking up late on a busy machine, and for the decision."""
 _TIMEOUT = LookupFailed("timeout")
+_TRIES = 3  # the first may have to go far, the others are known
 _SOMETHING = (dns.name.root, dns.rdatatype.NS)  # what a trial asks
 
 
@@ -98,6 +99,20 @@ def nameservers_of(settings: Dns) -> tuple[Nameserver, ...]:
         problem = f"no nameserver in /etc/resolv.conf ({error}); set dns.nameservers"
         raise ResolverError(problem) from error
     return tuple(Nameserver(str(address)) for address in system.nameservers)
+
+
+def response_time(nameserver: Nameserver, seconds: float) -> float | LookupFailed:
+    """How long *nameserver* takes for an answer that it knows; it has *seconds* for each try."""
+    times = []
+    for _ in range(_TRIES):
+        asked = time.monotonic()
+        response = ask(*_SOMETHING, (nameserver,), seconds)
+        if isinstance(response, Silence):
+            return _TIMEOUT
+        if isinstance(response, LookupFailed):
+            return response
+        times.append(time.monotonic() - asked)
+    return min(times)
 
 
 class Resolver:

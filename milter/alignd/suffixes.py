@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
+from importlib import metadata
+
 from publicsuffixlist import PublicSuffixList
 
 from alignd.domain import Domain
@@ -20,3 +23,12 @@ class SuffixList:
         """
         found = self._list.privatesuffix(domain.name)
         return Domain(found) if found else domain
+
+    @staticmethod
+    def released() -> date | None:
+        """Of when the list is; None when the version of its package does not say."""
+        last = metadata.version("publicsuffixlist").rpartition(".")[2]
+        try:
+            return datetime.strptime(last, "%Y%m%d").date()
+        except ValueError:
+            return None

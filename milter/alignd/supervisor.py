@@ -175,6 +175,8 @@ class Supervisor:
                 self._sessions,
                 self._journal,
                 self._metrics.of_worker(number),
+                # The one that comes for it takes this over, too.
+                advises=number == 0,
             )
             return self._worker.run(theirs)
 

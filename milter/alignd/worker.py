@@ -14,12 +14,14 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from alignd import bridge, listener
+from alignd.adviser import advise
 from alignd.collected import Interest
 from alignd.configfile import ConfigError
 from alignd.dkim import Signer
 from alignd.freemail import FreemailDomains
 from alignd.journal import Journal
 from alignd.judgements import RememberingReviewer
+from alignd.machinecheck import OTHER_DESCRIPTORS
 from alignd.metrics import WorkerMetrics
 from alignd.resolver import Resolver, ResolverError
 from alignd.review import Reviewer
@@ -36,7 +38,6 @@ LOAD_ERRORS = (ConfigError, ResolverError)
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker says to its supervisor."""
 _POLL_SECONDS = 0.05
-_OTHER_DESCRIPTORS = 100  # that a worker has open besides connections, those to DNS among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,17 @@ class Worker:
         sessions: bridge.Sessions,
         journal: Journal,
         metrics: WorkerMetrics,
+        *,
+        advises: bool,
     ) -> None:
+        """One worker of all *advises*: it says in the log what is wrong with the relay's DNS."""
         self._load = load
         self._suffixes = suffixes
         self._sessions = sessions
         self._journal = journal
         self._metrics = metrics
+        self._advises = advises
+        self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
         self._dns = setup.configuration.dns
         self._resolver = self._make_resolver(self._dns)
@@ -86,6 +92,7 @@ class Worker:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         libmilter = threading.Thread(target=bridge.serve, name="libmilter", daemon=True)
         libmilter.start()
+        self._advise()
         received: int | None = None
         while received != signal.SIGTERM:
             if not libmilter.is_alive():
@@ -110,10 +117,19 @@ class Worker:
 
     def _reload(self) -> None:
         try:
-            self._desk = self._make_desk(self._load())
+            setup = self._load()
+            self._desk = self._make_desk(setup)
         except LOAD_ERRORS as error:
             # The supervisor has just read it; it, or resolv.conf, was changed again since.
             self._journal.service("worker keeps its configuration", problem=str(error))
+            return
+        self._setup = setup
+        self._advise()
+
+    def _advise(self) -> None:
+        if self._advises:
+            setup = self._setup
+            advise(setup.configuration, setup.signer, self._suffixes, self._journal)
 
     def _make_desk(self, setup: Setup) -> Desk:
         configuration, milter = setup.configuration, setup.configuration.milter
@@ -164,7 +180,7 @@ def room_for_connections() -> int:
     With none left, libmilter would spin on accept() until one is free.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, most - _OTHER_DESCRIPTORS)
+    return max(1, most - OTHER_DESCRIPTORS)
 
 
 def archive_path(settings: Dns) -> Path | None:

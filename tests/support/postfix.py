@@ -149,19 +149,19 @@ def run_services(
     """
     with open_directory(parent) as directory:
         postfix = Postfix(directory, ports)
-        common = _MAIN.format(directory=directory, relay_port=relay_port)
-        _configure(postfix, services, common + settings)
+        configure(directory, services, settings, relay_port)
         with _started(postfix) as master:
             wait_until(lambda: _listens(postfix, master), "Postfix to listen")
             yield postfix
 
 
-def _configure(postfix: Postfix, services: str, settings: str) -> None:
-    directory = postfix.directory
+def configure(directory: Path, services: str, settings: str = "", relay_port: int = 25) -> None:
+    """Write what a Postfix below *directory* needs, its configuration in `etc`; start nothing."""
+    common = _MAIN.format(directory=directory, relay_port=relay_port)
     for name in ("etc", "queue", "data"):
-        (directory / name).mkdir()
+        (directory / name).mkdir(exist_ok=True)
     shutil.chown(directory / "data", "postfix")
-    (directory / "etc/main.cf").write_text(settings)
+    (directory / "etc/main.cf").write_text(common + settings)
     (directory / "etc/master.cf").write_text(_MASTER + services)
 
 

@@ -1,0 +1,113 @@
+"""Responsible for a relay that is set up right, in each layout, and for planting faults in it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from alignd.cli import main as main_command
+from alignd.endpoint import Endpoint
+from alignd.postfixlayout import Layout, Place, lines
+from tests.support import postfix
+from tests.support.commandline import CommandLine, Outcome
+from tests.support.settings import configuration
+
+ZONE = """\
+spf.mailing.easy.cz. TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"
+notifications.easysoftware.com. MX 10 mx.easysoftware.com.
+notifications.easysoftware.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"
+_dmarc.notifications.easysoftware.com. TXT "v=DMARC1; p=reject"
+smtp2.easyredmine.com. A 192.0.2.25
+smtp2.easyredmine.com. AAAA 2001:db8::25
+smtp2.easyredmine.com. TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"
+mx25.easyredmine.com. A 192.0.2.25
+mx25.easyredmine.com. AAAA 2001:db8::25
+25.2.0.192.in-addr.arpa. PTR mx25.easyredmine.com.
+$ORIGIN 0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.
+5.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0 PTR mx25.easyredmine.com.
+"""
+SETTINGS = """\
+smtp_bind_address = 192.0.2.25
+smtp_bind_address6 = 2001:db8::25
+"""
+INLINE_FOR_ALL = "inline-for-all"
+INLINE_FOR_SUBMISSION = "inline-for-submission"
+QUEUE_FIRST = "queue-first"
+LAYOUTS = (INLINE_FOR_ALL, INLINE_FOR_SUBMISSION, QUEUE_FIRST)
+
+_LONG_AGO = 1_000_000_000
+# What the lines for all listeners need to be worth anything.
+_LISTENER = "smtp inet n - n - - smtpd\n"
+_PICKUP = "pickup unix n - n 60 1 pickup\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What differs from the right relay: in each file, what is replaced by what."""
+
+    main: Mapping[str, str] = field(default_factory=dict)
+    master: Mapping[str, str] = field(default_factory=dict)
+    zone: Mapping[str, str] = field(default_factory=dict)
+    conf: str = ""
+    """TOML, laid over alignd.conf."""
+    options: tuple[str, ...] = ()
+    layout: str = INLINE_FOR_ALL
+    before: tuple[str, ...] = ()
+    """The command by way of which alignd is run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A configuration of alignd, one of Postfix and a zone, below *directory*."""
+
+    directory: Path
+    endpoint: Endpoint
+    socket: str
+    """The same as *endpoint*, in libmilter's words."""
+
+    def examine(
+        self, fault: Fault, *options: str, zone: bool = True, color: bool = False
+    ) -> Outcome:
+        """Plant *fault* in a right relay, and run `alignd doctor` on it.
+
+        DNS is that of the *zone*, or else that of the configuration; with *color*, it is told
+        that it writes to a terminal.
+        """
+        cli = CommandLine(self.directory)
+        cli.write("alignd.conf", configuration(fault.conf, socket=self.socket))
+        cli.write("relay.zone", _changed(ZONE, fault.zone))
+        main, master = self._postfix(fault.layout)
+        postfix.configure(self.directory, master, SETTINGS + main)
+        for name, changes in (("main.cf", fault.main), ("master.cf", fault.master)):
+            path = self.directory / "etc" / name
+            path.write_text(_changed(path.read_text(), changes))
+            # Postfix waits for a file that is as young as that.
+            os.utime(path, (_LONG_AGO, _LONG_AGO))
+        files = {"config": "alignd.conf", "postfix-config": "etc", "zone": "relay.zone"}
+        if not zone:
+            del files["zone"]
+        where = [f"--{name}={self.directory / file}" for name, file in files.items()]
+        command = ("doctor", *where, *fault.options, *options)
+        if fault.before:
+            return cli.run(*command, before=fault.before)
+        done = CliRunner().invoke(main_command, command, color=color)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return Outcome(done.exit_code, done.stdout, done.stderr)
+
+    def _postfix(self, layout: str) -> tuple[str, str]:
+        """The lines that are right, for main.cf and master.cf."""
+        place = Place(self.endpoint)
+        if layout == INLINE_FOR_ALL:
+            return lines(Layout.INLINE, "main.cf", place), _LISTENER + _PICKUP
+        shipped = Layout.QUEUE_FIRST if layout == QUEUE_FIRST else Layout.INLINE
+        main = lines(Layout.QUEUE_FIRST, "main.cf", place)
+        return main, _PICKUP + lines(shipped, "master.cf", place)
+
+
+def _changed(text: str, changes: Mapping[str, str]) -> str:
+    for old, new in changes.items():
+        assert old in text, f"nothing to replace: {old}"
+        text = text.replace(old, new)
+    return text
