@@ -27,7 +27,17 @@ SOLE_USERS = {
     "idna": {"domain"},
     "pydantic": {"option", "settings", "configfile"},
     "pydantic_core": {"configfile"},
-    "click": {"cli", "console", "command_check_config", "command_explain", "command_serve"},
+    "click": {
+        "cli",
+        "console",
+        "terminal",
+        "program",
+        "command_check_config",
+        "command_explain",
+        "command_reasons",
+        "command_serve",
+    },
+    "rich": {"terminal"},
     "structlog": {"journal"},
     "sdnotify": {"supervisor"},
 }
@@ -36,8 +46,9 @@ INPUT_AND_OUTPUT = {"socket", "os", "pathlib", "time", "threading", "sys", "logg
 
 def levels() -> dict[str, list[str]]:
     """The modules of each level, as the package's docstring lists them."""
-    found = re.findall(rf"^({'|'.join(LEVELS)})\s+(.+)$", alignd.__doc__ or "", re.MULTILINE)
-    return {level: modules.split(", ") for level, modules in found}
+    entry = rf"^({'|'.join(LEVELS)}) +(.+(?:\n +.+)*)$"
+    found = re.findall(entry, alignd.__doc__ or "", re.MULTILINE)
+    return {level: re.findall(r"\w+", modules) for level, modules in found}
 
 
 ORDER = [module for modules in levels().values() for module in modules]
@@ -73,6 +84,15 @@ def test_imports_go_one_way(module: str) -> None:
 @pytest.mark.parametrize(("library", "users"), SOLE_USERS.items(), ids=SOLE_USERS)
 def test_a_library_is_wrapped(library: str, users: set[str]) -> None:
     assert {module for module in MODULES if library in imports(module)} == users
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_words_of_the_log_stand_in_one_table(module: str) -> None:
+    keys = {"action", "reason", "limit", "error"}
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Call) and "journal" in ast.unparse(node.func):
+            spelled = {word.arg for word in node.keywords if isinstance(word.value, ast.Constant)}
+            assert not spelled & keys, ast.unparse(node)
 
 
 @pytest.mark.parametrize("module", CORE)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +14,7 @@ from alignd import configfile
 from alignd.configfile import ConfigError
 from alignd.dkim import Signer
 from alignd.lookup import Lookup
+from alignd.message import unmapped
 from alignd.resolver import Resolver, ResolverError
 from alignd.settings import Configuration, Dns
 from alignd.signer import load_signer
@@ -18,10 +22,13 @@ from alignd.zone import Zone, ZoneError
 
 EXIT_CANNOT_SAY = 2
 
+# Without the checks of click, whose complaints would be those of a wrong command line.
+FILE = click.Path(path_type=Path, readable=False)
+
 CONFIG = click.option(
     "--config",
     "config",
-    type=click.Path(path_type=Path),
+    type=FILE,
     default=configfile.DEFAULT_PATH,
     show_default=True,
     help="The configuration file.",
@@ -29,9 +36,32 @@ CONFIG = click.option(
 
 ZONE = click.option(
     "--zone",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="Answer DNS from this master file instead of the network.",
 )
+
+
+class _IpAddress(click.ParamType[IPv4Address | IPv6Address]):
+    """The IP address of a client."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> IPv4Address | IPv6Address:
+        try:
+            return unmapped(value)
+        except ValueError:
+            self.fail(f"not an IP address: {value!r}", param, ctx)
+
+
+CLIENT = click.option(
+    "--client",
+    type=_IpAddress(),
+    default="127.0.0.1",
+    show_default=True,
+    help="The IP address of the SMTP client.",
+)
+
+LOGIN = click.option("--login", default="", help="The name that the client logged in with.")
 
 
 class CannotSayError(click.ClickException):
@@ -46,6 +76,11 @@ class CannotSayError(click.ClickException):
 def printable(text: str) -> str:
     """*text* for a terminal; mail, DNS and file names are hostile and must not drive it."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def without_brackets(address: str) -> str:
+    """An *address* of the envelope as people write it, perhaps in angle brackets."""
+    return address.strip().removeprefix("<").removesuffix(">")
 
 
 def load(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
@@ -70,10 +105,20 @@ def open_lookup(zone: Path | None, dns: Dns) -> Lookup:
     Raises:
         CannotSayError: the file is no zone file, or there is no nameserver to ask.
     """
+    return open_lookups(zone, dns)()
+
+
+def open_lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
+    """What makes the Lookup of each message, with one memory for all of them.
+
+    Raises:
+        CannotSayError: the file is no zone file, or there is no nameserver to ask.
+    """
     try:
         if zone is None:
-            return Resolver(dns, report=lambda _: None).for_message()
-        return Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
+            return Resolver(dns, report=lambda _: None).for_message
+        parsed = Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
+        return lambda: parsed
     except OSError as error:
         raise CannotSayError(f"{zone}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -16,6 +16,7 @@ from alignd.collected import Collected, Interest
 from alignd.journal import Journal, described
 from alignd.judgements import DatedLookup, RememberingReviewer
 from alignd.message import AddField, ChangeField, DeleteField, Edits, Message
+from alignd.reasons import Failure, Limit, Refusal
 from alignd.report import log_fields
 from alignd.review import Review
 
@@ -153,14 +154,15 @@ class Session:
         collected, self._collected = self._collected, None
         queue_id = self._macro("i")
         if collected is None:
-            self._desk.journal.message(queue_id, error="end of message without MAIL")
+            self._desk.journal.message(queue_id, error=Refusal.NO_ENVELOPE.value)
             return milter.TEMPFAIL
         try:
             review = self._review(collected.message(queue_id, with_body=self._body_comes))
             outcome = collected.limits_hit | self._carry_out(review)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
-            self._desk.journal.message(queue_id, action="tempfail", error=described(error))
+            tempfail = Failure.TEMPFAIL.value
+            self._desk.journal.message(queue_id, action=tempfail, error=described(error))
             return milter.TEMPFAIL
         elapsed = round((time.monotonic() - started) * 1000, 1)
         fields = log_fields(review, with_addresses=self._desk.log_addresses)
@@ -181,14 +183,15 @@ class Session:
         try:
             return self._desk.reviewer.review(message, self._desk.new_lookup())
         except Exception as error:  # a bug of ours must not cost Julia her answer
-            self._desk.journal.message(message.queue_id, action="fallback", error=described(error))
+            fallback = Failure.FALLBACK.value
+            self._desk.journal.message(message.queue_id, action=fallback, error=described(error))
             return self._desk.reviewer.rewrite_unjudged(message)
 
     def _carry_out(self, review: Review) -> dict[str, str]:
         if not review.edits or review.settings.rules.dry_run:
             return {}
         if self._actions != _NEEDED_ACTIONS:
-            return {"error": "the MTA does not let us change the message"}
+            return {"error": Refusal.EDITS_REFUSED.value}
         self._apply(review.edits)
         return {}
 
