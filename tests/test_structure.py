@@ -35,9 +35,11 @@ SOLE_USERS = {
         "command_check_config",
         "command_explain",
         "command_reasons",
+        "command_replay",
         "command_serve",
     },
     "rich": {"terminal"},
+    "mailbox": {"corpus"},
     "structlog": {"journal"},
     "sdnotify": {"supervisor"},
 }

@@ -7,13 +7,14 @@ import click
 from alignd.command_check_config import check_config
 from alignd.command_explain import explain
 from alignd.command_reasons import reasons
+from alignd.command_replay import replay
 from alignd.command_serve import serve
 from alignd.program import Program
 
 
 @click.group(
     cls=Program,
-    commands=[serve, explain, reasons, check_config],
+    commands=[serve, explain, replay, reasons, check_config],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="alignd")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignd.message import HeaderField, Message, unmapped
+from alignd.review import Reviewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,17 @@ class Interest:
     """Octets of header values that are kept."""
     max_body: int
     """Octets of a body that is kept at all."""
+
+
+def interest_of(reviewer: Reviewer) -> Interest:
+    """What *reviewer* will look at, within the limits of its configuration."""
+    milter = reviewer.configuration.milter
+    return Interest(
+        reviewer.needs_whole_message,
+        reviewer.fields_of_interest,
+        milter.max_header_bytes,
+        milter.max_body_bytes,
+    )
 
 
 class Collected:

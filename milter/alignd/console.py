@@ -20,6 +20,7 @@ from alignd.settings import Configuration, Dns
 from alignd.signer import load_signer
 from alignd.zone import Zone, ZoneError
 
+EXIT_REWRITTEN = 1
 EXIT_CANNOT_SAY = 2
 
 # Without the checks of click, whose complaints would be those of a wrong command line.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -64,13 +64,16 @@ def show(lines: Iterable[Line]) -> None:
         click.echo(_styled(line) if is_colourful else line.text, color=is_colourful)
 
 
-def with_progress(items: Iterable[_Item], total: int, title: str) -> Iterator[_Item]:
-    """*items*, with a progress bar on standard error when that is a terminal."""
+def with_progress(items: Iterable[_Item], count: Callable[[], int], title: str) -> Iterator[_Item]:
+    """*items*, with a progress bar on standard error when that is a terminal.
+
+    *count* says how many there are, and is asked only for that.
+    """
     if not sys.stderr.isatty():
         yield from items
         return
     console = Console(file=sys.stderr)
-    yield from track(items, title, total, console=console, transient=True)
+    yield from track(items, title, count(), console=console, transient=True)
 
 
 def _is_colourful() -> bool:
