@@ -66,7 +66,7 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
     Examples:
       alignd explain reply.eml --mail-from marky@mycompany.com
       alignd explain reply.eml --mail-from '<>' --zone what-if.zone --json
-      postcat -bhq 4bQx2K1 | alignd explain - --mail-from marky@mycompany.com
+      postcat -bhq 4bQx2K1 | alignd explain - --mail-from '<>'
     """
     configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
     header, body = _read_message(message)

@@ -85,7 +85,7 @@ def replay(
     \b
     Examples:
       alignd replay /var/mail/sent --config /etc/alignd/alignd.conf
-      alignd replay ~/Maildir --mail-from app@mycompany.easyredmine.com --json
+      alignd replay ~/Maildir --mail-from app@helpdesk.example --json
     """
     configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
     reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)

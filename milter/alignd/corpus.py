@@ -83,9 +83,10 @@ def walk(path: Path) -> Iterator[Stored | Problem]:
 
 
 def _directory(path: Path) -> Iterator[Stored | Problem]:
-    for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+    for name in sorted(os.listdir(path)):
+        entry = path / name
         if not (entry.is_symlink() and entry.is_dir()):
-            yield from walk(path / entry.name)
+            yield from walk(entry)
 
 
 def _is_maildir(path: Path) -> bool:
