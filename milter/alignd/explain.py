@@ -40,7 +40,11 @@ _DKIM_SOURCES = {
     Source.UPSTREAM: ("by a verifier upstream", "RFC 8601, section 2.7.1"),
     Source.SIGNER: ("by the signer to come", "RFC 6376, section 3.6.1"),
 }
-_ALIGNS = {Ternary.YES: "aligns", Ternary.NO: "does not align", Ternary.UNKNOWN: "unknown"}
+_ALIGNS = {
+    Ternary.YES: "aligns",
+    Ternary.NO: "does not align",
+    Ternary.UNKNOWN: "may align, which DNS could not say",
+}
 
 
 def story(
@@ -132,7 +136,11 @@ def _checks(prediction: Prediction) -> Iterator[Line]:
         yield from _item(f"{name}: {verdict}")
         yield from _detail(f"{_policy(view)} (section {policy})")
         yield from _detail(f"{_organization(view)} (section {organization})")
-        subject = f"{judged}, which SPF judges," if judged else "no domain for SPF, which"
+        subject = (
+            f"{judged}, which SPF judges,"
+            if judged
+            else "the envelope sender, which has no domain,"
+        )
         yield from _detail(
             f"{subject} {_ALIGNS[view.spf_aligned]}{_mode(view)} (section {alignment})"
         )
