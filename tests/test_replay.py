@@ -214,11 +214,13 @@ def test_a_corpus_that_is_not_there(corpus: Corpus) -> None:
 
 def test_of_many_problems_a_hundred_are_named_and_all_are_counted(corpus: Corpus) -> None:
     name = corpus.files([b""] * 150)
+    (corpus.directory / "files/zebra").symlink_to("/proc/self/mem")
 
     outcome = corpus.replay(name, "--json")
 
-    assert outcome.json["troubles"] == {"unreadable": 0, "broken": 150, "failed": 0}
-    assert len(outcome.json["problems"]) == 100
+    assert outcome.json["troubles"] == {"unreadable": 1, "broken": 150, "failed": 0}
+    assert len(outcome.json["problems"]) == 101
+    assert "  and 50 more\n" in corpus.replay(name).stdout
 
 
 def test_an_mbox_that_another_program_has_locked_is_read(corpus: Corpus) -> None:

@@ -80,7 +80,7 @@ def replay(
     The object of --json has messages (their number), domains (a list: author_domain, null where
     From is unreadable, messages, and results, a list: messages, action, reason, policy), totals
     (by action, reason and policy), envelope_senders (by where they are from), troubles (by kind)
-    and problems (a list of the first hundred: name, trouble, problem).
+    and problems (a list, the first hundred of each kind: name, trouble, problem).
 
     \b
     Examples:
@@ -144,9 +144,11 @@ def _story(summary: Summary, *, is_dry: bool) -> Iterator[Line]:
         yield from fold("rules.dry_run is set: the milter would log this and change nothing.")
     for trouble, count in summary.troubles.most_common():
         yield from fold(f"{count} {_COUNTED[trouble]}:")
-        for problem in summary.problems:
-            if problem.trouble is trouble:
-                yield from fold(f"{problem.name}: {problem.text}", "  ", "    ")
+        named = [problem for problem in summary.problems if problem.trouble is trouble]
+        for problem in named:
+            yield from fold(f"{problem.name}: {problem.text}", "  ", "    ")
+        if len(named) < count:
+            yield Line(f"  and {count - len(named)} more")
 
 
 def _exit_status(summary: Summary) -> int:

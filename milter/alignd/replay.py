@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, TypeVar
 
 from alignd.author import read_author
 from alignd.collected import Collected, interest_of
@@ -20,8 +21,9 @@ from alignd.message import HeaderField, Message, split_message
 from alignd.review import Review, Reviewer
 
 MAX_NAMED = 100
-"""Problems that are kept with their names; the rest is counted."""
+"""Problems of a kind that are kept with their names; the rest is counted."""
 
+_Word = TypeVar("_Word", Action, Reason, Policy)
 _ANGLE_ADDRESS = re.compile(r"<([^<>]*)>")
 _RECIPIENT_FIELDS = {"x-original-to", "delivered-to"}
 
@@ -84,7 +86,7 @@ class Summary:
     senders: Counter[SenderSource] = field(default_factory=Counter)
     troubles: Counter[Trouble] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
-    """The first MAX_NAMED of them."""
+    """The first MAX_NAMED of each kind."""
 
     @property
     def messages(self) -> int:
@@ -93,12 +95,12 @@ class Summary:
 
     def actions(self) -> Counter[Action]:
         """How many messages meet each action."""
-        return self._totals("action")
+        return self._totals(lambda result: result.action)
 
     def note(self, problem: Problem) -> None:
         """Count something that was not judged."""
         self.troubles[problem.trouble] += 1
-        if len(self.problems) < MAX_NAMED:
+        if self.troubles[problem.trouble] <= MAX_NAMED:
             self.problems.append(problem)
 
     def by_author_domain(self) -> list[tuple[Domain | None, list[tuple[Result, int]]]]:
@@ -134,8 +136,9 @@ class Summary:
                 for domain, results in self.by_author_domain()
             ],
             "totals": {
-                key: {word.value: count for word, count in self._totals(key).most_common()}
-                for key in ("action", "reason", "policy")
+                "action": _spelled(self._totals(lambda result: result.action)),
+                "reason": _spelled(self._totals(lambda result: result.reason)),
+                "policy": _spelled(self._totals(lambda result: result.policy)),
             },
             "envelope_senders": {source.value: self.senders[source] for source in SenderSource},
             "troubles": {trouble.value: self.troubles[trouble] for trouble in Trouble},
@@ -145,11 +148,15 @@ class Summary:
             ],
         }
 
-    def _totals(self, key: str) -> Counter[Any]:
-        totals: Counter[Any] = Counter()
+    def _totals(self, word_of: Callable[[Result], _Word]) -> Counter[_Word]:
+        totals: Counter[_Word] = Counter()
         for result, count in self.results.items():
-            totals[getattr(result, key)] += count
+            totals[word_of(result)] += count
         return totals
+
+
+def _spelled(totals: Counter[_Word]) -> dict[str, int]:
+    return {word.value: count for word, count in totals.most_common()}
 
 
 def judge(
