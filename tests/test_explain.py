@@ -316,6 +316,13 @@ def test_hostile_records_cannot_drive_the_terminal(
         assert len(lines) < 100
 
 
+def test_an_envelope_sender_in_no_charset_cannot_break_it(cli: CommandLine) -> None:
+    outcome = cli.explain("marky.eml", "--rcpt", "\udcff", mail_from="\udcff@\udcff")
+
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert "  envelope sender  ?@?\n" in outcome.stdout
+
+
 def test_without_dns_it_says_so(cli: CommandLine) -> None:
     cli.write("alignd.conf", configuration('[dns]\ntimeout = "200ms"', nameserver="127.0.0.1:9"))
 

@@ -176,6 +176,13 @@ def test_options_say_how_the_messages_come_in(corpus: Corpus) -> None:
     assert actions("--mail-from", "<app@elsewhere.example>") == {"rewrite": 3, "envelope": 1}
 
 
+def test_an_envelope_sender_in_no_charset_is_judged_as_nobody_s(corpus: Corpus) -> None:
+    outcome = corpus.replay(corpus.mbox(MESSAGES), "--json", "--mail-from", "\udcff@\udcff")
+
+    assert (outcome.status, outcome.stderr) == (1, "")
+    assert outcome.json["totals"]["action"] == {"rewrite": 3, "envelope": 1}
+
+
 def test_what_is_no_message_is_named_and_no_more(corpus: Corpus) -> None:
     name = corpus.files([MARKY, b"", b"\n", bytes(range(256)) * 16])
     (corpus.directory / "files/\x1b[31m").write_bytes(b"nothing")

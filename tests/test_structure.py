@@ -95,6 +95,10 @@ def test_the_words_of_the_log_stand_in_one_table(module: str) -> None:
         if isinstance(node, ast.Call) and "journal" in ast.unparse(node.func):
             spelled = {word.arg for word in node.keywords if isinstance(word.value, ast.Constant)}
             assert not spelled & keys, ast.unparse(node)
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                is_word = isinstance(key, ast.Constant) and key.value in keys
+                assert not (is_word and isinstance(value, ast.Constant)), ast.unparse(node)
 
 
 @pytest.mark.parametrize("module", CORE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignd.message import HeaderField, Message, unmapped
+from alignd.reasons import Limit
 from alignd.review import Reviewer
 
 
@@ -94,8 +95,8 @@ class Collected:
     def limits_hit(self) -> dict[str, str]:
         """For the log: the limit that was hit, if any."""
         if self.header_is_cut:
-            return {"limit": "max_header_bytes"}
-        return {"limit": "max_body_bytes"} if self.body_is_dropped else {}
+            return {"limit": Limit.HEADER.value}
+        return {"limit": Limit.BODY.value} if self.body_is_dropped else {}
 
     def message(self, queue_id: str, *, with_body: bool) -> Message:
         """The whole, at its end; *with_body* says whether the MTA sends bodies.

@@ -16,7 +16,7 @@ from alignd.collected import Collected, Interest
 from alignd.journal import Journal, described
 from alignd.judgements import DatedLookup, RememberingReviewer
 from alignd.message import AddField, ChangeField, DeleteField, Edits, Message
-from alignd.reasons import Failure, Limit, Refusal
+from alignd.reasons import Failure, Refusal
 from alignd.report import log_fields
 from alignd.review import Review
 
