@@ -5,9 +5,9 @@ PYTHON ?= python3
 # gcc, libmilter-dev and python3-dev build pymilter; the tests and the demo run the rest.
 PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix \
-	iproute2 bind9-dnsutils systemd
+	iproute2 bind9-dnsutils systemd mandoc
 
-.PHONY: help demo test storm venv packages
+.PHONY: help demo test storm man venv packages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: venv  ## check style and types, and run all tests
 
 storm: venv  ## prove under failure, load and change that nothing is lost; see docs/storms.md
 	@.venv/bin/python -m storm
+
+man: venv  ## write the manual pages anew, from the program, its options and its reasons
+	.venv/bin/python -m man
 
 venv: .venv/.installed  ## install alignd and its tools for development, into .venv
 

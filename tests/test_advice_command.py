@@ -182,7 +182,7 @@ def test_what_cannot_be_asked_is_one_line_and_status_2(
 def test_no_name_at_all(cli: CommandLine) -> None:
     outcome = domain(cli)
 
-    assert (outcome.status, outcome.stdout) == (2, "")
+    assert (outcome.status, outcome.stdout) == (os.EX_USAGE, "")
     assert "name a domain, or give --file" in outcome.stderr
 
 

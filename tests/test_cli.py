@@ -4,9 +4,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from tests.support.commandline import CommandLine, Outcome
+from alignd.cli import main
+from alignd.program import Program
+from tests.support.commandline import CommandLine, Outcome, without_privileges
 from tests.support.settings import configuration
 
 
@@ -27,28 +31,93 @@ def cli(tmp_path: Path) -> CommandLine:
         pytest.param({"zone": "."}, ".: Is a directory", id="a-directory-as-zone"),
         pytest.param({"zone": "broken"}, "broken:2: ", id="a-broken-zone"),
         pytest.param({"zone": "binary"}, "binary: not a zone file: not UTF-8 text", id="no-text"),
-        pytest.param(
-            {"client": "localhost"}, "--client: not an IP address: 'localhost'", id="a-name"
-        ),
-        pytest.param({"client": ""}, "--client: not an IP address: ''", id="no-client"),
+        pytest.param({"message": "locked.eml"}, "locked.eml: Permission denied", id="locked"),
+        pytest.param({"message": "locked/a.eml"}, "locked/a.eml: Permission", id="in-a-locked"),
+        pytest.param({"message": "marky.eml/a.eml"}, "marky.eml/a.eml: Not a dir", id="below"),
+        pytest.param({"message": "\x1b[31m.eml"}, "?[31m.eml: No such file", id="hostile-name"),
+        pytest.param({"zone": "locked.zone"}, "locked.zone: Permission denied", id="locked-zone"),
+        pytest.param({"config": "locked.conf"}, None, id="locked-configuration"),
     ],
 )
 def test_what_explain_cannot_say_is_one_line_and_status_2(
-    cli: CommandLine, arguments: dict[str, str], complaint: str
+    cli: CommandLine, arguments: dict[str, str], complaint: str | None
 ) -> None:
+    for name in ("locked.eml", "locked.zone", "locked.conf"):
+        cli.write(name, b"")
+        (cli.directory / name).chmod(0)
+    (cli.directory / "locked").mkdir(mode=0)
     cli.write("binary", bytes(range(256)) * 16)
     cli.write("empty", b"")
     cli.write("body", b"\nFrom: a@b.example\n")
     cli.write("broken", "a.example. A 192.0.2.1\nb.example. WHAT 192.0.2.1\n")
-    chosen = {"message": "marky.eml", "zone": "what-if.zone", "client": "127.0.0.1"} | arguments
+    default = {"message": "marky.eml", "zone": "what-if.zone", "config": "alignd.conf"}
+    chosen = default | arguments
 
-    outcome = cli.explain(
-        chosen["message"], "--client", chosen["client"], mail_from="", zone=chosen["zone"]
+    outcome = cli.run(
+        *("explain", chosen["message"], "--mail-from", ""),
+        *("--zone", chosen["zone"], "--config", chosen["config"]),
+        before=without_privileges(),
     )
 
     assert (outcome.status, outcome.stdout) == (2, "")
     (line,) = outcome.stderr.splitlines()
-    assert line.startswith(f"Error: {complaint}")
+    unreadable = "locked.conf:1: cannot be read: Permission denied"
+    assert line.startswith(unreadable if complaint is None else f"Error: {complaint}")
+
+
+@pytest.mark.parametrize("command", main.commands)
+def test_a_mistake_on_the_command_line_is_status_64(cli: CommandLine, command: str) -> None:
+    outcome = cli.run(command, "--no-such-option\x1b[31m")
+
+    assert (outcome.status, outcome.stdout) == (64, "")
+    assert outcome.stderr.splitlines()[-1].startswith("Error: No such option")
+    assert all(line.isprintable() for line in outcome.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        pytest.param((), "Usage: alignd", id="nothing"),
+        pytest.param(("explan",), "No such command 'explan'", id="no-such-command"),
+        pytest.param(("explain",), "Missing argument 'MESSAGE'", id="no-message"),
+        pytest.param(("explain", "a.eml"), "Missing option '--mail-from'", id="no-sender"),
+        pytest.param(
+            ("explain", "a.eml", "\x1b[31m", "--mail-from", ""), "(?[31m)", id="two-messages"
+        ),
+        pytest.param(
+            ("explain", "a.eml", "--mail-from", "", "--client", "localhost"),
+            "not an IP address: 'localhost'",
+            id="a-name-for-the-client",
+        ),
+        pytest.param(
+            ("reasons", "relay-not-authorized"),
+            "no such reason: 'relay-not-authorized'; did you mean 'relay-not-authorised'?",
+            id="no-such-reason",
+        ),
+    ],
+)
+def test_it_says_what_the_mistake_is(
+    cli: CommandLine, arguments: tuple[str, ...], complaint: str
+) -> None:
+    outcome = cli.run(*arguments)
+
+    assert (outcome.status, outcome.stdout) == (64, "")
+    assert complaint in outcome.stderr
+    assert all(line.isprintable() for line in outcome.stderr.splitlines())
+
+
+def test_a_bug_is_status_70_and_cannot_drive_the_terminal() -> None:
+    @click.command()
+    def fails() -> None:
+        raise RuntimeError("\x1b[31m")
+
+    outcome = CliRunner().invoke(Program(commands=[fails]), ["fails"])
+
+    assert outcome.exit_code == 70
+    assert "RuntimeError: ?[31m" in outcome.output
+    assert outcome.output.splitlines()[-1] == (
+        "alignd: this is a bug; please report the lines above"
+    )
 
 
 BROKEN = """\

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from alignd import configfile
 from alignd.cli import main
-from alignd.decision import Reason
-from alignd.explain import MEANINGS
+from alignd.decision import Action, Reason
+from alignd.reasons import ENTRIES, Failure, Limit, Refusal, Rule
 from alignd.settings import Configuration, Dkim, Helpdesk, Rules
 from storm.table import STORMS
 from tests.support.selection import CASES
@@ -20,6 +20,7 @@ from tests.support.selection import CASES
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf/alignd.conf"
 README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+WITHOUT_CONFIGURATION = {"reasons"}
 REQUIRED = {"relay": {"hostname", "addresses"}, "notifications": {"address"}}
 
 
@@ -192,14 +193,44 @@ def test_help_teaches(name: str) -> None:
     shown = CliRunner().invoke(main, [name, "--help"])
 
     assert shown.exit_code == 0
-    assert "--config" in shown.output
+    assert "Example" in shown.output
+    assert "--config" in shown.output or name in WITHOUT_CONFIGURATION
     assert max(map(len, shown.output.splitlines())) <= 80
 
 
-def test_every_reason_has_a_meaning_and_a_case() -> None:
+def test_every_word_of_the_log_has_a_meaning_and_a_remedy() -> None:
+    assert set(ENTRIES) == {*Action, *Failure, *Reason, *Limit, *Refusal}
+    assert len({word.value for word in ENTRIES}) == len(ENTRIES)
+    for word, entry in ENTRIES.items():
+        assert re.match(r"[a-zA-Z].*[^.]$", entry.meaning), word
+        assert re.match(r"[A-Z`].*\.$", entry.remedy), word
+
+
+def test_the_options_of_the_words_exist() -> None:
+    known = {f"{table}.{name}" for table, name in options()}
+
+    named = {option for entry in ENTRIES.values() for option in entry.options}
+
+    assert named <= known
+
+
+def test_the_rules_of_the_reasons_stand_in_the_readme() -> None:
+    numbered = dict(re.findall(r"^(\d+)\. (.*)$", README, re.MULTILINE))
+    questions = dict(re.findall(r"^\*\*(.*?\?)\*\* (.*)$", README, re.MULTILINE))
+
+    for entry in ENTRIES.values():
+        if entry.rule is None:
+            continue
+        name = entry.rule.value
+        text = questions[name] if name.endswith("?") else numbered[name.removeprefix("Rule ")]
+        if entry.rule in {Rule.EXEMPT, Rule.ALWAYS, Rule.POLICY, Rule.SCOPE}:
+            assert any(option in text for option in entry.options), name
+    assert len(numbered) == len([rule for rule in Rule if rule.value.startswith("Rule ")])
+
+
+def test_every_reason_has_a_case() -> None:
     proven = {case.expected_reason for case in CASES}
 
-    assert set(MEANINGS) == set(Reason)
     assert {reason.value for reason in Reason} - proven == {"internal-error"}
 
 

@@ -152,24 +152,25 @@ def postfix_says(directory: Path, *command: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "status", "complaint"),
     [
         pytest.param(
             ("--socket", "inet:8899@127.0.0.1"),
+            2,
             "--socket: not a milter in Postfix's words: 'inet:8899@127.0.0.1'; write ",
             id="a-socket-in-libmilters-words",
         ),
-        pytest.param(("--socket", "\x1b[31m"), "--socket: ", id="a-socket-that-drives-a-terminal"),
-        pytest.param(("--second-port", "0"), "Invalid value for '--second-port'", id="no-port"),
-        pytest.param(("--layout", "both"), "Invalid value for '--layout'", id="no-such-layout"),
+        pytest.param(("--socket", "\x1b[31m"), 2, "--socket: ", id="a-socket-with-an-escape"),
+        pytest.param(("--second-port", "0"), 64, "Invalid value for '--second", id="no-port"),
+        pytest.param(("--layout", "both"), 64, "Invalid value for '--lay", id="no-such-layout"),
     ],
 )
 def test_options_that_are_wrong(
-    cli: CommandLine, options: tuple[str, ...], complaint: str
+    cli: CommandLine, options: tuple[str, ...], status: int, complaint: str
 ) -> None:
     outcome = cli.run("postfix-snippet", "--config", "alignd.conf", *options)
 
-    assert (outcome.status, outcome.stdout) == (2, "")
+    assert (outcome.status, outcome.stdout) == (status, "")
     assert f"Error: {complaint}" in outcome.stderr
     assert "\x1b" not in outcome.stderr
 

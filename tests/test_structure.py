@@ -33,15 +33,20 @@ SOLE_USERS = {
     "click": {
         "cli",
         "console",
+        "terminal",
+        "program",
         "command_check_config",
         "command_domain",
         "command_doctor",
         "command_explain",
         "command_postfix_snippet",
+        "command_reasons",
+        "command_replay",
         "command_serve",
         "doctorreport",
     },
-    "rich": {"progress"},
+    "rich": {"terminal"},
+    "mailbox": {"corpus"},
     "structlog": {"journal"},
     "prometheus_client": {"exposition"},
     "sdnotify": {"supervisor"},
@@ -51,9 +56,9 @@ INPUT_AND_OUTPUT = {"socket", "os", "pathlib", "time", "threading", "sys", "logg
 
 def levels() -> dict[str, list[str]]:
     """The modules of each level, as the package's docstring lists them."""
-    unwrapped = re.sub(r",\n +", ", ", alignd.__doc__ or "")
-    found = re.findall(rf"^({'|'.join(LEVELS)})\s+(.+)$", unwrapped, re.MULTILINE)
-    return {level: modules.split(", ") for level, modules in found}
+    entry = rf"^({'|'.join(LEVELS)}) +(.+(?:\n +.+)*)$"
+    found = re.findall(entry, alignd.__doc__ or "", re.MULTILINE)
+    return {level: re.findall(r"\w+", modules) for level, modules in found}
 
 
 ORDER = [module for modules in levels().values() for module in modules]
@@ -89,6 +94,19 @@ def test_imports_go_one_way(module: str) -> None:
 @pytest.mark.parametrize(("library", "users"), SOLE_USERS.items(), ids=SOLE_USERS)
 def test_a_library_is_wrapped(library: str, users: set[str]) -> None:
     assert {module for module in MODULES if library in imports(module)} == users
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_words_of_the_log_stand_in_one_table(module: str) -> None:
+    keys = {"action", "reason", "limit", "error"}
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Call) and "journal" in ast.unparse(node.func):
+            spelled = {word.arg for word in node.keywords if isinstance(word.value, ast.Constant)}
+            assert not spelled & keys, ast.unparse(node)
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                is_word = isinstance(key, ast.Constant) and key.value in keys
+                assert not (is_word and isinstance(value, ast.Constant)), ast.unparse(node)
 
 
 @pytest.mark.parametrize("module", CORE)

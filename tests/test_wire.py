@@ -75,6 +75,8 @@ def test_case(case: Case, nameserver: Nameserver, fleet: Fleet, queue_ids: Itera
 
     said = set(alignd.log_line(queue_id).split())
     assert {f"action={case.expected_action}", f"reason={case.expected_reason}"} <= said
+    decided_to_change = case.expected_action in {"rewrite", "envelope"}
+    assert ("dry_run=yes" in said) == (decided_to_change and not result.answer.modifications)
     assert result.accepted
     assert result.envelope_sender == case.expected_envelope_sender
     assert normalised(result.message) == normalised(case.expected_message)

@@ -9,10 +9,10 @@ from alignd.advice import Advice, Alternative, Cost
 from alignd.console import printable
 from alignd.decision import Action
 from alignd.dmarc import AlignmentMode, DmarcRecord
-from alignd.explain import MEANINGS
 from alignd.lookup import LookupFailed
 from alignd.prediction import Prediction
 from alignd.publication import TTL, Kind, Publication
+from alignd.reasons import ENTRIES
 from alignd.report import record_text
 from alignd.spfcount import MAX_LOOKUPS, MAX_VOID_LOOKUPS
 from alignd.spfrecord import MAX_STRING, strings_of
@@ -39,7 +39,7 @@ def _story(advice: Advice) -> Iterator[str]:
     decision, domain = advice.review.decision, advice.author.domain
     rewritten = decision.action is Action.REWRITE
     yield f"{domain}: {_ACTIONS[decision.action]}"
-    yield from _prose(f"{MEANINGS[decision.reason]} ({decision.reason.value})")
+    yield from _prose(f"{ENTRIES[decision.reason].meaning} ({decision.reason.value})")
     yield ""
     yield from _checks(advice.prediction)
     yield from _envelope(advice)
@@ -115,7 +115,7 @@ def _envelope(advice: Advice) -> Iterator[str]:
         reason = bounces.decision.reason
         yield from _prose(
             f"With {elsewhere} as envelope sender it is {action}: "
-            f"{MEANINGS[reason]} ({reason.value})."
+            f"{ENTRIES[reason].meaning} ({reason.value})."
         )
 
 

@@ -9,11 +9,15 @@ from alignd.command_doctor import doctor
 from alignd.command_domain import domain
 from alignd.command_explain import explain
 from alignd.command_postfix_snippet import postfix_snippet
+from alignd.command_reasons import reasons
+from alignd.command_replay import replay
 from alignd.command_serve import serve
+from alignd.program import Program
 
 
 @click.group(
-    commands=[serve, explain, domain, doctor, check_config, postfix_snippet],
+    cls=Program,
+    commands=[serve, explain, domain, replay, doctor, reasons, check_config, postfix_snippet],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="alignd")

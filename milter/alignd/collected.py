@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignd.message import HeaderField, Message, unmapped
+from alignd.reasons import Limit
+from alignd.review import Reviewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,17 @@ class Interest:
     """Octets of header values that are kept."""
     max_body: int
     """Octets of a body that is kept at all."""
+
+
+def interest_of(reviewer: Reviewer) -> Interest:
+    """What *reviewer* will look at, within the limits of its configuration."""
+    milter = reviewer.configuration.milter
+    return Interest(
+        reviewer.needs_whole_message,
+        reviewer.fields_of_interest,
+        milter.max_header_bytes,
+        milter.max_body_bytes,
+    )
 
 
 class Collected:
@@ -82,8 +95,8 @@ class Collected:
     def limits_hit(self) -> dict[str, str]:
         """For the log: the limit that was hit, if any."""
         if self.header_is_cut:
-            return {"limit": "max_header_bytes"}
-        return {"limit": "max_body_bytes"} if self.body_is_dropped else {}
+            return {"limit": Limit.HEADER.value}
+        return {"limit": Limit.BODY.value} if self.body_is_dropped else {}
 
     def message(self, queue_id: str, *, with_body: bool) -> Message:
         """The whole, at its end; *with_body* says whether the MTA sends bodies.

@@ -18,6 +18,7 @@ from alignd.advicestory import advice_story
 from alignd.console import (
     CONFIG,
     EXIT_CANNOT_SAY,
+    EXIT_REWRITTEN,
     ZONE,
     CannotSayError,
     load,
@@ -28,12 +29,11 @@ from alignd.decision import Action
 from alignd.domain import Domain, DomainError
 from alignd.freemail import FreemailDomains
 from alignd.mailbox import Mailbox, MailboxError
-from alignd.progress import tracked
 from alignd.report import ADVICE_COLUMNS, advice_as_json, advice_as_row
 from alignd.review import Reviewer
 from alignd.suffixes import SuffixList
+from alignd.terminal import with_progress
 
-EXIT_REWRITTEN = 1
 AGENT = "agent"
 """The local part of the author that is asked about where only a domain is named."""
 
@@ -81,13 +81,13 @@ def domain(
     if not texts:
         raise click.UsageError("name a domain, or give --file")
     authors, problems = _authors(texts)
-    lookups = open_lookups(zone, configuration.dns)
+    lookups = open_lookups(zone, configuration.dns, shared=False)
     reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
     show = _PRINTERS[form or Format.TEXT]
     outputs = [_row(ADVICE_COLUMNS)] if form is Format.CSV else []
     status = EXIT_CANNOT_SAY if problems else 0
     hold = sys.stdout.isatty()  # a bar would run through the text
-    for author in tracked(authors, "asking DNS"):
+    for author in with_progress(authors, lambda: len(authors), "asking DNS"):
         advice = advise(reviewer, author, lookups())
         status = max(status, _exit_status(advice))
         outputs.append(show(advice))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -11,27 +12,39 @@ from pathlib import Path
 import click
 
 from alignd.advice import Advice, advise
-from alignd.console import CONFIG, EXIT_CANNOT_SAY, ZONE, CannotSayError, load, open_lookup
+from alignd.console import (
+    CLIENT,
+    CONFIG,
+    EXIT_CANNOT_SAY,
+    FILE,
+    LOGIN,
+    ZONE,
+    CannotSayError,
+    load,
+    open_lookup,
+    without_brackets,
+)
 from alignd.decision import Action
 from alignd.explain import story
 from alignd.freemail import FreemailDomains
 from alignd.lookup import Lookup
-from alignd.message import HeaderField, Message, MessageError, split_message, unmapped
+from alignd.message import HeaderField, Message, MessageError, split_message
 from alignd.report import as_json
 from alignd.review import Review, Reviewer
 from alignd.suffixes import SuffixList
+from alignd.terminal import show
+
+_STDIN = Path("-")
 
 
 @click.command()
-@click.argument("message", type=click.Path(path_type=Path))
+@click.argument("message", type=FILE)
 @click.option(
     "--mail-from", required=True, help="The envelope sender; '<>' or nothing for a null one."
 )
 @click.option("--rcpt", multiple=True, help="An envelope recipient; may be given again.")
-@click.option(
-    "--client", default="127.0.0.1", show_default=True, help="The IP address of the SMTP client."
-)
-@click.option("--login", default="", help="The name that the client logged in with.")
+@CLIENT
+@LOGIN
 @ZONE
 @click.option("--json", "as_json_", is_flag=True, help="Print one JSON object.")
 @CONFIG
@@ -39,13 +52,16 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
     message: Path,
     mail_from: str,
     rcpt: tuple[str, ...],
-    client: str,
+    client: IPv4Address | IPv6Address,
     login: str,
     zone: Path | None,
     as_json_: bool,
     config: Path,
 ) -> None:
-    """Say what the milter would do with MESSAGE (a file), and why. Changes nothing.
+    """Say what the milter would do with MESSAGE, and why. Changes nothing.
+
+    MESSAGE is a file, or - for standard input. The story has what was known, each check with its
+    evidence and the RFC behind it, the rule that decided, and the header before and after.
 
     A zone file holds records with absolute names; the comment lines '; SERVFAIL name [TYPE]' and
     '; TIMEOUT name [TYPE]' declare failures. Exit status 0 when it could say, else 2.
@@ -54,6 +70,7 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
     Examples:
       alignd explain reply.eml --mail-from marky@mycompany.com
       alignd explain reply.eml --mail-from '<>' --zone what-if.zone --json
+      postcat -bhq 4bQx2K1 | alignd explain - --mail-from '<>'
     """
     configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
     header, body = _read_message(message)
@@ -61,10 +78,10 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
     reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
     review = reviewer.review(
         Message(
-            envelope_sender=_without_brackets(mail_from),
-            recipients=tuple(map(_without_brackets, rcpt)),
+            envelope_sender=without_brackets(mail_from),
+            recipients=tuple(map(without_brackets, rcpt)),
             header=header,
-            client=_client(client),
+            client=client,
             login=login,
             body=body,
         ),
@@ -74,7 +91,7 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
         click.echo(json.dumps(as_json(review)))
     else:
         advice = _advise(reviewer, review, lookup)
-        click.echo("\n".join(story(review, header, advice)))
+        show(story(review, configuration, header, advice))
 
 
 def _advise(reviewer: Reviewer, review: Review, lookup: Lookup) -> Advice | None:
@@ -88,19 +105,8 @@ def _advise(reviewer: Reviewer, review: Review, lookup: Lookup) -> Advice | None
 
 def _read_message(path: Path) -> tuple[tuple[HeaderField, ...], bytes]:
     try:
-        return split_message(path.read_bytes())
+        return split_message(sys.stdin.buffer.read() if path == _STDIN else path.read_bytes())
     except OSError as error:
         raise CannotSayError(f"{path}: {error.strerror}") from error
     except MessageError as error:
         raise CannotSayError(f"{path}: not a message: {error}") from error
-
-
-def _client(text: str) -> IPv4Address | IPv6Address:
-    try:
-        return unmapped(text)
-    except ValueError:
-        raise CannotSayError(f"--client: not an IP address: {text!r}") from None
-
-
-def _without_brackets(address: str) -> str:
-    return address.strip().removeprefix("<").removesuffix(">")

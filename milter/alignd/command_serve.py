@@ -23,6 +23,10 @@ def serve(config: Path) -> None:
     Postfix connects to the socket of the configuration; see conf/postfix for its lines. The log
     goes to standard error, one line a message. A configuration that is wrong ends the command at
     once with exit status 78, a socket or nameserver that cannot be used with 69.
+
+    \b
+    Example:
+      alignd serve --config /etc/alignd/alignd.conf
     """
     # Imported here: the other commands work where libmilter is not installed.
     from alignd.bridge import ListenError  # noqa: PLC0415

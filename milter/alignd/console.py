@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,18 +15,23 @@ from alignd.configfile import ConfigError
 from alignd.dkim import Signer
 from alignd.endpoint import Endpoint, from_libmilter, from_postfix
 from alignd.lookup import Lookup
+from alignd.message import unmapped
 from alignd.postfixlayout import HANDED_OVER
 from alignd.resolver import Resolver, ResolverError, nameservers_of
 from alignd.settings import Configuration, Dns
 from alignd.signer import load_signer
 from alignd.zone import Zone, ZoneError
 
+EXIT_REWRITTEN = 1
 EXIT_CANNOT_SAY = 2
+
+# Without the checks of click, whose complaints would be those of a wrong command line.
+FILE = click.Path(path_type=Path, readable=False)
 
 CONFIG = click.option(
     "--config",
     "config",
-    type=click.Path(path_type=Path),
+    type=FILE,
     default=configfile.DEFAULT_PATH,
     show_default=True,
     help="The configuration file.",
@@ -32,7 +39,7 @@ CONFIG = click.option(
 
 ZONE = click.option(
     "--zone",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="Answer DNS from this master file instead of the network.",
 )
 
@@ -42,6 +49,29 @@ SOCKET = click.option(
     metavar="SOCKET",
     help="Where Postfix finds alignd (inet:127.0.0.1:8899), if not where milter.socket says.",
 )
+
+
+class _IpAddress(click.ParamType[IPv4Address | IPv6Address]):
+    """The IP address of a client."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> IPv4Address | IPv6Address:
+        try:
+            return unmapped(value)
+        except ValueError:
+            self.fail(f"not an IP address: {value!r}", param, ctx)
+
+
+CLIENT = click.option(
+    "--client",
+    type=_IpAddress(),
+    default="127.0.0.1",
+    show_default=True,
+    help="The IP address of the SMTP client.",
+)
+
+LOGIN = click.option("--login", default="", help="The name that the client logged in with.")
 
 
 class CannotSayError(click.ClickException):
@@ -56,6 +86,11 @@ class CannotSayError(click.ClickException):
 def printable(text: str) -> str:
     """*text* for a terminal; mail, DNS and file names are hostile and must not drive it."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def without_brackets(address: str) -> str:
+    """An *address* of the envelope as people write it, perhaps in angle brackets."""
+    return address.strip().removeprefix("<").removesuffix(">")
 
 
 def load(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
@@ -97,8 +132,11 @@ def open_lookup(zone: Path | None, dns: Dns) -> Lookup:
     return open_lookups(zone, dns)()
 
 
-def open_lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
+def open_lookups(zone: Path | None, dns: Dns, *, shared: bool = True) -> Callable[[], Lookup]:
     """DNS for one command, the file *zone*, or else the network: a Lookup for each message.
+
+    *shared* gives them one memory. Without, no domain suffers from the silence of another: one
+    resolver that has met silence takes DNS for down for a while.
 
     Raises:
         CannotSayError: the file is no zone file, or there is no nameserver to ask.
@@ -106,8 +144,8 @@ def open_lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
     try:
         if zone is None:
             nameservers_of(dns)  # before the first question, say that there is nobody to ask
-            # A resolver each: one that has met silence takes DNS for down for a while, and the
-            # next domain has other servers.
+            if shared:
+                return Resolver(dns, report=lambda _: None).for_message
             return lambda: Resolver(dns, report=lambda _: None).for_message()
         parsed = Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
         return lambda: parsed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import islice
 
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
@@ -147,23 +148,41 @@ def split_message(data: bytes) -> tuple[tuple[HeaderField, ...], bytes]:
 _FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:(?P<blank>[ ]?)(?P<value>.*)", re.DOTALL)
 
 
-def apply_edits(
+Before = HeaderField | None
+"""A field as it came; None for one that is added."""
+After = HeaderField | None
+"""A field as it leaves; None for one that is removed."""
+
+
+def compare(
     header: tuple[HeaderField, ...], edits: tuple[HeaderEdit, ...]
-) -> tuple[HeaderField, ...]:
-    """The header after *edits*, applied one by one as the MTA does."""
-    fields = list(header)
+) -> tuple[tuple[Before, After], ...]:
+    """Every field before and after *edits*, which are applied one by one as the MTA does."""
+    pairs: list[tuple[Before, After]] = [(field, field) for field in header]
     for edit in edits:
         match edit:
             case AddField(name, value):
-                fields.append(HeaderField(name, value.encode()))
+                pairs.append((None, HeaderField(name, value.encode())))
             case ChangeField(name, index, value):
-                fields[_place(fields, name, index)] = HeaderField(name, value.encode())
+                place = _place(pairs, name, index)
+                pairs[place] = (pairs[place][0], HeaderField(name, value.encode()))
             case DeleteField(name, index):
-                del fields[_place(fields, name, index)]
-    return tuple(fields)
+                place = _place(pairs, name, index)
+                pairs[place] = (pairs[place][0], None)
+    return tuple(pairs)
 
 
-def _place(fields: list[HeaderField], name: str, index: int) -> int:
+def apply_edits(
+    header: tuple[HeaderField, ...], edits: tuple[HeaderEdit, ...]
+) -> tuple[HeaderField, ...]:
+    """The header after *edits*."""
+    return tuple(after for _, after in compare(header, edits) if after is not None)
+
+
+def _place(pairs: list[tuple[Before, After]], name: str, index: int) -> int:
+    # What is removed counts no more: deleting renumbers at once.
     wanted = name.lower()
-    places = [place for place, field in enumerate(fields) if field.name.lower() == wanted]
-    return places[index - 1]
+    places = (
+        place for place, (_, after) in enumerate(pairs) if after and after.name.lower() == wanted
+    )
+    return next(islice(places, index - 1, None))

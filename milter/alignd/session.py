@@ -17,6 +17,7 @@ from alignd.journal import Journal, described
 from alignd.judgements import DatedLookup, RememberingReviewer
 from alignd.message import AddField, ChangeField, DeleteField, Edits, Message
 from alignd.metrics import Fallback, WorkerMetrics
+from alignd.reasons import Failure, Refusal
 from alignd.report import log_fields
 from alignd.review import Review
 
@@ -156,7 +157,7 @@ class Session:
         collected, self._collected = self._collected, None
         queue_id = self._macro("i")
         if collected is None:
-            self._desk.journal.message(queue_id, error="end of message without MAIL")
+            self._desk.journal.message(queue_id, error=Refusal.NO_ENVELOPE.value)
             self._desk.metrics.fell_back(Fallback.TEMPFAIL)
             return milter.TEMPFAIL
         try:
@@ -164,7 +165,8 @@ class Session:
             outcome = collected.limits_hit | self._carry_out(review)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
-            self._desk.journal.message(queue_id, action="tempfail", error=described(error))
+            tempfail = Failure.TEMPFAIL.value
+            self._desk.journal.message(queue_id, action=tempfail, error=described(error))
             self._desk.metrics.failed()
             return milter.TEMPFAIL
         seconds = time.monotonic() - started
@@ -187,7 +189,8 @@ class Session:
         try:
             return self._desk.reviewer.review(message, self._desk.new_lookup())
         except Exception as error:  # a bug of ours must not cost Julia her answer
-            self._desk.journal.message(message.queue_id, action="fallback", error=described(error))
+            fallback = Failure.FALLBACK.value
+            self._desk.journal.message(message.queue_id, action=fallback, error=described(error))
             self._desk.metrics.fell_back(Fallback.INTERNAL_ERROR)
             return self._desk.reviewer.rewrite_unjudged(message)
 
@@ -195,7 +198,7 @@ class Session:
         if not review.edits or review.settings.rules.dry_run:
             return {}
         if self._actions != _NEEDED_ACTIONS:
-            return {"error": "the MTA does not let us change the message"}
+            return {"error": Refusal.EDITS_REFUSED.value}
         self._apply(review.edits)
         return {}
 

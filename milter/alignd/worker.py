@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from alignd import bridge, listener
 from alignd.adviser import advise
-from alignd.collected import Interest
+from alignd.collected import interest_of
 from alignd.configfile import ConfigError
 from alignd.dkim import Signer
 from alignd.freemail import FreemailDomains
@@ -141,12 +141,7 @@ class Worker:
             self._resolver_for(configuration.dns).for_message,
             self._journal,
             self._metrics,
-            Interest(
-                reviewer.needs_whole_message,
-                reviewer.fields_of_interest,
-                milter.max_header_bytes,
-                milter.max_body_bytes,
-            ),
+            interest_of(reviewer),
             min(milter.max_connections, room_for_connections()),
             configuration.log.level == "debug",
         )

@@ -17,7 +17,15 @@ good.example.         TXT "v=spf1 include:spf.mailing.easy.cz -all"
 _dmarc.good.example.  TXT "v=DMARC1; p=quarantine"
 """)
 MARKY = b"From: Marky Mark <marky.mark@mycompany.com>\r\nSubject: Re: printer\r\n\r\nHello\r\n"
+PROGRAM = (sys.executable, "-m", "alignd.cli")
 GOOD = b"From: Ann Lee <ann@good.example>\r\n\r\nHello\r\n"
+
+
+def without_privileges() -> tuple[str, ...]:
+    """What runs a command so that the permissions of files hold even for root."""
+    if os.geteuid() != 0:
+        return ()
+    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +52,25 @@ class CommandLine:
         self.write("marky.eml", MARKY)
         self.write("good.eml", GOOD)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment that the command runs in."""
+        return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
     def write(self, name: str, content: str | bytes) -> None:
         """Put a file there."""
         data = content.encode() if isinstance(content, str) else content
         (self.directory / name).write_bytes(data)
 
-    def run(self, *arguments: str, before: tuple[str, ...] = ()) -> Outcome:
+    def run(
+        self, *arguments: str, before: tuple[str, ...] = (), stdin: bytes = b"", **env: str
+    ) -> Outcome:
         """Run alignd, perhaps by way of the command *before*, to its end."""
         done = subprocess.run(
-            [*before, sys.executable, "-m", "alignd.cli", *arguments],
+            [*before, *PROGRAM, *arguments],
             cwd=self.directory,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            env=self.environment | env,
+            input=stdin,
             capture_output=True,
             timeout=60,
             check=False,

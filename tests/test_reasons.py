@@ -1,0 +1,51 @@
+"""`alignd reasons`: every word of the log, in words for people and for scripts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alignd.reasons import ENTRIES, find, key_of
+from tests.support.commandline import CommandLine
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
+
+
+def test_every_word_is_shown_with_what_it_means_and_what_to_do(cli: CommandLine) -> None:
+    outcome = cli.run("reasons")
+
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert max(map(len, outcome.stdout.splitlines())) <= 80
+    shown = " ".join(outcome.stdout.split())
+    for word, entry in ENTRIES.items():
+        assert f"{key_of(word)}={word.value} {entry.meaning} " in shown
+        assert f"What to do: {entry.remedy}" in shown
+
+
+def test_one_word_is_shown_alone(cli: CommandLine) -> None:
+    outcome = cli.run("reasons", "dns-unknown")
+
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert outcome.stdout.splitlines()[0] == "reason=dns-unknown"
+    assert outcome.stdout.count("What to do") == 1
+
+
+def test_scripts_get_one_object_a_line(cli: CommandLine) -> None:
+    outcome = cli.run("reasons", "--json")
+
+    found = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert [each["word"] for each in found] == [word.value for word in ENTRIES]
+    assert {tuple(each) for each in found} == {
+        ("word", "key", "meaning", "remedy", "rule", "options")
+    }
+    (exempt,) = [each for each in found if each["word"] == "exempt"]
+    assert (exempt["key"], exempt["rule"]) == ("reason", "Rule 1")
+    assert exempt["options"] == ["rules.exempt"]
+
+
+def test_a_word_is_found_by_its_spelling() -> None:
+    assert all(find(word.value) is word for word in ENTRIES)
+    assert find("no-such-reason") is None

@@ -1,0 +1,44 @@
+"""Text for terminals: eighty columns, nothing that drives them, and nothing lost."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from alignd.terminal import MAX_SHOWN, WIDTH, fold
+
+
+@given(st.text(max_size=2 * MAX_SHOWN), st.sampled_from(["", "-", "  name  "]))
+def test_any_text_becomes_printable_lines_of_eighty_columns(text: str, first: str) -> None:
+    lines = [line.text for line in fold(text, first, "    ")]
+
+    assert lines
+    assert lines[0].startswith(first.rstrip())
+    assert all(line.isprintable() and cell_len(line) <= WIDTH for line in lines)
+
+
+@given(st.text(alphabet="abc日本 .@<>", max_size=MAX_SHOWN))
+def test_nothing_but_blanks_is_lost(text: str) -> None:
+    lines = [line.text for line in fold(text, "+", "+")]
+
+    shown = "".join(line.removeprefix("+") for line in lines)
+    assert shown.replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        pytest.param("", ["- "], id="nothing-is-one-line"),
+        pytest.param("a" * 80, ["- " + "a" * 78, "  aa"], id="a-long-word-is-cut"),
+        pytest.param("a\n\x1b[31mb\u202e", ["- a??[31mb?"], id="controls-are-question-marks"),
+    ],
+)
+def test_folded(text: str, lines: list[str]) -> None:
+    assert [line.text for line in fold(text, "- ", "  ")] == [line.rstrip() for line in lines]
+
+
+def test_of_a_vast_text_the_beginning_is_shown_and_the_rest_counted() -> None:
+    lines = [line.text for line in fold("x" * 64_000)]
+
+    assert len(lines) < 12
+    assert f"({64_000 - MAX_SHOWN} more characters)" in " ".join(lines)
