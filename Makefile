@@ -7,7 +7,7 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix \
 	iproute2 bind9-dnsutils systemd mandoc
 
-.PHONY: help demo test storm man venv packages
+.PHONY: help demo test storm bench man venv packages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -20,6 +20,11 @@ test: venv  ## check style and types, and run all tests
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/pytest
+
+bench: venv  ## measure beside an empty milter and others; writes docs/bench.md
+	-@sh tests/install-packages.sh pyspf-milter
+	-@.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@.venv/bin/python -m bench
 
 storm: venv  ## prove under failure, load and change that nothing is lost; see docs/storms.md
 	@.venv/bin/python -m storm
