@@ -58,6 +58,8 @@ DIFFERENT = {
         "OpenDMARC goes by whichever record comes first",
     ),
     "dry-run": Claim("rejected", "", "alignd only says what it would do"),
+    "dry-run-of-a-tenant": Claim("rejected", "", "alignd only says what it would do"),
+    "dry-run-of-the-envelope": Claim("rejected", "", "alignd only says what it would do"),
     "from-nested-comments": Claim(
         "pass .*", "DMARC_NA No From header", "rspamd gives up on comments nested so deep"
     ),
