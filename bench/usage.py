@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tests.support.process import Alignd
+from tests.support.readiness import children_of
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -24,5 +25,4 @@ def resident(pid: int) -> float:
 
 def workers_of(alignd: Alignd) -> list[int]:
     """The process ids of the workers."""
-    main = alignd.process.pid
-    return [int(pid) for pid in Path(f"/proc/{main}/task/{main}/children").read_text().split()]
+    return children_of(alignd.process.pid)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.nameserver import Nameserver
 from tests.support.process import Alignd, run_alignd
-from tests.support.readiness import open_directory, wait_until
+from tests.support.readiness import children_of, open_directory, wait_until
 from tests.support.relay import ZONE
 
 pytestmark = pytest.mark.wire
@@ -44,11 +44,6 @@ def reload(alignd: Alignd) -> None:
     alignd.wait_for_notice("READY=1")
 
 
-def workers(alignd: Alignd) -> list[int]:
-    children = Path(f"/proc/{alignd.process.pid}/task/{alignd.process.pid}/children")
-    return [int(pid) for pid in children.read_text().split()]
-
-
 def test_one_worker_warns_at_start_and_after_each_reload(
     directory: Path, nameserver: Nameserver
 ) -> None:
@@ -73,7 +68,7 @@ def test_another_worker_warns_in_the_place_of_one_that_died(
     nameserver.serve(WITHOUT_SPF)
     with run_alignd(directory / "alignd", nameserver.address, "[milter]\nworkers = 2\n") as alignd:
         wait_for_warnings(alignd, 1)
-        for pid in workers(alignd):
+        for pid in children_of(alignd.process.pid):
             os.kill(pid, signal.SIGKILL)
 
         assert len(wait_for_warnings(alignd, 2)) == 2

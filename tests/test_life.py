@@ -18,7 +18,7 @@ from tests.support.mta import MilterConnection, Result, steps
 from tests.support.nameserver import Nameserver
 from tests.support.process import Alignd, run_alignd
 from tests.support.protocol import Command
-from tests.support.readiness import open_directory, wait_until
+from tests.support.readiness import children_of, open_directory, wait_until
 from tests.support.settings import world
 
 pytestmark = pytest.mark.wire
@@ -56,8 +56,7 @@ def is_rewritten(result: Result) -> bool:
 
 def workers(alignd: Alignd) -> set[int]:
     """The process ids of the workers."""
-    children = Path(f"/proc/{alignd.process.pid}/task/{alignd.process.pid}/children")
-    return {int(pid) for pid in children.read_text().split()} if children.exists() else set()
+    return set(children_of(alignd.process.pid))
 
 
 def state(pid: int) -> str:

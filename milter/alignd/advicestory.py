@@ -16,9 +16,8 @@ from alignd.reasons import ENTRIES
 from alignd.report import record_text
 from alignd.spfcount import MAX_LOOKUPS, MAX_VOID_LOOKUPS
 from alignd.spfrecord import MAX_STRING, strings_of
+from alignd.terminal import WIDTH
 
-WIDTH = 80
-"""Columns; only a record itself may need more."""
 MAX_QUOTE = 1000
 """Characters that are shown of a record from DNS; of an explanation, a fifth of them."""
 

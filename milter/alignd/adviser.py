@@ -10,7 +10,7 @@ from alignd.doctorreport import one_line
 from alignd.finding import Examined, Topic, examined
 from alignd.journal import Journal
 from alignd.machinecheck import examine_resolver
-from alignd.relaydns import examine_dns
+from alignd.relaydns import examine_notifications
 from alignd.resolver import Resolver, ResolverError, nameservers_of, response_time
 from alignd.rfc7489 import PublicSuffixes
 from alignd.settings import Configuration
@@ -45,9 +45,7 @@ def _examine(
 ) -> Iterator[Examined]:
     dns = configuration.dns
     resolver = Resolver(dns.model_copy(update={"timeout": DNS_SECONDS}), report=lambda _: None)
-    for topic in examine_dns(configuration, signer, resolver.for_message, suffixes):
-        # Of the rest, `alignd doctor` tells whoever asks.
-        if topic.topic is Topic.NOTIFICATIONS:
-            yield topic
+    # Of the rest, `alignd doctor` tells whoever asks.
+    yield examine_notifications(configuration, signer, resolver.for_message, suffixes)
     took = {each: response_time(each, dns.timeout) for each in nameservers_of(dns)}
     yield examined(Topic.RESOLVER, examine_resolver(dns, took))

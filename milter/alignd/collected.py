@@ -48,6 +48,7 @@ class Collected:
     ) -> None:
         """*leading_blank* says whether values of fields begin behind the colon."""
         self._interest = interest
+        self._wanted = None if interest.whole_message else interest.fields
         self._leading_blank = leading_blank
         self._envelope_sender = _address(envelope_sender)
         self._client = client
@@ -63,7 +64,9 @@ class Collected:
         self._recipients.append(_address(argument))
 
     def add_field(self, name: str, value: bytes) -> None:
-        """Take a header field."""
+        """Take a header field, if it is of interest; most are not, and there are many."""
+        if self._wanted is not None and name.lower() not in self._wanted:
+            return
         self._header_size += len(value)
         if self.header_is_cut:
             # It still counts, so that edits find the fields of its name; what it says is lost,

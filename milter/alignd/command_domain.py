@@ -24,6 +24,7 @@ from alignd.console import (
     load,
     open_lookups,
     printable,
+    without_brackets,
 )
 from alignd.decision import Action
 from alignd.domain import Domain, DomainError
@@ -125,7 +126,7 @@ def _authors(texts: Iterable[str]) -> tuple[list[Mailbox], list[str]]:
 
 
 def _author(text: str) -> Mailbox:
-    address = text.strip().removeprefix("<").removesuffix(">")
+    address = without_brackets(text)
     mailbox = (
         Mailbox.from_address(address) if "@" in address else Mailbox(AGENT, Domain.parse(address))
     )

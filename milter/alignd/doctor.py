@@ -32,7 +32,7 @@ from alignd.mailbox import Mailbox
 from alignd.outboundcheck import examine_outbound, examine_version
 from alignd.postfixconfig import PostfixConfig
 from alignd.queuefirstcheck import examine_queue_first
-from alignd.relaydns import examine_dns
+from alignd.relaydns import examine_helo, examine_notifications
 from alignd.relayfacts import Machine
 from alignd.rfc7489 import PublicSuffixes
 from alignd.settings import Configuration
@@ -77,7 +77,8 @@ def examine(facts: Facts) -> tuple[Examined, ...]:
     postfix = facts.postfix
     chain = read_chain(postfix, facts.place) if isinstance(postfix, PostfixConfig) else None
     return (
-        *examine_dns(configuration, facts.signer, facts.new_lookup, facts.suffixes),
+        examine_notifications(configuration, facts.signer, facts.new_lookup, facts.suffixes),
+        examine_helo(configuration, facts.new_lookup),
         examined(Topic.APPLICATION, _application(facts)),
         *_postfix(facts, chain),
         examined(Topic.SOCKET, _socket(facts, chain)),

@@ -10,8 +10,8 @@ import click
 
 from alignd.console import printable
 from alignd.finding import Examined, Finding, Severity, Topic
+from alignd.terminal import WIDTH
 
-_WIDTH = 80
 _INDENT = "    "
 _TITLES = {
     Topic.NOTIFICATIONS: "DMARC of rewritten mail, from every relay address",
@@ -103,7 +103,7 @@ def _finding(finding: Finding) -> Iterator[str]:
 def _wrapped(label: str, text: str) -> Iterator[str]:
     yield from textwrap.wrap(
         printable(f"{label}{text}"),
-        _WIDTH,
+        WIDTH,
         initial_indent=_INDENT,
         subsequent_indent=_INDENT,
         break_long_words=False,

@@ -14,6 +14,7 @@ from math import inf
 
 from alignd.decision import Action, Reason
 from alignd.lookup import RecordType
+from alignd.reasons import ENTRIES, Failure, Limit, Rule
 from alignd.resolver import QueryResult
 from alignd.review import Review
 from alignd.tally import Row, Tally
@@ -30,15 +31,15 @@ class Fallback(Enum):
 
     LAST_KNOWN_ANSWER = "last-known-answer"
     """DNS failed, and a question was answered as the last time."""
-    INTERNAL_ERROR = "internal-error"
+    INTERNAL_ERROR = Reason.INTERNAL_ERROR.value
     """A message could not be judged, and was rewritten."""
-    TEMPFAIL = "tempfail"
+    TEMPFAIL = Failure.TEMPFAIL.value
     """A message got a temporary failure: whoever sent it has to try again."""
     MAX_CONNECTIONS = "max_connections"
     """A session was refused."""
-    MAX_HEADER_BYTES = "max_header_bytes"
+    MAX_HEADER_BYTES = Limit.HEADER.value
     """A header was kept in part."""
-    MAX_BODY_BYTES = "max_body_bytes"
+    MAX_BODY_BYTES = Limit.BODY.value
     """A body was not kept, so signatures on it count for nothing."""
 
 
@@ -64,7 +65,7 @@ def _values(*sets: type[Enum]) -> tuple[tuple[str, ...], ...]:
     return tuple(product(*([each.value for each in members] for members in sets)))
 
 
-_NOT_DECIDED = ("tempfail", Reason.INTERNAL_ERROR.value)
+_NOT_DECIDED = (Failure.TEMPFAIL.value, Reason.INTERNAL_ERROR.value)
 _MESSAGES = Family(
     "alignd_messages_total",
     "Messages by what was done and why, in the words of the log.",
@@ -263,18 +264,20 @@ class Metrics:
         return within, self._tally.sum(_SECONDS)
 
 
+_ACTIONS = {
+    Rule.SCOPE: Action.SKIP,
+    Rule.EXEMPT: Action.PASS,
+    Rule.ALIGNED: Action.PASS,
+    Rule.OURS: Action.PASS,
+    Rule.OTHERWISE: Action.PASS,
+    Rule.ENVELOPE: Action.ENVELOPE,
+}
+"""What the rules do; all others rewrite."""
+
+
 def _action_of(reason: Reason) -> Action:
-    match reason:
-        case Reason.CLIENT_NOT_IN_SCOPE | Reason.HEADER_NOT_IN_SCOPE:
-            return Action.SKIP
-        case Reason.EXEMPT | Reason.SPF_ALIGNED | Reason.DKIM_ALIGNED | Reason.OWN_DOMAIN:
-            return Action.PASS
-        case Reason.POLICY_NOT_COVERED:
-            return Action.PASS
-        case Reason.ENVELOPE_ALIGNED:
-            return Action.ENVELOPE
-        case _:
-            return Action.REWRITE
+    rule = ENTRIES[reason].rule
+    return _ACTIONS.get(rule, Action.REWRITE) if rule else Action.REWRITE
 
 
 _POSSIBLE = {(_action_of(reason).value, reason.value) for reason in Reason} | {_NOT_DECIDED}

@@ -15,6 +15,7 @@ from alignd.prediction import Prediction, judge_spf, predict, spf_passes
 from alignd.rfc7489 import PublicSuffixes
 from alignd.settings import Configuration, Notifications, Relay, Settings
 from alignd.spf import Spf, SpfResult
+from alignd.spfrecord import mechanism_for
 from alignd.ternary import Ternary
 
 _OUTAGE = (
@@ -23,21 +24,26 @@ _OUTAGE = (
 )
 
 
-def examine_dns(
+def examine_notifications(
     configuration: Configuration,
     signer: Signer,
     new_lookup: Callable[[], Lookup],
     suffixes: PublicSuffixes,
-) -> tuple[Examined, ...]:
-    """Examine the DNS of every view that messages may get, the tenants' too."""
-    views = (configuration, *(tenant.settings for tenant in configuration.tenant))
-    return (
-        examined(
-            Topic.NOTIFICATIONS,
-            (r for v in views for r in _notifications(v, signer, new_lookup(), suffixes)),
-        ),
-        examined(Topic.HELO, (r for v in views for r in _helo(v.relay, new_lookup()))),
-    )
+) -> Examined:
+    """Examine the notifications domain of every view that messages may get, the tenants' too."""
+    views = _views(configuration)
+    remarks = (r for v in views for r in _notifications(v, signer, new_lookup(), suffixes))
+    return examined(Topic.NOTIFICATIONS, remarks)
+
+
+def examine_helo(configuration: Configuration, new_lookup: Callable[[], Lookup]) -> Examined:
+    """Examine the HELO name and the relay addresses of every view."""
+    remarks = (r for v in _views(configuration) for r in _helo(v.relay, new_lookup()))
+    return examined(Topic.HELO, remarks)
+
+
+def _views(configuration: Configuration) -> tuple[Settings, ...]:
+    return (configuration, *(tenant.settings for tenant in configuration.tenant))
 
 
 def _notifications(
@@ -143,7 +149,11 @@ def _spf_mend(results: tuple[Spf, ...], ours: Notifications, relay: Relay) -> st
 def _spf_terms(relay: Relay) -> str:
     if relay.spf_include:
         return f"include:{relay.spf_include}"
-    return " ".join(f"ip{address.version}:{address}" for address in relay.addresses)
+    return _own_terms(relay)
+
+
+def _own_terms(relay: Relay) -> str:
+    return " ".join(map(mechanism_for, relay.addresses))
 
 
 def _routable(domain: Domain, lookup: Lookup) -> Iterator[Remark]:
@@ -194,12 +204,11 @@ def _helo_spf(relay: Relay, lookup: Lookup) -> Iterator[Remark]:
         case Ternary.UNKNOWN:
             yield CannotSay(f"whether SPF of {relay.hostname} passes: {_spf_failure(results)}")
         case Ternary.NO:
-            terms = " ".join(f"ip{address.version}:{address}" for address in relay.addresses)
             yield warning(
                 FindingId.HELO_WITHOUT_SPF,
                 f"SPF of the HELO name {relay.hostname} does not pass: {_spf_failure(results)}",
                 "mail with a null envelope sender, such as a bounce, is judged on that name",
-                f'{relay.hostname}. TXT "v=spf1 {terms} -all"',
+                f'{relay.hostname}. TXT "v=spf1 {_own_terms(relay)} -all"',
             )
 
 

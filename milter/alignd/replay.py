@@ -169,16 +169,17 @@ def judge(
     """
     header, body = split_message(data)
     sender, source = submission.sender_of(header)
-    interest, client = interest_of(reviewer), str(submission.client)
     collected = Collected(
-        interest, sender.encode(errors="replace"), client, submission.login, leading_blank=True
+        interest_of(reviewer),
+        sender.encode(errors="replace"),
+        str(submission.client),
+        submission.login,
+        leading_blank=True,
     )
     for each in header:
-        name = each.name.lower()
-        if name in _RECIPIENT_FIELDS:
+        if each.name.lower() in _RECIPIENT_FIELDS:
             collected.add_recipient(_address(each).encode(errors="replace"))
-        if interest.whole_message or name in interest.fields:
-            collected.add_field(each.name, each.blank + each.value)
+        collected.add_field(each.name, each.blank + each.value)
     collected.add_body(body)
     message = collected.message("", with_body=reviewer.needs_whole_message)
     return Result.of(reviewer.review(message, lookup)), source

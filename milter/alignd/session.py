@@ -77,8 +77,6 @@ class Session:
         self._is_refused = False
         self._actions = 0
         self._collected: Collected | None = None
-        self._wanted: frozenset[str] | None = frozenset()
-        """The header fields to collect, in lower case; None for all."""
         self.last_event = time.time()
         """Unix time: libmilter measures idle sessions by the wall clock."""
 
@@ -120,10 +118,8 @@ class Session:
         """A message begins; it keeps the configuration that is in force now."""
         self._desk = self._desks()
         self.last_event = time.time()
-        interest = self._desk.interest
-        self._wanted = None if interest.whole_message else interest.fields
         self._collected = Collected(
-            interest,
+            self._desk.interest,
             sender,
             self._client,
             self._macro("{auth_authen}"),
@@ -139,8 +135,7 @@ class Session:
 
     def header(self, name: str, value: bytes) -> int:
         """One more header field."""
-        # Most fields are of no interest, and there are many.
-        if (self._wanted is None or name.lower() in self._wanted) and self._collected is not None:
+        if self._collected is not None:
             self._collected.add_field(name, value)
         return self._reply_to_header
 

@@ -12,7 +12,14 @@ from alignd.domain import Domain
 from alignd.lookup import Lookup, LookupFailed, RecordType
 from alignd.prediction import Prediction
 from alignd.publication import Kind, Publication
-from alignd.spfrecord import SpfRecord, find_records, find_resembling, merge, read_record
+from alignd.spfrecord import (
+    SpfRecord,
+    find_records,
+    find_resembling,
+    mechanism_for,
+    merge,
+    read_record,
+)
 from alignd.wildcard import wildcard_of
 
 NEUTRAL_END = "?all"
@@ -117,7 +124,7 @@ def with_addresses(published: Published, prediction: Prediction) -> Iterator[Can
     listed = [spf for spf in prediction.spf if spf.counts and _is_network(spf.explanation)]
     lacking = [spf.address for spf in prediction.spf if not spf.counts]
     if listed and lacking:
-        yield from _with(published, tuple(f"ip{each.version}:{each}" for each in lacking))
+        yield from _with(published, tuple(map(mechanism_for, lacking)))
 
 
 def _with(published: Published, mechanisms: tuple[str, ...]) -> Iterator[Candidate]:

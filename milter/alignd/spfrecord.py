@@ -271,3 +271,8 @@ def _network(name: str, text: str) -> str | None:
     except AddressValueError:
         return None
     return match["address"]
+
+
+def mechanism_for(address: IPv4Address | IPv6Address) -> str:
+    """The mechanism that matches *address* alone (RFC 7208, section 5.6)."""
+    return f"ip{address.version}:{address}"

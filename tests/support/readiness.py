@@ -51,6 +51,12 @@ def open_directory(parent: Path | None = None) -> Iterator[Path]:
         yield directory
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the processes that *pid* has started; none when it is gone."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
 def session_members(leader: int) -> list[int]:
     """Return the processes of the session that *leader* began, as the master of Postfix does."""
     members = []

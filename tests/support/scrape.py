@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests.support.process import Alignd, run_alignd
-from tests.support.readiness import free_ports, wait_until
+from tests.support.readiness import children_of, free_ports, wait_until
 
 _TIMEOUT = 10  # seconds
 
@@ -122,8 +122,7 @@ def run_watched(directory: Path, nameserver: str, changes: str = "") -> Iterator
 
 def children(alignd: Alignd) -> list[int]:
     """The process ids of what the supervisor has started."""
-    pid = alignd.process.pid
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return children_of(alignd.process.pid)
 
 
 def listening(pid: int) -> set[int]:
