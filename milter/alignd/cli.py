@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import click
 
-from alignd.command_check_config import check_config
-from alignd.command_doctor import doctor
-from alignd.command_domain import domain
-from alignd.command_explain import explain
-from alignd.command_postfix_snippet import postfix_snippet
-from alignd.command_reasons import reasons
-from alignd.command_replay import replay
-from alignd.command_serve import serve
-from alignd.program import Program
+from alignd.program import LazyCommands, Program
 
 
 @click.group(
     cls=Program,
-    commands=[serve, explain, domain, replay, doctor, reasons, check_config, postfix_snippet],
+    commands=LazyCommands(
+        {
+            "check-config": "alignd.command_check_config:check_config",
+            "doctor": "alignd.command_doctor:doctor",
+            "domain": "alignd.command_domain:domain",
+            "explain": "alignd.command_explain:explain",
+            "postfix-snippet": "alignd.command_postfix_snippet:postfix_snippet",
+            "reasons": "alignd.command_reasons:reasons",
+            "replay": "alignd.command_replay:replay",
+            "serve": "alignd.command_serve:serve",
+        }
+    ),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="alignd")

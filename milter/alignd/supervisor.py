@@ -142,10 +142,10 @@ class Supervisor:
             signal.signal(number, lambda found, _frame: self._received.numbers.add(found))
 
     def _tick(self) -> None:
+        self._spawn_missing()
         self._listen_to_children()
         self._reap()
         self._replace_silent()
-        self._spawn_missing()
         if self._received.take(signal.SIGHUP):
             self._reload()
         self._tell_systemd()
