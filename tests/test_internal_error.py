@@ -4,20 +4,22 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from alignd import bridge, configfile, listener
-from alignd.collected import Interest
+from alignd.collected import interest_of
 from alignd.domain import Domain
 from alignd.freemail import FreemailDomains
 from alignd.journal import Journal
 from alignd.judgements import RememberingReviewer
+from alignd.lookahead import LookAhead
 from alignd.metrics import Metrics
 from alignd.resolver import Resolver
 from alignd.review import Reviewer
-from alignd.session import Desk
+from alignd.session import Desk, make_note
 from alignd.signer import load_signer
 from tests.support.mta import MilterConnection
 from tests.support.nameserver import Nameserver
@@ -50,22 +52,22 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
     settings = configfile.parse(configuration(nameserver=nameserver), "")
     signer = load_signer(settings.dkim)
     reviewer = Reviewer(settings, Broken(), signer, FreemailDomains(), time.time)
+    resolver = Resolver(settings.dns, print)
     with (directory / "log").open("w", buffering=1) as log:
+        journal, worker = Journal(log), metrics.of_worker(0)
         desk = Desk(
-            RememberingReviewer(reviewer),
-            Resolver(settings.dns, print).for_message,
-            Journal(log),
-            metrics.of_worker(0),
-            Interest(
-                whole_message=False,
-                fields=reviewer.fields_of_interest,
-                max_header=10_000,
-                max_body=0,
-            ),
+            RememberingReviewer(reviewer, partial(make_note, journal=journal, metrics=worker)),
+            LookAhead(reviewer, resolver),
+            resolver.for_message,
+            journal,
+            worker,
+            interest_of(reviewer),
             max_sessions=10,
             log_addresses=False,
         )
-        bridge.listen(f"unix:{directory}/milter.sock", bridge.Sessions(lambda: desk, 600))
+        sessions = bridge.Sessions(lambda: desk, 600)
+        sessions.want(desk.interest)
+        bridge.listen(f"unix:{directory}/milter.sock", sessions)
         bridge.serve()
 
 

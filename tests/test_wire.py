@@ -7,7 +7,15 @@ from itertools import islice
 import pytest
 
 from tests.support.case import Case, Speed, normalised
-from tests.support.mta import ALL_ACTIONS, CHANGE_HEADERS, MilterConnection, Result, steps
+from tests.support.mta import (
+    ALL_ACTIONS,
+    ALL_PROTOCOL,
+    CHANGE_HEADERS,
+    NO_REPLIES,
+    MilterConnection,
+    Result,
+    steps,
+)
 from tests.support.nameserver import Nameserver
 from tests.support.process import Alignd, Fleet
 from tests.support.protocol import Command, Reply
@@ -117,6 +125,13 @@ def test_a_second_mail_begins_a_new_message(alignd: Alignd) -> None:
         mta.tell(Command.MAIL, b"<first@mycompany.com>\0")
 
         assert_works(mta)
+
+
+def test_an_mta_that_waits_for_every_answer_gets_them(alignd: Alignd) -> None:
+    protocol = ALL_PROTOCOL & ~NO_REPLIES
+    with MilterConnection(alignd.socket, protocol=protocol) as mta:
+        for _ in range(2):
+            assert_works(mta)
 
 
 @pytest.mark.parametrize("said", range(1, STAGES))

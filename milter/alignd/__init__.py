@@ -8,9 +8,9 @@ judgement   author, prediction, decision, reasons, rewrite, review
 advice      overlay, publication, wildcard, spfadvice, dkimadvice, advice
 relay       finding, relayfacts, relaydns, milterlist, postfixconfig, chain, chaincheck,
             queuefirstcheck, outboundcheck, machinecheck, doctor
-names       dnsdata, zone, dnsclient, dnscache, dnshealth, resolver
-world       suffixes, freemail, configfile, signer, journal, judgements, postfixlayout,
-            postconf, corpus
+names       dnsdata, zone, dnsclient, dnscache, dnshealth, singleflight, resolver
+world       suffixes, freemail, configfile, signer, journal, judgements, lookahead,
+            postfixlayout, postconf, corpus
 telling     console, terminal, program, report, explain, advicestory, doctorreport
 measures    tally, metrics, exposition
 shell       collected, replay, listener, probe, machine, session, bridge

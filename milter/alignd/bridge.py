@@ -9,6 +9,7 @@ from collections.abc import Callable
 import milter
 
 from alignd import listener
+from alignd.collected import Interest
 from alignd.session import UNASKED, Desk, Session
 
 MAX_HEADER = 1_000_000
@@ -32,6 +33,8 @@ class Sessions:
         self.idle_timeout = idle_timeout
         self._desks = desks
         self._unasked = UNASKED
+        self._wanted: frozenset[str] = frozenset()
+        self._wants_all = False
         # Counted here, and not by milter.getdiag(): a context counts there until it is freed,
         # which an exception that refers to its frame may put off for ever (measured).
         self._open: set[Session] = set()  # each change is one step, safe for threads
@@ -48,6 +51,17 @@ class Sessions:
         """
         if family != socket.AF_UNIX:
             self._unasked &= ~milter.P_NODATA
+
+    def want(self, interest: Interest) -> None:
+        """Take header fields for this *interest* too; messages in progress keep theirs."""
+        self._wanted |= interest.fields
+        self._wants_all = self._wants_all or interest.whole_message
+
+    def field(self, context: milter.milterContext, name: str, value: bytes) -> int:
+        """One more header field; most are of no interest to anybody, and there are many."""
+        if self._wants_all or name.lower() in self._wanted:
+            context.getpriv().field(name, value)
+        return milter.NOREPLY
 
     def begin(self, context: milter.milterContext, offer: list[int]) -> int:
         """A connection begins, as each does, with its negotiation."""
@@ -76,7 +90,7 @@ def listen(spec: str, sessions: Sessions) -> None:
     milter.set_connect_callback(lambda ctx, *client: ctx.getpriv().connect(client[2]))
     milter.set_envfrom_callback(lambda ctx, sender, *_: ctx.getpriv().mail(sender))
     milter.set_envrcpt_callback(lambda ctx, to, *_: ctx.getpriv().recipient(to))
-    milter.set_header_callback(lambda ctx, name, value: ctx.getpriv().header(name, value))
+    milter.set_header_callback(sessions.field)
     milter.set_body_callback(lambda ctx, chunk: ctx.getpriv().body(chunk))
     milter.set_eom_callback(lambda ctx: ctx.getpriv().end_of_message())
     milter.set_abort_callback(lambda ctx: ctx.getpriv().abort())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
+from alignd.author import MAX_FROM
 from alignd.message import HeaderField, Message, unmapped
 from alignd.reasons import Limit
 from alignd.review import Reviewer
@@ -48,7 +50,6 @@ class Collected:
     ) -> None:
         """*leading_blank* says whether values of fields begin behind the colon."""
         self._interest = interest
-        self._wanted = None if interest.whole_message else interest.fields
         self._leading_blank = leading_blank
         self._envelope_sender = _address(envelope_sender)
         self._client = client
@@ -63,10 +64,11 @@ class Collected:
         """Take an envelope recipient, as the MTA writes it."""
         self._recipients.append(_address(argument))
 
-    def add_field(self, name: str, value: bytes) -> None:
-        """Take a header field, if it is of interest; most are not, and there are many."""
-        if self._wanted is not None and name.lower() not in self._wanted:
-            return
+    def add_field(self, name: str, value: bytes) -> bool:
+        """Take a header field, if it is of interest; whether it may name the author."""
+        lower = name.lower()
+        if not self._interest.whole_message and lower not in self._interest.fields:
+            return False
         self._header_size += len(value)
         if self.header_is_cut:
             # It still counts, so that edits find the fields of its name; what it says is lost,
@@ -75,6 +77,7 @@ class Collected:
         rest = value.removeprefix(b" ") if self._leading_blank else value
         blank = value[: len(value) - len(rest)] if self._leading_blank else b" "
         self._header.append(HeaderField(name, rest, blank))
+        return lower == "from" and len(rest) <= MAX_FROM
 
     def add_body(self, chunk: bytes) -> None:
         """Take a piece of the body."""
@@ -83,6 +86,11 @@ class Collected:
             self._body.append(chunk)
         else:
             self._body.clear()
+
+    @property
+    def origin(self) -> tuple[Hashable, ...]:
+        """Where it comes from, as far as that is known when From is the last field so far."""
+        return (self._envelope_sender, self._client, bool(self._login), self._header[-1].value)
 
     @property
     def header_is_cut(self) -> bool:
@@ -95,11 +103,11 @@ class Collected:
         return self._body_size > self._interest.max_body
 
     @property
-    def limits_hit(self) -> dict[str, str]:
-        """For the log: the limit that was hit, if any."""
+    def limit_hit(self) -> Limit | None:
+        """The limit that was hit, if any."""
         if self.header_is_cut:
-            return {"limit": Limit.HEADER.value}
-        return {"limit": Limit.BODY.value} if self.body_is_dropped else {}
+            return Limit.HEADER
+        return Limit.BODY if self.body_is_dropped else None
 
     def message(self, queue_id: str, *, with_body: bool) -> Message:
         """The whole, at its end; *with_body* says whether the MTA sends bodies.

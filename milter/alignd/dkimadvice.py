@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignd.dkim import PlannedSignature, Signer
+from alignd.dkimkey import key_name
 from alignd.domain import Domain, DomainError
 from alignd.lookup import Lookup, LookupFailed, RecordType
 from alignd.mailbox import Mailbox
@@ -44,7 +45,7 @@ def delegation(
 ) -> Delegation | Impossible:
     """The record by which the domain of *author* delegates the selector of *delegate*."""
     try:
-        name = Domain.parse(f"{delegate.selector}._domainkey.{author.domain}")
+        name = Domain.parse(key_name(author.domain, delegate.selector))
     except DomainError as error:
         return Impossible(str(error))
     if name == delegate.target:

@@ -56,9 +56,14 @@ class KeyProblem:
     explanation: str
 
 
+def key_name(domain: Domain, selector: str) -> str:
+    """Where the key of *selector* at *domain* stands, RFC 6376, section 3.6.2.1."""
+    return f"{selector}._domainkey.{domain}"
+
+
 def find_key(domain: Domain, selector: str, lookup: Lookup) -> PublicKey | KeyProblem:
     """Fetch the key of *selector* at *domain*, and say whether every receiver can use it."""
-    answer = lookup.look_up(f"{selector}._domainkey.{domain}", RecordType.TXT)
+    answer = lookup.look_up(key_name(domain, selector), RecordType.TXT)
     if isinstance(answer, LookupFailed):
         return KeyProblem(DkimResult.TEMPERROR, f"DNS: {answer.reason}")
     texts = [record for record in answer.records if isinstance(record, bytes)]

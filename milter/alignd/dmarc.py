@@ -106,9 +106,14 @@ def aligned(
     return Ternary.YES if other == organization else Ternary.NO
 
 
+def record_name(domain: Domain) -> str:
+    """Where the record of *domain* stands, RFC 9989, section 4.5."""
+    return f"_dmarc.{domain}"
+
+
 def records_at(domain: Domain, lookup: Lookup) -> tuple[dict[str, str], ...] | LookupFailed:
     """The tags of every DMARC record at `_dmarc.`*domain*, RFC 9989, section 4.10, steps 2, 6."""
-    answer = lookup.look_up(f"_dmarc.{domain}", RecordType.TXT)
+    answer = lookup.look_up(record_name(domain), RecordType.TXT)
     if isinstance(answer, LookupFailed):
         return answer
     texts = (record.decode("latin-1") for record in answer.records if isinstance(record, bytes))

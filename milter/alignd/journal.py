@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from contextlib import suppress
-from functools import lru_cache
 from typing import TextIO
 
-from structlog import WriteLogger
 from structlog.processors import LogfmtRenderer
 
 _MINUTE = 60.0  # seconds
-_RENDERED = 1000  # sets of fields that are rendered once
 
 
 class Journal:
     """Writes log lines to a stream, which systemd takes into its journal; safe for threads."""
 
     def __init__(self, stream: TextIO) -> None:
-        # Each line in one write: the workers share the stream, and lines would run together.
-        self._logger = WriteLogger(stream)
+        self._descriptor = stream.fileno()
         self._written: dict[str, float] = {}  # by text, of which there are a few
         # Quotes what a sender could otherwise use to forge a line.
-        renderer = LogfmtRenderer(bool_as_flag=False)
-        self._render = lru_cache(_RENDERED)(lambda *fields: renderer(None, "", dict(fields)))
+        self._render = LogfmtRenderer(bool_as_flag=False)
+
+    def rendered(self, **fields: str | int | float) -> str:
+        """The fields as they stand in a line: `key=value ...`, quoted where need be."""
+        return self._render(None, "", dict(fields))
 
     def message(self, queue_id: str, **fields: str | int | float) -> None:
         """Write the line of one message: `QUEUEID: key=value ...`, domains but no addresses."""
-        # Much the same for all mail of an author, but for this.
-        elapsed = f" ms={fields.pop('ms')}" if "ms" in fields else ""
-        self._write(f"{queue_id or 'NOQUEUE'}: {self._render(*fields.items())}{elapsed}")
+        self.about(queue_id, self.rendered(**fields))
+
+    def about(self, queue_id: str, rendered: str) -> None:
+        """Write the line of one message, whose fields are *rendered* already."""
+        self._write(f"{queue_id or 'NOQUEUE'}: {rendered}")
 
     def service(self, text: str, **fields: str | int | float) -> None:
         """Write a line about the service."""
-        rendered = self._render(*fields.items())
-        self._write(f"{text} {rendered}".rstrip())
+        self._write(f"{text} {self.rendered(**fields)}".rstrip())
 
     def once_a_minute(self, text: str, **fields: str | int | float) -> None:
         """Write a line about the service, unless the same *text* was written a minute ago."""
@@ -45,9 +46,10 @@ class Journal:
             self.service(text, **fields)
 
     def _write(self, line: str) -> None:
+        # Each line in one write: the workers share the stream, and lines would run together.
         # A full disk or a closed pipe leaves no place to complain at, and must not stop mail.
         with suppress(OSError):
-            self._logger.msg(line)
+            os.write(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
 
 
 def described(error: Exception) -> str:

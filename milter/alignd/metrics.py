@@ -6,17 +6,16 @@ All values of all labels are known beforehand: none names a domain or an address
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from itertools import accumulate, product
 from math import inf
 
-from alignd.decision import Action, Reason
+from alignd.decision import Action, Decision, Reason
 from alignd.lookup import RecordType
 from alignd.reasons import ENTRIES, Failure, Limit, Rule
 from alignd.resolver import QueryResult
-from alignd.review import Review
 from alignd.tally import Row, Tally
 
 BUCKETS = (
@@ -141,31 +140,24 @@ class WorkerMetrics:
     def __init__(self, row: Row) -> None:
         self._row = row
         # Looked up here once: a message takes no other time than that of the additions.
-        self._messages = {
-            (action, reason): _column(_MESSAGES, action.value, reason.value)
-            for action, reason in product(Action, Reason)
-        }
         self._queries = {
             (record_type, result): _column(_QUERIES, record_type.value, result.value)
             for record_type, result in product(RecordType, QueryResult)
         }
         self._cache_hits = _column(_CACHE_HITS)
 
-    def answered(self, review: Review, seconds: float, outcome: Mapping[str, str]) -> None:
-        """Count a message that was decided on, and answered within *seconds*.
+    def column_of(self, decision: Decision) -> int:
+        """Where messages with this decision are counted, for `answered`."""
+        return _column(_MESSAGES, decision.action.value, decision.reason.value)
 
-        *outcome* is what the log says besides: a limit that was hit, an error.
-        """
-        decision = review.decision
-        column = self._messages[decision.action, decision.reason]
-        self._row.add(column, _FIRST_BUCKET + bisect_left(BUCKETS, seconds))
-        self._row.add_amount(_SECONDS, seconds)
-        if review.edits and review.settings.rules.dry_run:
-            self._row.add(_column(_DRY_RUN))
-        if "limit" in outcome:
-            self.fell_back(Fallback(outcome["limit"]))
-        if "error" in outcome:
-            self.fell_back(Fallback.TEMPFAIL)
+    def answered(self, column: int, seconds: float) -> None:
+        """Count a message in *column*, which was decided on and answered within *seconds*."""
+        bucket = _FIRST_BUCKET + bisect_left(BUCKETS, seconds)
+        self._row.add(column, bucket, amounts={_SECONDS: seconds})
+
+    def left_alone(self) -> None:
+        """Count a message that would have been changed, but for a dry run."""
+        self._row.add(_column(_DRY_RUN))
 
     def failed(self) -> None:
         """Count a message that got a temporary failure for an error of ours."""

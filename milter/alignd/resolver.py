@@ -29,6 +29,7 @@ from alignd.dnshealth import Health
 from alignd.lookup import Answer, LookupFailed, RecordType
 from alignd.option import Nameserver
 from alignd.settings import Dns
+from alignd.singleflight import SingleFlight
 
 MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is kept: the record may be what we asked for."""
@@ -132,11 +133,13 @@ class Resolver:
             sqlite3.Error: the archive cannot be opened.
         """
         self._settings = settings
+        self._budget = _DNS_SHARE * settings.timeout
         self._nameservers = nameservers_of(settings)
         self._memory = Memory(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
         self._archive = Archive(archive_path) if archive_path else None
         self._health = Health(self._is_answered, report)
         self._meter = meter or Unmetered()
+        self._asking: SingleFlight[Question, Remembered | LookupFailed] = SingleFlight()
         self._to_refresh: queue.SimpleQueue[Question] = queue.SimpleQueue()
         self._refresher: threading.Thread | None = None
         if self._archive:
@@ -149,7 +152,20 @@ class Resolver:
 
     def for_message(self) -> MessageLookup:
         """A Lookup whose budget starts now."""
-        return MessageLookup(self, time.monotonic() + _DNS_SHARE * self._settings.timeout)
+        return MessageLookup(self, time.monotonic() + self._budget)
+
+    def learn(self, question: Question) -> None:
+        """Ask *question* for the memory, within the budget of a message.
+
+        Who wants to know meanwhile waits for it.
+        """
+        if not self.is_down and self._memory.failure(question) is None:
+            self._ask_once(question, self._budget)
+
+    def fresh_until(self, question: Question) -> float:
+        """The Unix time until which memory answers *question*; 0 when it does not."""
+        known = self._memory.get(question)
+        return known.expires if known else 0.0
 
     def answer(self, question: Question, seconds: float) -> tuple[Answer | LookupFailed, float]:
         """Answer *question*, waiting for the network for at most *seconds*.
@@ -163,12 +179,26 @@ class Resolver:
             self._meter.remembered()
             return known.answer, known.due
         failure = LookupFailed("DNS is down") if self._health.is_down else None
-        outcome = failure or self._memory.failure(question) or self._ask(question, seconds)
+        outcome = failure or self._memory.failure(question) or self._ask_once(question, seconds)
         if isinstance(outcome, Remembered):
             return outcome.answer, outcome.due
         if last_known := self._last_known(question, known, now):
             self._meter.used_last_known()
         return last_known or outcome, 0.0
+
+    def _ask_once(self, question: Question, seconds: float) -> Remembered | LookupFailed:
+        """Ask, or wait for what another thread hears that asks the same just now."""
+        deadline = time.monotonic() + seconds
+        try:
+            outcome, is_own = self._asking.run(
+                question, lambda: self._ask(question, seconds), seconds
+            )
+        except TimeoutError:
+            return _TIMEOUT
+        if is_own or outcome is not _TIMEOUT:
+            return outcome
+        # The other may have had less time than is left here.
+        return self._memory.failure(question) or self._ask(question, deadline - time.monotonic())
 
     def _ask(self, question: Question, seconds: float) -> Remembered | LookupFailed:
         try:

@@ -10,8 +10,10 @@ from alignd.author import Author, read_author
 from alignd.authresults import UPSTREAM_FIELDS, read_upstream
 from alignd.decision import Action, Decision, Predictions, Reason, decide, out_of_scope
 from alignd.dkim import Dkim, Signer, check_planned, verify
+from alignd.dkimkey import key_name
+from alignd.dmarc import record_name
 from alignd.domain import Domain, DomainError
-from alignd.lookup import Lookup
+from alignd.lookup import Lookup, RecordType
 from alignd.mailbox import Mailbox
 from alignd.message import Edits, Message
 from alignd.prediction import predict
@@ -21,9 +23,12 @@ from alignd.rewrite import (
     UnsafeEditError,
     compose_letterhead,
     plan_rewrite,
+    trace_field,
 )
 from alignd.rfc7489 import PublicSuffixes
+from alignd.rfc9989 import walk_names
 from alignd.settings import Configuration, Settings
+from alignd.spf import identity
 from alignd.ternary import Ternary
 
 
@@ -125,6 +130,28 @@ class Reviewer:
         """The names, in lower case, of the header fields that every review looks at."""
         return TOUCHED_FIELDS | self.judged_fields
 
+    def first_questions(self, message: Message) -> frozenset[tuple[str, RecordType]]:
+        """What judging *message* asks of DNS before any answer has a say in it.
+
+        Nothing but From, the envelope sender, the client and the login need be known by then.
+        """
+        author = read_author(message)
+        skipped = out_of_scope(message, self.configuration.helpdesk)
+        stranger = skipped is not None and skipped.reason is Reason.CLIENT_NOT_IN_SCOPE
+        if author.domain is None or author.mailbox is None or stranger:
+            return frozenset()
+        names = {record_name(each) for each in walk_names(author.domain)}
+        names |= {
+            key_name(each.domain, each.selector)
+            for each in self.signer.signatures_for(author.mailbox)
+        }
+        sender, settings = message.envelope_sender, self.configuration.settings_for(message)
+        _, spf_domain = identity(sender, settings.relay.hostname)
+        moves = bool(sender) and settings.rules.align_envelope
+        senders = (spf_domain, author.domain if moves else None)
+        names |= {domain.name for domain in senders if domain is not None}
+        return frozenset((name, RecordType.TXT) for name in names)
+
     def review(self, message: Message, lookup: Lookup) -> Review:
         """Judge *message* if it is in scope; *lookup* answers for this message alone."""
         return carry_out(message, self.judge(message, lookup))
@@ -216,17 +243,32 @@ def carry_out(message: Message, judgement: Judgement) -> Review:
     Raises:
         UnsafeEditError: the result would not be what it must be.
     """
+    return sign(message, judgement, plan_edits(message, judgement))
+
+
+def plan_edits(message: Message, judgement: Judgement) -> Edits:
+    """What *judgement* changes in a message with these header fields, but for the trace field."""
     settings, author = judgement.settings, judgement.author
-    edits = Edits()
     if judgement.letterhead is not None:
-        edits = plan_rewrite(
+        return plan_rewrite(
             message,
             judgement.letterhead,
-            judgement.decision.reason,
             settings.notifications,
             reply_to_agent=settings.rules.reply_to == "agent",
             keep_envelope_sender=judgement.keep_envelope_sender,
         )
-    elif judgement.decision.action is Action.ENVELOPE and author.mailbox is not None:
-        edits = Edits(envelope_sender=author.mailbox.address)
-    return Review(message, judgement, edits)
+    if judgement.decision.action is Action.ENVELOPE and author.mailbox is not None:
+        return Edits(envelope_sender=author.mailbox.address)
+    return Edits()
+
+
+def sign(message: Message, judgement: Judgement, planned: Edits) -> Review:
+    """The review of *message*: what was *planned*, and the trace field in what is rewritten.
+
+    Raises:
+        UnsafeEditError: the result would not be what it must be.
+    """
+    if judgement.letterhead is None:
+        return Review(message, judgement, planned)
+    trace = trace_field(judgement.decision.reason, message.queue_id)
+    return Review(message, judgement, Edits((*planned.header, trace), planned.envelope_sender))

@@ -76,18 +76,14 @@ def compose_letterhead(
 def plan_rewrite(
     message: Message,
     letterhead: Letterhead,
-    reason: Reason,
     notifications: Notifications,
     *,
     reply_to_agent: bool,
     keep_envelope_sender: bool,
 ) -> Edits:
-    """Plan the edits that send *message* from the notifications domain.
+    """Plan the edits that send *message* from the notifications domain, but for the trace field.
 
     Deletions come first, from the highest index down, since deleting renumbers at once.
-
-    Raises:
-        UnsafeEditError: the result would not be what it must be.
     """
     counts = Counter(field.name.lower() for field in message.header)
     # One that names nobody is none to a client.
@@ -106,11 +102,20 @@ def plan_rewrite(
         header.append(AddField("Reply-To", reply_to))
     if letterhead.original_from:
         header.append(AddField(ORIGINAL_FIELD, letterhead.original_from))
-    trace = _trace(reason, message.queue_id)
-    _prove(TRACE_FIELD, trace)
-    header.append(AddField(TRACE_FIELD, trace))
     moved = message.envelope_sender and not keep_envelope_sender
     return Edits(tuple(header), notifications.bounces.address if moved else None)
+
+
+def trace_field(reason: Reason, queue_id: str) -> AddField:
+    """The field that says which message of our log this is, and why it was rewritten.
+
+    Raises:
+        UnsafeEditError: the queue id, which is the MTA's, would break the message.
+    """
+    trace = f"action=rewrite; reason={reason.value}"
+    trace = f"{trace}; id={queue_id}" if queue_id else trace
+    _prove(TRACE_FIELD, trace)
+    return AddField(TRACE_FIELD, trace)
 
 
 def _deletions(name: str, count: int, *, kept: int = 0) -> list[DeleteField]:
@@ -146,11 +151,6 @@ def _as_text(value: bytes) -> str:
     decoded = value.decode(errors="replace").replace("\t", " ")
     text = "".join(each if each.isprintable() else "?" for each in decoded).strip()
     return text.encode()[:_MAX_ORIGINAL].decode(errors="ignore")
-
-
-def _trace(reason: Reason, queue_id: str) -> str:
-    trace = f"action=rewrite; reason={reason.value}"
-    return f"{trace}; id={queue_id}" if queue_id else trace
 
 
 def _prove(name: str, value: str) -> None:

@@ -15,11 +15,12 @@ import milter
 from alignd.collected import Collected, Interest
 from alignd.journal import Journal, described
 from alignd.judgements import DatedLookup, RememberingReviewer
+from alignd.lookahead import LookAhead
 from alignd.message import AddField, ChangeField, DeleteField, Edits, Message
 from alignd.metrics import Fallback, WorkerMetrics
-from alignd.reasons import Failure, Refusal
+from alignd.reasons import Failure, Limit, Refusal
 from alignd.report import log_fields
-from alignd.review import Review
+from alignd.review import Judgement, Review
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
 _UNANSWERED = (
@@ -40,10 +41,26 @@ _MACROS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What the service says of every message with the same judgement."""
+
+    text: str
+    """For the log."""
+    column: int
+    """Where the metrics count it."""
+
+
+def make_note(judgement: Judgement, journal: Journal, metrics: WorkerMetrics) -> Note:
+    """Note what *journal* and *metrics* will say of a judgement."""
+    return Note(journal.rendered(**judgement.summary), metrics.column_of(judgement.decision))
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """What one message is reviewed with."""
 
-    reviewer: RememberingReviewer
+    reviewer: RememberingReviewer[Note]
+    look_ahead: LookAhead
     new_lookup: Callable[[], DatedLookup]
     """Makes the Lookup of one message; its budget starts at the call."""
     journal: Journal
@@ -70,8 +87,6 @@ class Session:
         self._unasked = unasked
         self._desk = desks()
         self._client: str | None = None
-        self._unanswered = 0
-        self._reply_to_header = milter.CONTINUE
         self._leading_blank = False
         self._body_comes = False
         self._is_refused = False
@@ -84,11 +99,9 @@ class Session:
         """Ask for what is needed of what the MTA offers."""
         actions, steps = offer[0], offer[1]
         self._actions = actions & _NEEDED_ACTIONS
-        self._unanswered = steps & _UNANSWERED
         self._is_refused = self._open_sessions() > self._desk.max_sessions
-        if self._is_refused:
-            self._unanswered &= ~milter.P_NR_CONN  # to say so
-        self._reply_to_header = self._reply(milter.P_NR_HDR)
+        # libmilter answers in our place an MTA that waits all the same (engine.c, "fake it").
+        unanswered = _UNANSWERED & ~(milter.P_NR_CONN if self._is_refused else 0)
         # With the blanks behind the colon as they are: signatures cover them.
         self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
         self._body_comes = self._desk.interest.whole_message
@@ -98,7 +111,7 @@ class Session:
                 self._context.setsymlist(stage, macros)
         offer[:] = [
             self._actions | actions & milter.SETSYMLIST,
-            self._unanswered | steps & (self._unasked | body | milter.P_HDR_LEADSPC),
+            unanswered | steps & (self._unasked | body | milter.P_HDR_LEADSPC),
             0,
             0,
         ]
@@ -112,7 +125,7 @@ class Session:
             self._desk.journal.once_a_minute("milter.max_connections is reached", limit=limit)
             self._desk.metrics.fell_back(Fallback.MAX_CONNECTIONS)
             return milter.TEMPFAIL
-        return self._reply(milter.P_NR_CONN)
+        return milter.NOREPLY
 
     def mail(self, sender: bytes) -> int:
         """A message begins; it keeps the configuration that is in force now."""
@@ -125,25 +138,24 @@ class Session:
             self._macro("{auth_authen}"),
             leading_blank=self._leading_blank,
         )
-        return self._reply(milter.P_NR_MAIL)
+        return milter.NOREPLY
 
     def recipient(self, recipient: bytes) -> int:
         """One more recipient."""
         if self._collected is not None:
             self._collected.add_recipient(recipient)
-        return self._reply(milter.P_NR_RCPT)
+        return milter.NOREPLY
 
-    def header(self, name: str, value: bytes) -> int:
-        """One more header field."""
-        if self._collected is not None:
-            self._collected.add_field(name, value)
-        return self._reply_to_header
+    def field(self, name: str, value: bytes) -> None:
+        """One more header field, of those that are of interest."""
+        if self._collected is not None and self._collected.add_field(name, value):
+            self._look_ahead(self._collected)
 
     def body(self, chunk: bytes) -> int:
         """One more piece of the body."""
         if self._collected is not None:
             self._collected.add_body(chunk)
-        return self._reply(milter.P_NR_BODY)
+        return milter.NOREPLY
 
     def end_of_message(self) -> int:
         """The message is complete: review it and apply the edits, whole or not at all."""
@@ -156,19 +168,17 @@ class Session:
             self._desk.metrics.fell_back(Fallback.TEMPFAIL)
             return milter.TEMPFAIL
         try:
-            review = self._review(collected.message(queue_id, with_body=self._body_comes))
-            outcome = collected.limits_hit | self._carry_out(review)
+            message = collected.message(queue_id, with_body=self._body_comes)
+            review, note = self._review(message)
+            refusal = self._carry_out(review)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
             tempfail = Failure.TEMPFAIL.value
             self._desk.journal.message(queue_id, action=tempfail, error=described(error))
             self._desk.metrics.failed()
             return milter.TEMPFAIL
-        seconds = time.monotonic() - started
-        fields = log_fields(review, with_addresses=self._desk.log_addresses)
-        self._desk.journal.message(queue_id, **fields, **outcome, ms=round(seconds * 1000, 1))
-        self._desk.metrics.answered(review, seconds, outcome)
-        return milter.TEMPFAIL if "error" in outcome else milter.CONTINUE
+        self._record(review, note, collected.limit_hit, refusal, time.monotonic() - started)
+        return milter.TEMPFAIL if refusal else milter.CONTINUE
 
     def abort(self) -> int:
         """The message in progress is given up; the session may go on."""
@@ -180,22 +190,31 @@ class Session:
         if time.time() - self.last_event >= idle_timeout:
             self._desk.journal.once_a_minute("milter.idle_timeout is over: connection cut")
 
-    def _review(self, message: Message) -> Review:
+    def _look_ahead(self, collected: Collected) -> None:
         try:
-            return self._desk.reviewer.review(message, self._desk.new_lookup())
+            self._desk.look_ahead.begin(
+                collected.origin, lambda: collected.message("", with_body=False)
+            )
+        except Exception as error:  # the review will meet it again, and answer for it
+            problem = described(error)
+            self._desk.journal.once_a_minute("no lookups ahead of a message", problem=problem)
+
+    def _review(self, message: Message) -> tuple[Review, Note]:
+        try:
+            return self._desk.reviewer.review(message, self._desk.new_lookup)
         except Exception as error:  # a bug of ours must not cost Julia her answer
             fallback = Failure.FALLBACK.value
             self._desk.journal.message(message.queue_id, action=fallback, error=described(error))
             self._desk.metrics.fell_back(Fallback.INTERNAL_ERROR)
             return self._desk.reviewer.rewrite_unjudged(message)
 
-    def _carry_out(self, review: Review) -> dict[str, str]:
+    def _carry_out(self, review: Review) -> Refusal | None:
         if not review.edits or review.settings.rules.dry_run:
-            return {}
+            return None
         if self._actions != _NEEDED_ACTIONS:
-            return {"error": Refusal.EDITS_REFUSED.value}
+            return Refusal.EDITS_REFUSED
         self._apply(review.edits)
-        return {}
+        return None
 
     def _apply(self, edits: Edits) -> None:
         blank = " " if self._leading_blank else ""
@@ -210,11 +229,30 @@ class Session:
         if edits.envelope_sender is not None:
             self._context.chgfrom(f"<{edits.envelope_sender}>", None)
 
+    def _record(
+        self,
+        review: Review,
+        note: Note,
+        limit: Limit | None,
+        refusal: Refusal | None,
+        seconds: float,
+    ) -> None:
+        desk, text = self._desk, note.text
+        if desk.log_addresses:
+            text = desk.journal.rendered(**log_fields(review, with_addresses=True))
+        if limit:
+            text += " " + desk.journal.rendered(limit=limit.value)
+            desk.metrics.fell_back(Fallback(limit.value))
+        if refusal:
+            text += " " + desk.journal.rendered(error=refusal.value)
+            desk.metrics.fell_back(Fallback.TEMPFAIL)
+        if review.edits and review.settings.rules.dry_run:
+            desk.metrics.left_alone()
+        desk.journal.about(review.message.queue_id, f"{text} ms={seconds * 1000:.1f}")
+        desk.metrics.answered(note.column, seconds)
+
     def _macro(self, name: str) -> str:
         try:
             return self._context.getsymval(name) or ""
         except UnicodeDecodeError:
             return "?"  # there is one, in no charset that we know
-
-    def _reply(self, step: int) -> int:
-        return milter.NOREPLY if self._unanswered & step else milter.CONTINUE

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import mmap
 import threading
+from collections.abc import Mapping
+from types import MappingProxyType
 
+_NOTHING: Mapping[int, float] = MappingProxyType({})
 _OCTETS = 8  # of a float; written and read in one step, so never seen half written
 
 
@@ -20,16 +23,13 @@ class Row:
         self._cells = cells
         self._lock = threading.Lock()
 
-    def add(self, *columns: int) -> None:
-        """Add one in each of these columns."""
+    def add(self, *columns: int, amounts: Mapping[int, float] = _NOTHING) -> None:
+        """Add one in each of these columns, and each of *amounts* in its column."""
         with self._lock:
             for column in columns:
                 self._cells[column] += 1.0
-
-    def add_amount(self, column: int, amount: float) -> None:
-        """Add *amount* in this column."""
-        with self._lock:
-            self._cells[column] += amount
+            for column, amount in amounts.items():
+                self._cells[column] += amount
 
     def set(self, column: int, value: float) -> None:
         """Let this column have that value."""

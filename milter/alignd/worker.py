@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -21,11 +22,12 @@ from alignd.dkim import Signer
 from alignd.freemail import FreemailDomains
 from alignd.journal import Journal
 from alignd.judgements import RememberingReviewer
+from alignd.lookahead import LookAhead
 from alignd.machinecheck import OTHER_DESCRIPTORS
 from alignd.metrics import WorkerMetrics
 from alignd.resolver import Resolver, ResolverError
 from alignd.review import Reviewer
-from alignd.session import Desk
+from alignd.session import Desk, make_note
 from alignd.settings import Configuration, Dns
 from alignd.suffixes import SuffixList
 
@@ -136,12 +138,17 @@ class Worker:
         reviewer = Reviewer(
             configuration, self._suffixes, setup.signer, FreemailDomains(), time.time
         )
+        note = partial(make_note, journal=self._journal, metrics=self._metrics)
+        interest = interest_of(reviewer)
+        self._sessions.want(interest)
+        resolver = self._resolver_for(configuration.dns)
         return Desk(
-            RememberingReviewer(reviewer),
-            self._resolver_for(configuration.dns).for_message,
+            RememberingReviewer(reviewer, note),
+            LookAhead(reviewer, resolver),
+            resolver.for_message,
             self._journal,
             self._metrics,
-            interest_of(reviewer),
+            interest,
             min(milter.max_connections, room_for_connections()),
             configuration.log.level == "debug",
         )

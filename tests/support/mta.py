@@ -13,9 +13,10 @@ from tests.support.protocol import MODIFICATIONS, Command, Reply, macro_names, s
 
 ALL_ACTIONS = 0x1FF
 CHANGE_HEADERS = 0x10  # the action without which a milter may add fields only
+ALL_PROTOCOL = 0x1FFFFF
+NO_REPLIES = 0xFF080  # the steps after which a milter may leave the MTA without an answer
 
 _VERSION = 6
-_ALL_PROTOCOL = 0x1FFFFF
 _LEADING_BLANK = 0x100000  # values go both ways as they stand behind the colon
 _CHUNK = 65535
 _TIMEOUT = 20
@@ -56,11 +57,13 @@ class MilterConnection:
         client: str = "127.0.0.1",
         helo: str = "helpdesk.example",
         actions: int = ALL_ACTIONS,
+        protocol: int = ALL_PROTOCOL,
     ) -> None:
         self._spec = spec
         self._client = client
         self._helo = helo
         self._offered_actions = actions
+        self._offered_protocol = protocol
         self._protocol = 0
         self._macro_names: Mapping[int, list[str]] = {}
         self._to_session = Answer(Reply.CONTINUE)
@@ -118,7 +121,9 @@ class MilterConnection:
 
     def negotiate(self) -> None:
         """Offer everything, and keep to what the milter wants to hear and to answer."""
-        self.packet(b"O", struct.pack("!III", _VERSION, self._offered_actions, _ALL_PROTOCOL))
+        self.packet(
+            b"O", struct.pack("!III", _VERSION, self._offered_actions, self._offered_protocol)
+        )
         letter, payload = self.receive()
         if letter != b"O":
             raise ConnectionError(f"the milter answered the negotiation with {letter!r}")

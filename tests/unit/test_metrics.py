@@ -4,21 +4,15 @@ import math
 
 import pytest
 
-from alignd import configfile
-from alignd.author import Author
 from alignd.decision import Action, Decision, Reason
-from alignd.message import Edits, Message
 from alignd.metrics import BUCKETS, Fallback, Life, Metrics, Reload
-from alignd.review import Judgement, Review
 from tests.support.case import Case
-from tests.support.configtext import BASE
 from tests.support.selection import CASES
 
 
-def review(action: Action, reason: Reason) -> Review:
-    settings = configfile.parse(BASE, "")
-    judgement = Judgement(settings, Author(None), None, Decision(action, reason))
-    return Review(Message("", (), ()), judgement, Edits())
+def answer(metrics: Metrics, action: Action, reason: Reason, seconds: float = 0.001) -> None:
+    worker = metrics.of_worker(0)
+    worker.answered(worker.column_of(Decision(action, reason)), seconds)
 
 
 def counted(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -40,7 +34,7 @@ def test_what_a_case_expects_is_there_before_it_counts(case: Case) -> None:
 def test_a_pair_that_nobody_expects_counts_all_the_same() -> None:
     metrics = Metrics(1)
 
-    metrics.of_worker(0).answered(review(Action.PASS, Reason.UNALIGNED), 0.001, {})
+    answer(metrics, Action.PASS, Reason.UNALIGNED)
 
     assert counted(metrics, "alignd_messages_total") == {("pass", "unaligned"): 1}
 
@@ -58,7 +52,7 @@ def test_a_pair_that_nobody_expects_counts_all_the_same() -> None:
 def test_the_decision_time_is_within_its_bound(seconds: float, bound: float) -> None:
     metrics = Metrics(1)
 
-    metrics.of_worker(0).answered(review(Action.PASS, Reason.EXEMPT), seconds, {})
+    answer(metrics, Action.PASS, Reason.EXEMPT, seconds)
 
     within, total = metrics.decision_time()
     assert list(within) == [*BUCKETS, math.inf]

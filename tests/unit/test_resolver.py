@@ -1,6 +1,7 @@
 """DNS over the network: what it says, and one budget of time for a message."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import dns.rcode
 import pytest
@@ -10,6 +11,7 @@ from alignd.resolver import MessageLookup, Resolver
 from alignd.settings import Dns
 from alignd.zone import Zone
 from tests.support.nameserver import Nameserver, run_nameserver
+from tests.support.readiness import wait_until
 from tests.support.scripted import Script, Scripted, absent, refused, truncated
 
 LONG_TEXT = " ".join(f'"{letter * 250}"' for letter in "abcdefgh")
@@ -236,6 +238,20 @@ def test_no_question_is_asked_when_the_budget_is_spent(served: Nameserver) -> No
     assert answer == LookupFailed("no time is left for this message")
     assert served.questions == []
     assert resolver.for_message().look_up("a.example", A) == Answer(("192.0.2.1",))
+
+
+def test_who_asks_with_less_time_costs_nobody_else_his_answer(nameserver: Nameserver) -> None:
+    resolver = resolver_of(nameserver)
+    nameserver.serve("; TIMEOUT slow.example\n")
+    with ThreadPoolExecutor() as pool:
+        hasty = pool.submit(message_with(resolver, 0.5).look_up, "slow.example", TXT)
+        wait_until(lambda: nameserver.questions, "the first question")
+        patient = pool.submit(resolver.for_message().look_up, "slow.example", TXT)
+
+        assert hasty.result() == LookupFailed("timeout")
+        nameserver.serve('slow.example. TXT "late"')
+
+        assert patient.result() == Answer((b"late",))
 
 
 def test_memory_answers_when_the_budget_is_spent(served: Nameserver) -> None:

@@ -43,7 +43,7 @@ def _in_a_process(tally: Tally, number: int) -> int:
 def _add(row: Row) -> None:
     for _ in range(TIMES):
         row.add(0)
-        row.add_amount(2, 0.5)
+        row.add(amounts={2: 0.5})
 
 
 def test_a_process_goes_on_where_another_ended() -> None:
