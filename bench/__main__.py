@@ -21,6 +21,7 @@ from bench import (
     through_postfix,
     trifles,
     usage,
+    workers,
     world,
 )
 from bench.page import OVER_TCP, OVER_UNIX, Results
@@ -31,17 +32,21 @@ _DOCS = Path(__file__).parents[1] / "docs"
 _MANY_DOMAINS = 100_000
 _DNS_PORT = 53
 _TCP_PORT = 8897
-_PARTS = ("speed", "postfix", "figures", "stages", "growth")
+_RUNS = speed.Runs()
+_PARTS = ("speed", "workers", "postfix", "figures", "stages", "growth")
 
 Tell = Callable[[str], None]
 
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(_PARTS))
-@click.option("--rounds", type=click.IntRange(min=1), default=speed.ROUNDS, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=_RUNS.rounds, show_default=True)
+@click.option("--seconds", type=float, default=_RUNS.seconds, show_default=True, help="Of a run.")
 @click.option("--inside", type=click.Path(path_type=Path), hidden=True)
 @click.option("--page", "where", type=click.Path(path_type=Path), help="Where to write the page.")
-def main(parts: tuple[str, ...], rounds: int, inside: Path | None, where: Path | None) -> None:
+def main(
+    parts: tuple[str, ...], rounds: int, seconds: float, inside: Path | None, where: Path | None
+) -> None:
     """Measure PARTS, or everything.
 
     Everything is written to docs/bench.md; parts are written where --page says. The exit status is
@@ -59,7 +64,8 @@ def main(parts: tuple[str, ...], rounds: int, inside: Path | None, where: Path |
     furnish(inside, ["192.0.2.7"], "127.0.0.1")
     inside.chmod(0o755)
     with console.status("bench") as status:
-        results = _measure(parts or _PARTS, rounds, inside, status.update)
+        runs = speed.Runs(rounds, seconds)
+        results = _measure(parts or _PARTS, runs, inside, status.update)
     target = where or (None if parts else _DOCS / "bench.md")
     picture = (target or _DOCS / "bench.md").with_suffix(".svg")
     text = page.written(results, picture.name)
@@ -72,15 +78,16 @@ def main(parts: tuple[str, ...], rounds: int, inside: Path | None, where: Path |
         console.print(f"bench: not reached: {goal}", markup=False)
 
 
-def _measure(parts: tuple[str, ...], rounds: int, directory: Path, tell: Tell) -> Results:
-    workers = 2 * len(os.sched_getaffinity(0))
-    results = Results(workers)
+def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Tell) -> Results:
+    results = Results(2 * len(os.sched_getaffinity(0)))
     load = generator.build(directory)
     domains = _MANY_DOMAINS if "growth" in parts else world.DOMAINS
     tell("DNS")
     with unbound.run_unbound(world.zone(domains), _DNS_PORT):
         if "speed" in parts or "postfix" in parts:
-            _measure_beside(parts, rounds, directory, load, tell, results)
+            _measure_beside(parts, runs, directory, load, tell, results)
+        if "workers" in parts:
+            results.crews = list(workers.measure(load, directory, "127.0.0.1", tell, runs))
         if "figures" in parts:
             tell("single figures")
             results.figures = list(trifles.measure(load, directory / "trifles", "127.0.0.1"))
@@ -94,7 +101,7 @@ def _measure(parts: tuple[str, ...], rounds: int, directory: Path, tell: Tell) -
 
 def _measure_beside(
     parts: tuple[str, ...],
-    rounds: int,
+    runs: speed.Runs,
     directory: Path,
     load: generator.Generator,
     tell: Tell,
@@ -113,7 +120,7 @@ def _measure_beside(
         tell("warming up")
         speed.warm(load, ours, results.workers)
         if "speed" in parts:
-            results.speeds = speed.measure(load, ours, others, tell, rounds)
+            results.speeds = speed.measure(load, ours, others, tell, runs)
         if "postfix" in parts:
             results.relays = _measure_relays(beside, alignd.socket, others, tell)
 

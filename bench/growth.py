@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -92,7 +92,5 @@ def _relay(more: Iterable[str]) -> str:
 
 
 def _tenants(count: int) -> str:
-    tenants: list[Mapping[str, object]] = [
-        {"match": {"X-Redmine-Host": f"tenant{number}.easyredmine.com"}} for number in range(count)
-    ]
-    return tomli_w.dumps({"tenant": tenants}) if tenants else ""
+    match = '[[tenant]]\nmatch = {{ "X-Redmine-Host" = "tenant{}.easyredmine.com" }}\n'
+    return "".join(map(match.format, range(count)))

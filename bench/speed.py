@@ -11,7 +11,6 @@ from bench.peers import EMPTY, OPENDMARC, PYDMARC, PYSPF, RSPAMD, Peer
 from bench.world import EDITS
 
 CONNECTIONS = (1, 10, 100)
-ROUNDS = 5
 OURS = "alignd"
 GOALS = {
     EMPTY: (0.85, 0.80, 0.80),
@@ -21,11 +20,18 @@ GOALS = {
     PYDMARC: (3.5, 6.0, 5.0),
 }
 """What alignd is to be, times the peer, at each number of connections."""
-_SECONDS = 1.0  # of one run
 _MOST = 1_000_000  # messages of one run
 _WARMING = 3_000  # messages for each worker of alignd: every author is known then
 
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """How often, and how long, each milter runs at each number of connections."""
+
+    rounds: int = 5
+    seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,9 @@ def warm(generator: Generator, ours: Peer, workers: int) -> None:
 
 
 def measure(
-    generator: Generator, ours: Peer, peers: Sequence[Peer], tell: Tell, rounds: int = ROUNDS
+    generator: Generator, ours: Peer, peers: Sequence[Peer], tell: Tell, runs: Runs
 ) -> list[Speed]:
-    """Run all by turns, *rounds* times; the first of the result is alignd.
+    """Run all by turns; the first of the result is alignd.
 
     Raises:
         UnlikeError: the yardstick has other flags than alignd.
@@ -59,12 +65,12 @@ def measure(
     rates: dict[str, list[list[float]]] = {each.name: [] for each in everybody}
     for connections in CONNECTIONS:
         found: dict[str, list[float]] = {each.name: [] for each in everybody}
-        for number in range(rounds):
-            tell(f"{connections} connections, round {number + 1} of {rounds}")
+        for number in range(runs.rounds):
+            tell(f"{connections} connections, round {number + 1} of {runs.rounds}")
             flags = {}
             for each in everybody:
                 edits = EDITS if each is ours else None
-                load = Load(connections, _MOST, _SECONDS, edits=edits)
+                load = Load(connections, _MOST, runs.seconds, edits=edits)
                 try:
                     run = generator.run(each.socket, load)
                 except LoadError:

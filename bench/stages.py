@@ -17,11 +17,11 @@ from tests.support.readiness import wait_until
 STAGES = {
     "protocol": ("session", "bridge"),
     "collecting": ("collected", "message"),
-    "memory": ("judgements", "resolver", "dnscache", "lookup"),
+    "memory": ("judgements", "lookahead", "resolver", "dnscache"),
     "decision": ("review", "decision", "prediction", "author", "mailbox", "domain", "settings"),
     "edits": ("rewrite", "displayname"),
     "log": ("journal", "report"),
-    "metrics": ("metrics", "counters"),
+    "metrics": ("metrics", "tally"),
 }
 """The modules of each stage."""
 NATIVE = "libmilter, pymilter, kernel"
@@ -57,6 +57,8 @@ def profile(generator: Generator, socket: str, pid: int, directory: Path) -> Pro
         program,
         "record",
         "--gil",
+        # A process that is halted for each look is missed where it is busiest (measured).
+        "--nonblocking",
         "--format",
         "raw",
         "--rate",
@@ -86,6 +88,8 @@ def _by_stage(raw: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
+        if not stack:
+            continue  # pymilter itself has the interpreter's lock
         frames = _FRAME.findall(stack)
         counts[_stage(*frames[-1]) if frames else "other Python"] += int(count)
     return counts

@@ -1,0 +1,43 @@
+"""The benchmark in short: it runs as it stands, and every answer is the one expected."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.peers import EMPTY
+from bench.speed import CONNECTIONS, OURS
+from tests.support import postfix, unbound
+
+OBSTACLE = postfix.obstacle() or unbound.obstacle()
+ROOT = Path(__file__).parents[1]
+PATIENCE = 180.0  # seconds
+
+pytestmark = [
+    pytest.mark.postfix,
+    pytest.mark.skipif(OBSTACLE is not None, reason=OBSTACLE or ""),
+]
+
+
+def test_it_measures_and_says_so(tmp_path: Path) -> None:
+    page = tmp_path / "bench.md"
+    short = ["speed", "figures", "--rounds", "1", "--seconds", "0.1", "--page", str(page)]
+    outcome = subprocess.run(
+        [sys.executable, "-m", "bench", *short],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    text = page.read_text()
+    rates = dict(re.findall(r"^\| (.+?) \| ([\d,]+ \| [\d,]+ \| [\d,]+) \|", text, re.MULTILINE))
+    for name in (OURS, EMPTY):
+        assert len(rates[name].split(" | ")) == len(CONNECTIONS)
+        assert "0" not in rates[name].split(" | ")
+    assert re.search(r"^\| a body of 50 MB \| never sent \|", text, re.MULTILINE)
+    assert page.with_suffix(".svg").read_text().startswith("<?xml")
