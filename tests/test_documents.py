@@ -14,6 +14,7 @@ from alignd.cli import main
 from alignd.decision import Action, Reason
 from alignd.reasons import ENTRIES, Failure, Limit, Refusal, Rule
 from alignd.settings import Configuration, Dkim, Helpdesk, Rules
+from bench.speed import GOALS
 from storm.table import STORMS
 from tests.support.selection import CASES
 
@@ -186,6 +187,17 @@ def test_the_page_of_storms_has_all_of_them_and_all_held() -> None:
         storm.name for storm in STORMS
     ]
     assert "**no**" not in page
+
+
+def test_the_page_of_the_benchmark_has_every_part_and_every_goal() -> None:
+    page = (ROOT / "docs/bench.md").read_text()
+
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == [
+        *("Speed", "Workers", "A relay", "Single figures", "Where the time goes"),
+        *("Growth", "Goals"),
+    ]
+    assert all(f"| times {peer} | " in page for peer in GOALS)
+    assert (ROOT / "docs/bench.svg").exists()
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))

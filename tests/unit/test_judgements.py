@@ -147,6 +147,24 @@ def is_of_walk(name: str, author: Domain) -> bool:
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param([HeaderField("Reply-To", b"")] * 100, id="many-fields"),
+        pytest.param([HeaderField("Reply-To", b"x" * 10_000)], id="a-long-field"),
+    ],
+)
+def test_what_would_fill_the_memory_is_not_kept(more: list[HeaderField]) -> None:
+    reviewer, ordinary = remembering(reviewer_of()), message_from("marky@mycompany.com")
+    message = replace(ordinary, header=(*ordinary.header, *more))
+
+    for _ in range(2):
+        lookup = Dated("")
+        review_from_memory(reviewer, message, lookup)
+
+        assert lookup.questions
+
+
+@pytest.mark.parametrize(
     "good_until",
     [
         pytest.param(0.0, id="an-answer-of-last-resort"),
