@@ -10,6 +10,16 @@ import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
+
+# dnspython would import these when it meets the first record of the type, while a message waits.
+import dns.rdtypes.ANY.CNAME
+import dns.rdtypes.ANY.MX
+import dns.rdtypes.ANY.NS
+import dns.rdtypes.ANY.PTR
+import dns.rdtypes.ANY.SOA
+import dns.rdtypes.ANY.TXT
+import dns.rdtypes.IN.A
+import dns.rdtypes.IN.AAAA
 import dns.rrset
 
 from alignd.lookup import Answer, LookupFailed, MailExchange, Record
