@@ -15,7 +15,7 @@ from tests.support.readiness import free_ports, listens, wait_until
 
 ALONE = "Postfix alone"
 SESSIONS = 10
-_MESSAGES = 600  # of one run
+_MESSAGES = 1_500  # of one run
 _ONE_BY_ONE = 100
 _SIZE = "3000"  # octets
 _ROUNDS = 5
