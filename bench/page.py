@@ -44,6 +44,18 @@ header fields of no interest, which are most, are left behind before anything is
 them; addresses are parsed once; the log is one write. On the machine above, the stages but the \
 last took 28 microseconds before the last of these changes.
 """
+_SURPRISES = """
+Each header field costs libmilter two packets, also one that alignd looks at no more. The \
+judgements of 20,000 authors and 50,000 DNS answers are remembered: of 100,000 authors in \
+rotation, each is met as if he were new.
+"""
+_MISSED = """
+What stands against the goals that are missed, as measured on two cores: rspamd and OpenDMARC \
+are C, and an empty pymilter is itself at half of rspamd's rate or below. Beside the empty \
+pymilter, a message costs 50 to 90 microseconds more; the Python of it takes 14 with warm \
+caches, which they are not while processes take turns on two cores. With Postfix, rewriting a \
+third of the messages is also work for Postfix, which the empty pymilter spares it.
+"""
 
 
 @dataclass(slots=True)
@@ -83,8 +95,9 @@ def written(results: Results, picture: str) -> str:
     if results.profile:
         parts += ["\n## Where the time goes\n\n", _stages(results.profile), _CHANGED]
     if results.costs:
-        parts += ["\n## Growth\n\n", _growth(results.costs)]
+        parts += ["\n## Growth\n\n", _growth(results.costs), _SURPRISES]
     parts += ["\n## Goals\n\n", _table(("goal", "reached", "to reach", ""), _goal_rows(results))]
+    parts += [_MISSED] if missed(results) else []
     if results.missing:
         parts += ["\nNot measured:\n\n", *(f"* {reason}\n" for reason in results.missing)]
     return "".join(parts)

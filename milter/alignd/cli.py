@@ -11,14 +11,14 @@ from alignd.program import LazyCommands, Program
     cls=Program,
     commands=LazyCommands(
         {
-            "check-config": "alignd.command_check_config:check_config",
-            "doctor": "alignd.command_doctor:doctor",
-            "domain": "alignd.command_domain:domain",
-            "explain": "alignd.command_explain:explain",
-            "postfix-snippet": "alignd.command_postfix_snippet:postfix_snippet",
-            "reasons": "alignd.command_reasons:reasons",
-            "replay": "alignd.command_replay:replay",
             "serve": "alignd.command_serve:serve",
+            "explain": "alignd.command_explain:explain",
+            "domain": "alignd.command_domain:domain",
+            "replay": "alignd.command_replay:replay",
+            "doctor": "alignd.command_doctor:doctor",
+            "reasons": "alignd.command_reasons:reasons",
+            "check-config": "alignd.command_check_config:check_config",
+            "postfix-snippet": "alignd.command_postfix_snippet:postfix_snippet",
         }
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
