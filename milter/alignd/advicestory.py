@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from alignd.advice import Advice, Alternative, Cost
 from alignd.console import printable
 from alignd.decision import Action
-from alignd.dmarc import AlignmentMode, DmarcRecord
+from alignd.dmarc import AlignmentMode, DmarcRecord, record_name
 from alignd.lookup import LookupFailed
 from alignd.prediction import Prediction
 from alignd.publication import TTL, Kind, Publication
@@ -84,7 +84,7 @@ def _titles(mechanism: str) -> Iterator[str]:
 
 
 def _policy(prediction: Prediction) -> str:
-    place = f" at _dmarc.{prediction.record_domain}" if prediction.record_domain else ""
+    place = f" at {record_name(prediction.record_domain)}" if prediction.record_domain else ""
     policy = f"policy {prediction.policy.value}{place}"
     record = prediction.rfc9989.discovery.record or prediction.rfc7489.discovery.record
     strict = ", ".join(_strict(record)) if record else ""

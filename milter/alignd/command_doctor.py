@@ -21,7 +21,7 @@ from alignd.console import (
     ZONE,
     CannotSayError,
     load,
-    open_lookup,
+    open_lookups,
     postfix_place,
 )
 from alignd.doctor import Facts, Result, examine, result
@@ -155,15 +155,13 @@ def _resolvers(dns: Dns, *, is_asked: bool) -> Resolvers:
 def _lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
     """Makes lookups with time enough; all of them fail where there is nobody to ask."""
     patient = dns.model_copy(update={"timeout": DNS_SECONDS})
-    if zone is not None:
-        answers = open_lookup(zone, patient)
-        return lambda: answers
     try:
-        open_lookup(None, patient)
+        return open_lookups(zone, patient, shared=False)
     except CannotSayError as error:
+        if zone is not None:
+            raise
         nobody = _Nobody(LookupFailed(error.message))
         return lambda: nobody
-    return lambda: open_lookup(None, patient)
 
 
 class _Nobody:

@@ -118,8 +118,7 @@ def _versions(facts: Facts) -> Iterator[Remark]:
 
 
 def _application(facts: Facts) -> Iterator[Remark]:
-    configuration = facts.configuration
-    views = (configuration, *(tenant.settings for tenant in configuration.tenant))
+    views = facts.configuration.views
     ours = {view.notifications.address.address.lower() for view in views}
     if facts.application is None:
         yield NotAsked(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from alignd.advice import Advice
 from alignd.decision import Action
 from alignd.dkim import Dkim, Source
-from alignd.dmarc import AlignmentMode
+from alignd.dmarc import AlignmentMode, record_name
 from alignd.lookup import LookupFailed
 from alignd.message import HeaderField, compare
 from alignd.prediction import ModelView, Prediction
@@ -184,7 +184,7 @@ def _dkim(dkim: Dkim, aligns: Ternary) -> str:
 
 def _policy(view: ModelView) -> str:
     discovery = view.discovery
-    place = f" at _dmarc.{discovery.record_domain}" if discovery.record_domain else ""
+    place = f" at {record_name(discovery.record_domain)}" if discovery.record_domain else ""
     return f"policy {discovery.policy.value}{place}"
 
 

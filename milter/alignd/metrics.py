@@ -213,6 +213,10 @@ class Metrics:
         self._own.add(_column(_RELOADS, result.value))
         self._own.set(_column(_LAST_RELOAD), result is Reload.DONE)
 
+    def worker_ended(self, number: int) -> None:
+        """Forget what the worker in that place held for true; what it counted stays."""
+        self._tally.row(number).set(_column(_BREAKERS), False)
+
     def worker_replaced(self) -> None:
         """Count a worker that was started in place of another."""
         self._own.add(_column(_RESTARTS))

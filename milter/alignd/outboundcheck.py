@@ -33,7 +33,7 @@ def examine_outbound(
     configuration: Configuration, postfix: PostfixConfig, interfaces: Interfaces
 ) -> Examined:
     """Examine every service that sends mail to others, against every view of the relay."""
-    relays = (configuration.relay, *(each.settings.relay for each in configuration.tenant))
+    relays = tuple(view.relay for view in configuration.views)
     listed = frozenset(address for relay in relays for address in relay.addresses)
     senders = _senders(postfix)
     remarks = [

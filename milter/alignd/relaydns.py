@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from alignd.dkim import Dkim, Signer, check_planned
-from alignd.dkimkey import DkimResult
-from alignd.dmarc import Policy
+from alignd.dkimkey import DkimResult, key_name
+from alignd.dmarc import Policy, record_name
 from alignd.domain import Domain
 from alignd.finding import CannotSay, Examined, FindingId, Remark, Topic, error, examined, warning
 from alignd.lookup import Lookup, LookupFailed, MailExchange, RecordType
@@ -31,19 +31,15 @@ def examine_notifications(
     suffixes: PublicSuffixes,
 ) -> Examined:
     """Examine the notifications domain of every view that messages may get, the tenants' too."""
-    views = _views(configuration)
+    views = configuration.views
     remarks = (r for v in views for r in _notifications(v, signer, new_lookup(), suffixes))
     return examined(Topic.NOTIFICATIONS, remarks)
 
 
 def examine_helo(configuration: Configuration, new_lookup: Callable[[], Lookup]) -> Examined:
     """Examine the HELO name and the relay addresses of every view."""
-    remarks = (r for v in _views(configuration) for r in _helo(v.relay, new_lookup()))
+    remarks = (r for v in configuration.views for r in _helo(v.relay, new_lookup()))
     return examined(Topic.HELO, remarks)
-
-
-def _views(configuration: Configuration) -> tuple[Settings, ...]:
-    return (configuration, *(tenant.settings for tenant in configuration.tenant))
 
 
 def _notifications(
@@ -59,7 +55,7 @@ def _notifications(
             FindingId.NOTIFICATIONS_WITHOUT_DMARC,
             f"{ours.domain} has no DMARC record",
             "large receivers ask for one, and trust mail without it less",
-            f'_dmarc.{ours.domain}. TXT "v=DMARC1; p=none"',
+            f'{record_name(ours.domain)}. TXT "v=DMARC1; p=none"',
         )
     for domain in dict.fromkeys((ours.domain, ours.bounces.domain)):
         yield from _routable(domain, lookup)
@@ -106,7 +102,8 @@ def _unusable_key(dkim: Dkim) -> Remark:
 
 
 def _key(dkim: Dkim) -> str:
-    return f"{dkim.selector}._domainkey.{dkim.domain}"
+    assert dkim.domain is not None, "a planned signature names its domain"
+    return key_name(dkim.domain, dkim.selector)
 
 
 def _doubt(prediction: Prediction) -> str:

@@ -229,6 +229,11 @@ class Configuration(Settings):
             return tables
         return tables | {"tenant": [_completed(tenant, tables) for tenant in tenants]}
 
+    @property
+    def views(self) -> tuple[Settings, ...]:
+        """Every view that a message may get: the general one, and that of each tenant."""
+        return (self, *(tenant.settings for tenant in self.tenant))
+
     def settings_for(self, message: Message) -> Settings:
         """The view of the first tenant whose patterns match, else the general one."""
         for tenant in self.tenant:

@@ -220,7 +220,7 @@ class Supervisor:
         if child.heartbeat in self._selector.get_map():
             self._selector.unregister(child.heartbeat)
         os.close(child.heartbeat)
-        self._metrics.of_worker(child.number).dns_is_down(False)
+        self._metrics.worker_ended(child.number)
         del self._children[child.pid]
 
     def _replace_silent(self) -> None:

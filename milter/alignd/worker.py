@@ -73,8 +73,7 @@ class Worker:
         self._advises = advises
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
-        self._dns = setup.configuration.dns
-        self._resolver = self._make_resolver(self._dns)
+        self._resolver = self._make_resolver(setup.configuration.dns)
         self._desk = self._make_desk(setup)
 
     def desk(self) -> Desk:
@@ -154,8 +153,8 @@ class Worker:
         )
 
     def _resolver_for(self, settings: Dns) -> Resolver:
-        if settings != self._dns:  # else what it knows of DNS is still good
-            self._dns, self._resolver = settings, self._make_resolver(settings)
+        if settings != self._setup.configuration.dns:  # else what it knows is still good
+            self._resolver = self._make_resolver(settings)
         return self._resolver
 
     def _make_resolver(self, settings: Dns) -> Resolver:
