@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.process import NotReadyError, accepts, start_daemon
+from tests.verifiers.daemons import RSPAMD_FILES
 
 EMPTY, OPENDMARC, RSPAMD = "empty pymilter", "opendmarc", "rspamd without modules"
 PYSPF, PYDMARC = "pyspf-milter", "pydmarc's milter"
@@ -23,15 +24,10 @@ AuthservID smtp2.easyredmine.com
 PublicSuffixList /usr/share/publicsuffix/public_suffix_list.dat
 IgnoreHosts {ignored}
 """
-_RSPAMD = """\
-options {{
-  pidfile = "{directory}/pid";
-  control_socket = "{directory}/control.sock";
-  cache_file = "{directory}/symbols.cache";
-  history_file = "{directory}/history";
-  stats_file = "{directory}/stats";
-  tempdir = "{directory}";
-  hs_cache_dir = "{directory}";
+_RSPAMD = (
+    "options {{\n"
+    + RSPAMD_FILES
+    + """\
   filters = "";
   dns {{ nameserver = ["127.0.0.1:53:1"]; }}
 }}
@@ -44,6 +40,7 @@ worker "rspamd_proxy" {{
   count = {workers};
 }}
 """
+)
 _PYSPF = """\
 debugLevel = 1
 TestOnly = 0

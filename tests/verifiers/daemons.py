@@ -33,8 +33,7 @@ KeyTable {keys}
 InternalHosts {everybody}
 """
 
-_RSPAMD = """\
-options {{
+RSPAMD_FILES = """\
   pidfile = "{directory}/pid";
   control_socket = "{directory}/control.sock";
   cache_file = "{directory}/symbols.cache";
@@ -42,6 +41,12 @@ options {{
   stats_file = "{directory}/stats";
   tempdir = "{directory}";
   hs_cache_dir = "{directory}";
+"""
+"""Of its options: all that it writes is in one directory."""
+_RSPAMD = (
+    "options {{\n"
+    + RSPAMD_FILES
+    + """\
   url_tld = "{public_suffix_list}";
   filters = "dkim";
   dns {{ nameserver = ["{nameserver}:53:1"]; timeout = 1s; retransmits = 2; }}
@@ -53,6 +58,7 @@ spf {{ spf_cache_size = 0; }}
 dkim {{ dkim_cache_size = 0; }}
 dmarc {{ }}
 """
+)
 
 
 class Daemons:
