@@ -4,7 +4,7 @@ A module imports only from those before it in this list (a test says so):
 
 words       ternary, domain, displayname, mailbox, message, lookup, option, settings, endpoint
 standards   spf, spfrecord, spfcount, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
-judgement   author, prediction, decision, reasons, rewrite, review
+judgement   author, prediction, decision, reasons, rewrite, review, collected
 advice      overlay, publication, wildcard, spfadvice, dkimadvice, advice
 relay       finding, relayfacts, relaydns, milterlist, postfixconfig, chain, chaincheck,
             queuefirstcheck, outboundcheck, machinecheck, doctor
@@ -13,7 +13,7 @@ world       suffixes, freemail, configfile, signer, journal, judgements, lookahe
             postfixlayout, postconf, corpus
 telling     console, terminal, program, report, explain, advicestory, doctorreport
 measures    tally, metrics, exposition
-shell       collected, replay, listener, probe, machine, session, bridge
+shell       replay, listener, probe, machine, session, bridge
 service     childprocess, adviser, worker, monitor, supervisor
 commands    command_check_config, command_domain, command_explain, command_replay,
             command_reasons, command_serve, command_postfix_snippet, command_doctor, cli

@@ -10,6 +10,8 @@ from alignd.message import HeaderField, Message, unmapped
 from alignd.reasons import Limit
 from alignd.review import Reviewer
 
+_MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
+
 
 @dataclass(frozen=True, slots=True)
 class Interest:
@@ -19,6 +21,8 @@ class Interest:
     """The body, and every header field."""
     fields: frozenset[str]
     """The header fields otherwise, in lower case."""
+    judged: frozenset[str]
+    """Those of them whose values a judgement depends on."""
     max_header: int
     """Octets of header values that are kept."""
     max_body: int
@@ -31,13 +35,31 @@ def interest_of(reviewer: Reviewer) -> Interest:
     return Interest(
         reviewer.needs_whole_message,
         reviewer.fields_of_interest,
+        reviewer.judged_fields,
         milter.max_header_bytes,
         milter.max_body_bytes,
     )
 
 
 class Collected:
-    """What has been seen of one message so far."""
+    """What has been seen of one message so far.
+
+    It stays as the MTA wrote it: most messages are like others, and known by their `key`.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_comes",
+        "_body_size",
+        "_client",
+        "_envelope_sender",
+        "_header",
+        "_header_size",
+        "_interest",
+        "_leading_blank",
+        "_login",
+        "_recipients",
+    )
 
     def __init__(
         self,
@@ -47,22 +69,24 @@ class Collected:
         login: str,
         *,
         leading_blank: bool,
+        body_comes: bool,
     ) -> None:
         """*leading_blank* says whether values of fields begin behind the colon."""
         self._interest = interest
         self._leading_blank = leading_blank
-        self._envelope_sender = _address(envelope_sender)
+        self._body_comes = body_comes
+        self._envelope_sender = envelope_sender
         self._client = client
         self._login = login
-        self._recipients: list[str] = []
-        self._header: list[HeaderField] = []
+        self._recipients: list[bytes] = []
+        self._header: list[tuple[str, bytes, bytes]] = []  # as a HeaderField has it
         self._header_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
 
     def add_recipient(self, argument: bytes) -> None:
         """Take an envelope recipient, as the MTA writes it."""
-        self._recipients.append(_address(argument))
+        self._recipients.append(argument)
 
     def add_field(self, name: str, value: bytes) -> bool:
         """Take a header field, if it is of interest; whether it may name the author."""
@@ -76,7 +100,7 @@ class Collected:
             value = b""
         rest = value.removeprefix(b" ") if self._leading_blank else value
         blank = value[: len(value) - len(rest)] if self._leading_blank else b" "
-        self._header.append(HeaderField(name, rest, blank))
+        self._header.append((name, rest, blank))
         return lower == "from" and len(rest) <= MAX_FROM
 
     def add_body(self, chunk: bytes) -> None:
@@ -90,7 +114,33 @@ class Collected:
     @property
     def origin(self) -> tuple[Hashable, ...]:
         """Where it comes from, as far as that is known when From is the last field so far."""
-        return (self._envelope_sender, self._client, bool(self._login), self._header[-1].value)
+        return (self._envelope_sender, self._client, bool(self._login), self._header[-1][1])
+
+    @property
+    def key(self) -> Hashable:
+        """All that a judgement of it and its edits depend on, but DNS, the body and settings."""
+        fields: list[tuple[str, bytes | bool]] = []
+        judged = []
+        for name, value, _ in self._header:
+            lower = name.lower()
+            if lower in self._interest.judged:
+                fields.append((lower, value))
+                judged.append(value)
+            else:
+                # That it is there, and whether it names anybody, which matters for Reply-To.
+                fields.append((lower, b"@" in value))
+        return (
+            tuple(fields),
+            self._envelope_sender,
+            self._client,
+            bool(self._login),
+            self._recipient_domains_in(b"\n".join(judged)),
+        )
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether its header is no larger than that of most mail."""
+        return len(self._header) <= _MAX_FIELDS and self._header_size <= _MAX_OCTETS
 
     @property
     def header_is_cut(self) -> bool:
@@ -109,23 +159,35 @@ class Collected:
             return Limit.HEADER
         return Limit.BODY if self.body_is_dropped else None
 
-    def message(self, queue_id: str, *, with_body: bool) -> Message:
-        """The whole, at its end; *with_body* says whether the MTA sends bodies.
+    def message(self) -> Message:
+        """All of it as a review reads it.
 
         Raises:
             ValueError: the client address is none; the MTA does not know the protocol.
         """
         whole = not self.header_is_cut and not self.body_is_dropped
-        kept = with_body and self._interest.whole_message and whole
+        kept = self._body_comes and self._interest.whole_message and whole
         return Message(
-            envelope_sender=self._envelope_sender,
-            recipients=tuple(self._recipients),
-            header=tuple(self._header),
+            envelope_sender=_address(self._envelope_sender),
+            recipients=tuple(map(_address, self._recipients)),
+            header=tuple(HeaderField(*each) for each in self._header),
             client=unmapped(self._client) if self._client else None,
             login=self._login,
-            queue_id=queue_id,
             body=b"".join(self._body) if kept else None,
         )
+
+    def _recipient_domains_in(self, text: bytes) -> tuple[bytes, ...]:
+        """The domains of recipients that *text* names: one may be the author domain.
+
+        Any of them may be, where other letters than those of ASCII are in the way.
+        """
+        text, anything = text.lower(), not text.isascii()
+        found = set()
+        for argument in self._recipients:
+            domain = argument.rpartition(b"@")[2].lower()
+            if anything or domain.rstrip(b">.") in text or not domain.isascii():
+                found.add(domain)
+        return tuple(sorted(found))
 
 
 def _address(argument: bytes) -> str:

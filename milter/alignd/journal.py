@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from contextlib import suppress
 from typing import TextIO
 
 from structlog.processors import LogfmtRenderer
@@ -48,8 +47,10 @@ class Journal:
     def _write(self, line: str) -> None:
         # Each line in one write: the workers share the stream, and lines would run together.
         # A full disk or a closed pipe leaves no place to complain at, and must not stop mail.
-        with suppress(OSError):
+        try:
             os.write(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
+        except OSError:
+            return
 
 
 def described(error: Exception) -> str:

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
+from alignd.collected import Collected
 from alignd.lookup import Lookup
-from alignd.message import Edits, Message
-from alignd.review import Judgement, Review, Reviewer, plan_edits, sign
+from alignd.message import Edits
+from alignd.review import Judgement, Reviewer, plan_edits
 
 Note = TypeVar("Note")
 
 MAX_JUDGEMENTS = 20_000
 """Judgements that are kept; the least used go first."""
-
-
-_MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of a header by which a judgement is remembered
 
 
 class DatedLookup(Lookup, Protocol):
@@ -32,92 +30,59 @@ class DatedLookup(Lookup, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept(Generic[Note]):
+class Precedent(Generic[Note]):
     """All that is the same for messages that are judged alike."""
 
     judgement: Judgement
     planned: Edits
+    """What changes, but for the trace field."""
     note: Note
     good_until: float
     """Unix time."""
 
 
 class _Place(Generic[Note]):
-    """Where one judgement is kept."""
+    """Where one precedent is kept."""
 
     __slots__ = ("kept",)
 
     def __init__(self, _key: Hashable) -> None:
-        self.kept: _Kept[Note] | None = None
+        self.kept: Precedent[Note] | None = None
 
 
 class RememberingReviewer(Generic[Note]):
-    """Reviews like its *reviewer*, and judges what it knows from memory; safe for threads."""
+    """Judges like its *reviewer*, and from memory what it knows; safe for threads."""
 
     def __init__(self, reviewer: Reviewer, note: Callable[[Judgement], Note]) -> None:
         """*note* makes of a judgement what else is to be remembered with it."""
         self._reviewer = reviewer
         self._note = note
-        self._judged_fields = reviewer.judged_fields
+        self._remembers = not reviewer.needs_whole_message
+        self._now = reviewer.now
         self._place = lru_cache(MAX_JUDGEMENTS)(_Place[Note])
 
-    def review(
-        self, message: Message, new_lookup: Callable[[], DatedLookup]
-    ) -> tuple[Review, Note]:
-        """Judge *message*, from memory where that is as good."""
-        if self._reviewer.needs_whole_message or not _is_worth_keeping(message):
-            return self._noted(self._reviewer.review(message, new_lookup()))
-        place = self._place(self._key(message))
+    def judge(
+        self, collected: Collected, new_lookup: Callable[[], DatedLookup]
+    ) -> Precedent[Note]:
+        """Judge a message, from memory where that is as good."""
+        # Memory is not for those who would fill it.
+        if not self._remembers or not collected.is_ordinary:
+            return self._judge(collected, new_lookup())
+        place = self._place(collected.key)
         kept = place.kept
-        if kept is None or kept.good_until <= self._reviewer.now():
+        if kept is None or kept.good_until <= self._now():
             # In one step: another thread may read it at any time.
-            kept = place.kept = self._judge(message, new_lookup())
-        return sign(message, kept.judgement, kept.planned), kept.note
+            kept = place.kept = self._judge(collected, new_lookup())
+        return kept
 
-    def rewrite_unjudged(self, message: Message) -> tuple[Review, Note]:
-        """Rewrite *message* without judging it, where judging it has failed: it will arrive."""
-        return self._noted(self._reviewer.rewrite_unjudged(message))
+    def rewrite_unjudged(self, collected: Collected) -> Precedent[Note]:
+        """Have a message rewritten, where judging it has failed: it will arrive."""
+        message = collected.message()
+        judgement = self._reviewer.rewrite_unjudged(message)
+        return Precedent(judgement, plan_edits(message, judgement), self._note(judgement), 0.0)
 
-    def _noted(self, review: Review) -> tuple[Review, Note]:
-        return review, self._note(review.judgement)
-
-    def _judge(self, message: Message, lookup: DatedLookup) -> _Kept[Note]:
+    def _judge(self, collected: Collected, lookup: DatedLookup) -> Precedent[Note]:
+        message = collected.message()
         judgement = self._reviewer.judge(message, lookup)
         planned = plan_edits(message, judgement)
-        return _Kept(judgement, planned, self._note(judgement), lookup.good_until)
-
-    def _key(self, message: Message) -> Hashable:
-        """All that a judgement and its edits depend on, but DNS and the configuration."""
-        fields: list[tuple[str, bytes | bool]] = []
-        judged = []
-        for field in message.header:
-            name = field.name.lower()
-            if name in self._judged_fields:
-                fields.append((name, field.value))
-                judged.append(field.value)
-            else:
-                # That it is there, and whether it names anybody, which matters for Reply-To.
-                fields.append((name, b"@" in field.value))
-        return (
-            tuple(fields),
-            message.envelope_sender,
-            message.client,
-            bool(message.login),
-            _domains_in(b"\n".join(judged), message.recipients),
-        )
-
-
-def _is_worth_keeping(message: Message) -> bool:
-    """Whether it is like most mail; memory is not for those who would fill it."""
-    octets = sum([len(field.value) for field in message.header])
-    return len(message.header) <= _MAX_FIELDS and octets <= _MAX_OCTETS
-
-
-def _domains_in(text: bytes, recipients: tuple[str, ...]) -> tuple[str, ...]:
-    """The domains of *recipients* that *text* names: one may be the author domain.
-
-    Any of them may be, where a U-label could be spelled as an A-label.
-    """
-    text, anything = text.lower(), not text.isascii()
-    domains = {recipient.rpartition("@")[2].rstrip(".").lower() for recipient in recipients}
-    return tuple(sorted(domain for domain in domains if anything or domain.encode() in text))
+        return Precedent(judgement, planned, self._note(judgement), lookup.good_until)

@@ -47,7 +47,6 @@ class Message:
     """None for a client without an address, such as sendmail(1)."""
     login: str = ""
     """The SASL login name; empty when the client did not log in."""
-    queue_id: str = ""
     body: bytes | None = None
     """With CRLF line ends; None when it was not asked for, or was too large to keep."""
 

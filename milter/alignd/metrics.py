@@ -153,7 +153,7 @@ class WorkerMetrics:
     def answered(self, column: int, seconds: float) -> None:
         """Count a message in *column*, which was decided on and answered within *seconds*."""
         bucket = _FIRST_BUCKET + bisect_left(BUCKETS, seconds)
-        self._row.add(column, bucket, amounts={_SECONDS: seconds})
+        self._row.add_sample(column, bucket, _SECONDS, seconds)
 
     def left_alone(self) -> None:
         """Count a message that would have been changed, but for a dry run."""

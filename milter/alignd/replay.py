@@ -175,14 +175,14 @@ def judge(
         str(submission.client),
         submission.login,
         leading_blank=True,
+        body_comes=reviewer.needs_whole_message,
     )
     for each in header:
         if each.name.lower() in _RECIPIENT_FIELDS:
             collected.add_recipient(_address(each).encode(errors="replace"))
         collected.add_field(each.name, each.blank + each.value)
     collected.add_body(body)
-    message = collected.message("", with_body=reviewer.needs_whole_message)
-    return Result.of(reviewer.review(message, lookup)), source
+    return Result.of(reviewer.review(collected.message(), lookup)), source
 
 
 def _address(each: HeaderField) -> str:

@@ -8,10 +8,10 @@ from alignd.advice import Advice, Alternative
 from alignd.dmarc import Policy
 from alignd.domain import Domain
 from alignd.lookup import LookupFailed
-from alignd.message import AddField, ChangeField, DeleteField, HeaderEdit
+from alignd.message import AddField, ChangeField, DeleteField, HeaderEdit, Message
 from alignd.prediction import Prediction, Verdict
 from alignd.publication import TTL
-from alignd.review import Review
+from alignd.review import Judgement, Review
 from alignd.ternary import Ternary
 
 _NOT_ASKED = {
@@ -106,14 +106,15 @@ def _publication(alternative: Alternative) -> dict[str, Any]:
     }
 
 
-def log_fields(review: Review, *, with_addresses: bool = False) -> dict[str, str]:
-    """The fields of the log line of a message: domains, and addresses only when asked for."""
-    fields = dict(review.judgement.summary)
-    if with_addresses:
-        fields["sender"] = review.message.envelope_sender
-        fields["author"] = review.author.mailbox.address if review.author.mailbox else ""
-        fields["recipients"] = ",".join(review.message.recipients)
-    return fields
+def log_fields(judgement: Judgement, message: Message) -> dict[str, str]:
+    """The fields of the log line of a message at level debug: with its addresses."""
+    author = judgement.author.mailbox
+    return {
+        **judgement.summary,
+        "sender": message.envelope_sender,
+        "author": author.address if author else "",
+        "recipients": ",".join(message.recipients),
+    }
 
 
 def _edit(edit: HeaderEdit) -> dict[str, Any]:

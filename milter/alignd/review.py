@@ -185,13 +185,13 @@ class Reviewer:
             self._sender_suits(message, settings, lookup),
         )
 
-    def rewrite_unjudged(self, message: Message) -> Review:
-        """Rewrite *message* without judging it, where judging it has failed: it will arrive."""
+    def rewrite_unjudged(self, message: Message) -> Judgement:
+        """Have *message* rewritten, where judging it has failed: it will arrive."""
         settings = self.configuration.settings_for(message)
         author = read_author(message)
         skipped = out_of_scope(message, self.configuration.helpdesk)
         if skipped:
-            return carry_out(message, Judgement(settings, author, None, skipped))
+            return Judgement(settings, author, None, skipped)
         decision = Decision(Action.REWRITE, Reason.INTERNAL_ERROR)
         notifications = settings.notifications
         try:
@@ -200,7 +200,7 @@ class Reviewer:
             # Perhaps it is the author that cannot be written down.
             author = Author(None)
             letterhead = compose_letterhead(message, author, notifications)
-        return carry_out(message, Judgement(settings, author, None, decision, letterhead))
+        return Judgement(settings, author, None, decision, letterhead)
 
     def _predict(
         self, message: Message, author: Author, settings: Settings, lookup: Lookup
@@ -243,7 +243,7 @@ def carry_out(message: Message, judgement: Judgement) -> Review:
     Raises:
         UnsafeEditError: the result would not be what it must be.
     """
-    return sign(message, judgement, plan_edits(message, judgement))
+    return Review(message, judgement, sign(plan_edits(message, judgement), judgement))
 
 
 def plan_edits(message: Message, judgement: Judgement) -> Edits:
@@ -262,13 +262,13 @@ def plan_edits(message: Message, judgement: Judgement) -> Edits:
     return Edits()
 
 
-def sign(message: Message, judgement: Judgement, planned: Edits) -> Review:
-    """The review of *message*: what was *planned*, and the trace field in what is rewritten.
+def sign(planned: Edits, judgement: Judgement, queue_id: str = "") -> Edits:
+    """What was *planned*, with the trace field where the message is rewritten.
 
     Raises:
         UnsafeEditError: the result would not be what it must be.
     """
     if judgement.letterhead is None:
-        return Review(message, judgement, planned)
-    trace = trace_field(judgement.decision.reason, message.queue_id)
-    return Review(message, judgement, Edits((*planned.header, trace), planned.envelope_sender))
+        return planned
+    trace = trace_field(judgement.decision.reason, queue_id)
+    return Edits((*planned.header, trace), planned.envelope_sender)

@@ -14,13 +14,13 @@ import milter
 
 from alignd.collected import Collected, Interest
 from alignd.journal import Journal, described
-from alignd.judgements import DatedLookup, RememberingReviewer
+from alignd.judgements import DatedLookup, Precedent, RememberingReviewer
 from alignd.lookahead import LookAhead
-from alignd.message import AddField, ChangeField, DeleteField, Edits, Message
+from alignd.message import AddField, ChangeField, DeleteField, Edits
 from alignd.metrics import Fallback, WorkerMetrics
-from alignd.reasons import Failure, Limit, Refusal
+from alignd.reasons import Failure, Refusal
 from alignd.report import log_fields
-from alignd.review import Judgement, Review
+from alignd.review import Judgement, sign
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
 _UNANSWERED = (
@@ -73,6 +73,21 @@ class Desk:
 
 class Session:
     """One milter connection: one SMTP session, any number of messages."""
+
+    __slots__ = (
+        "_actions",
+        "_body_comes",
+        "_client",
+        "_collected",
+        "_context",
+        "_desk",
+        "_desks",
+        "_is_refused",
+        "_leading_blank",
+        "_open_sessions",
+        "_unasked",
+        "last_event",
+    )
 
     def __init__(
         self,
@@ -137,6 +152,7 @@ class Session:
             self._client,
             self._macro("{auth_authen}"),
             leading_blank=self._leading_blank,
+            body_comes=self._body_comes,
         )
         return milter.NOREPLY
 
@@ -168,16 +184,17 @@ class Session:
             self._desk.metrics.fell_back(Fallback.TEMPFAIL)
             return milter.TEMPFAIL
         try:
-            message = collected.message(queue_id, with_body=self._body_comes)
-            review, note = self._review(message)
-            refusal = self._carry_out(review)
+            precedent = self._judge(collected, queue_id)
+            edits = sign(precedent.planned, precedent.judgement, queue_id)
+            refusal = self._carry_out(edits, precedent.judgement)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
             tempfail = Failure.TEMPFAIL.value
             self._desk.journal.message(queue_id, action=tempfail, error=described(error))
             self._desk.metrics.failed()
             return milter.TEMPFAIL
-        self._record(review, note, collected.limit_hit, refusal, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._record(queue_id, collected, precedent, refusal, seconds)
         return milter.TEMPFAIL if refusal else milter.CONTINUE
 
     def abort(self) -> int:
@@ -192,28 +209,26 @@ class Session:
 
     def _look_ahead(self, collected: Collected) -> None:
         try:
-            self._desk.look_ahead.begin(
-                collected.origin, lambda: collected.message("", with_body=False)
-            )
+            self._desk.look_ahead.begin(collected.origin, collected.message)
         except Exception as error:  # the review will meet it again, and answer for it
             problem = described(error)
             self._desk.journal.once_a_minute("no lookups ahead of a message", problem=problem)
 
-    def _review(self, message: Message) -> tuple[Review, Note]:
+    def _judge(self, collected: Collected, queue_id: str) -> Precedent[Note]:
         try:
-            return self._desk.reviewer.review(message, self._desk.new_lookup)
+            return self._desk.reviewer.judge(collected, self._desk.new_lookup)
         except Exception as error:  # a bug of ours must not cost Julia her answer
             fallback = Failure.FALLBACK.value
-            self._desk.journal.message(message.queue_id, action=fallback, error=described(error))
+            self._desk.journal.message(queue_id, action=fallback, error=described(error))
             self._desk.metrics.fell_back(Fallback.INTERNAL_ERROR)
-            return self._desk.reviewer.rewrite_unjudged(message)
+            return self._desk.reviewer.rewrite_unjudged(collected)
 
-    def _carry_out(self, review: Review) -> Refusal | None:
-        if not review.edits or review.settings.rules.dry_run:
+    def _carry_out(self, edits: Edits, judgement: Judgement) -> Refusal | None:
+        if judgement.settings.rules.dry_run or not edits:
             return None
         if self._actions != _NEEDED_ACTIONS:
             return Refusal.EDITS_REFUSED
-        self._apply(review.edits)
+        self._apply(edits)
         return None
 
     def _apply(self, edits: Edits) -> None:
@@ -231,25 +246,25 @@ class Session:
 
     def _record(
         self,
-        review: Review,
-        note: Note,
-        limit: Limit | None,
+        queue_id: str,
+        collected: Collected,
+        precedent: Precedent[Note],
         refusal: Refusal | None,
         seconds: float,
     ) -> None:
-        desk, text = self._desk, note.text
+        desk, text = self._desk, precedent.note.text
         if desk.log_addresses:
-            text = desk.journal.rendered(**log_fields(review, with_addresses=True))
-        if limit:
+            text = desk.journal.rendered(**log_fields(precedent.judgement, collected.message()))
+        if limit := collected.limit_hit:
             text += " " + desk.journal.rendered(limit=limit.value)
             desk.metrics.fell_back(Fallback(limit.value))
         if refusal:
             text += " " + desk.journal.rendered(error=refusal.value)
             desk.metrics.fell_back(Fallback.TEMPFAIL)
-        if review.edits and review.settings.rules.dry_run:
+        if precedent.judgement.settings.rules.dry_run and precedent.planned:
             desk.metrics.left_alone()
-        desk.journal.about(review.message.queue_id, f"{text} ms={seconds * 1000:.1f}")
-        desk.metrics.answered(note.column, seconds)
+        desk.journal.about(queue_id, f"{text} ms={seconds * 1000:.1f}")
+        desk.metrics.answered(precedent.note.column, seconds)
 
     def _macro(self, name: str) -> str:
         try:

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import mmap
 import threading
-from collections.abc import Mapping
-from types import MappingProxyType
 
-_NOTHING: Mapping[int, float] = MappingProxyType({})
 _OCTETS = 8  # of a float; written and read in one step, so never seen half written
 
 
@@ -23,13 +20,19 @@ class Row:
         self._cells = cells
         self._lock = threading.Lock()
 
-    def add(self, *columns: int, amounts: Mapping[int, float] = _NOTHING) -> None:
-        """Add one in each of these columns, and each of *amounts* in its column."""
+    def add(self, *columns: int) -> None:
+        """Add one in each of these columns."""
         with self._lock:
             for column in columns:
                 self._cells[column] += 1.0
-            for column, amount in amounts.items():
-                self._cells[column] += amount
+
+    def add_sample(self, column: int, bucket: int, total: int, amount: float) -> None:
+        """Add one in *column* and in *bucket*, and *amount* in *total*."""
+        cells = self._cells
+        with self._lock:
+            cells[column] += 1.0
+            cells[bucket] += 1.0
+            cells[total] += amount
 
     def set(self, column: int, value: float) -> None:
         """Let this column have that value."""

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignd import configfile
+from alignd.collected import Collected, interest_of
 from alignd.dmarc import record_name
 from alignd.domain import Domain
 from alignd.freemail import FreemailDomains
@@ -19,7 +20,7 @@ from alignd.judgements import DatedLookup, RememberingReviewer
 from alignd.lookup import Answer, LookupFailed, RecordType
 from alignd.message import HeaderField, Message, split_message
 from alignd.resolver import Resolver
-from alignd.review import Review, Reviewer
+from alignd.review import Review, Reviewer, sign
 from alignd.rfc9989 import walk_names
 from alignd.settings import Dns
 from alignd.signer import load_signer
@@ -52,25 +53,43 @@ def reviewer_of(config: str = "") -> Reviewer:
     return Reviewer(parsed, SUFFIXES, load_signer(parsed.dkim), FREEMAIL, time.time)
 
 
-def remembering(reviewer: Reviewer) -> RememberingReviewer[str]:
-    return RememberingReviewer(reviewer, lambda judgement: judgement.decision.reason.value)
+class Memory:
+    """A reviewer that remembers, in the place where a session has it."""
+
+    def __init__(self, reviewer: Reviewer) -> None:
+        self._interest = interest_of(reviewer)
+        self._remembering = RememberingReviewer(
+            reviewer, lambda judgement: judgement.decision.reason.value
+        )
+
+    def review(self, message: Message, lookup: DatedLookup, queue_id: str = "") -> Review:
+        precedent = self._remembering.judge(self._collect(message), lambda: lookup)
+
+        assert precedent.note == precedent.judgement.decision.reason.value
+        edits = sign(precedent.planned, precedent.judgement, queue_id)
+        return Review(message, precedent.judgement, edits)
+
+    def _collect(self, message: Message) -> Collected:
+        collected = Collected(
+            self._interest,
+            f"<{message.envelope_sender}>".encode(),
+            str(message.client) if message.client else None,
+            message.login,
+            leading_blank=True,
+            body_comes=self._interest.whole_message,
+        )
+        for recipient in message.recipients:
+            collected.add_recipient(f"<{recipient}>".encode())
+        for field in message.header:
+            collected.add_field(field.name, field.blank + field.value)
+        collected.add_body(message.body or b"")
+        return collected
 
 
-def review_from_memory(
-    reviewer: RememberingReviewer[str], message: Message, lookup: DatedLookup
-) -> Review:
-    review, note = reviewer.review(message, lambda: lookup)
-
-    assert note == review.decision.reason.value
-    return review
-
-
-def message_from(
-    author: str, recipients: Sequence[str] = ("julia@customer.example",), queue_id: str = "ONE"
-) -> Message:
+def message_from(author: str, recipients: Sequence[str] = ("julia@customer.example",)) -> Message:
     header = (HeaderField("From", f"Marky <{author}>".encode()),)
     client = ip_address("127.0.0.1")
-    return Message("helpdesk@x.example", tuple(recipients), header, client, queue_id=queue_id)
+    return Message("helpdesk@x.example", tuple(recipients), header, client)
 
 
 def message_of(case: Case) -> Message:
@@ -81,7 +100,6 @@ def message_of(case: Case) -> Message:
         header=header,
         client=ip_address(case.client),
         login=case.login or "",
-        queue_id=case.name,
         body=body,
     )
 
@@ -96,25 +114,23 @@ def same(one: Review, other: Review) -> bool:
 
 def test_every_case_is_judged_from_memory_as_anew() -> None:
     # All the cases of one configuration and zone share a memory, and each comes twice.
-    shared: dict[tuple[str, str], RememberingReviewer[str]] = {}
+    shared: dict[tuple[str, str], Memory] = {}
     for case in [*CASES, *CASES]:
         reviewer = reviewer_of(case.config)
-        memory = shared.setdefault((case.config, case.zone), remembering(reviewer))
+        memory = shared.setdefault((case.config, case.zone), Memory(reviewer))
         message, zone = message_of(case), Zone.parse(world(case.zone))
 
-        remembered = review_from_memory(memory, message, Dated(case.zone))
+        remembered = memory.review(message, Dated(case.zone))
 
         assert same(remembered, reviewer.review(message, zone)), case.path
 
 
 def test_a_known_author_costs_no_question() -> None:
-    reviewer = remembering(reviewer_of())
+    reviewer = Memory(reviewer_of())
     first, second = Dated(""), Dated("")
 
-    review_from_memory(reviewer, message_from("marky@mycompany.com"), first)
-    reviewed = review_from_memory(
-        reviewer, message_from("marky@mycompany.com", queue_id="TWO"), second
-    )
+    reviewer.review(message_from("marky@mycompany.com"), first)
+    reviewed = reviewer.review(message_from("marky@mycompany.com"), second, "TWO")
 
     assert first.questions
     assert not second.questions
@@ -154,12 +170,12 @@ def is_of_walk(name: str, author: Domain) -> bool:
     ],
 )
 def test_what_would_fill_the_memory_is_not_kept(more: list[HeaderField]) -> None:
-    reviewer, ordinary = remembering(reviewer_of()), message_from("marky@mycompany.com")
+    reviewer, ordinary = Memory(reviewer_of()), message_from("marky@mycompany.com")
     message = replace(ordinary, header=(*ordinary.header, *more))
 
     for _ in range(2):
         lookup = Dated("")
-        review_from_memory(reviewer, message, lookup)
+        reviewer.review(message, lookup)
 
         assert lookup.questions
 
@@ -172,18 +188,18 @@ def test_what_would_fill_the_memory_is_not_kept(more: list[HeaderField]) -> None
     ],
 )
 def test_what_does_not_hold_is_judged_anew(good_until: float) -> None:
-    reviewer = remembering(reviewer_of())
+    reviewer = Memory(reviewer_of())
     before = Dated('mycompany.com. TXT "v=spf1 -all"\n', good_until)
     after = Dated('mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n', good_until)
 
-    review_from_memory(reviewer, message_from("marky@mycompany.com"), before)
-    reviewed = review_from_memory(reviewer, message_from("marky@mycompany.com"), after)
+    reviewer.review(message_from("marky@mycompany.com"), before)
+    reviewed = reviewer.review(message_from("marky@mycompany.com"), after)
 
     assert reviewed.decision.action.value == "envelope"
 
 
 def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserver) -> None:
-    reviewer = remembering(reviewer_of())
+    reviewer = Memory(reviewer_of())
     options = {"nameservers": [nameserver.address], "min_ttl": "0s", "timeout": "20s"}
     resolver = Resolver(Dns.model_validate(options), report=print)
     actions = defaultdict(list)
@@ -191,7 +207,7 @@ def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserv
         for spf in ("-all", "include:spf.mailing.easy.cz -all"):
             nameserver.serve(world(f't{ttl}.example. {ttl} TXT "v=spf1 {spf}"\n'))
             message = message_from(f"marky@t{ttl}.example")
-            reviewed = review_from_memory(reviewer, message, resolver.for_message())
+            reviewed = reviewer.review(message, resolver.for_message())
             actions[ttl].append(reviewed.decision.action.value)
 
     assert actions == {0: ["rewrite", "envelope"], 300: ["rewrite", "rewrite"]}
@@ -203,15 +219,16 @@ def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserv
         pytest.param("marky@mycompany.com", "boss@mycompany.com", id="as-it-is"),
         pytest.param("marky@MyCompany.com", "boss@MYCOMPANY.com.", id="in-another-case"),
         pytest.param("marky@straße.example", "boss@xn--strae-oqa.example", id="as-an-a-label"),
+        pytest.param("marky@key.example", "boss@\u212aey.example", id="with-a-kelvin-sign"),
     ],
 )
 def test_a_recipient_in_the_author_domain_is_not_judged_as_another(
     author: str, recipient: str
 ) -> None:
-    reviewer = remembering(reviewer_of(LENIENT))
+    reviewer = Memory(reviewer_of(LENIENT))
 
     reasons = [
-        review_from_memory(reviewer, message_from(author, to), Dated("")).decision.reason.value
+        reviewer.review(message_from(author, to), Dated("")).decision.reason.value
         for to in (["julia@customer.example"], [recipient], ["julia@customer.example"])
     ]
 
@@ -257,7 +274,7 @@ REVIEWER = reviewer_of(CONFIG)
 
 @given(st.lists(VARIANTS, max_size=12))
 def test_whatever_differs_is_not_confused(variants: list[dict[str, object]]) -> None:
-    memory = remembering(REVIEWER)
+    memory = Memory(REVIEWER)
     ordinary = replace(
         message_from("marky@a.example"),
         header=(HeaderField("From", b"Marky <marky@a.example>"), HeaderField("X-Host", b"one")),
@@ -266,4 +283,4 @@ def test_whatever_differs_is_not_confused(variants: list[dict[str, object]]) -> 
         message = replace(ordinary, **variant)  # type: ignore[arg-type]
         anew = REVIEWER.review(message, Zone.parse(world(ZONE)))
 
-        assert same(review_from_memory(memory, message, Dated(ZONE)), anew)
+        assert same(memory.review(message, Dated(ZONE)), anew)

@@ -21,8 +21,8 @@ def test_all_processes_and_threads_are_summed_to_the_last() -> None:
         os.waitpid(pid, 0)
 
     assert [tally.sum(column) for column in range(3)] == [
+        2 * PROCESSES * THREADS * TIMES,
         PROCESSES * THREADS * TIMES,
-        0.0,
         PROCESSES * THREADS * TIMES / 2,
     ]
 
@@ -43,7 +43,7 @@ def _in_a_process(tally: Tally, number: int) -> int:
 def _add(row: Row) -> None:
     for _ in range(TIMES):
         row.add(0)
-        row.add(amounts={2: 0.5})
+        row.add_sample(0, 1, 2, 0.5)
 
 
 def test_a_process_goes_on_where_another_ended() -> None:
