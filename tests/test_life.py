@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,26 @@ def change_config(alignd: Alignd, old: str, new: str) -> None:
 def test_workers_share_the_socket(alignd: Alignd) -> None:
     assert len(workers(alignd)) == WORKERS
     assert is_rewritten(send(alignd))
+
+
+def test_each_worker_keeps_all_its_threads_to_one_core(
+    directory: Path, nameserver: Nameserver
+) -> None:
+    nameserver.serve(world('mycompany.com. TXT "v=spf1 -all"\n'))
+    cores = os.sched_getaffinity(0)
+    changes = f"[milter]\nworkers = {2 * len(cores)}\n"
+    with run_alignd(directory / "more", nameserver.address, changes) as alignd:
+        assert is_rewritten(send(alignd))
+        taken = [
+            {frozenset(os.sched_getaffinity(int(thread))) for thread in threads_of(worker)}
+            for worker in sorted(workers(alignd))
+        ]
+
+    assert Counter(core for each in taken for (core,) in each) == dict.fromkeys(cores, 2)
+
+
+def threads_of(pid: int) -> list[str]:
+    return os.listdir(f"/proc/{pid}/task")
 
 
 def test_term_lets_an_open_session_end(alignd: Alignd) -> None:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.wire
 AGENT = "marky.mark@mycompany.com"
 FROM = b"From: Marky Mark <marky.mark@mycompany.com>\r\n"
 Start = Callable[..., Alignd]
+FEW = ("prlimit", "--nofile=110")
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_a_connection_too_many_is_answered_with_a_temporary_failure(start: Start
 
 
 def test_fewer_descriptors_than_connections_make_the_limit_lower(start: Start) -> None:
-    alignd = start("[milter]\nworkers = 1\n", descriptors=110)
+    alignd = start("[milter]\nworkers = 1\n", under=FEW)
 
     assert "descriptors=110 max_connections=10" in alignd.log()
     with ExitStack() as open_connections:
@@ -101,7 +102,7 @@ def test_fewer_descriptors_than_connections_make_the_limit_lower(start: Start) -
 
 
 def test_a_worker_without_a_descriptor_left_serves_again_when_there_is_one(start: Start) -> None:
-    alignd = start("[milter]\nworkers = 1\n", descriptors=110)
+    alignd = start("[milter]\nworkers = 1\n", under=FEW)
     path = alignd.socket.partition(":")[2]
     with ExitStack() as open_connections:
         for _ in range(150):  # the kernel takes those that the worker cannot

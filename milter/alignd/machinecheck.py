@@ -118,7 +118,7 @@ def examine_limits(
     if chain is None:
         return
     sessions = sum(_processes(chain, listener) for listener in chain.with_alignd)
-    most = (milter.workers or 2 * cores) * milter.max_connections
+    most = milter.workers_on(cores) * milter.max_connections
     if sessions > most:
         yield warning(
             FindingId.CONNECTIONS_FEW,

@@ -56,6 +56,13 @@ class Milter(Table):
     max_header_bytes: Annotated[int, Field(ge=1000, le=100_000_000)] = 1_000_000
     max_body_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] = 32_000_000
 
+    def workers_on(self, cores: int) -> int:
+        """How many workers share the socket on a machine with so many cores.
+
+        Two at the least: while one is replaced, the other serves.
+        """
+        return self.workers or max(2, cores)
+
 
 class Relay(Table):
     """How mail leaves: what receivers judge."""

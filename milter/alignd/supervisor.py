@@ -94,9 +94,8 @@ class Supervisor:
         idle_timeout = self._setup.configuration.milter.idle_timeout
         self._sessions = bridge.Sessions(self._desk, idle_timeout)
         self._is_ready = False
-        # More workers than cores pay, since libmilter's threads wait for one lock (measured).
         cores = len(os.sched_getaffinity(0))
-        self._wanted = self._setup.configuration.milter.workers or 2 * cores
+        self._wanted = self._setup.configuration.milter.workers_on(cores)
         self._next_spawn = 0.0
         self._next_probe = 0.0
         self._metrics = Metrics(self._wanted)
@@ -168,6 +167,7 @@ class Supervisor:
         def work() -> int:
             os.close(ours)
             self._let_go()
+            childprocess.keep_to_a_core(number, self._journal)
             self._worker = Worker(
                 self._setup,
                 self._load,

@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +83,14 @@ def run_alignd(
     *,
     environment: Mapping[str, str] | None = None,
     listening: socket.socket | None = None,
-    descriptors: int | None = None,
+    under: Sequence[str] = (),
 ) -> Iterator[Alignd]:
     """Run `alignd serve` with the configuration of all tests and these *changes* (TOML) to it.
 
     It is ready when the block begins and gone when the block has ended; its files are in
     *directory*, which is made for it. With a *listening* socket, it gets that one as systemd
-    hands over a socket: as descriptor 3. It may have so many *descriptors*, if that is given.
+    hands over a socket: as descriptor 3. The command goes behind the words *under*, if those are
+    given: a program that limits what it runs.
     """
     directory.mkdir(parents=True)
     config_path, log_path = directory / "alignd.conf", directory / "log"
@@ -100,7 +101,7 @@ def run_alignd(
     environment = {"NOTIFY_SOCKET": str(directory / "notify"), **(environment or {})}
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            _command(config_path, listening, descriptors),
+            _command(config_path, listening, under),
             stdout=log,
             stderr=log,
             env=os.environ | environment,
@@ -121,11 +122,10 @@ def run_alignd(
 
 
 def _command(
-    config_path: Path, listening: socket.socket | None, descriptors: int | None
+    config_path: Path, listening: socket.socket | None, under: Sequence[str]
 ) -> list[str]:
-    serve = [sys.executable, "-m", "alignd.cli", "serve", "--config", str(config_path)]
-    if descriptors is not None:
-        serve = ["prlimit", f"--nofile={descriptors}", *serve]
+    program = [sys.executable, "-m", "alignd.cli", "serve", "--config", str(config_path)]
+    serve = [*under, *program]
     if listening is None:
         return serve
     # Where systemd puts the first socket.

@@ -1,0 +1,69 @@
+"""Under the system call filter of its unit, alignd does all that it does without."""
+
+import ctypes.util
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.mta import MilterConnection
+from tests.support.nameserver import Nameserver
+from tests.support.process import Alignd, run_alignd
+from tests.support.readiness import children_of, open_directory
+from tests.support.settings import world
+
+pytestmark = [
+    pytest.mark.wire,
+    pytest.mark.skipif(
+        not (shutil.which("systemd-analyze") and ctypes.util.find_library("seccomp")),
+        reason="systemd-analyze or libseccomp is not installed",
+    ),
+]
+
+UNIT = Path(__file__).parents[1] / "systemd/alignd.service"
+AGENT = "marky.mark@mycompany.com"
+MESSAGE = f"From: Marky Mark <{AGENT}>\r\nSubject: Re: printer\r\n\r\nHello\r\n".encode()
+COMPLAINT = "worker cannot keep to one core"
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with open_directory() as directory:
+        yield directory
+
+
+def serve_one(directory: Path, nameserver: Nameserver, unit: Path) -> Alignd:
+    """Run alignd under the filter of *unit*, see it rewrite a message, and end it."""
+    nameserver.serve(world('mycompany.com. TXT "v=spf1 -all"\n'))
+    under = [sys.executable, "-m", "tests.support.syscallfilter", str(unit)]
+    changes = f'[dns]\narchive = "{directory}/dns.sqlite"\n'
+    with (
+        run_alignd(directory / "alignd", nameserver.address, changes, under=under) as alignd,
+        MilterConnection(alignd.socket) as mta,
+    ):
+        (worker, *_) = children_of(alignd.process.pid)
+        assert "Seccomp:\t2" in Path(f"/proc/{worker}/status").read_text()
+        result = mta.send(AGENT, ("julia@customer.example",), MESSAGE)
+    assert result.accepted
+    assert b"Alignd: action=rewrite" in result.message
+    return alignd
+
+
+def test_the_filter_of_the_unit_is_wide_enough(directory: Path, nameserver: Nameserver) -> None:
+    alignd = serve_one(directory, nameserver, UNIT)
+
+    assert alignd.returncode == 0
+    assert "Operation not permitted" not in alignd.log()
+
+
+def test_what_a_filter_denies_costs_no_mail(directory: Path, nameserver: Nameserver) -> None:
+    tighter = directory / "alignd.service"
+    text = UNIT.read_text()
+    tighter.write_text(text.replace("SystemCallFilter=sched_setaffinity\n", ""))
+    assert tighter.read_text() != text
+
+    alignd = serve_one(directory, nameserver, tighter)
+
+    assert COMPLAINT in alignd.log()
