@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from alignd.settings import Milter
 from bench import (
     generator,
     growth,
@@ -25,6 +26,7 @@ from bench import (
     world,
 )
 from bench.page import OVER_TCP, OVER_UNIX, Results
+from demo.syslog import record_syslog
 from demo.world import furnish, run_isolated
 from tests.support import postfix, unbound
 
@@ -63,6 +65,7 @@ def main(
         sys.exit(run_isolated(command))
     furnish(inside, ["192.0.2.7"], "127.0.0.1")
     inside.chmod(0o755)
+    record_syslog(Path("/dev/log"), inside / "syslog.log")
     with console.status("bench") as status:
         runs = speed.Runs(rounds, seconds)
         results = _measure(parts or _PARTS, runs, inside, status.update)
@@ -79,7 +82,7 @@ def main(
 
 
 def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Tell) -> Results:
-    results = Results(2 * len(os.sched_getaffinity(0)))
+    results = Results(Milter().workers_on(len(os.sched_getaffinity(0))))
     load = generator.build(directory)
     domains = _MANY_DOMAINS if "growth" in parts else world.DOMAINS
     tell("DNS")
@@ -111,7 +114,9 @@ def _measure_beside(
     beside.mkdir()
     with world.run_ours(beside, "127.0.0.1") as alignd:
         ours = peers.Peer(speed.OURS, alignd.socket)
-        others = [peers.start_empty(beside, results.workers)]
+        others = [
+            start(beside, results.workers) for start in (peers.start_empty, peers.start_kept)
+        ]
         for _name, start in peers.STARTS:
             try:
                 others.append(start(beside, results.workers))

@@ -1,6 +1,6 @@
 """The yardstick: a pymilter that does nothing, with the flags and as many workers as alignd has.
 
-Run as `python -m bench.empty unix:/path/of/socket WORKERS`; TERM ends it.
+Run as `python -m bench.empty unix:/path/of/socket WORKERS [--keep-to-cores]`; TERM ends it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _answered(*_: object) -> int:
     return milter.CONTINUE
 
 
-def main(socket: str, workers: int) -> None:
+def main(socket: str, workers: int, *, keeps_to_cores: bool) -> None:
     """Serve until TERM."""
     milter.set_connect_callback(_unanswered)
     milter.set_envfrom_callback(_unanswered)
@@ -57,9 +57,12 @@ def main(socket: str, workers: int) -> None:
     milter.opensocket(True)
     listener.share()
     children = []
-    for _ in range(workers):
+    cores = sorted(os.sched_getaffinity(0))
+    for number in range(workers):
         pid = os.fork()
         if pid == 0:
+            if keeps_to_cores:
+                os.sched_setaffinity(0, {cores[number % len(cores)]})
             threading.Thread(target=milter.main, daemon=True).start()
             signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
             while True:
@@ -73,4 +76,4 @@ def main(socket: str, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), keeps_to_cores="--keep-to-cores" in sys.argv)

@@ -11,20 +11,55 @@ from pathlib import Path
 from demo.process import NotReadyError, accepts, start_daemon
 from tests.verifiers.daemons import RSPAMD_FILES
 
-EMPTY, OPENDMARC, RSPAMD = "empty pymilter", "opendmarc", "rspamd without modules"
-PYSPF, PYDMARC = "pyspf-milter", "pydmarc's milter"
+EMPTY, KEPT = "empty pymilter", "empty pymilter, kept to cores"
+OPENDMARC, PYSPF, PYDMARC = "opendmarc", "pyspf-milter", "pydmarc's milter"
+RSPAMD, BARE = "rspamd without modules", "rspamd without modules and rules"
 
 # Both leave mail from loopback alone by default, where Postfix of the benchmark has it from.
 _NOBODY = "203.0.113.1"
 _OPENDMARC = """\
 Background false
-Syslog false
+Syslog true
 Socket local:{socket}
 AuthservID smtp2.easyredmine.com
 PublicSuffixList /usr/share/publicsuffix/public_suffix_list.dat
 IgnoreHosts {ignored}
 """
+# As Debian has it: what takes part in rspamd.conf and common.conf, but for the modules.
 _RSPAMD = (
+    "options {{\n"
+    '  .include "$CONFDIR/options.inc"\n'
+    + RSPAMD_FILES
+    + """\
+  dynamic_conf = "{directory}/dynamic";
+  rrd = "{directory}/rrd";
+  filters = "";
+  dns {{ nameserver = ["127.0.0.1:53:1"]; }}
+}}
+logging {{
+  type = "file";
+  filename = "{directory}/log";
+  .include "$CONFDIR/logging.inc"
+}}
+worker "normal" {{
+  bind_socket = "127.0.0.1:11333";
+  .include "$CONFDIR/worker-normal.inc"
+}}
+worker "rspamd_proxy" {{
+  bind_socket = "{socket} mode=0666";
+  .include "$CONFDIR/worker-proxy.inc"
+}}
+lua = "$RULESDIR/rspamd.lua"
+.include "$CONFDIR/metrics.conf"
+.include "$CONFDIR/actions.conf"
+.include "$CONFDIR/groups.conf"
+.include "$CONFDIR/composites.conf"
+.include "$CONFDIR/statistic.conf"
+.include "$CONFDIR/settings.conf"
+modules {{ path = "${{PLUGINSDIR}}"; }}
+"""
+)
+_BARE = (
     "options {{\n"
     + RSPAMD_FILES
     + """\
@@ -43,7 +78,7 @@ worker "rspamd_proxy" {{
 )
 _PYSPF = """\
 debugLevel = 1
-TestOnly = 0
+TestOnly = 1
 HELO_reject = False
 Mail_From_reject = False
 PermError_reject = False
@@ -74,9 +109,17 @@ class Peer:
 
 def start_empty(directory: Path, workers: int) -> Peer:
     """Start the yardstick."""
-    path = directory / "empty.sock"
-    command = [sys.executable, "-m", "bench.empty", f"unix:{path}", str(workers)]
-    return _start(EMPTY, command, directory, path)
+    return _start_empty(EMPTY, directory / "empty.sock", workers)
+
+
+def start_kept(directory: Path, workers: int) -> Peer:
+    """Start a yardstick whose workers keep to one core each, as those of alignd do."""
+    return _start_empty(KEPT, directory / "kept.sock", workers, "--keep-to-cores")
+
+
+def _start_empty(name: str, path: Path, workers: int, *options: str) -> Peer:
+    command = [sys.executable, "-m", "bench.empty", f"unix:{path}", str(workers), *options]
+    return _start(name, command, path.parent, path)
 
 
 def start_opendmarc(directory: Path, _workers: int) -> Peer:
@@ -89,13 +132,22 @@ def start_opendmarc(directory: Path, _workers: int) -> Peer:
     return _start(OPENDMARC, command, directory, path)
 
 
-def start_rspamd(directory: Path, workers: int) -> Peer:
-    """Start rspamd as a milter that has nothing to check."""
-    path, own = directory / "rspamd.sock", directory / "rspamd"
+def start_rspamd(directory: Path, _workers: int) -> Peer:
+    """Start rspamd with the processes that Debian gives it: a proxy, and one that scans."""
+    return _start_rspamd(RSPAMD, _RSPAMD, directory / "rspamd", 1)
+
+
+def start_bare(directory: Path, workers: int) -> Peer:
+    """Start rspamd as a milter that has nothing to look for, and no process to ask."""
+    return _start_rspamd(BARE, _BARE, directory / "bare", workers)
+
+
+def _start_rspamd(name: str, settings: str, own: Path, workers: int) -> Peer:
+    path = own.with_suffix(".sock")
     own.mkdir()
-    text = _RSPAMD.format(directory=own, socket=path, workers=workers)
-    command: _Command = ["rspamd", "-f", "-i", "-c", _write(directory / "rspamd.conf", text)]
-    return _start(RSPAMD, command, directory, path)
+    text = settings.format(directory=own, socket=path, workers=workers)
+    command: _Command = ["rspamd", "-f", "-i", "-c", _write(own / "rspamd.conf", text)]
+    return _start(name, command, own, path)
 
 
 def start_pyspf(directory: Path, _workers: int) -> Peer:
@@ -125,6 +177,7 @@ def start_pydmarc(directory: Path, _workers: int) -> Peer:
 STARTS: tuple[tuple[str, Callable[[Path, int], Peer]], ...] = (
     (OPENDMARC, start_opendmarc),
     (RSPAMD, start_rspamd),
+    (BARE, start_bare),
     (PYSPF, start_pyspf),
     (PYDMARC, start_pydmarc),
 )

@@ -33,12 +33,14 @@ stale = "3d"
 
 def zone(domains: int = DOMAINS) -> str:
     """The DNS of so many author domains, a third of which has not authorised the relay."""
-    lines = []
+    lines = ["mail.mailhost.example. A 198.51.100.25\n"]
     for number in range(domains):
         unaligned = number % 3 == 0
         name = f"{'unaligned' if unaligned else 'aligned'}{number}.authors.example."
-        spf = "-all" if unaligned else "include:spf.mailing.easy.cz -all"
+        # As the companies of the demo have it: all have a mail host of their own, too.
+        spf = "mx -all" if unaligned else "mx include:spf.mailing.easy.cz -all"
         lines.append(f'{name} TXT "v=spf1 {spf}"\n')
+        lines.append(f"{name} MX 10 mail.mailhost.example.\n")
         lines.append(f'_dmarc.{name} TXT "v=DMARC1; p=reject"\n')
     return f"$TTL {_TTL}\n{_ROOT}{world(''.join(lines))}"
 

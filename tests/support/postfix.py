@@ -74,6 +74,7 @@ defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 proxymap unix - - n - - proxymap
 smtp unix - - n - - smtp
+discard unix - - n - - discard
 relay unix - - n - - smtp
 error unix - - n - - error
 retry unix - - n - - error
@@ -97,6 +98,13 @@ class Postfix:
         """Return what this Postfix has logged so far."""
         path = self.directory / "mail.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def has_delivered(self) -> bool:
+        """Whether no message is left in its queue."""
+        queues = ("maildrop", "incoming", "active", "deferred")
+        return not any(
+            files for name in queues for _, _, files in os.walk(self.directory / "queue" / name)
+        )
 
     def flush(self) -> None:
         """Have it try at once to deliver all that waits."""
