@@ -97,4 +97,4 @@ def _source(port: int, sender: str, sessions: int, messages: int) -> list[str]:
     counts = ("-s", str(sessions), "-m", str(messages), "-l", _SIZE)
     to = ("-f", sender, "-t", "julia@customer.example", f"inet:127.0.0.1:{port}")
     # Bounded by a program: where Python waits for a time, it looks every 50 ms only.
-    return ["timeout", str(_PATIENCE), "/usr/sbin/smtp-source", *counts, *to]
+    return ["timeout", "--foreground", str(_PATIENCE), "/usr/sbin/smtp-source", *counts, *to]

@@ -154,6 +154,8 @@ def _as_text(value: bytes) -> str:
 
 
 def _prove(name: str, value: str) -> None:
+    if value.isascii() and value.isprintable() and len(name) + len(value) + 2 <= _MAX_LINE:
+        return  # plain text on one line, as nearly all of it
     for number, line in enumerate(value.split("\n")):
         if _UNPRINTABLE.search(line) or len(f"{name}: {line}".encode()) > _MAX_LINE:
             raise UnsafeEditError(f"{name} would have a bad line")
