@@ -21,7 +21,6 @@ from bench import (
     stages,
     through_postfix,
     trifles,
-    usage,
     workers,
     world,
 )
@@ -96,7 +95,7 @@ def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Te
             results.figures = list(trifles.measure(load, directory / "trifles", "127.0.0.1"))
         if "stages" in parts:
             tell("where the time goes")
-            _measure_stages(directory, load, results)
+            results.profile = stages.profile(load, directory / "stages", "127.0.0.1")
         if "growth" in parts:
             results.costs = list(growth.measure(load, directory, "127.0.0.1", tell))
     return results
@@ -144,18 +143,6 @@ def _measure_relays(
             **{peer.name: peer.socket for peer in others if peer.socket.startswith("unix:")},
         }
         return through_postfix.measure(milters, directory, tell)
-
-
-def _measure_stages(directory: Path, load: generator.Generator, results: Results) -> None:
-    place = directory / "stages"
-    place.mkdir()
-    with world.run_ours(place, "127.0.0.1", workers=1) as alignd:
-        speed.warm(load, peers.Peer(speed.OURS, alignd.socket), 1)
-        (worker,) = usage.workers_of(alignd)
-        try:
-            results.profile = stages.profile(load, alignd.socket, worker, place)
-        except stages.NoProfilerError as error:
-            results.missing.append(f"where the time goes: {error}")
 
 
 if __name__ == "__main__":

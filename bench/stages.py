@@ -1,18 +1,19 @@
-"""Where the time of a message goes, by a sampling profiler (py-spy) that looks at a worker."""
+"""Where the time of a message goes, as a profiler in the worker sees it."""
 
 from __future__ import annotations
 
-import re
-import subprocess
+import cProfile
+import pstats
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from bench import world
 from bench.generator import Generator, Load
-from bench.usage import processor_seconds
-from bench.world import EDITS
-from tests.support.readiness import wait_until
+from bench.usage import processor_seconds, workers_of
 
 STAGES = {
     "protocol": ("session", "bridge"),
@@ -24,15 +25,11 @@ STAGES = {
     "metrics": ("metrics", "tally"),
 }
 """The modules of each stage."""
-NATIVE = "libmilter, pymilter, kernel"
-_RATE = 1_000  # samples a second
-_SECONDS = 8
-_FRAME = re.compile(r"([\w.<>]+) \((?:.*/)?alignd/(\w+)\.py:\d+\)")
-_APPLYING = frozenset({"Session._apply", "Session._carry_out", "_apply", "_carry_out"})
-
-
-class NoProfilerError(RuntimeError):
-    """py-spy is not here, or may not look."""
+OTHER, NATIVE = "other Python", "libmilter, pymilter, kernel"
+_APPLYING = frozenset({"_apply", "_carry_out"})
+_CALLS = 200_000  # by which the profiler itself is measured
+_SECONDS = 8.0
+_WARMING = 3_000  # messages after which every author is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,62 +37,61 @@ class Profile:
     """What one message costs, stage by stage."""
 
     microseconds: dict[str, float]
-    """Of processor time; the Python of alignd by stage, and all the rest."""
+    """The Python of alignd by stage, with the system calls that it waits for, and all the rest."""
 
 
-def profile(generator: Generator, socket: str, pid: int, directory: Path) -> Profile:
-    """Look at the worker *pid*, the only one behind *socket*, while it is under load.
-
-    Raises:
-        NoProfilerError: there is no profiler.
-    """
-    program = Path(sys.executable).with_name("py-spy")
-    if not program.exists():
-        raise NoProfilerError("py-spy is not installed")
-    raw = directory / "profile"
-    command: list[str | Path] = [
-        program,
-        "record",
-        "--gil",
-        # A process that is halted for each look is missed where it is busiest (measured).
-        "--nonblocking",
-        "--format",
-        "raw",
-        "--rate",
-        str(_RATE),
-    ]
-    spy = subprocess.Popen(
-        [*command, "--duration", str(_SECONDS), "--pid", str(pid), "--output", raw],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    before = processor_seconds(pid)
-    run = generator.run(socket, Load(2, 1_000_000, _SECONDS, edits=EDITS))
-    used = processor_seconds(pid) - before
-    wait_until(lambda: spy.poll() is not None, "py-spy to end", 30)
-    if spy.returncode != 0 or not raw.exists():
-        raise NoProfilerError(f"py-spy: status {spy.returncode}")
-    samples = _by_stage(raw.read_text())
-    found = {
-        stage: samples[stage] / _RATE / run.messages * 1e6 for stage in (*STAGES, "other Python")
-    }
-    found[NATIVE] = used / run.messages * 1e6 - sum(found.values())
-    return Profile(found)
+def profile(generator: Generator, directory: Path, nameserver: str) -> Profile:
+    """Profile the one worker of an alignd of its own, with one message after another."""
+    statistics = directory / "statistics"
+    warming = Load(1, _WARMING, 60.0, edits=world.EDITS)
+    load = Load(1, 1_000_000, _SECONDS, edits=world.EDITS)
+    with world.run_ours(directory / "plain", nameserver, workers=1) as alignd:
+        generator.run(alignd.socket, warming)
+        (worker,) = workers_of(alignd)
+        before = processor_seconds(worker)
+        messages = generator.run(alignd.socket, load).messages
+        whole = (processor_seconds(worker) - before) / messages * 1e6
+    under = (sys.executable, "-m", "bench.profiled", str(statistics), str(_WARMING))
+    with world.run_ours(directory / "profiled", nameserver, workers=1, under=under) as alignd:
+        generator.run(alignd.socket, warming)
+        messages = generator.run(alignd.socket, load).messages
+    found = _by_stage(statistics, messages)
+    return Profile({**found, NATIVE: whole - sum(found.values())})
 
 
-def _by_stage(raw: str) -> Counter[str]:
-    """Samples of the stage that the innermost function of alignd belongs to."""
-    counts: Counter[str] = Counter()
-    for line in raw.splitlines():
-        stack, _, count = line.rpartition(" ")
-        if not stack:
-            continue  # pymilter itself has the interpreter's lock
-        frames = _FRAME.findall(stack)
-        counts[_stage(*frames[-1]) if frames else "other Python"] += int(count)
-    return counts
+def _by_stage(statistics: Path, messages: int) -> dict[str, float]:
+    """Microseconds of one message in each stage, without what the profiler adds to a call."""
+    seconds: Counter[str] = Counter()
+    added = _cost_of_a_call()
+    read: Any = pstats.Stats(str(statistics))
+    for (path, _, function), (_, calls, own, *_) in read.stats.items():
+        seconds[_stage(function, Path(path))] += max(0.0, own - calls * added)
+    return {stage: seconds[stage] / messages * 1e6 for stage in (*STAGES, OTHER)}
 
 
-def _stage(function: str, module: str) -> str:
+def _stage(function: str, path: Path) -> str:
+    if path.parent.name != "alignd":
+        return OTHER
     if function in _APPLYING:
         return "edits"
-    return next((stage for stage, modules in STAGES.items() if module in modules), "other Python")
+    return next((stage for stage, modules in STAGES.items() if path.stem in modules), OTHER)
+
+
+def _cost_of_a_call() -> float:
+    """Seconds that the profiler adds to a call."""
+
+    def nothing() -> None:
+        pass
+
+    def call() -> float:
+        started = time.perf_counter()
+        for _ in range(_CALLS):
+            nothing()
+        return time.perf_counter() - started
+
+    plain = call()
+    profiler = cProfile.Profile(builtins=False)
+    profiler.enable()
+    profiled = call()
+    profiler.disable()
+    return (profiled - plain) / _CALLS

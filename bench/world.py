@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,9 +54,18 @@ def run_world(domains: int = DOMAINS) -> Iterator[str]:
 
 @contextmanager
 def run_ours(
-    directory: Path, nameserver: str, *, workers: int = 0, milter: str = "", changes: str = ""
+    directory: Path,
+    nameserver: str,
+    *,
+    workers: int = 0,
+    milter: str = "",
+    changes: str = "",
+    under: Sequence[str] = (),
 ) -> Iterator[Alignd]:
-    """Run alignd as shipped, with more lines of [milter] and more tables (TOML)."""
+    """Run alignd as shipped, with more lines of [milter] and more tables (TOML).
+
+    It is run by the program *under*, if that is given.
+    """
     text = CHANGES.format(workers=workers, milter=milter) + changes
-    with run_alignd(directory / "alignd", nameserver, text) as alignd:
+    with run_alignd(directory / "alignd", nameserver, text, under=under) as alignd:
         yield alignd
