@@ -32,6 +32,11 @@ rounds of a second; only the ratios mean something on another machine.
 """
 
 
+_PEERS = """
+The second empty pymilter keeps each worker to one core, as alignd does. The second rspamd has no \
+rules either, and as many processes as alignd has workers. These two are there for comparison, \
+and no goal. The others are as Debian or PyPI has them, but for sockets and what would refuse mail.
+"""
 _CREWS = """\
 alignd by itself; one for each core is the default of `milter.workers`. Each keeps to one core: \
 its threads take turns at one interpreter lock, which costs most where they wake each other over \
@@ -90,6 +95,7 @@ def written(results: Results, picture: str) -> str:
     parts = [_INTRODUCTION, machine.described(), f"* Workers: {results.workers}\n"]
     if results.speeds:
         parts += ["\n## Speed\n\n", f"![messages a second]({picture})\n\n", _speed_table(results)]
+        parts += [_PEERS]
     if results.crews:
         parts += ["\n## Workers\n\n", _CREWS, _crew_table(results.crews)]
     if results.relays:
