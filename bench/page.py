@@ -38,9 +38,9 @@ rules either, and as many processes as alignd has workers. These two are there f
 and no goal. The others are as Debian or PyPI has them, but for sockets and what would refuse mail.
 """
 _CREWS = """\
-alignd by itself; one for each core is the default of `milter.workers`. Each keeps to one core: \
-its threads take turns at one interpreter lock, which costs most where they wake each other over \
-cores.
+alignd by itself; one for each core, up to eight, is the default of `milter.workers`. Each keeps \
+to one core: its threads take turns at one interpreter lock, which costs most where they wake \
+each other over cores.
 
 """
 _CHANGED = """

@@ -59,9 +59,10 @@ class Milter(Table):
     def workers_on(self, cores: int) -> int:
         """How many workers share the socket on a machine with so many cores.
 
-        Two at the least: while one is replaced, the other serves.
+        Two at the least, since one serves while the other is replaced; and no more than a relay
+        can keep busy, since each has to get to know the authors by itself.
         """
-        return self.workers or max(2, cores)
+        return self.workers or min(max(2, cores), 8)
 
 
 class Relay(Table):

@@ -1,8 +1,10 @@
 """Settings: what holds where nothing is said, and for a tenant."""
 
+import pytest
+
 from alignd import configfile
 from alignd.message import HeaderField, Message
-from alignd.settings import Settings
+from alignd.settings import Milter, Settings
 from tests.support.configtext import BASE
 
 TENANT = """\
@@ -38,3 +40,16 @@ def test_a_tenant_differs_only_in_what_it_says() -> None:
     assert tenant.notifications.display_name == other.notifications.display_name
     assert tenant.notifications.display_name == "{name} via Us"
     assert other is parsed
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "wanted"),
+    [
+        pytest.param(0, 1, 2, id="one-serves-while-the-other-is-replaced"),
+        pytest.param(0, 4, 4, id="one-for-each-core"),
+        pytest.param(0, 64, 8, id="no-more-than-a-relay-keeps-busy"),
+        pytest.param(1, 4, 1, id="as-the-operator-says"),
+    ],
+)
+def test_workers_are_as_many_as_pay(workers: int, cores: int, wanted: int) -> None:
+    assert Milter(workers=workers).workers_on(cores) == wanted
