@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ MAX_FAILURE_SECONDS = 300.0
 """How long a failure may be kept, RFC 2308, section 7.1."""
 _REFRESH_AT = 0.8  # of its life
 _BATCH_SECONDS = 1.0
+_PATIENCE = 5.0  # seconds that another worker may hold the file
+_AGAIN = 0.005  # seconds
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     name TEXT NOT NULL, type TEXT NOT NULL, heard REAL NOT NULL, wire BLOB NOT NULL,
@@ -102,14 +105,31 @@ class Archive:
         Raises:
             sqlite3.Error: it can be neither.
         """
-        self._database = sqlite3.connect(path, check_same_thread=False, timeout=5)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = OFF")  # it may be lost with the machine
-        self._database.execute(_SCHEMA)
-        self._database.commit()
+        self._database = sqlite3.connect(path, check_same_thread=False, timeout=_PATIENCE)
+        self._prepare(time.monotonic() + _PATIENCE)
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[tuple[str, str, float, bytes]] = queue.SimpleQueue()
         threading.Thread(target=self._write_batches, name="dns archive", daemon=True).start()
+
+    def _prepare(self, deadline: float) -> None:
+        """Make the file ready, however many workers begin at the same time.
+
+        While one of them makes it, SQLite tells the others at once that it is locked: the journal
+        mode is not waited for as all else is (measured).
+        """
+        while True:
+            try:
+                self._database.execute("PRAGMA journal_mode = WAL")
+                self._database.execute("PRAGMA synchronous = OFF")  # may be lost with the machine
+                self._database.execute(_SCHEMA)
+                self._database.commit()
+            except sqlite3.OperationalError as error:
+                is_locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_locked or time.monotonic() > deadline:
+                    raise
+                time.sleep(_AGAIN)
+            else:
+                return
 
     def put(self, question: Question, wire: bytes, now: float) -> None:
         """Write an answer, some time soon."""

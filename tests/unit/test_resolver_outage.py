@@ -1,5 +1,6 @@
 """DNS that fails: the last known good answer, the archive, the breaker, refreshing ahead."""
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -169,3 +170,23 @@ def test_an_answer_in_use_is_refreshed_before_it_expires(nameserver: Nameserver)
         "the new answer",
     )
     assert nameserver.questions == [("hot.example.", "TXT")]
+
+
+# The name servers of other tests have threads, which the forked processes do not touch.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_workers_that_begin_at_the_same_time_all_have_the_archive(tmp_path: Path) -> None:
+    forking = multiprocessing.get_context("fork")
+    together = forking.Barrier(2)
+
+    def open_all() -> None:
+        for number in range(20):
+            together.wait(timeout=10)
+            Archive(tmp_path / f"{number}.sqlite")
+
+    workers = [forking.Process(target=open_all) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+
+    assert [worker.exitcode for worker in workers] == [0, 0]
