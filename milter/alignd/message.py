@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
 
-_KNOWN_ADDRESSES = 1_000
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 
 
@@ -99,7 +97,6 @@ class Edits:
         return bool(self.header) or self.envelope_sender is not None
 
 
-@lru_cache(_KNOWN_ADDRESSES)  # to parse one costs more than all else that is done for a session
 def unmapped(address: str) -> IPv4Address | IPv6Address:
     """The IP address in *address*; an IPv4-mapped IPv6 address as IPv4 (RFC 7208, section 5).
 
