@@ -116,7 +116,7 @@ def _measure_beside(
         others = [
             start(beside, results.workers) for start in (peers.start_empty, peers.start_kept)
         ]
-        for _name, start in peers.STARTS:
+        for start in peers.STARTS:
             try:
                 others.append(start(beside, results.workers))
             except peers.MissingError as error:

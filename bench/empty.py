@@ -12,7 +12,8 @@ import threading
 
 import milter
 
-from alignd import listener
+from alignd import childprocess, listener
+from alignd.journal import Journal
 
 _UNANSWERED = (
     milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR | milter.P_NR_BODY
@@ -57,12 +58,11 @@ def main(socket: str, workers: int, *, keeps_to_cores: bool) -> None:
     milter.opensocket(True)
     listener.share()
     children = []
-    cores = sorted(os.sched_getaffinity(0))
     for number in range(workers):
         pid = os.fork()
         if pid == 0:
             if keeps_to_cores:
-                os.sched_setaffinity(0, {cores[number % len(cores)]})
+                childprocess.keep_to_a_core(number, Journal(sys.stderr))
             threading.Thread(target=milter.main, daemon=True).start()
             signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
             while True:

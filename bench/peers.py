@@ -174,12 +174,12 @@ def start_pydmarc(directory: Path, _workers: int) -> Peer:
     return _start(PYDMARC, command, directory, _PYDMARC_PORT)
 
 
-STARTS: tuple[tuple[str, Callable[[Path, int], Peer]], ...] = (
-    (OPENDMARC, start_opendmarc),
-    (RSPAMD, start_rspamd),
-    (BARE, start_bare),
-    (PYSPF, start_pyspf),
-    (PYDMARC, start_pydmarc),
+STARTS: tuple[Callable[[Path, int], Peer], ...] = (
+    start_opendmarc,
+    start_rspamd,
+    start_bare,
+    start_pyspf,
+    start_pydmarc,
 )
 """The peers that may be missing."""
 
