@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from alignd.doctorreport import one_line, report
+from alignd.doctorreport import report
 from alignd.endpoint import UnixEndpoint
-from alignd.finding import CannotSay, FindingId, NotAsked, Remark, Topic, error, examined
+from alignd.finding import CannotSay, FindingId, NotAsked, Remark, Topic, error, examined, one_line
 from tests.support.commandline import CommandLine
 from tests.support.postfix import obstacle
 from tests.support.process import Fleet

@@ -11,8 +11,7 @@ from click.testing import CliRunner
 
 from alignd import configfile
 from alignd.cli import main
-from alignd.decision import Action, Reason
-from alignd.reasons import ENTRIES, Failure, Limit, Refusal, Rule
+from alignd.reasons import ENTRIES, Action, Failure, Limit, Reason, Refusal, Rule
 from alignd.settings import Configuration, Dkim, Helpdesk, Rules
 from bench.speed import GOALS
 from storm.table import STORMS

@@ -15,8 +15,7 @@ from alignd.cli import main
 from alignd.freemail import FreemailDomains
 from alignd.message import Message, split_message
 from alignd.reasons import ENTRIES
-from alignd.report import log_fields
-from alignd.review import Reviewer
+from alignd.review import Reviewer, log_fields
 from alignd.signer import load_signer
 from alignd.suffixes import SuffixList
 from alignd.zone import Zone

@@ -2,9 +2,10 @@
 
 A module imports only from those before it in this list (a test says so):
 
-words       ternary, domain, displayname, mailbox, message, lookup, option, settings, endpoint
+words       ternary, printable, domain, displayname, mailbox, message, lookup, option, settings,
+            endpoint
 standards   spf, spfrecord, spfcount, dkimkey, dkim, authresults, opendkim, dmarc, rfc7489, rfc9989
-judgement   author, prediction, decision, reasons, rewrite, review, collected
+judgement   author, prediction, reasons, decision, rewrite, review, collected
 advice      overlay, publication, wildcard, spfadvice, dkimadvice, advice
 relay       finding, relayfacts, relaydns, milterlist, postfixconfig, chain, chaincheck,
             queuefirstcheck, outboundcheck, machinecheck, doctor

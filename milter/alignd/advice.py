@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from alignd.decision import Action, Reason
 from alignd.dkimadvice import delegation
 from alignd.dmarc import Policy
 from alignd.lookup import Lookup, LookupFailed
@@ -18,6 +17,7 @@ from alignd.mailbox import Mailbox
 from alignd.message import HeaderField, Message
 from alignd.prediction import Prediction
 from alignd.publication import Impossible, Publication
+from alignd.reasons import Action, Reason
 from alignd.review import Review, Reviewer
 from alignd.spf import evaluate, expand
 from alignd.spfadvice import Candidate, Published, read_published, with_addresses, with_include

@@ -6,13 +6,12 @@ import textwrap
 from collections.abc import Iterator
 
 from alignd.advice import Advice, Alternative, Cost
-from alignd.console import printable
-from alignd.decision import Action
 from alignd.dmarc import AlignmentMode, DmarcRecord, record_name
 from alignd.lookup import LookupFailed
 from alignd.prediction import Prediction
+from alignd.printable import printable
 from alignd.publication import TTL, Kind, Publication
-from alignd.reasons import ENTRIES
+from alignd.reasons import ENTRIES, Action
 from alignd.report import record_text
 from alignd.spfcount import MAX_LOOKUPS, MAX_VOID_LOOKUPS
 from alignd.spfrecord import MAX_STRING, strings_of

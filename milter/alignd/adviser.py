@@ -6,8 +6,7 @@ import threading
 from collections.abc import Iterator
 
 from alignd.dkim import Signer
-from alignd.doctorreport import one_line
-from alignd.finding import Examined, Topic, examined
+from alignd.finding import Examined, Topic, examined, one_line
 from alignd.journal import Journal
 from alignd.machinecheck import examine_resolver
 from alignd.relaydns import examine_notifications

@@ -23,13 +23,13 @@ from alignd.console import (
     CannotSayError,
     load,
     open_lookups,
-    printable,
     without_brackets,
 )
-from alignd.decision import Action
 from alignd.domain import Domain, DomainError
 from alignd.freemail import FreemailDomains
 from alignd.mailbox import Mailbox, MailboxError
+from alignd.printable import printable
+from alignd.reasons import Action
 from alignd.report import ADVICE_COLUMNS, advice_as_json, advice_as_row
 from alignd.review import Reviewer
 from alignd.suffixes import SuffixList

@@ -24,11 +24,11 @@ from alignd.console import (
     open_lookup,
     without_brackets,
 )
-from alignd.decision import Action
 from alignd.explain import story
 from alignd.freemail import FreemailDomains
 from alignd.lookup import Lookup
 from alignd.message import HeaderField, Message, MessageError, split_message
+from alignd.reasons import Action
 from alignd.report import as_json
 from alignd.review import Review, Reviewer
 from alignd.suffixes import SuffixList

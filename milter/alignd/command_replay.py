@@ -24,11 +24,11 @@ from alignd.console import (
     without_brackets,
 )
 from alignd.corpus import Problem, Trouble, walk
-from alignd.decision import Action
 from alignd.freemail import FreemailDomains
 from alignd.journal import described
 from alignd.lookup import Lookup
 from alignd.message import MessageError
+from alignd.reasons import Action
 from alignd.replay import SenderSource, Submission, Summary, judge
 from alignd.review import Reviewer
 from alignd.suffixes import SuffixList

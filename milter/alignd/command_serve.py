@@ -10,7 +10,8 @@ import click
 
 from alignd import configfile
 from alignd.configfile import ConfigError
-from alignd.console import CONFIG, printable, show
+from alignd.console import CONFIG, show
+from alignd.printable import printable
 from alignd.resolver import ResolverError, nameservers_of
 from alignd.signer import load_signer
 

@@ -17,6 +17,7 @@ from alignd.endpoint import Endpoint, from_libmilter, from_postfix
 from alignd.lookup import Lookup
 from alignd.message import unmapped
 from alignd.postfixlayout import HANDED_OVER
+from alignd.printable import printable
 from alignd.resolver import Resolver, ResolverError, nameservers_of
 from alignd.settings import Configuration, Dns
 from alignd.signer import load_signer
@@ -81,11 +82,6 @@ class CannotSayError(click.ClickException):
 
     def __init__(self, problem: str) -> None:
         super().__init__(printable(problem))
-
-
-def printable(text: str) -> str:
-    """*text* for a terminal; mail, DNS and file names are hostile and must not drive it."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def without_brackets(address: str) -> str:

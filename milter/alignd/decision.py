@@ -4,53 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
-from enum import Enum
 
 from alignd.author import Author, Unreadable
 from alignd.dmarc import Policy
 from alignd.domain import Domain
 from alignd.message import Message
 from alignd.prediction import Prediction, spf_passes
+from alignd.reasons import Action, Reason
 from alignd.settings import Helpdesk, RewriteOn, Settings
 from alignd.ternary import Ternary
-
-
-class Action(Enum):
-    """What happens to a message."""
-
-    SKIP = "skip"
-    PASS = "pass"  # noqa: S105
-    ENVELOPE = "envelope"
-    REWRITE = "rewrite"
-
-
-class Reason(Enum):
-    """Why; the values are stable words for logs, the trace field and scripts."""
-
-    CLIENT_NOT_IN_SCOPE = "client-not-in-scope"
-    HEADER_NOT_IN_SCOPE = "header-not-in-scope"
-
-    EXEMPT = "exempt"
-    SPF_ALIGNED = "spf-aligned"
-    DKIM_ALIGNED = "dkim-aligned"
-    OWN_DOMAIN = "own-domain"
-    POLICY_NOT_COVERED = "policy-not-covered"
-
-    ENVELOPE_ALIGNED = "envelope-aligned"
-
-    FROM_MISSING = "from-missing"
-    FROM_SEVERAL_FIELDS = "from-several-fields"
-    FROM_TOO_LONG = "from-too-long"
-    FROM_MALFORMED = "from-malformed"
-    FROM_SEVERAL_MAILBOXES = "from-several-mailboxes"
-    ALWAYS = "always"
-    FREEMAIL = "freemail"
-    RECIPIENT_DOMAIN = "recipient-domain"
-    DNS_UNKNOWN = "dns-unknown"
-    UNALIGNED = "unaligned"
-    RELAY_NOT_AUTHORISED = "relay-not-authorised"
-    RELAY_PARTLY_AUTHORISED = "relay-partly-authorised"
-    INTERNAL_ERROR = "internal-error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,7 @@ from typing import Protocol
 import dkim
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 
-from alignd.dkimkey import (
-    SAFE_ALGORITHM,
-    DkimResult,
-    KeyProblem,
-    PublicKey,
-    find_key,
-    read_tags,
-)
+from alignd.dkimkey import SAFE_ALGORITHM, DkimResult, KeyProblem, PublicKey, find_key, read_tags
 from alignd.domain import Domain, DomainError
 from alignd.lookup import Lookup
 from alignd.mailbox import Mailbox

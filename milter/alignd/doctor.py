@@ -22,12 +22,7 @@ from alignd.finding import (
     examined,
 )
 from alignd.lookup import Lookup
-from alignd.machinecheck import (
-    examine_limits,
-    examine_resolver,
-    examine_socket,
-    examine_suffixes,
-)
+from alignd.machinecheck import examine_limits, examine_resolver, examine_socket, examine_suffixes
 from alignd.mailbox import Mailbox
 from alignd.outboundcheck import examine_outbound, examine_version
 from alignd.postfixconfig import PostfixConfig

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from alignd.console import printable
 from alignd.finding import Examined, Finding, Severity, Topic
+from alignd.printable import printable
 from alignd.terminal import WIDTH
 
 _INDENT = "    "
@@ -71,12 +71,6 @@ def as_json(topics: tuple[Examined, ...]) -> dict[str, Any]:
             for topic in topics
         ],
     }
-
-
-def one_line(finding: Finding) -> str:
-    """A finding for a log: what it is, and what mends it."""
-    mend = "; ".join(line.strip() for line in finding.mend.splitlines())
-    return printable(f"{finding.id.value}: {finding.what}; mend: {mend}")
 
 
 def _headline(topic: Examined) -> str:

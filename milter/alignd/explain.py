@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignd.advice import Advice
-from alignd.decision import Action
 from alignd.dkim import Dkim, Source
 from alignd.dmarc import AlignmentMode, record_name
 from alignd.lookup import LookupFailed
 from alignd.message import HeaderField, compare
 from alignd.prediction import ModelView, Prediction
-from alignd.reasons import ENTRIES, Rule
+from alignd.reasons import ENTRIES, Action, Rule
 from alignd.review import Review
 from alignd.settings import Configuration
 from alignd.spf import Spf, SpfResult

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from alignd.printable import printable
+
 
 class Severity(Enum):
     """How bad a finding is."""
@@ -158,3 +160,9 @@ def error(identifier: FindingId, what: str, why: str, mend: str) -> Finding:
 def warning(identifier: FindingId, what: str, why: str, mend: str) -> Finding:
     """A finding because of which something is weaker than it need be."""
     return Finding(identifier, Severity.WARNING, what, why, mend)
+
+
+def one_line(finding: Finding) -> str:
+    """A finding for a log: what it is, and what mends it."""
+    mend = "; ".join(line.strip() for line in finding.mend.splitlines())
+    return printable(f"{finding.id.value}: {finding.what}; mend: {mend}")

@@ -12,9 +12,9 @@ from enum import Enum
 from itertools import accumulate, product
 from math import inf
 
-from alignd.decision import Action, Decision, Reason
+from alignd.decision import Decision
 from alignd.lookup import RecordType
-from alignd.reasons import ENTRIES, Failure, Limit, Rule
+from alignd.reasons import ENTRIES, Action, Failure, Limit, Reason, Rule
 from alignd.resolver import QueryResult
 from alignd.tally import Row, Tally
 

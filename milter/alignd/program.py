@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from alignd.console import printable
+from alignd.printable import printable
 
 
 class Program(click.Group):

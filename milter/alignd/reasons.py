@@ -8,7 +8,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from alignd.decision import Action, Reason
+
+class Action(Enum):
+    """What happens to a message."""
+
+    SKIP = "skip"
+    PASS = "pass"  # noqa: S105
+    ENVELOPE = "envelope"
+    REWRITE = "rewrite"
+
+
+class Reason(Enum):
+    """Why; the values are stable words for logs, the trace field and scripts."""
+
+    CLIENT_NOT_IN_SCOPE = "client-not-in-scope"
+    HEADER_NOT_IN_SCOPE = "header-not-in-scope"
+
+    EXEMPT = "exempt"
+    SPF_ALIGNED = "spf-aligned"
+    DKIM_ALIGNED = "dkim-aligned"
+    OWN_DOMAIN = "own-domain"
+    POLICY_NOT_COVERED = "policy-not-covered"
+
+    ENVELOPE_ALIGNED = "envelope-aligned"
+
+    FROM_MISSING = "from-missing"
+    FROM_SEVERAL_FIELDS = "from-several-fields"
+    FROM_TOO_LONG = "from-too-long"
+    FROM_MALFORMED = "from-malformed"
+    FROM_SEVERAL_MAILBOXES = "from-several-mailboxes"
+    ALWAYS = "always"
+    FREEMAIL = "freemail"
+    RECIPIENT_DOMAIN = "recipient-domain"
+    DNS_UNKNOWN = "dns-unknown"
+    UNALIGNED = "unaligned"
+    RELAY_NOT_AUTHORISED = "relay-not-authorised"
+    RELAY_PARTLY_AUTHORISED = "relay-partly-authorised"
+    INTERNAL_ERROR = "internal-error"
 
 
 class Failure(Enum):

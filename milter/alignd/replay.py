@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from alignd.author import read_author
 from alignd.collected import Collected, interest_of
 from alignd.corpus import Problem, Trouble
-from alignd.decision import Action, Reason
 from alignd.dmarc import Policy
 from alignd.domain import Domain
 from alignd.lookup import Lookup
 from alignd.message import HeaderField, Message, split_message
+from alignd.reasons import Action, Reason
 from alignd.review import Review, Reviewer
 
 MAX_NAMED = 100

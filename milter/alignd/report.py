@@ -8,10 +8,10 @@ from alignd.advice import Advice, Alternative
 from alignd.dmarc import Policy
 from alignd.domain import Domain
 from alignd.lookup import LookupFailed
-from alignd.message import AddField, ChangeField, DeleteField, HeaderEdit, Message
+from alignd.message import AddField, ChangeField, DeleteField, HeaderEdit
 from alignd.prediction import Prediction, Verdict
 from alignd.publication import TTL
-from alignd.review import Judgement, Review
+from alignd.review import Review
 from alignd.ternary import Ternary
 
 _NOT_ASKED = {
@@ -103,17 +103,6 @@ def _publication(alternative: Alternative) -> dict[str, Any]:
         "checked": alternative.checked,
         "lookups": cost.lookups if cost else 0,
         "void_lookups": cost.void_lookups if cost else 0,
-    }
-
-
-def log_fields(judgement: Judgement, message: Message) -> dict[str, str]:
-    """The fields of the log line of a message at level debug: with its addresses."""
-    author = judgement.author.mailbox
-    return {
-        **judgement.summary,
-        "sender": message.envelope_sender,
-        "author": author.address if author else "",
-        "recipients": ",".join(message.recipients),
     }
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from alignd.author import Author, read_author
 from alignd.authresults import UPSTREAM_FIELDS, read_upstream
-from alignd.decision import Action, Decision, Predictions, Reason, decide, out_of_scope
+from alignd.decision import Decision, Predictions, decide, out_of_scope
 from alignd.dkim import Dkim, Signer, check_planned, verify
 from alignd.dkimkey import key_name
 from alignd.dmarc import record_name
@@ -17,6 +17,7 @@ from alignd.lookup import Lookup, RecordType
 from alignd.mailbox import Mailbox
 from alignd.message import Edits, Message
 from alignd.prediction import predict
+from alignd.reasons import Action, Reason
 from alignd.rewrite import (
     TOUCHED_FIELDS,
     Letterhead,
@@ -60,6 +61,17 @@ class Judgement:
         if self.settings.rules.dry_run:
             words["dry_run"] = "yes"
         return words
+
+
+def log_fields(judgement: Judgement, message: Message) -> dict[str, str]:
+    """The fields of the log line of a message at level debug: with its addresses."""
+    author = judgement.author.mailbox
+    return {
+        **judgement.summary,
+        "sender": message.envelope_sender,
+        "author": author.address if author else "",
+        "recipients": ",".join(message.recipients),
+    }
 
 
 @dataclass(frozen=True, slots=True)

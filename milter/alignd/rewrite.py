@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from alignd import displayname
 from alignd.author import Author
-from alignd.decision import Reason
 from alignd.mailbox import Mailbox, format_mailbox, parse_mailboxes
 from alignd.message import AddField, ChangeField, DeleteField, Edits, HeaderEdit, Message
+from alignd.reasons import Reason
 from alignd.settings import Notifications
 
 TRACE_FIELD = "Alignd"

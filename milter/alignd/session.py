@@ -19,8 +19,7 @@ from alignd.lookahead import LookAhead
 from alignd.message import AddField, ChangeField, DeleteField, Edits
 from alignd.metrics import Fallback, WorkerMetrics
 from alignd.reasons import Failure, Refusal
-from alignd.report import log_fields
-from alignd.review import Judgement, sign
+from alignd.review import Judgement, log_fields, sign
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
 _UNANSWERED = (

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
-from alignd.console import printable
+from alignd.printable import printable
 
 WIDTH = 80
 """Columns of all output to people."""

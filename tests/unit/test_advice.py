@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 from alignd import configfile
 from alignd.cli import main
-from alignd.decision import Action, Reason
 from alignd.domain import Domain
 from alignd.freemail import FreemailDomains
 from alignd.lookup import Answer, Lookup, RecordType
 from alignd.message import HeaderField, Message
+from alignd.reasons import Action, Reason
 from alignd.report import as_json
 from alignd.review import Review, Reviewer
 from alignd.signer import load_signer

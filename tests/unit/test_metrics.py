@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from alignd.decision import Action, Decision, Reason
+from alignd.decision import Decision
 from alignd.metrics import BUCKETS, Fallback, Life, Metrics, Reload
+from alignd.reasons import Action, Reason
 from tests.support.case import Case
 from tests.support.selection import CASES
 

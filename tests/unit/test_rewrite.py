@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alignd import configfile, displayname
-from alignd.decision import Action
 from alignd.freemail import FreemailDomains
 from alignd.message import DeleteField, HeaderField, Message, apply_edits
+from alignd.reasons import Action
 from alignd.review import Review, Reviewer, carry_out
 from alignd.signer import load_signer
 from alignd.suffixes import SuffixList

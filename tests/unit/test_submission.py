@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignd import configfile
-from alignd.decision import Action
 from alignd.freemail import FreemailDomains
 from alignd.message import MessageError, split_message
+from alignd.reasons import Action
 from alignd.replay import Result, SenderSource, Submission, judge
 from alignd.review import Reviewer
 from alignd.signer import load_signer
