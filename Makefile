@@ -19,6 +19,7 @@ test: venv  ## check style and types, and run all tests
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	PYTHONPATH=milter .venv/bin/lint-imports --no-cache --no-logo
 	.venv/bin/pytest
 
 bench: venv  ## measure beside an empty milter and others; writes docs/bench.md

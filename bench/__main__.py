@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from alignd.settings import Milter
+from alignd.config.settings import Milter
 from bench import (
     generator,
     growth,

@@ -12,8 +12,9 @@ import threading
 
 import milter
 
-from alignd import childprocess, listener
-from alignd.journal import Journal
+from alignd.mta import listening_socket
+from alignd.service import child_process
+from alignd.telemetry.log import Journal
 
 _UNANSWERED = (
     milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR | milter.P_NR_BODY
@@ -56,13 +57,13 @@ def main(socket: str, workers: int, *, keeps_to_cores: bool) -> None:
     milter.register("empty", negotiate=_negotiate)
     milter.setconn(socket)
     milter.opensocket(True)
-    listener.share()
+    listening_socket.share()
     children = []
     for number in range(workers):
         pid = os.fork()
         if pid == 0:
             if keeps_to_cores:
-                childprocess.keep_to_a_core(number, Journal(sys.stderr))
+                child_process.keep_to_a_core(number, Journal(sys.stderr))
             threading.Thread(target=milter.main, daemon=True).start()
             signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
             while True:

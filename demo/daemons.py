@@ -176,7 +176,7 @@ def start_alignd(directory: Path) -> Path:
         helpdesk=cast.HELPDESK_NETWORK,
     )
     configuration = _write(directory / "alignd.conf", settings)
-    command = (sys.executable, "-m", "alignd.cli", "serve", "--config", configuration)
+    command = (sys.executable, "-m", "alignd", "serve", "--config", configuration)
     notifications = directory / "notify.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service_manager:
         service_manager.bind(str(notifications))

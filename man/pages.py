@@ -3,7 +3,7 @@
 import configparser
 from pathlib import Path
 
-from alignd.cli import main
+from alignd.cli.main import main
 from man.configuration import configuration_page
 from man.program import program_page
 from man.words import reasons_page

@@ -1,6 +1,6 @@
 """Responsible for alignd-reasons(7): every word of the log, from the table of the program."""
 
-from alignd.reasons import ENTRIES, Entry, key_of
+from alignd.judgement.reasons import ENTRIES, Entry, key_of
 from man.mdoc import page, prose, tagged
 
 _KEYS = ("action", "reason", "limit", "error")

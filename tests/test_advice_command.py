@@ -254,7 +254,7 @@ def test_the_network_is_asked_within_a_budget_of_each_domain(
 @pytest.mark.parametrize("form", ["--json", ""], ids=["json", "text"])
 def test_on_a_terminal_there_are_colours_and_a_bar(cli: CommandLine, form: str) -> None:
     names = [f"customer{number}.example" for number in range(8)]
-    command = [sys.executable, "-m", "alignd.cli", "domain", *filter(None, [form]), *names]
+    command = [sys.executable, "-m", "alignd", "domain", *filter(None, [form]), *names]
     files = ["--zone", "what-if.zone", "--config", "alignd.conf"]
     terminal, inside = pty.openpty()
     paths = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm"}

@@ -3,13 +3,13 @@
 import time
 from ipaddress import ip_address
 
-from alignd import configfile
-from alignd.freemail import FreemailDomains
-from alignd.message import Message, apply_edits, split_message
-from alignd.review import Reviewer
-from alignd.signer import load_signer
-from alignd.suffixes import SuffixList
-from alignd.zone import Zone
+from alignd.config import file as configfile
+from alignd.config.freemail import FreemailDomains
+from alignd.config.signer import load_signer
+from alignd.config.suffixes import SuffixList
+from alignd.judgement.review import Reviewer
+from alignd.mail.message import Message, apply_edits, split_message
+from alignd.resolver.zone import Zone
 from tests.support.case import Case, Speed, normalised
 from tests.support.selection import every_case
 from tests.support.settings import configuration, world

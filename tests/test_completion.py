@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from alignd.cli import main
-from alignd.reasons import ENTRIES
+from alignd.cli.main import main
+from alignd.judgement.reasons import ENTRIES
 from tests.support.commandline import CommandLine
 
 BIN = Path(sys.executable).parent

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from alignd.configfile import load
+from alignd.config.file import load
 from tests.support.nameserver import Nameserver
 from tests.support.readiness import open_directory
 from tests.support.scrape import Scrape, run_watched

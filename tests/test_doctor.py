@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from alignd.endpoint import InetEndpoint, UnixEndpoint
-from alignd.finding import FindingId
+from alignd.doctor.findings import FindingId
+from alignd.postfix.endpoint import InetEndpoint, UnixEndpoint
 from tests.support.nameserver import Nameserver
 from tests.support.postfix import obstacle
 from tests.support.process import Fleet, run_alignd

@@ -7,9 +7,18 @@ from pathlib import Path
 import click
 import pytest
 
-from alignd.doctorreport import report
-from alignd.endpoint import UnixEndpoint
-from alignd.finding import CannotSay, FindingId, NotAsked, Remark, Topic, error, examined, one_line
+from alignd.cli.render.examination import report
+from alignd.doctor.findings import (
+    CannotSay,
+    FindingId,
+    NotAsked,
+    Remark,
+    Topic,
+    error,
+    examined,
+    one_line,
+)
+from alignd.postfix.endpoint import UnixEndpoint
 from tests.support.commandline import CommandLine
 from tests.support.postfix import obstacle
 from tests.support.process import Fleet

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from alignd import configfile
-from alignd.cli import main
-from alignd.reasons import ENTRIES, Action, Failure, Limit, Reason, Refusal, Rule
-from alignd.settings import Configuration, Dkim, Helpdesk, Rules
+from alignd.cli.main import main
+from alignd.config import file as configfile
+from alignd.config.settings import Configuration, Dkim, Helpdesk, Rules
+from alignd.judgement.reasons import ENTRIES, Action, Failure, Limit, Reason, Refusal, Rule
 from bench.speed import GOALS
 from storm.table import STORMS
 from tests.support.selection import CASES

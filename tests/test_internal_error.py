@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from alignd import bridge, configfile, listener
-from alignd.collected import interest_of
-from alignd.domain import Domain
-from alignd.freemail import FreemailDomains
-from alignd.journal import Journal
-from alignd.judgements import RememberingReviewer
-from alignd.lookahead import LookAhead
-from alignd.metrics import Metrics
-from alignd.resolver import Resolver
-from alignd.review import Reviewer
-from alignd.session import Desk, make_note
-from alignd.signer import load_signer
+from alignd.config import file as configfile
+from alignd.config.freemail import FreemailDomains
+from alignd.config.signer import load_signer
+from alignd.judgement.review import Reviewer
+from alignd.mail.domain import Domain
+from alignd.mta import libmilter, listening_socket
+from alignd.mta.judgement_cache import RememberingReviewer
+from alignd.mta.lookahead import LookAhead
+from alignd.mta.session import Desk, make_note
+from alignd.mta.transaction import interest_of
+from alignd.resolver.resolver import Resolver
+from alignd.telemetry.log import Journal
+from alignd.telemetry.metrics import Metrics
 from tests.support.mta import MilterConnection
 from tests.support.nameserver import Nameserver
 from tests.support.readiness import open_directory, wait_until
@@ -47,7 +48,7 @@ def directory() -> Iterator[Path]:
 
 
 def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
-    for descriptor in listener.listening():
+    for descriptor in listening_socket.listening():
         os.close(descriptor)  # the name server's, in the process that this one was forked of
     settings = configfile.parse(configuration(nameserver=nameserver), "")
     signer = load_signer(settings.dkim)
@@ -65,10 +66,10 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
             max_sessions=10,
             log_addresses=False,
         )
-        sessions = bridge.Sessions(lambda: desk, 600)
+        sessions = libmilter.Sessions(lambda: desk, 600)
         sessions.want(desk.interest)
-        bridge.listen(f"unix:{directory}/milter.sock", sessions)
-        bridge.serve()
+        libmilter.listen(f"unix:{directory}/milter.sock", sessions)
+        libmilter.serve()
 
 
 def test_a_bug_is_a_rewrite_and_counted_so(directory: Path, nameserver: Nameserver) -> None:
@@ -82,7 +83,7 @@ def test_a_bug_is_a_rewrite_and_counted_so(directory: Path, nameserver: Nameserv
             os._exit(1)
     try:
         path = str(directory / "milter.sock")
-        wait_until(lambda: listener.is_served(path), "the milter")
+        wait_until(lambda: listening_socket.is_served(path), "the milter")
         message = f"From: Marky Mark <{AGENT}>\r\n\r\nHello\r\n".encode()
         with MilterConnection(f"unix:{path}") as mta:
             result = mta.send(AGENT, ("julia@customer.example",), message)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from alignd.supervisor import SILENCE_SECONDS
-from alignd.worker import DRAIN_SECONDS
+from alignd.service.supervisor import SILENCE_SECONDS
+from alignd.service.worker import DRAIN_SECONDS
 from tests.support.message import ChangeSender
 from tests.support.mta import MilterConnection, Result, steps
 from tests.support.nameserver import Nameserver
@@ -244,7 +244,7 @@ def test_workers_end_with_a_supervisor_that_is_killed(alignd: Alignd) -> None:
 
 
 def test_a_second_service_does_not_take_the_socket(alignd: Alignd) -> None:
-    command = [sys.executable, "-m", "alignd.cli", "serve", "--config", str(alignd.config_path)]
+    command = [sys.executable, "-m", "alignd", "serve", "--config", str(alignd.config_path)]
 
     other = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import click
 import pytest
 
-from alignd import configfile
-from alignd.cli import main
-from alignd.freemail import FreemailDomains
-from alignd.message import Message, split_message
-from alignd.reasons import ENTRIES
-from alignd.review import Reviewer, log_fields
-from alignd.signer import load_signer
-from alignd.suffixes import SuffixList
-from alignd.zone import Zone
+from alignd.cli.main import main
+from alignd.config import file as configfile
+from alignd.config.freemail import FreemailDomains
+from alignd.config.signer import load_signer
+from alignd.config.suffixes import SuffixList
+from alignd.judgement.reasons import ENTRIES
+from alignd.judgement.review import Reviewer, log_fields
+from alignd.mail.message import Message, split_message
+from alignd.resolver.zone import Zone
 from man.mdoc import escaped, prose
 from man.pages import ROOT, pages
 from tests.support.commandline import MARKY, ZONE

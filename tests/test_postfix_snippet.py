@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from alignd.cli import main
+from alignd.cli.main import main
 from tests.support import postfix
 from tests.support.commandline import CommandLine
 from tests.support.readiness import open_directory
@@ -185,9 +185,9 @@ def test_without_a_configuration_nothing_is_printed(cli: CommandLine) -> None:
 def test_the_package_alone_is_enough() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    patterns = setup["options.package_data"]["alignd"].split(", ")
-    source = ROOT / "milter/alignd"
+    patterns = setup["options.package_data"]["alignd.postfix"].split(", ")
+    source = ROOT / "milter/alignd/postfix"
 
     installed = {path for pattern in patterns for path in source.glob(pattern)}
 
-    assert {source / "postfix" / name for name in FILES} <= installed
+    assert {source / "files" / name for name in FILES} <= installed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alignd.reasons import ENTRIES, find, key_of
+from alignd.judgement.reasons import ENTRIES, find, key_of
 from tests.support.commandline import CommandLine
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from alignd import configfile
-from alignd.freemail import FreemailDomains
-from alignd.replay import SenderSource, Submission, judge
-from alignd.review import Reviewer
-from alignd.signer import load_signer
-from alignd.suffixes import SuffixList
-from alignd.zone import Zone
+from alignd.config import file as configfile
+from alignd.config.freemail import FreemailDomains
+from alignd.config.signer import load_signer
+from alignd.config.suffixes import SuffixList
+from alignd.judgement.review import Reviewer
+from alignd.replay.summary import SenderSource, Submission, judge
+from alignd.resolver.zone import Zone
 from tests.support.case import Case, Speed
 from tests.support.commandline import (
     GOOD,

@@ -17,7 +17,7 @@ good.example.         TXT "v=spf1 include:spf.mailing.easy.cz -all"
 _dmarc.good.example.  TXT "v=DMARC1; p=quarantine"
 """)
 MARKY = b"From: Marky Mark <marky.mark@mycompany.com>\r\nSubject: Re: printer\r\n\r\nHello\r\n"
-PROGRAM = (sys.executable, "-m", "alignd.cli")
+PROGRAM = (sys.executable, "-m", "alignd")
 GOOD = b"From: Ann Lee <ann@good.example>\r\n\r\nHello\r\n"
 
 

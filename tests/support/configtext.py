@@ -2,8 +2,8 @@
 
 import pytest
 
-from alignd import configfile
-from alignd.configfile import ConfigError
+from alignd.config import file as configfile
+from alignd.config.file import ConfigError
 
 BASE = """\
 [relay]

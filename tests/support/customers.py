@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from alignd.spfrecord import strings_of
+from alignd.mailauth.spf_record import strings_of
 
 INCLUDE = "include:spf.mailing.easy.cz"
 PROVIDERS = 12

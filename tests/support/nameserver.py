@@ -10,7 +10,7 @@ import dns.exception
 import dns.message
 import dns.rdatatype
 
-from alignd.zone import Zone
+from alignd.resolver.zone import Zone
 
 _LARGEST = 65535
 _LARGEST_WITHOUT_EDNS = 512

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from alignd.lookup import Answer, LookupFailed, MailExchange, Record, RecordType
+from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, Record, RecordType
 
 SUITE = Path(__file__).parents[1] / "data/rfc7208-tests.yml"
 _MAX_CHAIN = 16

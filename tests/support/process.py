@@ -124,7 +124,7 @@ def run_alignd(
 def _command(
     config_path: Path, listening: socket.socket | None, under: Sequence[str]
 ) -> list[str]:
-    program = [sys.executable, "-m", "alignd.cli", "serve", "--config", str(config_path)]
+    program = [sys.executable, "-m", "alignd", "serve", "--config", str(config_path)]
     serve = [*under, *program]
     if listening is None:
         return serve

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from alignd.cli import main as main_command
-from alignd.endpoint import Endpoint
-from alignd.postfixlayout import Layout, Place, lines
+from alignd.cli.main import main as main_command
+from alignd.postfix.endpoint import Endpoint
+from alignd.postfix.layouts import Layout, Place, lines
 from tests.support import postfix
 from tests.support.commandline import CommandLine, Outcome
 from tests.support.settings import configuration

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from spftrace import BaseResolver, Evaluator, Limits, Result
 
-from alignd.lookup import Lookup, LookupFailed, MailExchange, RecordType
+from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, RecordType
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class Service:
         wait_until(lambda: not session_members(process.pid), "the workers to end")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "alignd.cli", "serve", "--config", str(self.config_path)]
+        command = [sys.executable, "-m", "alignd", "serve", "--config", str(self.config_path)]
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
                 ["/bin/sh", "-c", _HANDED_OVER, "sh", *command],

@@ -18,19 +18,19 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from alignd import configfile
-from alignd.cli import main
-from alignd.domain import Domain
-from alignd.freemail import FreemailDomains
-from alignd.lookup import Answer, Lookup, RecordType
-from alignd.message import HeaderField, Message
-from alignd.reasons import Action, Reason
-from alignd.report import as_json
-from alignd.review import Review, Reviewer
-from alignd.signer import load_signer
-from alignd.spf import SpfResult, evaluate
-from alignd.suffixes import SuffixList
-from alignd.zone import Zone
+from alignd.cli.main import main
+from alignd.cli.render.json import as_json
+from alignd.config import file as configfile
+from alignd.config.freemail import FreemailDomains
+from alignd.config.signer import load_signer
+from alignd.config.suffixes import SuffixList
+from alignd.judgement.reasons import Action, Reason
+from alignd.judgement.review import Review, Reviewer
+from alignd.mail.domain import Domain
+from alignd.mail.message import HeaderField, Message
+from alignd.mailauth.dns import Answer, Lookup, RecordType
+from alignd.mailauth.spf import SpfResult, evaluate
+from alignd.resolver.zone import Zone
 from tests.support.customers import SHARED, Customer, Way, customers
 from tests.support.settings import configuration, world
 from tests.support.spftrace import second_evaluation

@@ -2,13 +2,13 @@
 
 import pytest
 
-from alignd.domain import Domain
-from alignd.lookup import Answer, LookupFailed, RecordType
-from alignd.overlay import Overlay
-from alignd.spfcount import ENDLESS, count_lookups
-from alignd.spfrecord import read_record
-from alignd.wildcard import wildcard_of
-from alignd.zone import Zone
+from alignd.advice.overlay import Overlay
+from alignd.advice.spf_cost import ENDLESS, count_lookups
+from alignd.advice.wildcard import wildcard_of
+from alignd.mail.domain import Domain
+from alignd.mailauth.dns import Answer, LookupFailed, RecordType
+from alignd.mailauth.spf_record import read_record
+from alignd.resolver.zone import Zone
 
 TXT, A = RecordType.TXT, RecordType.A
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from alignd.chain import read_chain
-from alignd.chaincheck import TIMEOUTS, examine_chain
-from alignd.configfile import parse
-from alignd.endpoint import Endpoint, InetEndpoint, UnixEndpoint
-from alignd.milterlist import read_milters
-from alignd.postfixconfig import PostfixConfig, Service, seconds
-from alignd.postfixlayout import Layout, shipped
+from alignd.config.file import parse
+from alignd.doctor.chain import TIMEOUTS, examine_chain
+from alignd.postfix.chain import read_chain
+from alignd.postfix.config import PostfixConfig, Service, seconds
+from alignd.postfix.endpoint import Endpoint, InetEndpoint, UnixEndpoint
+from alignd.postfix.layouts import Layout, shipped
+from alignd.postfix.milters import read_milters
 from tests.support.configtext import BASE
 
 PLACE = InetEndpoint("127.0.0.1", 8899)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from alignd import configfile
-from alignd.configfile import ConfigError
+from alignd.config import file as configfile
+from alignd.config.file import ConfigError
 from tests.support.configtext import BASE, problems
 
 

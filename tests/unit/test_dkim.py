@@ -15,17 +15,23 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.authresults import read_upstream
-from alignd.configfile import ConfigError
-from alignd.dkim import CLOCK_MARGIN, EXPIRY_MARGIN, PlannedSignature, check_planned, verify
-from alignd.dkimkey import DkimResult, KeyProblem, read_key
-from alignd.domain import Domain
-from alignd.lookup import Answer, LookupFailed, RecordType
-from alignd.mailbox import Mailbox
-from alignd.message import HeaderField, Message
-from alignd.opendkim import TableError, read_tables
-from alignd.settings import Dkim
-from alignd.signer import load_signer
+from alignd.config.file import ConfigError
+from alignd.config.opendkim import TableError, read_tables
+from alignd.config.settings import Dkim
+from alignd.config.signer import load_signer
+from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox
+from alignd.mail.message import HeaderField, Message
+from alignd.mailauth.authentication_results import read_upstream
+from alignd.mailauth.dkim import (
+    CLOCK_MARGIN,
+    EXPIRY_MARGIN,
+    PlannedSignature,
+    check_planned,
+    verify,
+)
+from alignd.mailauth.dkim_key import DkimResult, KeyProblem, read_key
+from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 
 PRIVATE = rsa.generate_private_key(65537, 2048)
 PEM = PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.dmarc import AlignmentMode, Policy, aligned, read_record, records_at
-from alignd.domain import Domain
-from alignd.lookup import Answer, LookupFailed, RecordType
-from alignd.rfc7489 import Rfc7489
-from alignd.rfc9989 import Rfc9989, walk_names
-from alignd.suffixes import SuffixList
-from alignd.ternary import Ternary
+from alignd.config.suffixes import SuffixList
+from alignd.mail.domain import Domain
+from alignd.mailauth.dmarc import AlignmentMode, Policy, aligned, read_record, records_at
+from alignd.mailauth.dns import Answer, LookupFailed, RecordType
+from alignd.mailauth.rfc7489 import Rfc7489
+from alignd.mailauth.rfc9989 import Rfc9989, walk_names
+from alignd.mailauth.ternary import Ternary
 
 SUFFIXES = SuffixList()
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.domain import Domain, DomainError
+from alignd.mail.domain import Domain, DomainError
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from alignd.journal import Journal
+from alignd.telemetry.log import Journal
 
 WRITERS, LINES = 4, 500
 

@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd import configfile
-from alignd.collected import Collected, interest_of
-from alignd.dmarc import record_name
-from alignd.domain import Domain
-from alignd.freemail import FreemailDomains
-from alignd.judgements import DatedLookup, RememberingReviewer
-from alignd.lookup import Answer, LookupFailed, RecordType
-from alignd.message import HeaderField, Message, split_message
-from alignd.resolver import Resolver
-from alignd.review import Review, Reviewer, sign
-from alignd.rfc9989 import walk_names
-from alignd.settings import Dns
-from alignd.signer import load_signer
-from alignd.suffixes import SuffixList
-from alignd.zone import Zone
+from alignd.config import file as configfile
+from alignd.config.freemail import FreemailDomains
+from alignd.config.settings import Dns
+from alignd.config.signer import load_signer
+from alignd.config.suffixes import SuffixList
+from alignd.judgement.review import Review, Reviewer, sign
+from alignd.mail.domain import Domain
+from alignd.mail.message import HeaderField, Message, split_message
+from alignd.mailauth.dmarc import record_name
+from alignd.mailauth.dns import Answer, LookupFailed, RecordType
+from alignd.mailauth.rfc9989 import walk_names
+from alignd.mta.judgement_cache import DatedLookup, RememberingReviewer
+from alignd.mta.transaction import Collected, interest_of
+from alignd.resolver.resolver import Resolver
+from alignd.resolver.zone import Zone
 from tests.support.case import Case
 from tests.support.nameserver import Nameserver
 from tests.support.selection import CASES

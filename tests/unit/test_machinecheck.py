@@ -4,15 +4,15 @@ from datetime import date
 
 import pytest
 
-from alignd.finding import CannotSay, Finding, FindingId, NotAsked, Note, Remark
-from alignd.lookup import LookupFailed
-from alignd.machinecheck import examine_limits, examine_resolver, examine_suffixes
-from alignd.option import Nameserver
-from alignd.outboundcheck import examine_version
-from alignd.postfixconfig import PostfixConfig
-from alignd.relayfacts import Descriptors
-from alignd.settings import Dns, Milter
-from alignd.suffixes import SuffixList
+from alignd.config.option_types import Nameserver
+from alignd.config.settings import Dns, Milter
+from alignd.config.suffixes import SuffixList
+from alignd.doctor.facts import Descriptors
+from alignd.doctor.findings import CannotSay, Finding, FindingId, NotAsked, Note, Remark
+from alignd.doctor.machine import examine_limits, examine_resolver, examine_suffixes
+from alignd.doctor.outbound import examine_version
+from alignd.mailauth.dns import LookupFailed
+from alignd.postfix.config import PostfixConfig
 
 LOCAL = Nameserver("127.0.0.1")
 

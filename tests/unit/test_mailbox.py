@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.domain import Domain
-from alignd.mailbox import Mailbox, MailboxError, format_mailbox, parse_mailboxes
+from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox, MailboxError, format_mailbox, parse_mailboxes
 
 
 def addresses(value: str) -> tuple[Address, ...]:

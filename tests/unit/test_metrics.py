@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from alignd.decision import Decision
-from alignd.metrics import BUCKETS, Fallback, Life, Metrics, Reload
-from alignd.reasons import Action, Reason
+from alignd.judgement.decision import Decision
+from alignd.judgement.reasons import Action, Reason
+from alignd.telemetry.metrics import BUCKETS, Fallback, Life, Metrics, Reload
 from tests.support.case import Case
 from tests.support.selection import CASES
 

@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.endpoint import Endpoint, InetEndpoint, UnixEndpoint, from_libmilter, from_postfix
-from alignd.milterlist import MilterListError, read_milters
+from alignd.postfix.endpoint import (
+    Endpoint,
+    InetEndpoint,
+    UnixEndpoint,
+    from_libmilter,
+    from_postfix,
+)
+from alignd.postfix.milters import MilterListError, read_milters
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
 VALUES = st.text("abcdefghijklmnopqrstuvwxyz0123456789", max_size=8)

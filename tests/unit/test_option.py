@@ -2,9 +2,9 @@
 
 import pytest
 
-from alignd import configfile
-from alignd.message import HeaderField, Message
-from alignd.option import ListenAddress, Nameserver
+from alignd.config import file as configfile
+from alignd.config.option_types import ListenAddress, Nameserver
+from alignd.mail.message import HeaderField, Message
 from tests.support.configtext import BASE, problems
 
 

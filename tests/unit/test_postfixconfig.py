@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.postfixconfig import PostfixConfig, read_services, seconds, version_number
+from alignd.postfix.config import PostfixConfig, read_services, seconds, version_number
 
 FIELDS = """\
 127.0.0.1:10026/inet/service = 127.0.0.1:10026

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import dns.rcode
 import pytest
 
-from alignd.lookup import Answer, LookupFailed, MailExchange, RecordType
-from alignd.resolver import MessageLookup, Resolver
-from alignd.settings import Dns
-from alignd.zone import Zone
+from alignd.config.settings import Dns
+from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
+from alignd.resolver.resolver import MessageLookup, Resolver
+from alignd.resolver.zone import Zone
 from tests.support.nameserver import Nameserver, run_nameserver
 from tests.support.readiness import wait_until
 from tests.support.scripted import Script, Scripted, absent, refused, truncated
@@ -258,9 +258,9 @@ def test_who_asks_with_less_time_costs_nobody_else_his_answer(nameserver: Namese
 
 FIRST_QUESTIONS = """\
 import sys
-from alignd.lookup import RecordType
-from alignd.resolver import Resolver
-from alignd.settings import Dns
+from alignd.mailauth.dns import RecordType
+from alignd.resolver.resolver import Resolver
+from alignd.config.settings import Dns
 
 before = set(sys.modules)
 lookup = Resolver(Dns.model_validate({"nameservers": [sys.argv[1]]}), print).for_message()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import dns.rcode
 import pytest
 
-from alignd.lookup import Answer, RecordType
-from alignd.resolver import MAX_NEGATIVE_TTL, Resolver
-from alignd.settings import Dns
+from alignd.config.settings import Dns
+from alignd.mailauth.dns import Answer, RecordType
+from alignd.resolver.resolver import MAX_NEGATIVE_TTL, Resolver
 from tests.support.nameserver import Nameserver, run_nameserver
 from tests.support.scripted import Scripted, absent
 

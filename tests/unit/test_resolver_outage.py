@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from alignd.dnscache import Archive
-from alignd.lookup import Answer, LookupFailed, RecordType
-from alignd.resolver import Resolver
-from alignd.settings import Dns
+from alignd.config.settings import Dns
+from alignd.mailauth.dns import Answer, LookupFailed, RecordType
+from alignd.resolver.cache import Archive
+from alignd.resolver.resolver import Resolver
 from tests.support.nameserver import Nameserver, run_nameserver
 from tests.support.readiness import wait_until
 

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alignd import configfile, displayname
-from alignd.freemail import FreemailDomains
-from alignd.message import DeleteField, HeaderField, Message, apply_edits
-from alignd.reasons import Action
-from alignd.review import Review, Reviewer, carry_out
-from alignd.signer import load_signer
-from alignd.suffixes import SuffixList
-from alignd.zone import Zone
+from alignd.config import file as configfile
+from alignd.config.freemail import FreemailDomains
+from alignd.config.signer import load_signer
+from alignd.config.suffixes import SuffixList
+from alignd.judgement.reasons import Action
+from alignd.judgement.review import Review, Reviewer, carry_out
+from alignd.mail import display_name
+from alignd.mail.message import DeleteField, HeaderField, Message, apply_edits
+from alignd.resolver.zone import Zone
 from tests.support.settings import configuration, world
 
 ADDRESS = "helpdesk@notifications.easysoftware.com"
@@ -92,9 +93,9 @@ def test_any_envelope_sender_leaves_whole(envelope_sender: str) -> None:
 
 @given(st.text(max_size=200))
 def test_a_name_is_fit_to_be_seen(name: str) -> None:
-    cleaned = displayname.author_name(name, "{name} via X")
+    cleaned = display_name.author_name(name, "{name} via X")
 
-    assert len(cleaned) <= displayname.MAX_LENGTH
+    assert len(cleaned) <= display_name.MAX_LENGTH
     assert "@" not in cleaned
     assert cleaned == cleaned.strip(" ")
     assert all(
@@ -124,7 +125,7 @@ def test_a_name_is_fit_to_be_seen(name: str) -> None:
     ],
 )
 def test_cleaned_names(name: str, cleaned: str) -> None:
-    assert displayname.clean(name) == cleaned
+    assert display_name.clean(name) == cleaned
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_cleaned_names(name: str, cleaned: str) -> None:
     ],
 )
 def test_long_names_are_cut(name: str, cut: str) -> None:
-    assert displayname.author_name(name, "{name}") == cut
+    assert display_name.author_name(name, "{name}") == cut
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_long_names_are_cut(name: str, cut: str) -> None:
     ],
 )
 def test_composed_names(template: str, name: str, composed: str) -> None:
-    assert displayname.compose(template, displayname.author_name(name, template)) == composed
+    assert display_name.compose(template, display_name.author_name(name, template)) == composed
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_composed_names(template: str, name: str, composed: str) -> None:
     ],
 )
 def test_names_from_local_parts(local_part: str, name: str) -> None:
-    assert displayname.local_name(local_part) == name
+    assert display_name.local_name(local_part) == name
 
 
 @pytest.mark.parametrize(

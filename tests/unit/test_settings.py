@@ -2,9 +2,9 @@
 
 import pytest
 
-from alignd import configfile
-from alignd.message import HeaderField, Message
-from alignd.settings import Milter, Settings
+from alignd.config import file as configfile
+from alignd.config.settings import Milter, Settings
+from alignd.mail.message import HeaderField, Message
 from tests.support.configtext import BASE
 
 TENANT = """\

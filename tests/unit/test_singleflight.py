@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from alignd.singleflight import SingleFlight
+from alignd.resolver.single_flight import SingleFlight
 
 PATIENCE = 20.0  # seconds
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignd.domain import Domain
-from alignd.spf import SpfResult, evaluate
-from alignd.zone import Zone
+from alignd.mail.domain import Domain
+from alignd.mailauth.spf import SpfResult, evaluate
+from alignd.resolver.zone import Zone
 from tests.support.openspf import SuiteTest, suite_tests
 from tests.support.spftrace import second_opinion
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alignd.domain import Domain
-from alignd.spf import SpfResult, evaluate
-from alignd.spfrecord import (
+from alignd.mail.domain import Domain
+from alignd.mailauth.spf import SpfResult, evaluate
+from alignd.mailauth.spf_record import (
     MAX_STRING,
     SpfRecord,
     find_records,
@@ -17,7 +17,7 @@ from alignd.spfrecord import (
     read_record,
     strings_of,
 )
-from alignd.zone import Zone
+from alignd.resolver.zone import Zone
 from tests.support.spftrace import second_opinion
 
 CUSTOMER = Domain("customer.cz")

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd import configfile
-from alignd.freemail import FreemailDomains
-from alignd.message import MessageError, split_message
-from alignd.reasons import Action
-from alignd.replay import Result, SenderSource, Submission, judge
-from alignd.review import Reviewer
-from alignd.signer import load_signer
-from alignd.suffixes import SuffixList
-from alignd.zone import Zone
+from alignd.config import file as configfile
+from alignd.config.freemail import FreemailDomains
+from alignd.config.signer import load_signer
+from alignd.config.suffixes import SuffixList
+from alignd.judgement.reasons import Action
+from alignd.judgement.review import Reviewer
+from alignd.mail.message import MessageError, split_message
+from alignd.replay.summary import Result, SenderSource, Submission, judge
+from alignd.resolver.zone import Zone
 from tests.support.settings import configuration, world
 
 CONFIG = configfile.parse(configuration('[rules]\nrewrite_on = "enforced"'), "")

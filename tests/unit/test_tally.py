@@ -5,7 +5,7 @@ from threading import Thread
 
 import pytest
 
-from alignd.tally import Row, Tally
+from alignd.telemetry.counters import Row, Tally
 
 # The name servers of other tests have threads, which the forked processes do not touch.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from alignd.terminal import MAX_SHOWN, WIDTH, fold
+from alignd.cli.text import MAX_SHOWN, WIDTH, fold
 
 
 @given(st.text(max_size=2 * MAX_SHOWN), st.sampled_from(["", "-", "  name  "]))

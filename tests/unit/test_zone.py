@@ -8,9 +8,9 @@ import dns.query
 import dns.rcode
 import pytest
 
-from alignd.dnsdata import to_records
-from alignd.lookup import Answer, LookupFailed, MailExchange, Record, RecordType
-from alignd.zone import Zone, ZoneError
+from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, Record, RecordType
+from alignd.resolver.wire import to_records
+from alignd.resolver.zone import Zone, ZoneError
 from tests.support import unbound
 
 ZONE = """\

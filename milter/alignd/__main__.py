@@ -1,0 +1,6 @@
+"""Runs the command line: `python -m alignd`."""
+
+from alignd.cli.main import main
+
+if __name__ == "__main__":
+    main(prog_name="alignd")

@@ -1,0 +1,1 @@
+"""What a domain owner can publish, so that mail passes."""

@@ -1,0 +1,86 @@
+"""How a domain delegates a DKIM selector to the signer behind alignd.
+
+Nothing here is believed: `advice` has the review find the key, with a signer that uses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alignd.advice.publication import Impossible, Kind, Publication
+from alignd.advice.wildcard import wildcard_of
+from alignd.config.settings import Delegate
+from alignd.mail.domain import Domain, DomainError
+from alignd.mail.mailbox import Mailbox
+from alignd.mailauth.dkim import PlannedSignature, Signer
+from alignd.mailauth.dkim_key import key_name
+from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """A delegated selector, with the signer that would use it; itself a Signer."""
+
+    publication: Publication
+    is_published: bool
+    is_configured: bool
+    """Whether the signer signs with it as it is."""
+    signer: Signer
+    signature: PlannedSignature
+
+    def signatures_for(self, author: Mailbox) -> tuple[PlannedSignature, ...]:
+        """The signatures that mail of *author* gets, the one with this selector among them."""
+        signatures = self.signer.signatures_for(author)
+        return signatures if self.is_configured else (*signatures, self.signature)
+
+    @property
+    def entry(self) -> str:
+        """The sentence that says what the operator has to add."""
+        entry = f'{{ domain = "{self.signature.domain}", selector = "{self.signature.selector}" }}'
+        return f"the operator adds {entry} to dkim.signs, and the domain to the signer's tables"
+
+
+def delegation(
+    delegate: Delegate, author: Mailbox, signer: Signer, lookup: Lookup
+) -> Delegation | Impossible:
+    """The record by which the domain of *author* delegates the selector of *delegate*."""
+    try:
+        name = Domain.parse(key_name(author.domain, delegate.selector))
+    except DomainError as error:
+        return Impossible(str(error))
+    if name == delegate.target:
+        return Impossible(f"{name} is where dkim.delegate has the key itself")
+    wildcard = wildcard_of(author.domain, lookup)
+    if isinstance(wildcard, LookupFailed):
+        return Impossible(f"DNS did not say what {author.domain} has: {wildcard.reason}")
+    if wildcard:
+        return Impossible(
+            f"a key below {author.domain} would take the records of {wildcard} away from it"
+        )
+    there = _published(name, lookup)
+    if isinstance(there, LookupFailed):
+        return Impossible(f"DNS did not say what {name} has: {there.reason}")
+    kind = Kind.CNAME if delegate.target else Kind.TXT
+    value = delegate.target.name if delegate.target else delegate.public_key
+    planned = PlannedSignature(author.domain, delegate.selector)
+    configured = (
+        (each.domain, each.selector) == (planned.domain, planned.selector)
+        for each in signer.signatures_for(author)
+    )
+    return Delegation(
+        Publication(name.name, name, kind, value, there),
+        value.encode("ascii") in there,
+        any(configured),
+        signer,
+        planned,
+    )
+
+
+def _published(name: Domain, lookup: Lookup) -> tuple[bytes, ...] | LookupFailed:
+    """What stands at *name*: the target of an alias, or texts."""
+    answer = lookup.look_up(name.name, RecordType.TXT)
+    if isinstance(answer, LookupFailed):
+        return answer
+    if answer.alias_of:
+        return (answer.alias_of.lower().encode(),)
+    return tuple(sorted(record for record in answer.records if isinstance(record, bytes)))

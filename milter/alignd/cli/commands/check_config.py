@@ -1,0 +1,30 @@
+"""`alignd check-config`: shows what is wrong with the configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from alignd.cli.options import CONFIG, load
+
+
+@click.command("check-config")
+@CONFIG
+def check_config(config: Path) -> None:
+    """Show every problem of the configuration as path:line: problem.
+
+    Exit status 0 when there is none, with a line of summary, else 78.
+
+    \b
+    Example:
+      alignd check-config --config conf/alignd.conf
+    """
+    configuration, _ = load(config, exit_status=os.EX_CONFIG)
+    relay = configuration.relay
+    click.echo(
+        f"{config}: fine. Relay {relay.hostname} with {len(relay.addresses)} addresses, "
+        f"notifications from {configuration.notifications.address.address}, "
+        f"{len(configuration.tenant)} tenants."
+    )

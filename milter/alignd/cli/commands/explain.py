@@ -1,0 +1,112 @@
+"""`alignd explain`: says what the milter would do with a message, and why."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import click
+
+from alignd.advice.alternatives import Advice, advise
+from alignd.cli.options import (
+    CLIENT,
+    CONFIG,
+    EXIT_CANNOT_SAY,
+    FILE,
+    LOGIN,
+    ZONE,
+    CannotSayError,
+    load,
+    open_lookup,
+    without_brackets,
+)
+from alignd.cli.render.explanation import story
+from alignd.cli.render.json import as_json
+from alignd.cli.text import show
+from alignd.config.freemail import FreemailDomains
+from alignd.config.suffixes import SuffixList
+from alignd.judgement.reasons import Action
+from alignd.judgement.review import Review, Reviewer
+from alignd.mail.message import HeaderField, Message, MessageError, split_message
+from alignd.mailauth.dns import Lookup
+
+_STDIN = Path("-")
+
+
+@click.command()
+@click.argument("message", type=FILE)
+@click.option(
+    "--mail-from", required=True, help="The envelope sender; '<>' or nothing for a null one."
+)
+@click.option("--rcpt", multiple=True, help="An envelope recipient; may be given again.")
+@CLIENT
+@LOGIN
+@ZONE
+@click.option("--json", "as_json_", is_flag=True, help="Print one JSON object.")
+@CONFIG
+def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
+    message: Path,
+    mail_from: str,
+    rcpt: tuple[str, ...],
+    client: IPv4Address | IPv6Address,
+    login: str,
+    zone: Path | None,
+    as_json_: bool,
+    config: Path,
+) -> None:
+    """Say what the milter would do with MESSAGE, and why. Changes nothing.
+
+    MESSAGE is a file, or - for standard input. The story has what was known, each check with its
+    evidence and the RFC behind it, the rule that decided, and the header before and after.
+
+    A zone file holds records with absolute names; the comment lines '; SERVFAIL name [TYPE]' and
+    '; TIMEOUT name [TYPE]' declare failures. Exit status 0 when it could say, else 2.
+
+    \b
+    Examples:
+      alignd explain reply.eml --mail-from marky@mycompany.com
+      alignd explain reply.eml --mail-from '<>' --zone what-if.zone --json
+      postcat -bhq 4bQx2K1 | alignd explain - --mail-from '<>'
+    """
+    configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
+    header, body = _read_message(message)
+    lookup = open_lookup(zone, configuration.dns)
+    reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
+    review = reviewer.review(
+        Message(
+            envelope_sender=without_brackets(mail_from),
+            recipients=tuple(map(without_brackets, rcpt)),
+            header=header,
+            client=client,
+            login=login,
+            body=body,
+        ),
+        lookup,
+    )
+    if as_json_:
+        click.echo(json.dumps(as_json(review)))
+    else:
+        advice = _advise(reviewer, review, lookup)
+        show(story(review, configuration, header, advice))
+
+
+def _advise(reviewer: Reviewer, review: Review, lookup: Lookup) -> Advice | None:
+    """What would change a rewrite, for the tenant whose message it is."""
+    author = review.author
+    if review.decision.action is not Action.REWRITE or not author.mailbox or not author.domain:
+        return None
+    configuration = reviewer.configuration.as_of(review.settings)
+    return advise(replace(reviewer, configuration=configuration), author.mailbox, lookup)
+
+
+def _read_message(path: Path) -> tuple[tuple[HeaderField, ...], bytes]:
+    try:
+        return split_message(sys.stdin.buffer.read() if path == _STDIN else path.read_bytes())
+    except OSError as error:
+        raise CannotSayError(f"{path}: {error.strerror}") from error
+    except MessageError as error:
+        raise CannotSayError(f"{path}: not a message: {error}") from error

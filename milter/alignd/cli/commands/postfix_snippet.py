@@ -1,0 +1,54 @@
+"""`alignd postfix-snippet`: prints the lines for Postfix, and edits nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from alignd.cli.options import CONFIG, EXIT_CANNOT_SAY, SOCKET, load, postfix_place
+from alignd.postfix.layouts import FILES, SECOND_PORT, Layout, Place, lines
+
+
+@click.command("postfix-snippet")
+@click.option(
+    "--layout",
+    type=click.Choice([layout.value for layout in Layout]),
+    default=Layout.INLINE.value,
+    show_default=True,
+    help="Refuse mail while alignd is down, or queue it first and lose nothing.",
+)
+@click.option("--file", type=click.Choice(FILES), help="Print the lines for one file only.")
+@click.option(
+    "--second-port",
+    type=click.IntRange(1, 65535),
+    default=SECOND_PORT,
+    show_default=True,
+    help="The port of the second listener of queue-first, on 127.0.0.1.",
+)
+@SOCKET
+@CONFIG
+def postfix_snippet(
+    layout: str, file: str | None, second_port: int, socket: str | None, config: Path
+) -> None:
+    """Print the lines for Postfix's main.cf and master.cf. Edits nothing.
+
+    Each layout opens with what it promises. In the inline layout take the lines of one of the
+    two files: main.cf for all mail, master.cf for the submission port alone.
+    unix:opendkim/opendkim.sock is the DKIM signer: put yours in its place, or leave it out.
+    Exit status 0; 2 when the configuration is wrong.
+
+    \b
+    Examples:
+      alignd postfix-snippet
+      alignd postfix-snippet --layout queue-first --file master.cf
+    """
+    configuration, _ = load(config, exit_status=EXIT_CANNOT_SAY)
+    endpoint, is_handed_over = postfix_place(configuration.milter.socket, socket)
+    place = Place(endpoint, is_handed_over=is_handed_over, second_port=second_port)
+    chosen = Layout(layout)
+    if file:
+        click.echo(lines(chosen, file, place), nl=False)
+        return
+    texts = (f"# {name}:\n{lines(chosen, name, place)}" for name in FILES)
+    click.echo("\n".join(texts), nl=False)

@@ -1,0 +1,80 @@
+"""`alignd reasons`: says what each word of the log means, and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from alignd.cli.text import Line, Style, fold, show
+from alignd.judgement.reasons import ENTRIES, Word, find, key_of
+
+
+class _WordType(click.ParamType[Word]):
+    """A word of the log."""
+
+    name = "reason"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Word:
+        word = find(value)
+        if word is None:
+            close = get_close_matches(value, [word.value for word in ENTRIES], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            self.fail(f"no such reason: {value!r}{hint}", param, ctx)
+        return word
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        del ctx, param
+        words = [word.value for word in ENTRIES]
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("reason", required=False, type=_WordType())
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def reasons(reason: Word | None, as_json: bool) -> None:
+    """Say what the words of the log mean, and what to do; with REASON, of this one.
+
+    They are what stands behind action=, reason=, limit= and error= in the log; `alignd explain`
+    and the field Alignd of a rewritten message use the same. An object of --json has word, key,
+    meaning, remedy, rule (null where none decided) and options.
+
+    \b
+    Examples:
+      alignd reasons relay-not-authorised
+      alignd reasons --json
+    """
+    words = [reason] if reason else list(ENTRIES)
+    if as_json:
+        for word in words:
+            click.echo(json.dumps(_as_json(word)))
+    else:
+        show(line for word in words for line in _story(word))
+
+
+def _story(word: Word) -> Iterator[Line]:
+    entry = ENTRIES[word]
+    yield Line(f"{key_of(word)}={word.value}", Style.HEADING)
+    yield from fold(entry.meaning, "  ", "  ")
+    if entry.rule:
+        options = f" ({', '.join(entry.options)})" if entry.options else ""
+        yield from fold(f"{entry.rule.value}{options}", "  ", "    ")
+    yield from fold(f"What to do: {entry.remedy}", "  ", "    ")
+
+
+def _as_json(word: Word) -> dict[str, Any]:
+    entry = ENTRIES[word]
+    return {
+        "word": word.value,
+        "key": key_of(word),
+        "meaning": entry.meaning,
+        "remedy": entry.remedy,
+        "rule": entry.rule.value if entry.rule else None,
+        "options": list(entry.options),
+    }

@@ -1,0 +1,284 @@
+"""How the text of one option becomes a value: the types that the settings are made of."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import translate
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, PlainValidator
+
+from alignd.mail.display_name import clean
+from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox, MailboxError
+from alignd.mail.message import Message, unmapped
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_POSTFIX_INET = re.compile(r"inet:(\[[^]]+\]|[^:@\s]+):(\d{1,5})")
+_LIBMILTER = re.compile(r"inet6?:(?P<port>\d{1,5})(@\S+)?|(unix|local):/\S+|fd:\d+")
+_MAX_PORT = 65535
+_MAX_DURATION = 365 * 86400.0  # seconds
+_NAMESERVER = re.compile(
+    r"\[(?P<v6>[^]]+)\]:(?P<v6_port>\d{1,5})|(?P<v4>[\d.]+):(?P<port>\d{1,5})"
+)
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
+_KEY_RECORD = re.compile(rf"v=DKIM1;(?:[a-z]+=[!-:<-~]*;)*p={_BASE64.pattern};?")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[^]]+\]|[^\[\]:]+):(?P<port>\d{1,5})", re.ASCII)
+_FIELD_NAME = re.compile(r"[!-9;-~]+")
+_DNS_PORT = 53
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderPatterns:
+    """Glob patterns by header field name; `"X-Mailer" = "Redmine*"` is one of them."""
+
+    patterns: tuple[tuple[str, re.Pattern[str]], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields that `match` looks at."""
+        return tuple(name for name, _ in self.patterns)
+
+    def match(self, message: Message) -> bool:
+        """Whether every name has a field in *message* that its pattern matches, any case."""
+        return all(
+            any(
+                pattern.fullmatch(field.unfolded.decode(errors="replace").strip())
+                for field in message.fields(name)
+            )
+            for name, pattern in self.patterns
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Nameserver:
+    """Where DNS is asked."""
+
+    address: str
+    port: int = _DNS_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where something listens on TCP."""
+
+    host: str
+    """An IP address, or a name."""
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text in quotes, not {value!r}")
+    return value
+
+
+def _list(value: object) -> tuple[object, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list in square brackets, not {value!r}")
+    return tuple(value)
+
+
+def _domain(value: object) -> Domain:
+    return Domain.parse(_text(value))
+
+
+def _ip_address(value: object) -> IPv4Address | IPv6Address:
+    try:
+        return unmapped(_text(value))
+    except ValueError:
+        raise ValueError(f"not an IP address: {value!r}") from None
+
+
+def _ip_network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(_text(value))
+    except ValueError as error:
+        raise ValueError(f"not a network: {error}; an example: '192.0.2.0/24'") from None
+
+
+def _address(value: object) -> Mailbox:
+    try:
+        mailbox = Mailbox.from_address(_text(value))
+    except MailboxError as error:
+        raise ValueError(f"not an address: {value!r} ({error})") from None
+    if not mailbox.local_part.isascii():
+        raise ValueError(
+            f"must be ASCII before the '@', so that every receiver takes it: {value!r}"
+        )
+    return mailbox
+
+
+def _duration(value: object) -> float:
+    match = _DURATION.fullmatch(_text(value))
+    if not match:
+        raise ValueError(f"not a duration: {value!r}; write for example '500ms', '2s' or '3d'")
+    return min(float(match[1]) * _SECONDS[match[2]], _MAX_DURATION)
+
+
+def _timeout(shortest: str, longest: str) -> PlainValidator:
+    def validate(value: object) -> float:
+        if _DURATION.fullmatch(_text(value)):
+            seconds = _duration(value)
+            if _duration(shortest) <= seconds <= _duration(longest):
+                return seconds
+        raise ValueError(
+            f"not a timeout: {value!r}; write one between {shortest!r} and {longest!r}"
+        )
+
+    return PlainValidator(validate)
+
+
+def _nameserver(value: object) -> Nameserver:
+    text = _text(value)
+    match = _NAMESERVER.fullmatch(text)
+    host = (match["v6"] or match["v4"]) if match else text
+    port = int(match["v6_port"] or match["port"]) if match else _DNS_PORT
+    try:
+        if not 0 < port <= _MAX_PORT:
+            raise ValueError
+        return Nameserver(str(ip_address(host)), port)
+    except ValueError:
+        raise ValueError(
+            f"not a nameserver: {value!r}; write an IP address, '127.0.0.1:5353' or '[::1]:5353'"
+        ) from None
+
+
+def _listen_address(value: object) -> ListenAddress | None:
+    text = _text(value)
+    if not text:
+        return None
+    match = _HOST_AND_PORT.fullmatch(text)
+    try:
+        if not match or not 0 < int(match["port"]) <= _MAX_PORT:
+            raise ValueError
+        return ListenAddress(_host(match["host"]), int(match["port"]))
+    except ValueError:
+        raise ValueError(
+            f"not an address to listen on: {value!r}; "
+            "write '127.0.0.1:18899', '[::1]:18899', or '' for none"
+        ) from None
+
+
+def _host(text: str) -> str:
+    """An IP address, IPv6 in brackets, or a name.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.startswith("["):
+        return str(IPv6Address(text[1:-1]))
+    name = Domain.parse(text)
+    return str(IPv4Address(text)) if name.labels[-1].isdigit() else name.name
+
+
+def _socket(value: object) -> str:
+    text = _text(value)
+    # Postfix writes inet:host:port, libmilter inet:port@host; both are understood.
+    if match := _POSTFIX_INET.fullmatch(text):
+        host = match[1].strip("[]")
+        text = f"{'inet6' if ':' in host else 'inet'}:{match[2]}@{host}"
+    match = _LIBMILTER.fullmatch(text)
+    if not match or not 0 < int(match["port"] or 1) <= _MAX_PORT:
+        raise ValueError(
+            f"not a socket: {value!r}; write 'inet:8899@127.0.0.1', 'unix:/path' or 'fd:3'"
+        )
+    return text
+
+
+def _header_patterns(value: object) -> HeaderPatterns:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a table such as {{ 'X-Mailer' = 'Redmine*' }}, not {value!r}")
+    for name in value:
+        if not _FIELD_NAME.fullmatch(name):
+            raise ValueError(f"not the name of a header field: {name!r}")
+    return HeaderPatterns(
+        tuple(
+            (name, re.compile(translate(_text(pattern)), re.IGNORECASE))
+            for name, pattern in value.items()
+        )
+    )
+
+
+def _name_template(value: object) -> str:
+    text = _text(value)
+    rest = text.replace("{name}", "", 1)
+    if rest == text or "{" in rest or "}" in rest:
+        raise ValueError(f"must contain {{name}} once, and no other braces: {value!r}")
+    if "\n" in text or clean(rest) != " ".join(rest.split()):
+        raise ValueError(
+            f"filters punish an address, a domain, an encoded word or a control character in a "
+            f"display name: {value!r}"
+        )
+    return text
+
+
+def _identity(value: object) -> str:
+    text = _text(value)
+    if text:
+        Domain.parse(text.rpartition("@")[2])
+    if text and "@" not in text:
+        raise ValueError(f"not an identity: {value!r}; write '@mycompany.com' or an address")
+    return text
+
+
+def _key_record(value: object) -> str:
+    text = "".join(_text(value).split())
+    if not text or _KEY_RECORD.fullmatch(text):
+        return text.replace(";", "; ")
+    if not _BASE64.fullmatch(text):
+        raise ValueError(
+            f"not a public key: {value!r}; write its base64 text, or 'v=DKIM1; k=rsa; p=...'"
+        )
+    return f"v=DKIM1; k=rsa; p={text}"
+
+
+def _host_name(value: object) -> Domain:
+    name = _domain(value)
+    if len(name.labels) == 1 or name.labels[-1].isdigit():
+        raise ValueError(f"must be a full host name such as 'smtp.example.com': {value!r}")
+    return name
+
+
+def _relay_address(value: object) -> IPv4Address | IPv6Address:
+    address = _ip_address(value)
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError(f"mail cannot leave from this address: {value!r}")
+    return address
+
+
+DomainName = Annotated[Domain, PlainValidator(_domain)]
+HostName = Annotated[Domain, PlainValidator(_host_name)]
+RelayAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_relay_address)]
+IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
+Address = Annotated[Mailbox, PlainValidator(_address)]
+Duration = Annotated[float, PlainValidator(_duration)]
+"""Seconds; written as "0s", "500ms", "2s", "5m", "1h" or "3d"."""
+Timeout = Annotated[float, _timeout("100ms", "30s")]
+"""Seconds, written like a duration, that somebody can wait for."""
+IdleTimeout = Annotated[float, _timeout("10m", "1d")]
+"""Seconds, written like a duration, that an SMTP session may well rest for."""
+NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
+Listen = Annotated[ListenAddress | None, PlainValidator(_listen_address)]
+"""None when it is written as an empty text, which means nowhere."""
+Socket = Annotated[str, PlainValidator(_socket)]
+"""In libmilter's spelling."""
+Patterns = Annotated[HeaderPatterns, PlainValidator(_header_patterns)]
+Identity = Annotated[str, PlainValidator(_identity)]
+"""The i= of a DKIM signature; empty when it has none."""
+Selector = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+"""The selector of a DKIM key."""
+KeyRecord = Annotated[str, PlainValidator(_key_record)]
+"""A DKIM key record, RFC 6376, section 3.6.1; written so, or as the base64 text of an RSA key."""
+NameTemplate = Annotated[str, PlainValidator(_name_template)]
+List = BeforeValidator(_list)
+"""Marks a tuple that is written as a list."""
+EmptyIsNone = BeforeValidator(lambda value: None if value == {} else value)
+"""Marks a table that is as good as not there when it is empty."""

@@ -1,0 +1,34 @@
+"""The public suffix list, as its package ships it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from importlib import metadata
+
+from publicsuffixlist import PublicSuffixList
+
+from alignd.mail.domain import Domain
+
+
+class SuffixList:
+    """A public suffix list; reading it takes about 50 ms, so make it once."""
+
+    def __init__(self) -> None:
+        self._list = PublicSuffixList()
+
+    def registered_domain(self, domain: Domain) -> Domain:
+        """The public suffix of *domain* and one label more, or *domain* if it is a suffix.
+
+        A top-level domain that the list does not know counts as a suffix (its rule `*`).
+        """
+        found = self._list.privatesuffix(domain.name)
+        return Domain(found) if found else domain
+
+    @staticmethod
+    def released() -> date | None:
+        """Of when the list is; None when the version of its package does not say."""
+        last = metadata.version("publicsuffixlist").rpartition(".")[2]
+        try:
+            return datetime.strptime(last, "%Y%m%d").date()
+        except ValueError:
+            return None

@@ -1,0 +1,1 @@
+"""Whether the relay is set up right."""

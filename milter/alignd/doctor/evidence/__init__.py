@@ -1,0 +1,1 @@
+"""What an examination reads of the machine and of Postfix."""

@@ -1,0 +1,92 @@
+"""Asks Postfix for its configuration with postconf(1), which reads and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from alignd.postfix.config import PostfixConfig, read_services, version_number
+
+PARAMETERS = (
+    "compatibility_level",
+    "content_filter",
+    "default_process_limit",
+    "inet_interfaces",
+    "inet_protocols",
+    "mail_owner",
+    "milter_command_timeout",
+    "milter_connect_timeout",
+    "milter_content_timeout",
+    "milter_default_action",
+    "milter_macro_defaults",
+    "milter_protocol",
+    "myhostname",
+    "non_smtpd_milters",
+    "queue_directory",
+    "receive_override_options",
+    "smtp_bind_address",
+    "smtp_bind_address6",
+    "smtp_connection_cache_on_demand",
+    "smtp_helo_name",
+    "smtp_send_xforward_command",
+    "smtpd_authorized_xforward_hosts",
+    "smtpd_milter_maps",
+    "smtpd_milters",
+)
+"""What is asked for."""
+_SYSTEM = ("/usr/sbin", "/usr/local/sbin")
+"""Where postconf is, which is not in everybody's PATH."""
+_TIMEOUT = 20.0  # seconds
+_NO_CHROOT_SINCE = 1  # the compatibility_level, postconf(5)
+
+
+class PostfixError(RuntimeError):
+    """Postfix cannot be asked; the message says why."""
+
+
+def read_postfix(directory: Path | None) -> PostfixConfig:
+    """The configuration below *directory*, or else the system's.
+
+    Raises:
+        PostfixError: there is no postconf, or it cannot read the configuration.
+    """
+    parameters = _values(_ask(directory, "-x", *PARAMETERS))
+    level = version_number(parameters.get("compatibility_level", ""))
+    fields, options = _ask(directory, "-F"), _ask(directory, "-P", "-x")
+    return PostfixConfig(
+        version=_ask(None, "-d", "-h", "mail_version").strip(),
+        parameters=parameters,
+        written=frozenset(_values(_ask(directory, "-n"))),
+        services=read_services(fields, options, chroot_by_default=level < (_NO_CHROOT_SINCE,)),
+    )
+
+
+def _values(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _ask(directory: Path | None, *arguments: str) -> str:
+    where = ["-c", str(directory)] if directory else []
+    program = shutil.which(
+        "postconf", path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM))
+    )
+    if program is None:
+        raise PostfixError("there is no postconf: is Postfix installed on this machine?")
+    try:
+        done = subprocess.run(  # noqa: S603
+            [program, *where, *arguments],
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except OSError as error:
+        raise PostfixError(f"postconf: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise PostfixError(f"postconf said nothing for {_TIMEOUT:.0f} s") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise PostfixError(said[-1].removeprefix(f"{program}: fatal: "))
+    return done.stdout.decode(errors="replace")

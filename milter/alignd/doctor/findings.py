@@ -1,0 +1,168 @@
+"""What an examination of a relay says: findings, each with its name, its reason and its cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from alignd.mail.printable import printable
+
+
+class Severity(Enum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    """Mail is lost, refused, or leaves as receivers will block it."""
+    WARNING = "warning"
+    """Something is weaker, slower or more doubtful than it need be."""
+
+
+class Topic(Enum):
+    """What is examined."""
+
+    NOTIFICATIONS = "notifications"
+    HELO = "helo"
+    APPLICATION = "application"
+    OUTBOUND = "outbound"
+    CHAIN = "chain"
+    FAILURE = "failure"
+    QUEUE_FIRST = "queue-first"
+    SOCKET = "socket"
+    RESOLVER = "resolver"
+    LIMITS = "limits"
+    VERSIONS = "versions"
+
+
+class FindingId(Enum):
+    """The name of each finding, which stays the same between versions."""
+
+    NOTIFICATIONS_DOMAIN_FAILS = "notifications-domain-fails"
+    NOTIFICATIONS_SPF_FAILS = "notifications-spf-fails"
+    NOTIFICATIONS_KEY_UNUSABLE = "notifications-key-unusable"
+    NOTIFICATIONS_WITHOUT_DMARC = "notifications-without-dmarc"
+    NOTIFICATIONS_UNROUTABLE = "notifications-unroutable"
+    NOTIFICATIONS_ARE_APPLICATIONS = "notifications-are-applications"
+
+    HELO_UNRESOLVED = "helo-unresolved"
+    HELO_WITHOUT_SPF = "helo-without-spf"
+    ADDRESS_WITHOUT_NAME = "address-without-name"
+
+    BIND_ADDRESS_UNLISTED = "bind-address-unlisted"
+    INTERFACE_ADDRESS_UNLISTED = "interface-address-unlisted"
+    PROTOCOL_OFF = "protocol-off"
+    HELO_NAME_DIFFERS = "helo-name-differs"
+
+    ALIGND_NOT_IN_CHAIN = "alignd-not-in-chain"
+    MILTERS_MALFORMED = "milters-malformed"
+    MILTERS_SWITCHED_OFF = "milters-switched-off"
+    SIGNER_BEFORE_ALIGND = "signer-before-alignd"
+    SIGNER_MISSING = "signer-missing"
+    SENDMAIL_ESCAPES = "sendmail-escapes"
+    SUBMISSION_ESCAPES = "submission-escapes"
+
+    DEFAULT_ACTION_ACCEPTS = "default-action-accepts"
+    DEFAULT_ACTION_QUARANTINES = "default-action-quarantines"
+    DEFAULT_ACTION_REFUSES = "default-action-refuses"
+    DEFAULT_ACTION_UNSET = "default-action-unset"
+    TIMEOUT_LONG = "timeout-long"
+    TIMEOUT_SHORT = "timeout-short"
+    MILTER_PROTOCOL_OLD = "milter-protocol-old"
+    LOGIN_MACRO_INVENTED = "login-macro-invented"
+
+    MILTERS_BEFORE_QUEUE = "milters-before-queue"
+    SECOND_LISTENER_MISSING = "second-listener-missing"
+    SECOND_LISTENER_LOOPS = "second-listener-loops"
+    REQUEUE_TRANSPORT_MISSING = "requeue-transport-missing"
+    REQUEUE_SESSIONS_SHARED = "requeue-sessions-shared"
+    XFORWARD_MISSING = "xforward-missing"
+
+    ALIGND_DOES_NOT_ANSWER = "alignd-does-not-answer"
+    SOCKET_OUTSIDE_CHROOT = "socket-outside-chroot"
+    SOCKET_FORBIDDEN = "socket-forbidden"
+
+    RESOLVER_REMOTE = "resolver-remote"
+    RESOLVER_SILENT = "resolver-silent"
+    RESOLVER_SLOW = "resolver-slow"
+
+    DESCRIPTORS_FEW = "descriptors-few"
+    CONNECTIONS_FEW = "connections-few"
+
+    SUFFIX_LIST_OLD = "suffix-list-old"
+    POSTFIX_MISPLACES_EDITS = "postfix-misplaces-edits"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    id: FindingId
+    severity: Severity
+    what: str
+    why: str
+    """Why it matters."""
+    mend: str
+    """The command, the lines or the record that mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotSay:
+    """A question that could not be answered; *why* says what stood against it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth knowing that is not wrong."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """A question that was left out, as whoever asked wanted it; *why* says how to ask it."""
+
+    why: str
+
+
+Remark = Finding | CannotSay | NotAsked | Note
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """All that was remarked on one topic."""
+
+    topic: Topic
+    findings: tuple[Finding, ...]
+    unknown: tuple[CannotSay, ...]
+    left_out: tuple[NotAsked, ...]
+    notes: tuple[Note, ...]
+
+
+def examined(topic: Topic, remarks: Iterable[Remark]) -> Examined:
+    """Sort the *remarks* on *topic* by kind, each once."""
+    all_remarks = tuple(dict.fromkeys(remarks))
+    return Examined(
+        topic,
+        tuple(remark for remark in all_remarks if isinstance(remark, Finding)),
+        tuple(remark for remark in all_remarks if isinstance(remark, CannotSay)),
+        tuple(remark for remark in all_remarks if isinstance(remark, NotAsked)),
+        tuple(remark for remark in all_remarks if isinstance(remark, Note)),
+    )
+
+
+def error(identifier: FindingId, what: str, why: str, mend: str) -> Finding:
+    """A finding because of which mail is lost, refused or blocked."""
+    return Finding(identifier, Severity.ERROR, what, why, mend)
+
+
+def warning(identifier: FindingId, what: str, why: str, mend: str) -> Finding:
+    """A finding because of which something is weaker than it need be."""
+    return Finding(identifier, Severity.WARNING, what, why, mend)
+
+
+def one_line(finding: Finding) -> str:
+    """A finding for a log: what it is, and what mends it."""
+    mend = "; ".join(line.strip() for line in finding.mend.splitlines())
+    return printable(f"{finding.id.value}: {finding.what}; mend: {mend}")

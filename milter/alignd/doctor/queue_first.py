@@ -1,0 +1,85 @@
+"""Whether Postfix queues first, hands mail to itself, and shows it to alignd only then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignd.doctor.findings import Examined, FindingId, Remark, Topic, error, examined, warning
+from alignd.postfix.chain import LOOPBACK, Chain, Hop
+
+_SNIPPET = "alignd postfix-snippet --layout queue-first --file master.cf"
+
+
+def examine_queue_first(chain: Chain) -> tuple[Examined, ...]:
+    """Examine the hops to alignd; nothing at all where there is none and none was meant."""
+    remarks = (*_lost_hops(chain), *(r for hop in chain.to_alignd for r in _hop(chain, hop)))
+    if not chain.to_alignd and not remarks:
+        return ()
+    return (examined(Topic.QUEUE_FIRST, remarks),)
+
+
+def _lost_hops(chain: Chain) -> Iterator[Remark]:
+    inner = [
+        listener.service
+        for listener in chain.with_alignd
+        if listener.service.name.rpartition(":")[0].strip("[]") in LOOPBACK
+        and not chain.is_second(listener)
+    ]
+    for hop in chain.hops:
+        if hop.is_local and hop.target is None and inner:
+            yield error(
+                FindingId.SECOND_LISTENER_MISSING,
+                f"content_filter of {hop.source} hands mail to port {hop.port}, where no service "
+                f"of master.cf listens; alignd is a milter of {inner[0]}",
+                "mail waits in the queue, and goes back to its sender after "
+                "maximal_queue_lifetime",
+                f"content_filter={hop.transport}:[127.0.0.1]:{inner[0].port}",
+            )
+
+
+def _hop(chain: Chain, hop: Hop) -> Iterator[Remark]:
+    postfix, target = chain.postfix, hop.target
+    if target is None:
+        return
+    is_first = hop.source.program == "smtpd" and hop.source != target.service
+    if is_first and postfix.value("smtpd_milters", hop.source):
+        yield error(
+            FindingId.MILTERS_BEFORE_QUEUE,
+            f"{hop.source}, which queues first, has milters itself",
+            "while one of them is down it refuses mail that should wait in the queue",
+            f"-o smtpd_milters= for {hop.source} in master.cf",
+        )
+    if postfix.value("content_filter", target.service):
+        yield error(
+            FindingId.SECOND_LISTENER_LOOPS,
+            f"{target.service}, which mail comes back to, has a content_filter itself",
+            "mail goes round until Postfix bounces it for too many hops",
+            f"-o content_filter= for {target.service} in master.cf",
+        )
+    transport = next((each for each in postfix.services if each.name == hop.transport), None)
+    if transport is None:
+        yield error(
+            FindingId.REQUEUE_TRANSPORT_MISSING,
+            f"content_filter of {hop.source} names the transport {hop.transport}, which is not "
+            "in master.cf",
+            "mail waits in the queue until it is there",
+            _SNIPPET,
+        )
+        return
+    if postfix.value("smtp_connection_cache_on_demand", transport) != "no":
+        yield warning(
+            FindingId.REQUEUE_SESSIONS_SHARED,
+            f"{transport} may send several messages in one session",
+            "after a failure of alignd Postfix holds it against the rest of the session, and "
+            "puts off more than it need",
+            f"-o smtp_connection_cache_on_demand=no for {transport} in master.cf",
+        )
+    sends = postfix.value("smtp_send_xforward_command", transport) == "yes"
+    if not sends or not postfix.value("smtpd_authorized_xforward_hosts", target.service):
+        yield warning(
+            FindingId.XFORWARD_MISSING,
+            f"{transport} does not tell {target.service} of the client (XFORWARD)",
+            "the log of the second hop names this machine in the place of every client",
+            f"-o smtp_send_xforward_command=yes for {transport}, and\n"
+            f"-o smtpd_authorized_xforward_hosts=127.0.0.0/8 for {target.service}",
+        )

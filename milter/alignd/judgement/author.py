@@ -1,0 +1,97 @@
+"""Who wrote the message, as receivers will read its From."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox, MailboxError, parse_mailboxes
+from alignd.mail.message import HeaderField, Message
+
+MAX_FROM = 2048
+"""Octets of a From value that are read at all; a longer one is nobody's name."""
+
+_ANGLE_ADDRESS = re.compile(r"<([^<>\s\"@]{1,64}@[^<>\s\"@]{1,255})>")
+
+
+class Unreadable(Enum):
+    """Why nobody can say what receivers will make of From; the values are reasons."""
+
+    MISSING = "from-missing"
+    SEVERAL_FIELDS = "from-several-fields"
+    TOO_LONG = "from-too-long"
+    MALFORMED = "from-malformed"
+    SEVERAL_MAILBOXES = "from-several-mailboxes"
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """The author of a message."""
+
+    mailbox: Mailbox | None
+    """Whom an answer should reach: the author; where From is unreadable, the best guess."""
+    unreadable: Unreadable | None = None
+    """None when From is one mailbox that every receiver reads alike."""
+    detail: str = ""
+    """For people: what is wrong with From."""
+
+    @property
+    def domain(self) -> Domain | None:
+        """The author domain; None when From is unreadable."""
+        return self.mailbox.domain if self.mailbox and not self.unreadable else None
+
+
+def read_author(message: Message) -> Author:
+    """Read the author from the From fields of *message*.
+
+    Only one From field with one mailbox in strict grammar is readable (RFC 9989, sections 4.2
+    and 5.3.1): receivers differ in all else, so that nothing can be predicted.
+    """
+    fields = message.fields("From")
+    if not fields:
+        return Author(_from_envelope(message), Unreadable.MISSING, "there is no From field")
+    author = _read_field(fields[0], message)
+    if len(fields) > 1:
+        detail = f"there are {len(fields)} From fields"
+        return Author(author.mailbox, Unreadable.SEVERAL_FIELDS, detail)
+    return author
+
+
+def _read_field(field: HeaderField, message: Message) -> Author:
+    if len(field.value) > MAX_FROM:
+        detail = f"From has {len(field.value)} octets, more than {MAX_FROM}"
+        return Author(_from_envelope(message), Unreadable.TOO_LONG, detail)
+    text = field.unfolded.decode(errors="replace")
+    try:
+        mailboxes = parse_mailboxes(text)
+    except MailboxError as error:
+        return Author(_guess(text) or _from_envelope(message), Unreadable.MALFORMED, str(error))
+    if "\ufffd" in text:
+        # Receivers that know UTF-8 only, and those that guess a charset, read two things.
+        return Author(mailboxes[0], Unreadable.MALFORMED, "From is not UTF-8")
+    if len(mailboxes) > 1:
+        detail = f"From has {len(mailboxes)} mailboxes"
+        return Author(mailboxes[0], Unreadable.SEVERAL_MAILBOXES, detail)
+    return Author(mailboxes[0])
+
+
+def _guess(text: str) -> Mailbox | None:
+    # Careless but common, and one person to a reader: Novak, Jan <jan@mycompany.com>
+    matches = list(_ANGLE_ADDRESS.finditer(text))
+    if len(matches) != 1:
+        return None
+    try:
+        mailbox = Mailbox.from_address(matches[0][1])
+    except MailboxError:
+        return None
+    name = text[: matches[0].start()].strip(" \t\"'")
+    return Mailbox(mailbox.local_part, mailbox.domain, name)
+
+
+def _from_envelope(message: Message) -> Mailbox | None:
+    try:
+        return Mailbox.from_address(message.envelope_sender)
+    except MailboxError:
+        return None

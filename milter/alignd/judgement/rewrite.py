@@ -1,0 +1,163 @@
+"""What changes in a message that is rewritten: only what stands here, and all of it proven."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from alignd.config.settings import Notifications
+from alignd.judgement.author import Author
+from alignd.judgement.reasons import Reason
+from alignd.mail import display_name
+from alignd.mail.mailbox import Mailbox, format_mailbox, parse_mailboxes
+from alignd.mail.message import AddField, ChangeField, DeleteField, Edits, HeaderEdit, Message
+
+TRACE_FIELD = "Alignd"
+ORIGINAL_FIELD = "X-Original-From"
+
+# All of them cover From, so that none verifies afterwards; a broken one scores worse than none.
+DEAD_SIGNATURES = (
+    "DKIM-Signature",
+    "ARC-Seal",
+    "ARC-Message-Signature",
+    "ARC-Authentication-Results",
+)
+
+TOUCHED_FIELDS = frozenset(
+    name.lower()
+    for name in ("From", "Reply-To", "Sender", *DEAD_SIGNATURES, ORIGINAL_FIELD, TRACE_FIELD)
+)
+"""The fields that a rewrite looks at, in lower case."""
+
+_DOOMED = ("Sender", *DEAD_SIGNATURES, ORIGINAL_FIELD, TRACE_FIELD)
+_MAX_LINE = 998  # octets, RFC 5322, section 2.1.1
+_MAX_ORIGINAL = 900  # octets of the original From that are kept
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class UnsafeEditError(RuntimeError):
+    """An edit would break the message: a bug of ours, found before anything was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """The values that speak of the author in a rewritten message, proven."""
+
+    new_from: str
+    reply_to: str | None
+    """The agent; None when nobody is known."""
+    original_from: str
+    """For X-Original-From; empty when there is none to keep."""
+
+
+def compose_letterhead(
+    message: Message, author: Author, notifications: Notifications
+) -> Letterhead:
+    """Write down the author of *message* as Julia will see him.
+
+    Raises:
+        UnsafeEditError: it would not read back as intended.
+    """
+    agent = author.mailbox
+    fields = message.fields("From")
+    original = _as_text(fields[0].unfolded) if fields and notifications.original_from else ""
+    letterhead = Letterhead(
+        _new_from(author, notifications),
+        None if agent is None else _agent(agent, notifications),
+        original,
+    )
+    _prove("From", letterhead.new_from)
+    _prove("Reply-To", letterhead.reply_to or "")
+    _prove(ORIGINAL_FIELD, original)
+    return letterhead
+
+
+def plan_rewrite(
+    message: Message,
+    letterhead: Letterhead,
+    notifications: Notifications,
+    *,
+    reply_to_agent: bool,
+    keep_envelope_sender: bool,
+) -> Edits:
+    """Plan the edits that send *message* from the notifications domain, but for the trace field.
+
+    Deletions come first, from the highest index down, since deleting renumbers at once.
+    """
+    counts = Counter(field.name.lower() for field in message.header)
+    # One that names nobody is none to a client.
+    has_reply_to = any(b"@" in field.value for field in message.fields("Reply-To"))
+    reply_to = letterhead.reply_to if reply_to_agent or not has_reply_to else None
+    header: list[HeaderEdit] = [
+        edit for name in _DOOMED for edit in _deletions(name, counts[name.lower()])
+    ]
+    header += _deletions("From", counts["from"], kept=1)
+    header += _deletions("Reply-To", counts["reply-to"]) if reply_to is not None else []
+    new_from = letterhead.new_from
+    header.append(
+        ChangeField("From", 1, new_from) if counts["from"] else AddField("From", new_from)
+    )
+    if reply_to is not None:
+        header.append(AddField("Reply-To", reply_to))
+    if letterhead.original_from:
+        header.append(AddField(ORIGINAL_FIELD, letterhead.original_from))
+    moved = message.envelope_sender and not keep_envelope_sender
+    return Edits(tuple(header), notifications.bounces.address if moved else None)
+
+
+def trace_field(reason: Reason, queue_id: str) -> AddField:
+    """The field that says which message of our log this is, and why it was rewritten.
+
+    Raises:
+        UnsafeEditError: the queue id, which is the MTA's, would break the message.
+    """
+    trace = f"action=rewrite; reason={reason.value}"
+    trace = f"{trace}; id={queue_id}" if queue_id else trace
+    _prove(TRACE_FIELD, trace)
+    return AddField(TRACE_FIELD, trace)
+
+
+def _deletions(name: str, count: int, *, kept: int = 0) -> list[DeleteField]:
+    return [DeleteField(name, index) for index in range(count, kept, -1)]
+
+
+def _new_from(author: Author, notifications: Notifications) -> str:
+    name, template = "", notifications.display_name
+    if author.mailbox is not None:
+        name = display_name.author_name(author.mailbox.display_name, template)
+        name = name or display_name.local_name(author.mailbox.local_part)
+    return _mailbox(display_name.compose(template, name), notifications.address, "From")
+
+
+def _agent(mailbox: Mailbox, notifications: Notifications) -> str:
+    name = display_name.author_name(mailbox.display_name, notifications.display_name)
+    return _mailbox(name, mailbox, "Reply-To")
+
+
+def _mailbox(name: str, mailbox: Mailbox, field_name: str) -> str:
+    """The value of a field with one mailbox, proven to read back as just that."""
+    value = format_mailbox(name, mailbox.address, field_name)
+    read_back = [
+        (display_name.decode(found.display_name), found.address)
+        for found in parse_mailboxes(value.replace("\n", ""))
+    ]
+    if read_back != [(name, mailbox.address)]:
+        raise UnsafeEditError(f"{field_name} would not read back as intended")
+    return value
+
+
+def _as_text(value: bytes) -> str:
+    decoded = value.decode(errors="replace").replace("\t", " ")
+    text = "".join(each if each.isprintable() else "?" for each in decoded).strip()
+    return text.encode()[:_MAX_ORIGINAL].decode(errors="ignore")
+
+
+def _prove(name: str, value: str) -> None:
+    if value.isascii() and value.isprintable() and len(name) + len(value) + 2 <= _MAX_LINE:
+        return  # plain text on one line, as nearly all of it
+    for number, line in enumerate(value.split("\n")):
+        if _UNPRINTABLE.search(line) or len(f"{name}: {line}".encode()) > _MAX_LINE:
+            raise UnsafeEditError(f"{name} would have a bad line")
+        if number and not line.startswith(" "):
+            raise UnsafeEditError(f"{name} would have a bad fold")

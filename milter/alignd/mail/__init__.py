@@ -1,0 +1,1 @@
+"""What things are: domains, mailboxes, header fields, messages."""

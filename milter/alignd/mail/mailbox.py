@@ -1,0 +1,235 @@
+"""Mailboxes of header fields: a strict reader for From, and a writer that proves its output.
+
+The reader is our own because receivers disagree on everything that the strict grammar of
+RFC 5322, section 3.4, does not allow, and the libraries at hand guess there: the standard
+library takes the first address of `evil@x <agent@y>`, drops the second of `A <a@x> <b@y>`, and
+needs seconds for 16 kB of quotes. What this grammar refuses is "not predictable", never a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.header import Header
+
+from alignd.mail.domain import Domain, DomainError
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t]+)
+    |   (?P<quoted>"(?:[^"\\]|\\.)*")
+    |   (?P<atom>[^\x00-\x20\x7f()<>\[\]:;@\\,."]+)
+    |   (?P<special>[()<>:;@,.])
+    """,
+    re.VERBOSE,
+)
+_COMMENT_PART = re.compile(r"[^()\\]+|\\.")
+_LINE = 76  # characters, RFC 2047, section 2
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_MAX_LOCAL_PART, _MAX_ADDRESS = 64, 254  # octets, RFC 5321, section 4.5.3.1
+
+
+class MailboxError(ValueError):
+    """The text is not a list of mailboxes in the strict grammar; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One mailbox of a header field or envelope."""
+
+    local_part: str
+    """As written, quotes included."""
+    domain: Domain
+    display_name: str = ""
+    """As it stands in the field, unquoted but with encoded words not yet decoded."""
+
+    @property
+    def address(self) -> str:
+        """The addr-spec, its domain in A-labels."""
+        return f"{self.local_part}@{self.domain}"
+
+    @classmethod
+    def from_address(cls, text: str) -> Mailbox:
+        """Read an addr-spec as it stands in an envelope, without angle brackets.
+
+        Raises:
+            MailboxError: *text* is empty, or more or less than one address.
+        """
+        mailboxes = parse_mailboxes(text)
+        if len(mailboxes) != 1 or mailboxes[0].display_name or "<" in text:
+            raise MailboxError(f"not an address: {text[:80]!r}")
+        return mailboxes[0]
+
+
+def parse_mailboxes(text: str) -> tuple[Mailbox, ...]:
+    """Read the unfolded value of a From field; at least one mailbox.
+
+    Raises:
+        MailboxError: the value does not follow the strict grammar. Groups, routes, domain
+            literals and white space around "." or "@" are refused too: receivers differ there.
+    """
+    if _CONTROL.search(text):
+        raise MailboxError("control character")
+    reader = _Reader(_tokens(text))
+    mailboxes = [reader.mailbox()]
+    while reader.accept(","):
+        mailboxes.append(reader.mailbox())
+    if reader.peek().kind != "end":
+        raise MailboxError(f"unexpected {reader.peek().text[:40]!r}")
+    return tuple(mailboxes)
+
+
+def format_mailbox(display_name: str, address: str, field_name: str) -> str:
+    """The value of a field *field_name* with one mailbox, folded with a bare LF.
+
+    *display_name* is clean text (no control characters); it is quoted, or encoded as RFC 2047
+    when it is not ASCII. The address is ASCII unless its local part is internationalised.
+    """
+    if not display_name:
+        return address
+    if display_name.isascii():
+        quoted = display_name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}" <{address}>'
+    # Header splits between characters, never inside one, and keeps each encoded word within the
+    # 75 characters of RFC 2047, section 2.
+    encoded = Header(display_name, "utf-8", header_name=field_name).encode(linesep="\n")
+    fits = len(encoded.rpartition("\n")[2]) + len(f" <{address}>") <= _LINE
+    separator = " " if fits else "\n "
+    return f"{encoded}{separator}<{address}>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str  # atom, quoted, comment, end, or the special character itself
+    text: str
+    spaced: bool  # white space or a comment stands in front
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens: list[_Token] = []
+    position, spaced = 0, False
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise MailboxError(f"unexpected {text[position : position + 20]!r}")
+        kind = match.lastgroup or ""
+        if kind == "space":
+            spaced, position = True, match.end()
+            continue
+        if match.group() == "(":
+            end = _end_of_comment(text, position)
+            comment = re.sub(r"\\(.)", r"\1", text[position + 1 : end - 1])
+            tokens.append(_Token("comment", comment, spaced))
+            spaced, position = True, end
+            continue
+        tokens.append(_Token(match.group() if kind == "special" else kind, match.group(), spaced))
+        spaced, position = False, match.end()
+    return [*tokens, _Token("end", "", spaced)]
+
+
+def _end_of_comment(text: str, start: int) -> int:
+    # A loop, not recursion: nesting is as deep as the sender likes.
+    depth, position = 0, start
+    while position < len(text):
+        if text[position] == "(":
+            depth += 1
+        elif text[position] == ")":
+            depth -= 1
+        if depth == 0:
+            return position + 1
+        match = _COMMENT_PART.match(text, position)
+        position = match.end() if match else position + 1
+        if match is None and text[position - 1] == "\\":
+            break
+    raise MailboxError("unclosed comment")
+
+
+class _Reader:
+    """Reads mailboxes from tokens, RFC 5322, sections 3.4 and 3.4.1."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self._tokens = tokens
+        self._next = 0
+        self._comments: list[str] = []
+
+    def peek(self) -> _Token:
+        while self._tokens[self._next].kind == "comment":
+            self._comments.append(self._tokens[self._next].text)
+            self._next += 1
+        return self._tokens[self._next]
+
+    def take(self) -> _Token:
+        token = self.peek()
+        self._next += token.kind != "end"
+        return token
+
+    def accept(self, kind: str) -> bool:
+        if self.peek().kind != kind:
+            return False
+        self._next += 1
+        return True
+
+    def mailbox(self) -> Mailbox:
+        self._comments.clear()
+        words = self._words()
+        if self.accept("<"):
+            name = _phrase(words)
+            local_part, domain = self._addr_spec(self._words(), inside=True)
+            if not self.accept(">"):
+                raise MailboxError(f"expected '>' before {self.peek().text[:40]!r}")
+        else:
+            name = ""
+            local_part, domain = self._addr_spec(words, inside=False)
+        self.peek()  # a comment behind the address, the old place of the name, is read too
+        return Mailbox(local_part, domain, name or " ".join(self._comments).strip())
+
+    def _words(self) -> list[_Token]:
+        words = []
+        while self.peek().kind in {"atom", "quoted", "."}:
+            words.append(self.take())
+        return words
+
+    def _addr_spec(self, words: list[_Token], *, inside: bool) -> tuple[str, Domain]:
+        local_part = "".join(word.text for word in words)
+        kinds = [word.kind for word in words]
+        if any(word.spaced for word in words[1:]) or self.peek().spaced or not words:
+            raise MailboxError("no address" if not inside else "white space inside the address")
+        if (kinds != ["quoted"] and not _is_dot_atom(kinds)) or not _is_plain(local_part):
+            raise MailboxError(f"bad local part {local_part[:40]!r}")
+        if not self.accept("@"):
+            raise MailboxError(f"expected '@' before {self.peek().text[:40]!r}")
+        labels = self._words()
+        if any(label.spaced for label in labels):
+            raise MailboxError("white space inside the address")
+        if not _is_dot_atom([label.kind for label in labels]):
+            raise MailboxError("the domain is not a dot-atom")
+        try:
+            domain = Domain.parse("".join(label.text for label in labels))
+        except DomainError as error:
+            raise MailboxError(str(error)) from error
+        if len(f"{local_part}@{domain}".encode()) > _MAX_ADDRESS:
+            raise MailboxError(f"an address of more than {_MAX_ADDRESS} octets")
+        return local_part, domain
+
+
+def _is_dot_atom(kinds: list[str]) -> bool:
+    return bool(kinds) and kinds == ["atom", *[".", "atom"] * (len(kinds) // 2)]
+
+
+def _is_plain(local_part: str) -> bool:
+    # Parsers decode encoded words where none may be, and take odd blanks for the end.
+    odd = any(
+        not (each.isprintable() and (each == " " or not each.isspace())) for each in local_part
+    )
+    return not odd and "=?" not in local_part and len(local_part.encode()) <= _MAX_LOCAL_PART
+
+
+def _phrase(words: list[_Token]) -> str:
+    if words and words[0].kind == ".":
+        raise MailboxError("a name that begins with a dot")
+    parts: list[str] = []
+    for word in words:
+        text = word.text
+        if word.kind == "quoted":
+            text = re.sub(r"\\(.)", r"\1", text[1:-1])
+        parts.append(" " + text if word.spaced and parts else text)
+    return "".join(parts)

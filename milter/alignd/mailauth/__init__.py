@@ -1,0 +1,1 @@
+"""What the RFCs say: SPF, DKIM, DMARC, Authentication-Results; DNS is an argument."""

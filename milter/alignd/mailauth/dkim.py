@@ -1,0 +1,209 @@
+"""DKIM signatures that receivers will verify: those on the message, and the one still to come.
+
+A pass here is one that every receiver shares: dkimpy verifies, and this module adds what it and
+others leave to the verifier. A message that passes by DKIM must not change afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import dkim
+from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
+
+from alignd.mail.domain import Domain, DomainError
+from alignd.mail.mailbox import Mailbox
+from alignd.mail.message import HeaderField, Message
+from alignd.mailauth.dkim_key import (
+    SAFE_ALGORITHM,
+    DkimResult,
+    KeyProblem,
+    PublicKey,
+    find_key,
+    read_tags,
+)
+from alignd.mailauth.dns import Lookup
+
+MAX_SIGNATURES = 16
+"""Signatures of one message that are verified, topmost first; each costs a DNS question."""
+EXPIRY_MARGIN = 3600
+"""Seconds that a signature must still have to live (x=): mail may wait in queues."""
+CLOCK_MARGIN = 300
+"""Seconds that a signature may come from the future (t=): clocks differ."""
+MAX_LINE = 998
+"""Octets of a line; Postfix breaks longer ones on the way out, and with them the signature."""
+
+
+class Source(Enum):
+    """How we know of a signature."""
+
+    MESSAGE = "message"
+    UPSTREAM = "authentication-results"
+    SIGNER = "signer"
+
+
+@dataclass(frozen=True, slots=True)
+class Dkim:
+    """What receivers will make of one signature."""
+
+    domain: Domain | None
+    """d=; None when it is not a domain."""
+    selector: str
+    source: Source
+    result: DkimResult
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSignature:
+    """A signature that the signer behind us will add."""
+
+    domain: Domain
+    selector: str
+    algorithm: str = SAFE_ALGORITHM
+    identity_domain: Domain | None = None
+    """Domain of i=; None when the signature says none, which means d= itself."""
+    modulus: int | None = None
+    """Of the private key; None when we cannot read it."""
+
+
+class Signer(Protocol):
+    """Knows the signatures to come."""
+
+    def signatures_for(self, author: Mailbox) -> tuple[PlannedSignature, ...]:
+        """The signatures that mail of *author* will get behind us."""
+        ...
+
+
+def check_planned(planned: PlannedSignature, lookup: Lookup) -> Dkim:
+    """Predict whether *planned* will verify: the published key has to fit it."""
+
+    def say(result: DkimResult, explanation: str) -> Dkim:
+        return Dkim(planned.domain, planned.selector, Source.SIGNER, result, explanation)
+
+    if planned.algorithm != SAFE_ALGORITHM:
+        return say(DkimResult.POLICY, f"not every receiver accepts {planned.algorithm}")
+    key = find_key(planned.domain, planned.selector, lookup)
+    if isinstance(key, KeyProblem):
+        return say(key.result, key.explanation)
+    if planned.modulus is not None and planned.modulus != key.modulus:
+        return say(DkimResult.FAIL, "the published key is not that of the private key")
+    identity = planned.identity_domain or planned.domain
+    if problem := _identity_problem(identity, planned.domain, key):
+        return say(DkimResult.PERMERROR, problem)
+    return say(DkimResult.PASS, "the published key fits the signer's")
+
+
+def verify(message: Message, lookup: Lookup, now: float) -> tuple[Dkim, ...]:
+    """Verify the signatures on *message*, whose header is whole; *now* is a Unix time."""
+    fields = message.fields("DKIM-Signature")[:MAX_SIGNATURES]
+    results = []
+    for index, field in enumerate(fields):
+        tags = signature_tags(field)
+        result, explanation = _verify_one(message, index, tags, lookup, now)
+        selector = tags.get("s", "")
+        results.append(Dkim(signature_domain(tags), selector, Source.MESSAGE, result, explanation))
+    return tuple(results)
+
+
+def signature_tags(field: HeaderField) -> dict[str, str]:
+    """The tags of a DKIM-Signature *field*; none at all when they are no tag list."""
+    return read_tags(field.unfolded.decode("latin-1")) or {}
+
+
+def signature_domain(tags: Mapping[str, str]) -> Domain | None:
+    """The domain that d= of *tags* names; None when it is not a domain."""
+    return _parsed(tags.get("d", ""))
+
+
+def _verify_one(
+    message: Message, index: int, tags: dict[str, str], lookup: Lookup, now: float
+) -> tuple[DkimResult, str]:
+    domain = signature_domain(tags)
+    if domain is None or not tags.get("s", "").isascii():
+        return DkimResult.PERMERROR, "not a signature of a domain"
+    if problem := _own_problem(message, tags, now):
+        return problem
+    key = find_key(domain, tags["s"], lookup)
+    if isinstance(key, KeyProblem):
+        return key.result, key.explanation
+    identity = _identity_domain(tags, domain)
+    if identity is None:
+        return DkimResult.PERMERROR, "i= is not an address of the domain"
+    if problem_text := _identity_problem(identity, domain, key):
+        return DkimResult.PERMERROR, problem_text
+    return _signature_holds(message, index, key)
+
+
+def _own_problem(
+    message: Message, tags: dict[str, str], now: float
+) -> tuple[DkimResult, str] | None:
+    """What makes a signature no pass for some receivers, before any key is fetched."""
+    if tags.get("a") != SAFE_ALGORITHM:
+        return DkimResult.POLICY, f"not every receiver accepts {tags.get('a', 'no algorithm')}"
+    if "from" not in [name.strip().lower() for name in tags.get("h", "").split(":")]:
+        return DkimResult.PERMERROR, "From is not signed"
+    if not _in_time(tags, now):
+        return DkimResult.POLICY, "it is from the future, or expires soon"
+    return _body_problem(message.body, tags)
+
+
+def _body_problem(body: bytes | None, tags: dict[str, str]) -> tuple[DkimResult, str] | None:
+    if body is None:
+        return DkimResult.POLICY, "the body was not seen"
+    if not _covers_body(tags, body):
+        return DkimResult.POLICY, "it does not cover the whole body (l=)"
+    if any(len(line) > MAX_LINE for line in body.split(b"\r\n")):
+        return DkimResult.POLICY, f"a line of the body is longer than {MAX_LINE} octets"
+    return None
+
+
+def _in_time(tags: dict[str, str], now: float) -> bool:
+    try:
+        signed = int(tags.get("t", "0"))
+        expires = int(tags["x"]) if "x" in tags else None
+    except ValueError:
+        return False
+    return signed <= now + CLOCK_MARGIN and (expires is None or expires > now + EXPIRY_MARGIN)
+
+
+def _covers_body(tags: dict[str, str], body: bytes) -> bool:
+    if "l" not in tags:
+        return True
+    try:
+        policy = CanonicalizationPolicy.from_c_value(tags.get("c", "simple/simple").encode())
+        return int(tags["l"]) >= len(policy.canonicalize_body(body))
+    except (ValueError, InvalidCanonicalizationPolicyError):
+        return False
+
+
+def _signature_holds(message: Message, index: int, key: PublicKey) -> tuple[DkimResult, str]:
+    text = b"".join(field.line for field in message.header) + b"\r\n" + (message.body or b"")
+    try:
+        # dkimpy looks at the first signature only, unless told which.
+        holds = dkim.DKIM(text).verify(index, dnsfunc=lambda *_, **__: key.text)
+    except Exception as error:  # whatever breaks the verifier does not pass it
+        return DkimResult.PERMERROR, str(error) or type(error).__name__
+    return (DkimResult.PASS, "it verifies") if holds else (DkimResult.FAIL, "it does not verify")
+
+
+def _identity_domain(tags: dict[str, str], domain: Domain) -> Domain | None:
+    return _parsed(tags["i"].rpartition("@")[2]) if "i" in tags else domain
+
+
+def _parsed(text: str) -> Domain | None:
+    try:
+        return Domain.parse(text)
+    except DomainError:
+        return None
+
+
+def _identity_problem(identity: Domain, domain: Domain, key: PublicKey) -> str:
+    if not identity.is_within(domain):
+        return "i= is not within d="  # RFC 6376, section 3.5
+    if key.identity_must_be_domain and identity != domain:
+        return "the key is for the domain itself (t=s), i= is below it"
+    return ""

@@ -1,0 +1,212 @@
+"""What SPF (RFC 7208) says of one address sending for one envelope sender.
+
+pyspf evaluates; this module gives it our DNS, and the stricter answer where it is more lenient
+than the RFC or than other evaluators. Only `pass` counts for DMARC, so strict is safe.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import spf
+
+from alignd.mail.domain import Domain, DomainError
+from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, Record, RecordType
+
+_MACRO = re.compile(r"%(?:[%_-]|\{[slodiphcrtv](?:0*[1-9]\d{0,2})?r?[.+,/_=-]*\})", re.IGNORECASE)
+_NAMED_ONCE = re.compile(r"(?:^|\s)(redirect|exp)=", re.IGNORECASE)
+_MAX_LABEL = 63
+_MAX_NAME = 253
+
+
+class SpfResult(Enum):
+    """The results of RFC 7208, section 2.6."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    SOFTFAIL = "softfail"
+    NEUTRAL = "neutral"
+    NONE = "none"
+    TEMPERROR = "temperror"
+    PERMERROR = "permerror"
+
+
+@dataclass(frozen=True, slots=True)
+class Spf:
+    """The SPF result for one relay address, with its evidence."""
+
+    address: IPv4Address | IPv6Address
+    result: SpfResult
+    domain: Domain | None
+    """The domain that was asked; None when the envelope sender has none."""
+    explanation: str
+    """For people: which term decided, or what is wrong with the record."""
+    void_lookups: int = 0
+    """Questions that met no record on the way, of which three are too many (section 4.6.4)."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether every receiver takes it for a pass.
+
+        rspamd does not when the term that decided is `+all`, which passes the whole world.
+        """
+        return self.result is SpfResult.PASS and self.explanation.lower() not in {"all", "+all"}
+
+
+def evaluate(
+    address: IPv4Address | IPv6Address, envelope_sender: str, helo: Domain, lookup: Lookup
+) -> Spf:
+    """Evaluate check_host() for mail of *envelope_sender* that leaves from *address*.
+
+    A null *envelope_sender* (an empty string) is judged as postmaster at the HELO name.
+    """
+    local_part, domain = identity(envelope_sender, helo)
+    if domain is None or len(domain.labels) == 1:
+        # RFC 7208, section 4.3: malformed, or not a multi-label name.
+        return Spf(address, SpfResult.NONE, domain, "no domain that could have a record")
+    query = _Query(address, local_part, domain, helo, lookup)
+    try:
+        code, _, text = query.check()
+    except Exception as error:  # an evaluator that breaks on a record does not pass it
+        return Spf(address, SpfResult.PERMERROR, domain, f"evaluation failed: {error!r}")
+    if code == "pass" and query.doubt:
+        return Spf(address, SpfResult.TEMPERROR, domain, query.doubt)
+    explanation = query.mechanism or text or "no SPF record"
+    return Spf(address, SpfResult(code), domain, explanation, query.void_lookups)
+
+
+def expand(
+    domain_spec: str,
+    domain: Domain,
+    address: IPv4Address | IPv6Address,
+    envelope_sender: str,
+    helo: Domain,
+    lookup: Lookup,
+) -> str:
+    """The name that *domain_spec* means in the record of *domain*; empty when it means none."""
+    local_part, sender_domain = identity(envelope_sender, helo)
+    query = _Query(address, local_part, sender_domain or helo, helo, lookup)
+    query.d = domain.name
+    try:
+        return str(query.expand_domain(domain_spec)).lower()
+    except (spf.PermError, spf.TempError):
+        return ""
+
+
+def identity(envelope_sender: str, helo: Domain) -> tuple[str, Domain | None]:
+    """The local part and domain that SPF judges, RFC 7208, sections 2.4 and 4.3."""
+    if not envelope_sender:
+        return "postmaster", helo
+    # After the last "@": a quoted local part may contain one.
+    local_part, _, domain = envelope_sender.rpartition("@")
+    try:
+        return local_part or "postmaster", Domain.parse(domain)
+    except DomainError:
+        return local_part, None
+
+
+class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
+    """pyspf's evaluation, asking our Lookup."""
+
+    def __init__(
+        self,
+        address: IPv4Address | IPv6Address,
+        local_part: str,
+        domain: Domain,
+        helo: Domain,
+        lookup: Lookup,
+    ) -> None:
+        sender = f"{local_part}@{domain}"
+        super().__init__(i=str(address), s=sender, h=helo.name)
+        # pyspf splits at the first "@".
+        self.l, self.o, self.d = local_part, domain.name, domain.name
+        self._lookup = lookup
+        self.doubt = ""
+        """What DNS could not say, where that is no error by the RFC but one to some receivers."""
+
+    def dns(
+        self, name: str, qtype: str, cnames: Any = None, ignore_void: bool = False
+    ) -> list[Any]:
+        """Answer in pyspf's shapes; overrides its own resolver."""
+        del cnames  # our Lookup follows them
+        name = str(name).removesuffix(".").lower()
+        if not _could_exist(name):
+            return []
+        answer = self._lookup.look_up(name, RecordType(qtype))
+        if isinstance(answer, LookupFailed):
+            raise spf.TempError(f"{qtype} {name}: {answer.reason}")
+        if not answer.records and not ignore_void:
+            self._count_void_lookup()
+        return [_shape(record) for record in answer.records]
+
+    def _count_void_lookup(self) -> None:
+        # RFC 7208, section 4.6.4, counted strictly: every empty answer, of any term.
+        self.void_lookups += 1
+        if self.void_lookups > spf.MAX_VOID_LOOKUPS:
+            raise spf.PermError(f"more than {spf.MAX_VOID_LOOKUPS} void lookups")
+
+    def dns_a(self, domainname: str, A: str = "A") -> list[Any]:  # noqa: N803  pyspf's name
+        """The addresses of a host; that of a null MX (RFC 7505) has none, as some count it."""
+        if not domainname:
+            self._count_void_lookup()
+        return list(super().dns_a(domainname, A))
+
+    def expand(self, s: str, stripdot: bool = True) -> str:
+        """Expand macros; a malformed one, which pyspf takes in part as text, is an error."""
+        # RFC 7208, section 7.1: a syntax error of a macro makes the record a permerror.
+        if "%" in _MACRO.sub("", s):
+            raise spf.PermError("malformed macro", s)
+        return str(super().expand(s, stripdot))
+
+    def check0(self, record: str, recursion: int) -> Any:
+        """Evaluate *record*; pyspf tells a second redirect from the first by its case."""
+        # RFC 7208, sections 4.6.1 and 6: names are case-insensitive, and stand once.
+        names = [name.lower() for name in _NAMED_ONCE.findall(record or "")]
+        if len(set(names)) != len(names):
+            raise spf.PermError("redirect= and exp= may stand once")
+        return super().check0(record, recursion)
+
+    def validated_ptrs(self) -> list[str]:
+        """The names of the client address that point back to it, at most ten.
+
+        By RFC 7208, section 5.5, a name that DNS cannot say is skipped; receivers with pyspf or
+        Mail::SPF make a temporary error of it, so that a pass is none for them.
+        """
+        try:
+            names = self.dns_ptr(self.i)[: spf.MAX_PTR]
+        except spf.TempError as error:
+            self.doubt = str(error)
+            return []
+        return [name for name in names if self._points_back(name)]
+
+    def _points_back(self, name: str) -> bool:
+        try:
+            return bool(self.cidrmatch(self.dns_a(name, self.A), self.cidrmax))
+        except spf.TempError as error:
+            self.doubt = str(error)
+            return False
+
+    def get_explanation(self, spec: str) -> None:
+        """Never fetch an explanation: it cannot change the result (RFC 7208, section 6.2)."""
+        del spec
+
+
+def _could_exist(name: str) -> bool:
+    # A local part that is not ASCII makes names that do not match (RFC 8616, section 4).
+    return (
+        name.isascii()
+        and len(name) <= _MAX_NAME
+        and all(0 < len(label) <= _MAX_LABEL for label in name.split("."))
+    )
+
+
+def _shape(record: Record) -> Any:
+    if isinstance(record, bytes):
+        return (record,)
+    if isinstance(record, MailExchange):
+        return (record.preference, record.host)
+    return record

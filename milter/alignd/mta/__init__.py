@@ -1,0 +1,1 @@
+"""One milter connection: protocol, messages in progress, cached judgements."""

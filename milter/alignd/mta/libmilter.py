@@ -1,0 +1,117 @@
+"""The milter of this process: its connections, pymilter's callbacks, and the listening socket."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+from collections.abc import Callable
+
+import milter
+
+from alignd.mta import listening_socket
+from alignd.mta.session import UNASKED, Desk, Session
+from alignd.mta.transaction import Interest
+
+MAX_HEADER = 1_000_000
+"""Octets of one milter packet. libmilter resets the session above 65,535 unless told otherwise;
+Postfix 3.7 cuts a header field at 60,000 when it has milters (measured), others may not."""
+
+
+class ListenError(RuntimeError):
+    """The socket cannot be opened."""
+
+
+class Sessions:
+    """The milter connections of this process."""
+
+    def __init__(self, desks: Callable[[], Desk], idle_timeout: float) -> None:
+        """*desks* says what the next message is reviewed with.
+
+        A connection that is silent for *idle_timeout* seconds is cut within the ten minutes
+        after: libmilter looks only that often (worker.c, DT_CHECK_OLD_SESSIONS).
+        """
+        self.idle_timeout = idle_timeout
+        self._desks = desks
+        self._unasked = UNASKED
+        self._wanted: frozenset[str] = frozenset()
+        self._wants_all = False
+        # Counted here, and not by milter.getdiag(): a context counts there until it is freed,
+        # which an exception that refers to its frame may put off for ever (measured).
+        self._open: set[Session] = set()  # each change is one step, safe for threads
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def come_over(self, family: socket.AddressFamily) -> None:
+        """Learn by what kind of socket connections come.
+
+        Over TCP what Postfix sends of the header waits until what it has sent before is
+        acknowledged, and the kernel does that after 40 ms or with an answer: so DATA is asked
+        for, and answered (measured; answers to earlier events do not help).
+        """
+        if family != socket.AF_UNIX:
+            self._unasked &= ~milter.P_NODATA
+
+    def want(self, interest: Interest) -> None:
+        """Take header fields for this *interest* too; messages in progress keep theirs."""
+        self._wanted |= interest.fields
+        self._wants_all = self._wants_all or interest.whole_message
+
+    def field(self, context: milter.milterContext, name: str, value: bytes) -> int:
+        """One more header field; most are of no interest to anybody, and there are many."""
+        if self._wants_all or name.lower() in self._wanted:
+            context.getpriv().field(name, value)
+        return milter.NOREPLY
+
+    def begin(self, context: milter.milterContext, offer: list[int]) -> int:
+        """A connection begins, as each does, with its negotiation."""
+        session = Session(context, self._desks, self.__len__, self._unasked)
+        context.setpriv(session)
+        self._open.add(session)
+        return session.negotiate(offer)
+
+    def close(self, context: milter.milterContext) -> int:
+        """A connection has ended."""
+        session = context.getpriv()
+        if isinstance(session, Session):
+            self._open.discard(session)
+            session.close(self.idle_timeout)
+        context.setpriv(None)
+        return milter.CONTINUE
+
+
+def listen(spec: str, sessions: Sessions) -> None:
+    """Register the callbacks and open the listening *spec*, in libmilter's spelling.
+
+    Raises:
+        ListenError: the socket cannot be opened.
+    """
+    milter.set_exception_policy(milter.TEMPFAIL)
+    milter.set_connect_callback(lambda ctx, *client: ctx.getpriv().connect(client[2]))
+    milter.set_envfrom_callback(lambda ctx, sender, *_: ctx.getpriv().mail(sender))
+    milter.set_envrcpt_callback(lambda ctx, to, *_: ctx.getpriv().recipient(to))
+    milter.set_header_callback(sessions.field)
+    milter.set_body_callback(lambda ctx, chunk: ctx.getpriv().body(chunk))
+    milter.set_eom_callback(lambda ctx: ctx.getpriv().end_of_message())
+    milter.set_abort_callback(lambda ctx: ctx.getpriv().abort())
+    milter.set_close_callback(sessions.close)
+    milter.register("alignd", data=lambda _ctx: milter.CONTINUE, negotiate=sessions.begin)
+    # pymilter does not offer this call of the library that it is linked with.
+    ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
+    if spec.startswith(("unix:", "local:")) and listening_socket.is_served(spec.partition(":")[2]):
+        raise ListenError(f"{spec}: another process serves it")
+    try:
+        milter.setconn(spec)
+        milter.settimeout(int(sessions.idle_timeout))
+        milter.opensocket(True)  # a socket file that a dead process left is in nobody's use
+    except milter.error as error:
+        raise ListenError(f"{spec}: {error}") from error
+    sessions.come_over(listening_socket.address()[0])
+
+
+def serve() -> None:
+    """Serve until the process ends, in a thread that is not the main one.
+
+    In the main thread libmilter would take HUP, TERM and INT for itself (measured).
+    """
+    milter.main()

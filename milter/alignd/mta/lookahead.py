@@ -1,0 +1,69 @@
+"""Has DNS asked about a message as soon as its author is known, while the rest is on its way.
+
+What is asked side by side here costs one round trip; the review, which asks one thing after the
+other, then finds the answers in memory, or waits for what is still under way.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+from alignd.judgement.review import Reviewer
+from alignd.mail.message import Message
+from alignd.resolver.cache import Question
+from alignd.resolver.resolver import Resolver
+
+QUESTIONS_AT_ONCE = 16
+"""How many questions of a process may be under way ahead of reviews; more are left to these."""
+_MAX_KEYS = 20_000
+
+
+class _Known:
+    """Until when (Unix time) all is known that one kind of message asks, or under way."""
+
+    __slots__ = ("until",)
+
+    def __init__(self, _key: Hashable) -> None:
+        self.until = 0.0
+
+
+class LookAhead:
+    """Begins the lookups of messages; safe for threads."""
+
+    def __init__(self, reviewer: Reviewer, resolver: Resolver) -> None:
+        self._reviewer = reviewer
+        self._resolver = resolver
+        self._min_ttl = reviewer.configuration.dns.min_ttl
+        self._known = lru_cache(_MAX_KEYS)(_Known)
+        self._free = threading.Semaphore(QUESTIONS_AT_ONCE)
+        self._threads = ThreadPoolExecutor(QUESTIONS_AT_ONCE, "look ahead")
+
+    def begin(self, key: Hashable, message: Callable[[], Message]) -> None:
+        """Begin the lookups for *message*, of which no more need be known than its From.
+
+        Messages with the same *key* ask the same; the first of them begins the lookups.
+        """
+        known = self._known(key)
+        if time.time() < known.until:
+            return
+        questions = self._reviewer.first_questions(message())
+        known.until = min(map(self._known_until, questions), default=math.inf)
+
+    def _known_until(self, question: Question) -> float:
+        now, fresh_until = time.time(), self._resolver.fresh_until(question)
+        if now < fresh_until:
+            return fresh_until
+        if self._free.acquire(blocking=False):
+            self._threads.submit(self._ask, question)
+        return now + self._min_ttl  # no answer is kept for less
+
+    def _ask(self, question: Question) -> None:
+        try:
+            self._resolver.learn(question)
+        finally:
+            self._free.release()

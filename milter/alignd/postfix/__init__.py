@@ -1,0 +1,1 @@
+"""Postfix's words: endpoints, milters, main.cf and master.cf, the layouts."""

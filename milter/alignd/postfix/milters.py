@@ -1,0 +1,93 @@
+"""The value of smtpd_milters, read as Postfix reads it: milters, each with settings of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from alignd.postfix.endpoint import Endpoint, from_postfix
+
+_NAMED_PORT = re.compile(r"inet:(?:\[[^]]+\]|[^:\s]+):[A-Za-z][\w-]*")
+_SEPARATORS = frozenset(", \t\r\n")
+
+
+class MilterListError(ValueError):
+    """The value is no list of milters; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Milter:
+    """One milter of a chain."""
+
+    text: str
+    """Where it is, as it is written."""
+    endpoint: Endpoint | None
+    """None where the port has a name."""
+    settings: Mapping[str, str]
+    """What stands in its braces: connect_timeout, default_action, ..."""
+
+
+def read_milters(value: str) -> tuple[Milter, ...]:
+    """The milters of *value*, in the order in which they see a message.
+
+    Raises:
+        MilterListError: a brace, a place or a setting is malformed.
+    """
+    return tuple(_milter(part) for part in _parts(value))
+
+
+def _milter(part: str) -> Milter:
+    inside = _inside(part)
+    text, *rest = _parts(inside) if inside is not None else [part]
+    endpoint = from_postfix(text)
+    if endpoint is None and not _NAMED_PORT.fullmatch(text):
+        raise MilterListError(f"not a milter: {text!r}")
+    return Milter(text, endpoint, dict(_setting(each) for each in rest))
+
+
+def _setting(part: str) -> tuple[str, str]:
+    inside = _inside(part)
+    name, equals, value = (part if inside is None else inside).partition("=")
+    if not equals or not name.strip():
+        raise MilterListError(f"not a setting, name=value without blanks: {part!r}")
+    return name.strip(), value.strip()
+
+
+def _inside(part: str) -> str | None:
+    """What stands between the braces of *part*; None when it has none.
+
+    Raises:
+        MilterListError: there is nothing between them.
+    """
+    if not part.startswith("{"):
+        return None
+    if not part[1:-1].strip():
+        raise MilterListError("nothing between braces")
+    return part[1:-1]
+
+
+def _parts(value: str) -> list[str]:
+    return list(_split(value))
+
+
+def _split(value: str) -> Iterator[str]:
+    """The parts between blanks and commas, what stands in braces being one part."""
+    depth, start = 0, None
+    for position, character in enumerate(value):
+        if depth == 0 and character in _SEPARATORS:
+            if start is not None:
+                yield value[start:position]
+            start = None
+            continue
+        if start is None:
+            start = position
+        if value[start] == "{":
+            depth += (character == "{") - (character == "}")
+            if depth == 0 and character == "}":
+                yield value[start : position + 1]
+                start = None
+    if depth:
+        raise MilterListError("a brace that is never closed")
+    if start is not None:
+        yield value[start:]

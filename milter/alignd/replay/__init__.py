@@ -1,0 +1,1 @@
+"""A mail store run through the judgement, and summed up."""

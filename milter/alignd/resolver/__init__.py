@@ -1,0 +1,1 @@
+"""DNS over the network, and from a zone file."""

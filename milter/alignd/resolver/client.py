@@ -1,0 +1,139 @@
+"""Asks nameservers one question over the network: the first good answer wins, within a deadline.
+
+A nameserver that is silent or broken costs little: the next one is asked after a short wait, or
+at once when the first says that it cannot answer, and whoever answers first is believed.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
+from alignd.config.option_types import Nameserver
+from alignd.mailauth.dns import LookupFailed
+
+HEDGE_SECONDS = 0.15
+"""How long a nameserver may take before the next is asked as well, or it again."""
+_BACKOFF = 1.6  # each wait is so much longer than the one before
+_EDNS_PAYLOAD = 1232  # octets, the size that is safe from fragments (DNS flag day 2020)
+_MAX_DATAGRAM = 65535
+_FINAL = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No nameserver said anything at all: DNS may be down as a whole."""
+
+
+def ask(
+    name: dns.name.Name,
+    record_type: dns.rdatatype.RdataType,
+    nameservers: tuple[Nameserver, ...],
+    seconds: float,
+) -> dns.message.Message | LookupFailed | Silence:
+    """Ask all *nameservers* in turn for at most *seconds*."""
+    query = dns.message.make_query(name, record_type, use_edns=0, payload=_EDNS_PAYLOAD)
+    return _Question(query, nameservers, time.monotonic() + seconds).answer()
+
+
+class _Question:
+    """One question on its way to several nameservers."""
+
+    def __init__(
+        self, query: dns.message.Message, nameservers: tuple[Nameserver, ...], deadline: float
+    ) -> None:
+        self._query = query
+        self._wire = query.to_wire()
+        self._servers = nameservers
+        self._deadline = deadline
+        self._refusals: dict[Nameserver, str] = {}
+        self._sockets: dict[socket.AddressFamily, socket.socket] = {}
+
+    def answer(self) -> dns.message.Message | LookupFailed | Silence:
+        try:
+            for server in self._turns():
+                self._send(server)
+                if found := self._heard_until(self._next_turn):
+                    return found
+                if len(self._refusals) == len(self._servers):
+                    return LookupFailed(next(iter(self._refusals.values())))
+        finally:
+            for each in self._sockets.values():
+                each.close()
+        if self._refusals:
+            return LookupFailed(next(iter(self._refusals.values())))
+        return Silence()
+
+    def _turns(self) -> Iterator[Nameserver]:
+        """Whom to ask next, again and again until time is up."""
+        wait, turn = HEDGE_SECONDS, 0
+        while (now := time.monotonic()) < self._deadline:
+            willing = [server for server in self._servers if server not in self._refusals]
+            self._next_turn = min(now + wait, self._deadline)
+            yield willing[turn % len(willing)]
+            turn, wait = turn + 1, wait * _BACKOFF
+
+    def _send(self, server: Nameserver) -> None:
+        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+        if family not in self._sockets:
+            self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            self._sockets[family].sendto(self._wire, (server.address, server.port))
+        except OSError as error:
+            self._refusals[server] = error.strerror or type(error).__name__
+
+    def _heard_until(self, moment: float) -> dns.message.Message | None:
+        """A final answer that arrives before *moment*; returns early after a refusal."""
+        refusals = len(self._refusals)
+        while (left := moment - time.monotonic()) > 0 and len(self._refusals) == refusals:
+            readable, _, _ = select.select(list(self._sockets.values()), [], [], left)
+            for each in readable:
+                if found := self._receive(each):
+                    return found
+        return None
+
+    def _receive(self, udp: socket.socket) -> dns.message.Message | None:
+        try:
+            wire, source = udp.recvfrom(_MAX_DATAGRAM)
+            response = dns.message.from_wire(wire, ignore_trailing=True)
+        except (OSError, dns.exception.DNSException):
+            return None  # not an answer, or not to us: go on listening
+        server = next((each for each in self._servers if _is_from(each, source)), None)
+        if server is None or not self._query.is_response(response):
+            return None
+        if response.flags & dns.flags.TC:
+            return self._ask_again_over_tcp(server)
+        return self._judged(server, response)
+
+    def _ask_again_over_tcp(self, server: Nameserver) -> dns.message.Message | None:
+        left = max(0.0, self._deadline - time.monotonic())
+        try:
+            response = dns.query.tcp(self._query, server.address, timeout=left, port=server.port)
+        except (OSError, EOFError, dns.exception.DNSException) as error:
+            self._refusals[server] = f"truncated, and over TCP: {type(error).__name__}"
+            return None
+        return self._judged(server, response)
+
+    def _judged(
+        self, server: Nameserver, response: dns.message.Message
+    ) -> dns.message.Message | None:
+        if response.rcode() in _FINAL:
+            return response
+        # SERVFAIL, REFUSED of a lame server, FORMERR and the like: another may do better.
+        self._refusals[server] = dns.rcode.to_text(response.rcode())
+        return None
+
+
+def _is_from(server: Nameserver, source: tuple[str, int]) -> bool:
+    return server.address == source[0] and server.port == source[1]

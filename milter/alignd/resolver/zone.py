@@ -1,0 +1,198 @@
+"""DNS answers from a master file instead of the network: for `explain --zone` and for tests.
+
+The file (RFC 1035, section 5) holds absolute names of any domain, as if it were the root zone:
+what it does not have does not exist. It may have $TTL and $ORIGIN; wildcards follow RFC 4592. Two
+kinds of comment lines declare failures: `; SERVFAIL name [TYPE]` and `; TIMEOUT name [TYPE]`.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+import dns.tokenizer
+import dns.zonefile
+
+from alignd.mailauth.dns import Answer, LookupFailed, RecordType
+from alignd.resolver.wire import to_name, to_records
+
+_FAILURE = re.compile(
+    r"^[ \t]*;[ \t]*(SERVFAIL|TIMEOUT)[ \t]+(\S+)(?:[ \t]+(\w+))?[ \t\r]*$", re.MULTILINE
+)
+# dnspython takes a SOA record at the origin only, and the origin here is the root.
+_SOA = re.compile(
+    r"""^(?P<owner>[^\s;]*)(?P<ttl>(?:[ \t]+(?:\d\w*|IN))*)[ \t]+SOA[ \t][^()\n]*
+        (?P<rest>\((?:[^;)]|;[^\n]*)*\))?""",
+    re.MULTILINE | re.IGNORECASE | re.VERBOSE,
+)
+_PLACE = re.compile(r"^<\w+>:\d+: ")
+_MAX_CHAIN = 16
+_MAX_RECORD_LINES = 16
+_DEFAULT_TTL = 0  # seconds: what a file without TTLs says may change at any time
+
+
+class ZoneError(ValueError):
+    """The text is no master file; the message is `source:line: problem`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What the zone has for a question: a failure, or a code and the records of the chain."""
+
+    rrsets: tuple[dns.rrset.RRset, ...] = ()
+    exists: bool = True
+    failure: str = ""
+
+
+class Zone:
+    """The names of a master file; a Lookup, and the data of a nameserver."""
+
+    def __init__(
+        self, rrsets: list[dns.rrset.RRset], failures: dict[tuple[dns.name.Name, str], str]
+    ) -> None:
+        self._rrsets = {(rrset.name, rrset.rdtype): rrset for rrset in rrsets}
+        self._failures = failures
+        # Every ancestor of a name exists, with records or without (RFC 8020, section 2).
+        owners = {rrset.name for rrset in rrsets} | {name for name, _ in failures}
+        self._names = {ancestor for owner in owners for ancestor in _ancestors(owner)}
+        self._names.add(dns.name.root)
+
+    @classmethod
+    def parse(cls, text: str, source: str = "zone") -> Zone:
+        """Read the *text* of a master file; *source* names it in errors.
+
+        Raises:
+            ZoneError: the text is not a master file.
+        """
+        try:
+            return cls(*_read(text))
+        except (dns.exception.DNSException, ValueError) as error:
+            line = _first_bad_line(text)
+            problem = _PLACE.sub("", str(error)) or type(error).__name__
+            raise ZoneError(f"{source}:{line}: {problem}") from error
+
+    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+        """Answer for *name* as the network would."""
+        try:
+            outcome = self._find(to_name(name), dns.rdatatype.from_text(record_type.value))
+        except (dns.exception.DNSException, UnicodeError):
+            return Answer((), exists=False)  # no name that DNS could carry
+        if outcome.failure:
+            return LookupFailed(outcome.failure)
+        wanted = [rrset for rrset in outcome.rrsets if rrset.rdtype.name == record_type.value]
+        records = to_records(wanted[-1]) if wanted else ()
+        first = outcome.rrsets[0] if outcome.rrsets else None
+        is_alias = first is not None and first.rdtype is dns.rdatatype.CNAME
+        alias_of = first[0].target.to_text(omit_final_dot=True) if first and is_alias else ""
+        return Answer(records, outcome.exists or bool(outcome.rrsets), alias_of)
+
+    def respond(self, query: dns.message.Message) -> dns.message.Message | None:
+        """The response of a nameserver with this zone; None where it would not answer at all."""
+        question = query.question[0]
+        outcome = self._find(question.name, question.rdtype)
+        if outcome.failure == "timeout":
+            return None
+        response = dns.message.make_response(query, recursion_available=True)
+        if outcome.failure:
+            response.set_rcode(dns.rcode.SERVFAIL)
+            return response
+        response.set_rcode(dns.rcode.NOERROR if outcome.exists else dns.rcode.NXDOMAIN)
+        response.answer.extend(outcome.rrsets)
+        if not outcome.rrsets:
+            soa = "ns. hostmaster. 1 3600 600 86400 0"
+            response.authority.append(dns.rrset.from_text(".", _DEFAULT_TTL, "IN", "SOA", soa))
+        return response
+
+    def _find(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> _Outcome:
+        chain: list[dns.rrset.RRset] = []
+        for _ in range(_MAX_CHAIN):
+            for type_ in ("", rdtype.name):
+                if failure := self._failures.get((name, type_)):
+                    return _Outcome(failure="timeout" if failure == "TIMEOUT" else failure)
+            owner = self._owner(name)
+            if owner is None:
+                return _Outcome(tuple(chain), exists=False)
+            if found := self._rrsets.get((owner, rdtype)):
+                return _Outcome((*chain, _named(found, name)))
+            alias = self._rrsets.get((owner, dns.rdatatype.CNAME))
+            if alias is None:
+                return _Outcome(tuple(chain))
+            chain.append(_named(alias, name))
+            name = alias[0].target
+        return _Outcome(failure="CNAME loop")
+
+    def _owner(self, name: dns.name.Name) -> dns.name.Name | None:
+        """The name whose records answer for *name*, RFC 4592, section 3.3.1."""
+        if name in self._names:
+            return name
+        encloser = next(ancestor for ancestor in _ancestors(name) if ancestor in self._names)
+        wildcard = dns.name.Name((b"*", *encloser.labels))
+        return wildcard if wildcard in self._names else None
+
+
+def _read(
+    text: str,
+) -> tuple[list[dns.rrset.RRset], dict[tuple[dns.name.Name, str], str]]:
+    manager = dns.zonefile.RRSetsReaderManager(dns.name.root, relativize=False)
+    with manager.writer(replacement=True) as transaction:  # type: ignore[no-untyped-call]
+        dns.zonefile.Reader(
+            dns.tokenizer.Tokenizer(_SOA.sub(_placeholder, text)),
+            dns.rdataclass.IN,
+            transaction,
+            allow_directives={"$TTL", "$ORIGIN"},  # and no other file
+            default_ttl=_DEFAULT_TTL,
+        ).read()
+    return manager.rrsets, dict(map(_failure, _FAILURE.finditer(text)))
+
+
+def _first_bad_line(text: str) -> int:
+    """The line that makes *text* unreadable; dnspython has often gone on when it complains."""
+    lines = text.split("\n")
+
+    def fails(count: int) -> bool:
+        try:
+            _read("\n".join(lines[:count]))
+        except (dns.exception.DNSException, ValueError):
+            return True
+        return False
+
+    bad = bisect_left(range(len(lines) + 1), True, key=fails)
+    # Half of a record over several lines is no zone either: the error is behind it.
+    while whole := [n for n in range(bad + 1, bad + _MAX_RECORD_LINES) if not fails(n)]:
+        bad = bisect_left(range(len(lines) + 1), True, lo=whole[-1], key=fails)
+    return min(bad, len(lines))
+
+
+def _placeholder(soa: re.Match[str]) -> str:
+    """A record of the same name, on as many lines, that nobody asks for."""
+    return f"{soa['owner']}{soa['ttl']} TYPE65534 \\# 0" + "\n" * (soa["rest"] or "").count("\n")
+
+
+def _failure(comment: re.Match[str]) -> tuple[tuple[dns.name.Name, str], str]:
+    kind, name, type_ = comment.groups(default="")
+    if type_:
+        try:
+            type_ = dns.rdatatype.from_text(type_).name
+        except (dns.rdatatype.UnknownRdatatype, ValueError):
+            raise ValueError(f"unknown record type {type_!r}") from None
+    return (dns.name.from_text(name), type_), kind
+
+
+def _ancestors(name: dns.name.Name) -> list[dns.name.Name]:
+    """*name* and every name above it, the root last."""
+    return [dns.name.Name(name.labels[start:]) for start in range(len(name.labels))]
+
+
+def _named(rrset: dns.rrset.RRset, name: dns.name.Name) -> dns.rrset.RRset:
+    copy = dns.rrset.RRset(name, rrset.rdclass, rrset.rdtype)
+    copy.update(rrset)  # type: ignore[no-untyped-call]
+    return copy

@@ -1,0 +1,50 @@
+"""Looks at the DNS that rewritten mail depends on, in the background, and warns in the log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from alignd.config.settings import Configuration
+from alignd.doctor.dns import examine_notifications
+from alignd.doctor.findings import Examined, Topic, examined, one_line
+from alignd.doctor.machine import examine_resolver
+from alignd.mailauth.dkim import Signer
+from alignd.mailauth.rfc7489 import PublicSuffixes
+from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of, response_time
+from alignd.telemetry.log import Journal
+
+DNS_SECONDS = 20.0
+"""For all questions about one view of the relay: nobody's mail waits for them."""
+
+
+def advise(
+    configuration: Configuration, signer: Signer, suffixes: PublicSuffixes, journal: Journal
+) -> None:
+    """Begin to look; the log gets a line for each finding, and one if DNS could not say."""
+
+    def look() -> None:
+        try:
+            topics = tuple(_examine(configuration, signer, suffixes))
+        except ResolverError as error:
+            journal.service("DNS of the relay was not checked", problem=str(error))
+            return
+        for topic in topics:
+            for finding in topic.findings:
+                journal.service(one_line(finding), severity=finding.severity.value)
+        unknown = [each.why for topic in topics for each in topic.unknown]
+        if unknown:
+            journal.service("DNS of the relay could not be checked", problem="; ".join(unknown))
+
+    threading.Thread(target=look, name="adviser", daemon=True).start()
+
+
+def _examine(
+    configuration: Configuration, signer: Signer, suffixes: PublicSuffixes
+) -> Iterator[Examined]:
+    dns = configuration.dns
+    resolver = Resolver(dns.model_copy(update={"timeout": DNS_SECONDS}), report=lambda _: None)
+    # Of the rest, `alignd doctor` tells whoever asks.
+    yield examine_notifications(configuration, signer, resolver.for_message, suffixes)
+    took = {each: response_time(each, dns.timeout) for each in nameservers_of(dns)}
+    yield examined(Topic.RESOLVER, examine_resolver(dns, took))

@@ -1,0 +1,52 @@
+"""What is counted and measured, in the text format that Prometheus reads."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from math import inf
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from alignd.telemetry.metrics import Metrics
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+
+def exposition(metrics: Metrics) -> bytes:
+    """All of *metrics* as it is now, and what runs."""
+    return generate_latest(_Snapshot(metrics))
+
+
+class _Snapshot(Collector):
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        for family, numbers in self._metrics.families():
+            kind = GaugeMetricFamily if family.is_gauge else CounterMetricFamily
+            metric = kind(family.name, family.text, labels=family.labels)
+            for values, number in numbers.items():
+                metric.add_metric(values, number)
+            yield metric
+        within, seconds = self._metrics.decision_time()
+        yield HistogramMetricFamily(
+            "alignd_decision_seconds",
+            "From the end of a message to the answer: DNS, the decision, the changes.",
+            buckets=[
+                ("+Inf" if bound == inf else str(bound), number)
+                for bound, number in within.items()
+            ],
+            sum_value=seconds,
+        )
+        build = GaugeMetricFamily("alignd_build_info", "What runs.", labels=("version", "python"))
+        build.add_metric((version("alignd"), platform.python_version()), 1)
+        yield build
