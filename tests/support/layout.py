@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.places import ROOT
 from tests.support.postfix import Postfix, run_services
 from tests.support.readiness import free_ports
 
 SUBMISSION = "submission"
 
-_SHIPPED = Path(__file__).parents[2] / "conf/postfix"
+_SHIPPED = ROOT / "conf/postfix"
 _SHIPPED_SOCKET = "inet:127.0.0.1:8899"
 _SHIPPED_SIGNER = ", unix:opendkim/opendkim.sock"
 _SHIPPED_PORT = "127.0.0.1:10026"

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-_ROOT = Path(__file__).parents[2]
+from tests.support.places import ROOT
 
 
 def described() -> str:
     """Return lines of a Markdown list: date, machine, system, versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     setup = ConfigParser()
-    setup.read(_ROOT / "setup.cfg")
+    setup.read(ROOT / "setup.cfg")
     postfix = subprocess.run(
         ["postconf", "-dh", "mail_version"], capture_output=True, text=True, check=True
     )

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, Record, RecordType
+from tests.support.places import DATA
 
-SUITE = Path(__file__).parents[1] / "data/rfc7208-tests.yml"
+SUITE = DATA / "rfc7208-tests.yml"
 _MAX_CHAIN = 16
 
 

@@ -1,12 +1,11 @@
 """Responsible for running a test with every case that can run at its speed."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.support import places
 from tests.support.case import Case, Speed, load_cases
 
-CASES: tuple[Case, ...] = load_cases(Path(__file__).parents[1] / "cases")
+CASES: tuple[Case, ...] = load_cases(places.CASES)
 
 
 def every_case(speed: Speed) -> pytest.MarkDecorator:

@@ -15,9 +15,9 @@ from alignd.config.settings import Configuration, Dkim, Helpdesk, Rules
 from alignd.judgement.reasons import ENTRIES, Action, Failure, Limit, Reason, Refusal, Rule
 from bench.speed import GOALS
 from storm.table import STORMS
+from tests.support.places import ROOT
 from tests.support.selection import CASES
 
-ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf/alignd.conf"
 README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
 WITHOUT_CONFIGURATION = {"reasons"}

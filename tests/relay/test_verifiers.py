@@ -20,11 +20,11 @@ from demo.cast import NOTIFICATIONS_DOMAIN
 from demo.daemons import PUBLIC_SUFFIX_LIST
 from demo.world import missing_programs
 from tests.support.case import Case, Speed
+from tests.support.places import ROOT
 from tests.support.selection import CASES, every_case
 from tests.support.settings import world
 from tests.verifiers.verdict import Verdict
 
-ROOT = Path(__file__).parents[1]
 PROGRAMS = ("ip", "opendkim", "opendkim-genkey", "opendmarc", "postfix", "rspamd")
 LIMIT = 300
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import alignd
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 SOURCE = Path(alignd.__file__).parent
 CONTRACTS = ROOT / ".importlinter"
 MODULES = {str(path.relative_to(SOURCE)): path for path in sorted(SOURCE.rglob("*.py"))}

@@ -13,9 +13,9 @@ import pytest
 from demo.__main__ import PROGRAMS
 from demo.acts import PLAY
 from demo.world import directory_of, missing_programs
+from tests.support.places import ROOT
 from tests.support.readiness import wait_until
 
-ROOT = Path(__file__).parents[1]
 LIMIT = 120
 
 

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from alignd.cli.main import main
 from tests.support import postfix
 from tests.support.commandline import CommandLine
+from tests.support.places import ROOT
 from tests.support.readiness import open_directory
 from tests.support.settings import configuration
 
-ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "conf/postfix"
 FILES = [f"{path.parent.name}/{path.name}" for path in sorted(SHIPPED.glob("*/*.cf"))]
 LAYOUTS = ("inline", "queue-first")

@@ -1,13 +1,13 @@
 """`alignd doctor` finds each fault of a real Postfix configuration, and nothing in a right one."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from alignd.doctor.findings import FindingId
 from alignd.postfix.endpoint import InetEndpoint, UnixEndpoint
 from tests.support.nameserver import Nameserver
+from tests.support.places import CASES
 from tests.support.postfix import obstacle
 from tests.support.process import Fleet, run_alignd
 from tests.support.readiness import free_ports, open_directory
@@ -36,7 +36,7 @@ SIGNS = """\
 [dkim]
 signs = [{ domain = "notifications.easysoftware.com", selector = "easy1" }]
 """
-CASE = Path(__file__).parent / "cases/signer-with-published-key.case"
+CASE = CASES / "signer-with-published-key.case"
 KEY = next(line for line in CASE.read_text().splitlines() if "_domainkey" in line).replace(
     "mycompany.com", "notifications.easysoftware.com"
 )

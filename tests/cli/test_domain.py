@@ -15,17 +15,16 @@ import pytest
 
 from tests.support.commandline import CommandLine, Outcome
 from tests.support.nameserver import Nameserver
+from tests.support.places import CASES, SNAPSHOTS
 from tests.support.settings import configuration, world
 
 KEY = next(
     line
-    for line in (Path(__file__).parent / "cases/signer-delegated-selector.case")
-    .read_text()
-    .splitlines()
+    for line in (CASES / "signer-delegated-selector.case").read_text().splitlines()
     if line.startswith("easy1.dkim.easy.cz.")
 )
 DELEGATE = '[dkim]\ndelegate = { selector = "easy1", target = "easy1.dkim.easy.cz" }\n'
-SNAPSHOTS = sorted((Path(__file__).parent / "snapshots").glob("advice-*.txt"))
+ADVICE_SNAPSHOTS = sorted(SNAPSHOTS.glob("advice-*.txt"))
 ESCAPE = "\x1b"
 
 
@@ -42,7 +41,7 @@ def domain(cli: CommandLine, *arguments: str, zone: str | None = None) -> Outcom
     return cli.run("domain", "--zone", "what-if.zone", "--config", "alignd.conf", *arguments)
 
 
-@pytest.mark.parametrize("path", SNAPSHOTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ADVICE_SNAPSHOTS, ids=lambda path: path.stem)
 def test_what_people_read(cli: CommandLine, path: Path) -> None:
     """A snapshot is a zone, the command behind "$", and what it prints."""
     zone, _, rest = path.read_text().partition("$ alignd domain ")
@@ -54,7 +53,7 @@ def test_what_people_read(cli: CommandLine, path: Path) -> None:
     assert outcome.stdout == expected
 
 
-@pytest.mark.parametrize("path", SNAPSHOTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ADVICE_SNAPSHOTS, ids=lambda path: path.stem)
 def test_it_fits_80_columns_but_for_the_records(path: Path) -> None:
     printed = path.read_text().partition("$ alignd domain ")[2]
 
@@ -64,7 +63,7 @@ def test_it_fits_80_columns_but_for_the_records(path: Path) -> None:
 
 
 def test_there_are_snapshots_of_a_handful_of_kinds() -> None:
-    assert len(SNAPSHOTS) >= 8
+    assert len(ADVICE_SNAPSHOTS) >= 8
 
 
 ZONE = """\

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +10,13 @@ import yaml
 
 from alignd.config.file import load
 from tests.support.nameserver import Nameserver
+from tests.support.places import ROOT
 from tests.support.readiness import open_directory
 from tests.support.scrape import Scrape, run_watched
 
 pytestmark = pytest.mark.wire
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = ROOT / "conf"
 DASHBOARD: dict[str, Any] = json.loads((CONF / "grafana-dashboard.json").read_text())
 GROUPS: list[dict[str, Any]] = yaml.safe_load((CONF / "alert-rules.yml").read_text())["groups"]
 

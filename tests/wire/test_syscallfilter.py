@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.mta import MilterConnection
 from tests.support.nameserver import Nameserver
+from tests.support.places import ROOT
 from tests.support.process import Alignd, run_alignd
 from tests.support.readiness import children_of, open_directory
 from tests.support.settings import world
@@ -22,7 +23,7 @@ pytestmark = [
     ),
 ]
 
-UNIT = Path(__file__).parents[1] / "systemd/alignd.service"
+UNIT = ROOT / "systemd/alignd.service"
 AGENT = "marky.mark@mycompany.com"
 MESSAGE = f"From: Marky Mark <{AGENT}>\r\nSubject: Re: printer\r\n\r\nHello\r\n".encode()
 COMPLAINT = "worker cannot keep to one core"

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from tests.support.case import load_case
 from tests.support.commandline import MARKY, PROGRAM, CommandLine
 from tests.support.nameserver import Nameserver
+from tests.support.places import CASES, SNAPSHOTS
 from tests.support.settings import configuration, world
 
 NOTIFICATIONS = "helpdesk@notifications.easysoftware.com"
@@ -165,7 +166,6 @@ def test_explain_json_of_a_message_whose_from_is_unreadable(cli: CommandLine) ->
     }
 
 
-SNAPSHOTS = Path(__file__).parent / "snapshots"
 CASES_SHOWN = [
     "dead-signatures",
     "dns-spf-servfail",
@@ -191,7 +191,7 @@ CASES_SHOWN = [
 @pytest.mark.parametrize("name", CASES_SHOWN)
 def test_the_story_of_a_case_is_that_of_its_snapshot(cli: CommandLine, name: str) -> None:
     """Run with ALIGND_SNAPSHOTS=write to keep what it says now; then look at the difference."""
-    case = load_case(Path(__file__).parent / f"cases/{name}.case")
+    case = load_case(CASES / f"{name}.case")
     cli.write("alignd.conf", configuration(case.config))
     cli.write("case.zone", world(case.zone))
     cli.write("case.eml", case.message)

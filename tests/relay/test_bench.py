@@ -10,9 +10,9 @@ import pytest
 from bench.peers import EMPTY
 from bench.speed import CONNECTIONS, OURS
 from tests.support import postfix, unbound
+from tests.support.places import ROOT
 
 OBSTACLE = postfix.obstacle() or unbound.obstacle()
-ROOT = Path(__file__).parents[1]
 PATIENCE = 180.0  # seconds
 
 pytestmark = [
