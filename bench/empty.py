@@ -14,7 +14,7 @@ import milter
 
 from alignd.mta import listening_socket
 from alignd.service import child_process
-from alignd.telemetry.log import Journal
+from alignd.telemetry.log import MessageLog
 
 _UNANSWERED = (
     milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR | milter.P_NR_BODY
@@ -63,7 +63,7 @@ def main(socket: str, workers: int, *, keeps_to_cores: bool) -> None:
         pid = os.fork()
         if pid == 0:
             if keeps_to_cores:
-                child_process.keep_to_a_core(number, Journal(sys.stderr))
+                child_process.keep_to_a_core(number, MessageLog(sys.stderr))
             threading.Thread(target=milter.main, daemon=True).start()
             signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
             while True:

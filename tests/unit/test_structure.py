@@ -98,7 +98,7 @@ def test_no_package_is_a_crowd() -> None:
 def test_the_words_of_the_log_stand_in_one_table(module: str) -> None:
     keys = {"action", "reason", "limit", "error"}
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
-        if isinstance(node, ast.Call) and "journal" in ast.unparse(node.func):
+        if isinstance(node, ast.Call) and "log." in ast.unparse(node.func):
             spelled = {word.arg for word in node.keywords if isinstance(word.value, ast.Constant)}
             assert not spelled & keys, ast.unparse(node)
         if isinstance(node, ast.Dict):

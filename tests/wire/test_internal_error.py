@@ -20,7 +20,7 @@ from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Desk, make_note
 from alignd.mta.transaction import interest_of
 from alignd.resolver.resolver import Resolver
-from alignd.telemetry.log import Journal
+from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from tests.support.mta import MilterConnection
 from tests.support.nameserver import Nameserver
@@ -54,13 +54,13 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
     signer = load_signer(settings.dkim)
     reviewer = Reviewer(settings, Broken(), signer, FreemailDomains(), time.time)
     resolver = Resolver(settings.dns, print)
-    with (directory / "log").open("w", buffering=1) as log:
-        journal, worker = Journal(log), metrics.of_worker(0)
+    with (directory / "log").open("w", buffering=1) as stream:
+        log, worker = MessageLog(stream), metrics.of_worker(0)
         desk = Desk(
-            RememberingReviewer(reviewer, partial(make_note, journal=journal, metrics=worker)),
+            RememberingReviewer(reviewer, partial(make_note, log=log, metrics=worker)),
             LookAhead(reviewer, resolver),
             resolver.for_message,
-            journal,
+            log,
             worker,
             interest_of(reviewer),
             max_sessions=10,

@@ -18,7 +18,7 @@ from alignd.mail.message import AddField, ChangeField, DeleteField, Edits
 from alignd.mta.judgement_cache import DatedLookup, Precedent, RememberingReviewer
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.transaction import Collected, Interest
-from alignd.telemetry.log import Journal, described
+from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import Fallback, WorkerMetrics
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
@@ -49,9 +49,9 @@ class Note:
     """Where the metrics count it."""
 
 
-def make_note(judgement: Judgement, journal: Journal, metrics: WorkerMetrics) -> Note:
-    """Note what *journal* and *metrics* will say of a judgement."""
-    return Note(journal.rendered(**judgement.summary), metrics.column_of(judgement.decision))
+def make_note(judgement: Judgement, log: MessageLog, metrics: WorkerMetrics) -> Note:
+    """Note what *log* and *metrics* will say of a judgement."""
+    return Note(log.rendered(**judgement.summary), metrics.column_of(judgement.decision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Desk:
     look_ahead: LookAhead
     new_lookup: Callable[[], DatedLookup]
     """Makes the Lookup of one message; its budget starts at the call."""
-    journal: Journal
+    log: MessageLog
     metrics: WorkerMetrics
     interest: Interest
     max_sessions: int
@@ -136,7 +136,7 @@ class Session:
         self._client = str(address[0]) if isinstance(address, tuple) else None
         if self._is_refused:
             limit = self._desk.max_sessions
-            self._desk.journal.once_a_minute("milter.max_connections is reached", limit=limit)
+            self._desk.log.once_a_minute("milter.max_connections is reached", limit=limit)
             self._desk.metrics.fell_back(Fallback.MAX_CONNECTIONS)
             return milter.TEMPFAIL
         return milter.NOREPLY
@@ -179,7 +179,7 @@ class Session:
         collected, self._collected = self._collected, None
         queue_id = self._macro("i")
         if collected is None:
-            self._desk.journal.message(queue_id, error=Refusal.NO_ENVELOPE.value)
+            self._desk.log.message(queue_id, error=Refusal.NO_ENVELOPE.value)
             self._desk.metrics.fell_back(Fallback.TEMPFAIL)
             return milter.TEMPFAIL
         try:
@@ -189,7 +189,7 @@ class Session:
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
             tempfail = Failure.TEMPFAIL.value
-            self._desk.journal.message(queue_id, action=tempfail, error=described(error))
+            self._desk.log.message(queue_id, action=tempfail, error=described(error))
             self._desk.metrics.failed()
             return milter.TEMPFAIL
         seconds = time.monotonic() - started
@@ -204,21 +204,21 @@ class Session:
     def close(self, idle_timeout: float) -> None:
         """The connection has ended, perhaps because libmilter lost its patience."""
         if time.time() - self.last_event >= idle_timeout:
-            self._desk.journal.once_a_minute("milter.idle_timeout is over: connection cut")
+            self._desk.log.once_a_minute("milter.idle_timeout is over: connection cut")
 
     def _look_ahead(self, collected: Collected) -> None:
         try:
             self._desk.look_ahead.begin(collected.origin, collected.message)
         except Exception as error:  # the review will meet it again, and answer for it
             problem = described(error)
-            self._desk.journal.once_a_minute("no lookups ahead of a message", problem=problem)
+            self._desk.log.once_a_minute("no lookups ahead of a message", problem=problem)
 
     def _judge(self, collected: Collected, queue_id: str) -> Precedent[Note]:
         try:
             return self._desk.reviewer.judge(collected, self._desk.new_lookup)
         except Exception as error:  # a bug of ours must not cost Julia her answer
             fallback = Failure.FALLBACK.value
-            self._desk.journal.message(queue_id, action=fallback, error=described(error))
+            self._desk.log.message(queue_id, action=fallback, error=described(error))
             self._desk.metrics.fell_back(Fallback.INTERNAL_ERROR)
             return self._desk.reviewer.rewrite_unjudged(collected)
 
@@ -253,16 +253,16 @@ class Session:
     ) -> None:
         desk, text = self._desk, precedent.note.text
         if desk.log_addresses:
-            text = desk.journal.rendered(**log_fields(precedent.judgement, collected.message()))
+            text = desk.log.rendered(**log_fields(precedent.judgement, collected.message()))
         if limit := collected.limit_hit:
-            text += " " + desk.journal.rendered(limit=limit.value)
+            text += " " + desk.log.rendered(limit=limit.value)
             desk.metrics.fell_back(Fallback(limit.value))
         if refusal:
-            text += " " + desk.journal.rendered(error=refusal.value)
+            text += " " + desk.log.rendered(error=refusal.value)
             desk.metrics.fell_back(Fallback.TEMPFAIL)
         if precedent.judgement.settings.rules.dry_run and precedent.planned:
             desk.metrics.left_alone()
-        desk.journal.about(queue_id, f"{text} ms={seconds * 1000:.1f}")
+        desk.log.about(queue_id, f"{text} ms={seconds * 1000:.1f}")
         desk.metrics.answered(precedent.note.column, seconds)
 
     def _macro(self, name: str) -> str:

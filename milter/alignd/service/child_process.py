@@ -7,13 +7,13 @@ import os
 import signal
 from collections.abc import Callable
 
-from alignd.telemetry.log import Journal
+from alignd.telemetry.log import MessageLog
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
-def fork(name: str, run: Callable[[], int], journal: Journal) -> int:
+def fork(name: str, run: Callable[[], int], log: MessageLog) -> int:
     """Start a process that does *run* and ends with its status; the process id.
 
     TERM ends it, and comes from the kernel when the supervisor dies, however it does. INT, which
@@ -32,12 +32,12 @@ def fork(name: str, run: Callable[[], int], journal: Journal) -> int:
         _be_a_child_of(parent)
         status = run()
     except Exception as error:
-        journal.service(f"{name} failed", error=repr(error))
+        log.service(f"{name} failed", error=repr(error))
     finally:
         os._exit(status)  # libmilter's thread may still be there, and nothing ends it soon
 
 
-def keep_to_a_core(number: int, journal: Journal) -> None:
+def keep_to_a_core(number: int, log: MessageLog) -> None:
     """Have this process, the one with that *number*, run on one core.
 
     Its threads take turns at one interpreter lock. On several cores they wake each other for
@@ -47,7 +47,7 @@ def keep_to_a_core(number: int, journal: Journal) -> None:
     try:
         os.sched_setaffinity(0, {cores[number % len(cores)]})
     except OSError as error:  # a sandbox of the operator's own: slower, and it serves all the same
-        journal.service("worker cannot keep to one core", problem=str(error))
+        log.service("worker cannot keep to one core", problem=str(error))
 
 
 def _be_a_child_of(parent: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from alignd.config.option_types import ListenAddress
 from alignd.mta import listening_socket
 from alignd.service import child_process
-from alignd.telemetry.log import Journal
+from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.prometheus import CONTENT_TYPE, exposition
 
@@ -47,10 +47,10 @@ class _Page:
 class Monitor:
     """The process that answers, as its parent sees it: started, replaced, ended."""
 
-    def __init__(self, metrics: Metrics, journal: Journal, let_go: Callable[[], None]) -> None:
+    def __init__(self, metrics: Metrics, log: MessageLog, let_go: Callable[[], None]) -> None:
         """*let_go* is done in the new process, to close what is the parent's alone."""
         self._metrics = metrics
-        self._journal = journal
+        self._log = log
         self._let_go = let_go
         self._pid: int | None = None
         self._listen: ListenAddress | None = None
@@ -59,14 +59,14 @@ class Monitor:
     def tend(self, listen: ListenAddress | None) -> None:
         """Have it answer at *listen*, or nowhere; replace it when it has died."""
         if self._pid is not None and os.waitpid(self._pid, os.WNOHANG)[0]:
-            self._journal.service("monitor ended and is replaced", pid=self._pid)
+            self._log.service("monitor ended and is replaced", pid=self._pid)
             self._pid = None
         if listen != self._listen:
             self.end()
             self._listen, self._next_start = listen, 0.0
         if listen is not None and self._pid is None and time.monotonic() >= self._next_start:
             self._next_start = time.monotonic() + _RESTART_SECONDS
-            self._pid = child_process.fork("monitor", lambda: self._run(listen), self._journal)
+            self._pid = child_process.fork("monitor", lambda: self._run(listen), self._log)
 
     def end(self) -> None:
         """End it at once: it has nothing to lose."""
@@ -78,22 +78,22 @@ class Monitor:
     def _run(self, listen: ListenAddress) -> int:
         self._let_go()
         listening_socket.stop_listening()  # to the MTA: that is the workers' part
-        asyncio.run(_serve(self._metrics, listen, self._journal))
+        asyncio.run(_serve(self._metrics, listen, self._log))
         return os.EX_OK
 
 
-async def _serve(metrics: Metrics, listen: ListenAddress, journal: Journal) -> None:
+async def _serve(metrics: Metrics, listen: ListenAddress, log: MessageLog) -> None:
     def report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = type(context.get("exception")).__name__
-        journal.once_a_minute("monitor failed", problem=context["message"], error=error)
+        log.once_a_minute("monitor failed", problem=context["message"], error=error)
 
     asyncio.get_running_loop().set_exception_handler(report)
-    server = await _open(Answering(metrics), listen, journal)
-    journal.service("metrics are served", listen=str(listen))
+    server = await _open(Answering(metrics), listen, log)
+    log.service("metrics are served", listen=str(listen))
     await server.serve_forever()
 
 
-async def _open(answering: Answering, listen: ListenAddress, journal: Journal) -> asyncio.Server:
+async def _open(answering: Answering, listen: ListenAddress, log: MessageLog) -> asyncio.Server:
     complained = False
     while True:
         try:
@@ -103,9 +103,7 @@ async def _open(answering: Answering, listen: ListenAddress, journal: Journal) -
         except OSError as error:
             if not complained:
                 problem = error.strerror or str(error)
-                journal.service(
-                    "metrics are not served, mail is", listen=str(listen), problem=problem
-                )
+                log.service("metrics are not served, mail is", listen=str(listen), problem=problem)
                 complained = True
             await asyncio.sleep(_RETRY_SECONDS)
 

@@ -12,14 +12,14 @@ from alignd.doctor.machine import examine_resolver
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of, response_time
-from alignd.telemetry.log import Journal
+from alignd.telemetry.log import MessageLog
 
 DNS_SECONDS = 20.0
 """For all questions about one view of the relay: nobody's mail waits for them."""
 
 
 def advise(
-    configuration: Configuration, signer: Signer, suffixes: PublicSuffixes, journal: Journal
+    configuration: Configuration, signer: Signer, suffixes: PublicSuffixes, log: MessageLog
 ) -> None:
     """Begin to look; the log gets a line for each finding, and one if DNS could not say."""
 
@@ -27,14 +27,14 @@ def advise(
         try:
             topics = tuple(_examine(configuration, signer, suffixes))
         except ResolverError as error:
-            journal.service("DNS of the relay was not checked", problem=str(error))
+            log.service("DNS of the relay was not checked", problem=str(error))
             return
         for topic in topics:
             for finding in topic.findings:
-                journal.service(one_line(finding), severity=finding.severity.value)
+                log.service(one_line(finding), severity=finding.severity.value)
         unknown = [each.why for topic in topics for each in topic.unknown]
         if unknown:
-            journal.service("DNS of the relay could not be checked", problem="; ".join(unknown))
+            log.service("DNS of the relay could not be checked", problem="; ".join(unknown))
 
     threading.Thread(target=look, name="adviser", daemon=True).start()
 

@@ -33,7 +33,7 @@ from alignd.service.worker import (
     Worker,
     room_for_connections,
 )
-from alignd.telemetry.log import Journal
+from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Life, Metrics, Reload
 
 SILENCE_SECONDS = 10.0
@@ -75,7 +75,7 @@ class _Received:
 class Supervisor:
     """Runs the service until TERM or INT."""
 
-    def __init__(self, load: Callable[[], Setup], journal: Journal) -> None:
+    def __init__(self, load: Callable[[], Setup], log: MessageLog) -> None:
         """Load the setup a first time.
 
         Raises:
@@ -84,7 +84,7 @@ class Supervisor:
         """
         self._load = load
         self._setup = load()
-        self._journal = journal
+        self._log = log
         self._suffixes = SuffixList()
         self._notifier = sdnotify.SystemdNotifier()
         self._selector = selectors.DefaultSelector()
@@ -100,7 +100,7 @@ class Supervisor:
         self._next_spawn = 0.0
         self._next_probe = 0.0
         self._metrics = Metrics(self._wanted)
-        self._monitor = Monitor(self._metrics, journal, self._let_go)
+        self._monitor = Monitor(self._metrics, log, self._let_go)
 
     def run(self) -> int:
         """Serve until TERM or INT, let open sessions end, and return the exit status.
@@ -124,7 +124,7 @@ class Supervisor:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         if (room := room_for_connections()) < connections:
-            self._journal.service(
+            self._log.service(
                 "too few descriptors for milter.max_connections: raise LimitNOFILE",
                 descriptors=most,
                 max_connections=room,
@@ -168,20 +168,20 @@ class Supervisor:
         def work() -> int:
             os.close(ours)
             self._let_go()
-            child_process.keep_to_a_core(number, self._journal)
+            child_process.keep_to_a_core(number, self._log)
             self._worker = Worker(
                 self._setup,
                 self._load,
                 self._suffixes,
                 self._sessions,
-                self._journal,
+                self._log,
                 self._metrics.of_worker(number),
                 # The one that comes for it takes this over, too.
                 advises=number == 0,
             )
             return self._worker.run(theirs)
 
-        pid = child_process.fork("worker", work, self._journal)
+        pid = child_process.fork("worker", work, self._log)
         os.close(theirs)
         self._selector.register(ours, selectors.EVENT_READ, pid)
         self._children[pid] = _Child(pid, number, ours, time.monotonic())
@@ -215,7 +215,7 @@ class Supervisor:
             if pid:
                 self._forget(child)
                 code = os.waitstatus_to_exitcode(status)
-                self._journal.service("worker ended", pid=pid, status=code)
+                self._log.service("worker ended", pid=pid, status=code)
 
     def _forget(self, child: _Child) -> None:
         if child.heartbeat in self._selector.get_map():
@@ -227,7 +227,7 @@ class Supervisor:
     def _replace_silent(self) -> None:
         for child in self._children.values():
             if time.monotonic() - child.heard > SILENCE_SECONDS:
-                self._journal.service("worker is silent and is killed", pid=child.pid)
+                self._log.service("worker is silent and is killed", pid=child.pid)
                 os.kill(child.pid, signal.SIGKILL)
                 child.heard = time.monotonic()  # once is enough; it is reaped next
 
@@ -237,13 +237,13 @@ class Supervisor:
             setup = self._load()
         except LOAD_ERRORS as error:
             for problem in str(error).splitlines():
-                self._journal.service(problem)
-            self._journal.service("not reloaded: the old configuration stays in force")
+                self._log.service(problem)
+            self._log.service("not reloaded: the old configuration stays in force")
             self._metrics.reloaded(Reload.REFUSED)
             self._notifier.notify("READY=1")
             return
         if setup.configuration.milter != self._setup.configuration.milter:
-            self._journal.service("a change of [milter] needs a restart")
+            self._log.service("a change of [milter] needs a restart")
         milter = self._setup.configuration.milter
         changed = setup.configuration.model_copy(update={"milter": milter})
         self._setup = Setup(changed, setup.signer)
@@ -266,7 +266,7 @@ class Supervisor:
             self._is_ready = True
             self._notifier.notify("READY=1")
             socket = self._setup.configuration.milter.socket
-            self._journal.service("ready", socket=socket, workers=self._wanted)
+            self._log.service("ready", socket=socket, workers=self._wanted)
         interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 3
         if interval and self._is_ready and time.monotonic() >= self._next_probe:
             # Only what an MTA would see counts as alive.
@@ -293,5 +293,5 @@ class Supervisor:
         for child in list(self._children.values()):
             os.kill(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)
-        self._journal.service("stopped")
+        self._log.service("stopped")
         return os.EX_OK

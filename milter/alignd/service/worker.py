@@ -28,7 +28,7 @@ from alignd.mta.session import Desk, make_note
 from alignd.mta.transaction import interest_of
 from alignd.resolver.resolver import Resolver, ResolverError
 from alignd.service.self_check import advise
-from alignd.telemetry.log import Journal
+from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import WorkerMetrics
 
 DRAIN_SECONDS = 45.0
@@ -59,7 +59,7 @@ class Worker:
         load: Callable[[], Setup],
         suffixes: SuffixList,
         sessions: libmilter.Sessions,
-        journal: Journal,
+        log: MessageLog,
         metrics: WorkerMetrics,
         *,
         advises: bool,
@@ -68,7 +68,7 @@ class Worker:
         self._load = load
         self._suffixes = suffixes
         self._sessions = sessions
-        self._journal = journal
+        self._log = log
         self._metrics = metrics
         self._advises = advises
         self._setup = setup
@@ -97,7 +97,7 @@ class Worker:
         received: int | None = None
         while received != signal.SIGTERM:
             if not thread.is_alive():
-                self._journal.service("libmilter ended by itself")
+                self._log.service("libmilter ended by itself")
                 return os.EX_SOFTWARE
             _say(heartbeat, ALIVE)
             self._metrics.dns_is_down(self._resolver.is_down)
@@ -122,7 +122,7 @@ class Worker:
             self._desk = self._make_desk(setup)
         except LOAD_ERRORS as error:
             # The supervisor has just read it; it, or resolv.conf, was changed again since.
-            self._journal.service("worker keeps its configuration", problem=str(error))
+            self._log.service("worker keeps its configuration", problem=str(error))
             return
         self._setup = setup
         self._advise()
@@ -130,14 +130,14 @@ class Worker:
     def _advise(self) -> None:
         if self._advises:
             setup = self._setup
-            advise(setup.configuration, setup.signer, self._suffixes, self._journal)
+            advise(setup.configuration, setup.signer, self._suffixes, self._log)
 
     def _make_desk(self, setup: Setup) -> Desk:
         configuration, milter = setup.configuration, setup.configuration.milter
         reviewer = Reviewer(
             configuration, self._suffixes, setup.signer, FreemailDomains(), time.time
         )
-        note = partial(make_note, journal=self._journal, metrics=self._metrics)
+        note = partial(make_note, log=self._log, metrics=self._metrics)
         interest = interest_of(reviewer)
         self._sessions.want(interest)
         resolver = self._resolver_for(configuration.dns)
@@ -145,7 +145,7 @@ class Worker:
             RememberingReviewer(reviewer, note),
             LookAhead(reviewer, resolver),
             resolver.for_message,
-            self._journal,
+            self._log,
             self._metrics,
             interest,
             min(milter.max_connections, room_for_connections()),
@@ -160,10 +160,10 @@ class Worker:
     def _make_resolver(self, settings: Dns) -> Resolver:
         path = archive_path(settings)
         try:
-            return Resolver(settings, self._journal.service, path, self._metrics)
+            return Resolver(settings, self._log.service, path, self._metrics)
         except sqlite3.Error as error:
-            self._journal.service("no archive of DNS answers", path=str(path), error=str(error))
-            return Resolver(settings, self._journal.service, meter=self._metrics)
+            self._log.service("no archive of DNS answers", path=str(path), error=str(error))
+            return Resolver(settings, self._log.service, meter=self._metrics)
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -171,7 +171,7 @@ class Worker:
             _say(heartbeat, ALIVE)
             time.sleep(_POLL_SECONDS)
         if left := len(self._sessions):
-            self._journal.service("sessions are cut", open=left, after_seconds=DRAIN_SECONDS)
+            self._log.service("sessions are cut", open=left, after_seconds=DRAIN_SECONDS)
         return os.EX_OK
 
 

@@ -12,7 +12,7 @@ from structlog.processors import LogfmtRenderer
 _MINUTE = 60.0  # seconds
 
 
-class Journal:
+class MessageLog:
     """Writes log lines to a stream, which systemd takes into its journal; safe for threads."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from alignd.telemetry.log import Journal
+from alignd.telemetry.log import MessageLog
 
 WRITERS, LINES = 4, 500
 
@@ -15,7 +15,7 @@ def test_lines_of_several_processes_stay_apart(tmp_path: Path) -> None:
     # As standard error is: each write goes out at once.
     with path.open("ab", buffering=0) as file:
         stream = io.TextIOWrapper(file, write_through=True)
-        pids = [_write_lines(Journal(stream), number) for number in range(WRITERS)]
+        pids = [_write_lines(MessageLog(stream), number) for number in range(WRITERS)]
         for pid in pids:
             os.waitpid(pid, 0)
 
@@ -24,12 +24,12 @@ def test_lines_of_several_processes_stay_apart(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"Q\d-\d+: action=pass domain=mycompany.com", line) for line in lines)
 
 
-def _write_lines(journal: Journal, number: int) -> int:
+def _write_lines(log: MessageLog, number: int) -> int:
     """Write from a process of its own, as a worker does."""
     pid = os.fork()
     if pid == 0:
         for line in range(LINES):
-            journal.message(f"Q{number}-{line}", action="pass", domain="mycompany.com")
+            log.message(f"Q{number}-{line}", action="pass", domain="mycompany.com")
         os._exit(0)
     return pid
 
@@ -37,12 +37,12 @@ def _write_lines(journal: Journal, number: int) -> int:
 def test_what_mail_says_cannot_make_a_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with path.open("a") as stream:
-        Journal(stream).message("Q1", reason="x\nQ2: action=pass", domain='a b="c"')
+        MessageLog(stream).message("Q1", reason="x\nQ2: action=pass", domain='a b="c"')
 
     assert len(path.read_text().splitlines()) == 1
 
 
 def test_a_log_that_cannot_be_written_stops_nothing() -> None:
     with Path("/dev/full").open("w", buffering=1) as stream:
-        Journal(stream).message("Q1", action="pass")
+        MessageLog(stream).message("Q1", action="pass")
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

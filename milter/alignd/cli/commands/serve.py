@@ -33,7 +33,7 @@ def serve(config: Path) -> None:
     from alignd.mta.libmilter import ListenError  # noqa: PLC0415
     from alignd.service.supervisor import Supervisor  # noqa: PLC0415
     from alignd.service.worker import Setup  # noqa: PLC0415
-    from alignd.telemetry.log import Journal  # noqa: PLC0415
+    from alignd.telemetry.log import MessageLog  # noqa: PLC0415
 
     def load_setup() -> Setup:
         configuration = configfile.load(config)
@@ -41,7 +41,7 @@ def serve(config: Path) -> None:
         return Setup(configuration, load_signer(configuration.dkim))
 
     try:
-        sys.exit(Supervisor(load_setup, Journal(sys.stderr)).run())
+        sys.exit(Supervisor(load_setup, MessageLog(sys.stderr)).run())
     except ConfigError as error:
         show(error)
         sys.exit(os.EX_CONFIG)
