@@ -10,7 +10,7 @@ RETRY_SECONDS = 1.0
 """How often it is tried in the background whether DNS is back."""
 
 
-class Health:
+class CircuitBreaker:
     """A circuit breaker around the nameservers; safe for threads.
 
     It opens when a question met silence and nothing was heard of any other since that question

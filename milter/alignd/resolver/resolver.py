@@ -25,7 +25,7 @@ import dns.resolver
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import Dns
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
-from alignd.resolver.breaker import Health
+from alignd.resolver.breaker import CircuitBreaker
 from alignd.resolver.cache import Archive, Memory, Question, Remembered
 from alignd.resolver.client import Silence, ask
 from alignd.resolver.single_flight import SingleFlight
@@ -137,7 +137,7 @@ class Resolver:
         self._nameservers = nameservers_of(settings)
         self._memory = Memory(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
         self._archive = Archive(archive_path) if archive_path else None
-        self._health = Health(self._is_answered, report)
+        self._breaker = CircuitBreaker(self._is_answered, report)
         self._meter = meter or Unmetered()
         self._asking: SingleFlight[Question, Remembered | LookupFailed] = SingleFlight()
         self._to_refresh: queue.SimpleQueue[Question] = queue.SimpleQueue()
@@ -148,7 +148,7 @@ class Resolver:
     @property
     def is_down(self) -> bool:
         """Whether DNS is held for down, and not asked."""
-        return self._health.is_down
+        return self._breaker.is_down
 
     def for_message(self) -> MessageLookup:
         """A Lookup whose budget starts now."""
@@ -178,7 +178,7 @@ class Resolver:
                 self._refresh_ahead(question, known)
             self._meter.remembered()
             return known.answer, known.due
-        failure = LookupFailed("DNS is down") if self._health.is_down else None
+        failure = LookupFailed("DNS is down") if self._breaker.is_down else None
         outcome = failure or self._memory.failure(question) or self._ask_once(question, seconds)
         if isinstance(outcome, Remembered):
             return outcome.answer, outcome.due
@@ -219,10 +219,10 @@ class Resolver:
         if isinstance(heard, Silence):
             # Of a question that had little time left, silence says little.
             if seconds >= self._settings.timeout / 2:
-                self._health.met_silence(asked)
+                self._breaker.met_silence(asked)
                 self._memory.put_failure(question, _TIMEOUT)
             return _TIMEOUT
-        self._health.heard()
+        self._breaker.heard()
         if isinstance(heard, LookupFailed):
             self._memory.put_failure(question, heard)
             return heard
@@ -252,7 +252,7 @@ class Resolver:
     def _refresh(self) -> None:
         while True:
             question = self._to_refresh.get()
-            if not self._health.is_down:
+            if not self._breaker.is_down:
                 self._ask(question, self._settings.timeout)
 
     def _is_answered(self) -> bool:

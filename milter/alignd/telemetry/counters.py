@@ -13,7 +13,7 @@ import threading
 _OCTETS = 8  # of a float; written and read in one step, so never seen half written
 
 
-class Row:
+class CounterRow:
     """The numbers of one process; safe for its threads."""
 
     def __init__(self, cells: memoryview[float]) -> None:
@@ -39,7 +39,7 @@ class Row:
         self._cells[column] = value
 
 
-class Tally:
+class SharedCounters:
     """So many rows of so many columns, all 0.0; made before the processes are forked."""
 
     def __init__(self, rows: int, columns: int) -> None:
@@ -47,10 +47,10 @@ class Tally:
         self._cells = memoryview(mmap.mmap(-1, rows * columns * _OCTETS)).cast("d")
         self._rows = rows
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> CounterRow:
         """The row of one process."""
         start = number * self._columns
-        return Row(self._cells[start : start + self._columns])
+        return CounterRow(self._cells[start : start + self._columns])
 
     def sum(self, column: int) -> float:
         """The sum of this column over all rows."""

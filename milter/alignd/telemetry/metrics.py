@@ -16,7 +16,7 @@ from alignd.judgement.decision import Decision
 from alignd.judgement.reasons import ENTRIES, Action, Failure, Limit, Reason, Rule
 from alignd.mailauth.dns import RecordType
 from alignd.resolver.resolver import QueryResult
-from alignd.telemetry.counters import Row, Tally
+from alignd.telemetry.counters import CounterRow, SharedCounters
 
 BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -137,7 +137,7 @@ def _column(family: Family, *values: str) -> int:
 class WorkerMetrics:
     """What one worker counts, on the way of each message; safe for threads."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: CounterRow) -> None:
         self._row = row
         # Looked up here once: a message takes no other time than that of the additions.
         self._queries = {
@@ -200,13 +200,13 @@ class Metrics:
     """The numbers of all processes; made by the supervisor before it forks any."""
 
     def __init__(self, workers: int) -> None:
-        self._tally = Tally(workers + 1, _COLUMNS)
-        self._own = self._tally.row(workers)
+        self._counters = SharedCounters(workers + 1, _COLUMNS)
+        self._own = self._counters.row(workers)
         self._own.set(_column(_LAST_RELOAD), 1)
 
     def of_worker(self, number: int) -> WorkerMetrics:
         """What the worker in that place counts, 0 is the first; it goes on where another ended."""
-        return WorkerMetrics(self._tally.row(number))
+        return WorkerMetrics(self._counters.row(number))
 
     def reloaded(self, result: Reload) -> None:
         """Count a reload."""
@@ -215,7 +215,7 @@ class Metrics:
 
     def worker_ended(self, number: int) -> None:
         """Forget what the worker in that place held for true; what it counted stays."""
-        self._tally.row(number).set(_column(_BREAKERS), False)
+        self._counters.row(number).set(_column(_BREAKERS), False)
 
     def worker_replaced(self) -> None:
         """Count a worker that was started in place of another."""
@@ -231,10 +231,10 @@ class Metrics:
     def life(self) -> Life:
         """How the service was when it was shown last."""
         return Life(
-            int(self._tally.sum(_column(_WANTED))),
-            int(self._tally.sum(_column(_READY))),
-            bool(self._tally.sum(_ENDING)),
-            self._tally.sum(_LAST_SIGN),
+            int(self._counters.sum(_column(_WANTED))),
+            int(self._counters.sum(_column(_READY))),
+            bool(self._counters.sum(_ENDING)),
+            self._counters.sum(_LAST_SIGN),
         )
 
     def families(self) -> Iterator[tuple[Family, dict[tuple[str, ...], float]]]:
@@ -244,7 +244,7 @@ class Metrics:
         """
         for family in _FAMILIES:
             numbers = {
-                values: self._tally.sum(_column(family, *values)) for values in family.series
+                values: self._counters.sum(_column(family, *values)) for values in family.series
             }
             if family is _MESSAGES:
                 numbers = {
@@ -255,9 +255,9 @@ class Metrics:
     def decision_time(self) -> tuple[dict[float, float], float]:
         """How many messages took at most each of BUCKETS, and infinity; and all their seconds."""
         bounds = (*BUCKETS, inf)
-        numbers = (self._tally.sum(_FIRST_BUCKET + place) for place in range(len(bounds)))
+        numbers = (self._counters.sum(_FIRST_BUCKET + place) for place in range(len(bounds)))
         within = dict(zip(bounds, accumulate(numbers), strict=True))
-        return within, self._tally.sum(_SECONDS)
+        return within, self._counters.sum(_SECONDS)
 
 
 _ACTIONS = {

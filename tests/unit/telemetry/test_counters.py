@@ -5,7 +5,7 @@ from threading import Thread
 
 import pytest
 
-from alignd.telemetry.counters import Row, Tally
+from alignd.telemetry.counters import CounterRow, SharedCounters
 
 # The name servers of other tests have threads, which the forked processes do not touch.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -14,23 +14,23 @@ PROCESSES, THREADS, TIMES = 4, 3, 2000
 
 
 def test_all_processes_and_threads_are_summed_to_the_last() -> None:
-    tally = Tally(PROCESSES, 3)
+    counters = SharedCounters(PROCESSES, 3)
 
-    pids = [_in_a_process(tally, number) for number in range(PROCESSES)]
+    pids = [_in_a_process(counters, number) for number in range(PROCESSES)]
     for pid in pids:
         os.waitpid(pid, 0)
 
-    assert [tally.sum(column) for column in range(3)] == [
+    assert [counters.sum(column) for column in range(3)] == [
         2 * PROCESSES * THREADS * TIMES,
         PROCESSES * THREADS * TIMES,
         PROCESSES * THREADS * TIMES / 2,
     ]
 
 
-def _in_a_process(tally: Tally, number: int) -> int:
+def _in_a_process(counters: SharedCounters, number: int) -> int:
     pid = os.fork()
     if pid == 0:
-        row = tally.row(number)
+        row = counters.row(number)
         threads = [Thread(target=_add, args=(row,)) for _ in range(THREADS)]
         for thread in threads:
             thread.start()
@@ -40,36 +40,36 @@ def _in_a_process(tally: Tally, number: int) -> int:
     return pid
 
 
-def _add(row: Row) -> None:
+def _add(row: CounterRow) -> None:
     for _ in range(TIMES):
         row.add(0)
         row.add_sample(0, 1, 2, 0.5)
 
 
 def test_a_process_goes_on_where_another_ended() -> None:
-    tally = Tally(2, 1)
+    counters = SharedCounters(2, 1)
     for _ in range(2):
-        os.waitpid(_in_a_process_once(tally), 0)
+        os.waitpid(_in_a_process_once(counters), 0)
 
-    tally.row(1).add(0)
+    counters.row(1).add(0)
 
-    assert tally.sum(0) == 3
+    assert counters.sum(0) == 3
 
 
-def _in_a_process_once(tally: Tally) -> int:
+def _in_a_process_once(counters: SharedCounters) -> int:
     pid = os.fork()
     if pid == 0:
-        tally.row(0).add(0)
+        counters.row(0).add(0)
         os._exit(0)
     return pid
 
 
 def test_a_row_is_apart_from_the_others() -> None:
-    tally = Tally(3, 2)
+    counters = SharedCounters(3, 2)
 
-    tally.row(1).set(0, 7.0)
-    tally.row(2).add(0, 1, 1)
+    counters.row(1).set(0, 7.0)
+    counters.row(2).add(0, 1, 1)
 
-    assert (tally.sum(0), tally.sum(1)) == (8.0, 2.0)
-    tally.row(1).set(0, 0.0)
-    assert tally.sum(0) == 1.0
+    assert (counters.sum(0), counters.sum(1)) == (8.0, 2.0)
+    counters.row(1).set(0, 0.0)
+    assert counters.sum(0) == 1.0
