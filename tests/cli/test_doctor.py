@@ -15,8 +15,8 @@ from alignd.doctor.findings import (
     Remark,
     Topic,
     error,
-    examined,
     one_line,
+    topic_report,
 )
 from alignd.postfix.endpoint import UnixEndpoint
 from tests.support.commandline import CommandLine
@@ -124,7 +124,7 @@ def test_every_topic_has_a_title_and_a_mark(topic: Topic) -> None:
     finding = error(FindingId.HELO_UNRESOLVED, "what", "why", "mend")
     remarks: list[list[Remark]] = [[finding], [CannotSay("why")], [NotAsked("why")], []]
 
-    marks = [click.unstyle(next(report((examined(topic, each),)))) for each in remarks]
+    marks = [click.unstyle(next(report((topic_report(topic, each),)))) for each in remarks]
 
     assert [mark.partition(": ")[0] for mark in marks] == [
         f"{each} {topic.value}" for each in "✗?-✓"

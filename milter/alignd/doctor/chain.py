@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from alignd.config.settings import Configuration
 from alignd.doctor.findings import (
     CannotSay,
-    Examined,
     FindingId,
     Note,
     Remark,
     Topic,
+    TopicReport,
     error,
-    examined,
+    topic_report,
     warning,
 )
 from alignd.postfix.chain import Chain, Listener
@@ -31,11 +31,11 @@ _PROTOCOL = 6
 _MARGIN = 1.0  # seconds between the budget for DNS and the end of Postfix's patience
 
 
-def examine_chain(configuration: Configuration, chain: Chain) -> tuple[Examined, ...]:
+def examine_chain(configuration: Configuration, chain: Chain) -> tuple[TopicReport, ...]:
     """Examine the order of the milters, and the settings of alignd among them."""
-    order = examined(Topic.CHAIN, _chain(configuration, chain))
+    order = topic_report(Topic.CHAIN, _chain(configuration, chain))
     remarks = [r for each in chain.with_alignd for r in _failure(configuration, chain, each)]
-    return (order, examined(Topic.FAILURE, remarks)) if chain.with_alignd else (order,)
+    return (order, topic_report(Topic.FAILURE, remarks)) if chain.with_alignd else (order,)
 
 
 def _snippet(chain: Chain) -> str:

@@ -8,12 +8,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from alignd.config.settings import Configuration, Notifications, Relay, Settings
 from alignd.doctor.findings import (
     CannotSay,
-    Examined,
     FindingId,
     Remark,
     Topic,
+    TopicReport,
     error,
-    examined,
+    topic_report,
     warning,
 )
 from alignd.judgement.prediction import Prediction, judge_spf, predict, spf_passes
@@ -38,17 +38,17 @@ def examine_notifications(
     signer: Signer,
     new_lookup: Callable[[], Lookup],
     suffixes: PublicSuffixes,
-) -> Examined:
+) -> TopicReport:
     """Examine the notifications domain of every view that messages may get, the tenants' too."""
     views = configuration.views
     remarks = (r for v in views for r in _notifications(v, signer, new_lookup(), suffixes))
-    return examined(Topic.NOTIFICATIONS, remarks)
+    return topic_report(Topic.NOTIFICATIONS, remarks)
 
 
-def examine_helo(configuration: Configuration, new_lookup: Callable[[], Lookup]) -> Examined:
+def examine_helo(configuration: Configuration, new_lookup: Callable[[], Lookup]) -> TopicReport:
     """Examine the HELO name and the relay addresses of every view."""
     remarks = (r for v in configuration.views for r in _helo(v.relay, new_lookup()))
-    return examined(Topic.HELO, remarks)
+    return topic_report(Topic.HELO, remarks)
 
 
 def _notifications(

@@ -12,14 +12,14 @@ from alignd.doctor.dns import examine_helo, examine_notifications
 from alignd.doctor.facts import Machine
 from alignd.doctor.findings import (
     CannotSay,
-    Examined,
     FindingId,
     NotAsked,
     Note,
     Remark,
     Topic,
+    TopicReport,
     error,
-    examined,
+    topic_report,
 )
 from alignd.doctor.machine import (
     examine_limits,
@@ -64,14 +64,14 @@ class Result(Enum):
     UNKNOWN = "unknown"
 
 
-def result(topics: tuple[Examined, ...]) -> Result:
+def result(topics: tuple[TopicReport, ...]) -> Result:
     """FOUND where anything was found; UNKNOWN where nothing was, and something is not known."""
     if any(topic.findings for topic in topics):
         return Result.FOUND
     return Result.UNKNOWN if any(topic.unknown for topic in topics) else Result.FINE
 
 
-def examine(facts: Facts) -> tuple[Examined, ...]:
+def examine(facts: Facts) -> tuple[TopicReport, ...]:
     """Examine the relay, topic by topic."""
     configuration, machine = facts.configuration, facts.machine
     postfix = facts.postfix
@@ -79,22 +79,22 @@ def examine(facts: Facts) -> tuple[Examined, ...]:
     return (
         examine_notifications(configuration, facts.signer, facts.new_lookup, facts.suffixes),
         examine_helo(configuration, facts.new_lookup),
-        examined(Topic.APPLICATION, _application(facts)),
+        topic_report(Topic.APPLICATION, _application(facts)),
         *_postfix(facts, chain),
-        examined(Topic.SOCKET, _socket(facts, chain)),
-        examined(Topic.RESOLVER, examine_resolver(configuration.dns, machine.resolvers)),
-        examined(
+        topic_report(Topic.SOCKET, _socket(facts, chain)),
+        topic_report(Topic.RESOLVER, examine_resolver(configuration.dns, machine.resolvers)),
+        topic_report(
             Topic.LIMITS,
             examine_limits(configuration.milter, chain, machine.descriptors, machine.cores),
         ),
-        examined(Topic.VERSIONS, _versions(facts)),
+        topic_report(Topic.VERSIONS, _versions(facts)),
     )
 
 
-def _postfix(facts: Facts, chain: Chain | None) -> tuple[Examined, ...]:
+def _postfix(facts: Facts, chain: Chain | None) -> tuple[TopicReport, ...]:
     if chain is None or isinstance(facts.postfix, CannotSay):
         unknown = [facts.postfix] if isinstance(facts.postfix, CannotSay) else []
-        return (examined(Topic.OUTBOUND, unknown), examined(Topic.CHAIN, unknown))
+        return (topic_report(Topic.OUTBOUND, unknown), topic_report(Topic.CHAIN, unknown))
     return (
         examine_outbound(facts.configuration, facts.postfix, facts.machine.interfaces),
         *examine_chain(facts.configuration, chain),

@@ -130,7 +130,7 @@ Remark = Finding | CannotSay | NotAsked | Note
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class TopicReport:
     """All that was remarked on one topic."""
 
     topic: Topic
@@ -140,10 +140,10 @@ class Examined:
     notes: tuple[Note, ...]
 
 
-def examined(topic: Topic, remarks: Iterable[Remark]) -> Examined:
+def topic_report(topic: Topic, remarks: Iterable[Remark]) -> TopicReport:
     """Sort the *remarks* on *topic* by kind, each once."""
     all_remarks = tuple(dict.fromkeys(remarks))
-    return Examined(
+    return TopicReport(
         topic,
         tuple(remark for remark in all_remarks if isinstance(remark, Finding)),
         tuple(remark for remark in all_remarks if isinstance(remark, CannotSay)),

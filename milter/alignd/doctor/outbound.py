@@ -9,13 +9,13 @@ from alignd.config.settings import Configuration, Relay
 from alignd.doctor.facts import Interfaces, IpAddress
 from alignd.doctor.findings import (
     CannotSay,
-    Examined,
     FindingId,
     Note,
     Remark,
     Topic,
+    TopicReport,
     error,
-    examined,
+    topic_report,
     warning,
 )
 from alignd.postfix.config import PostfixConfig, Service, version_number
@@ -31,7 +31,7 @@ _MISPLACING = ((3, 7), (3, 7, 11))
 
 def examine_outbound(
     configuration: Configuration, postfix: PostfixConfig, interfaces: Interfaces
-) -> Examined:
+) -> TopicReport:
     """Examine every service that sends mail to others, against every view of the relay."""
     relays = tuple(view.relay for view in configuration.views)
     listed = frozenset(address for relay in relays for address in relay.addresses)
@@ -42,7 +42,7 @@ def examine_outbound(
         *_protocols(postfix, listed),
         *_helo_names(postfix, senders, relays),
     ]
-    return examined(Topic.OUTBOUND, remarks)
+    return topic_report(Topic.OUTBOUND, remarks)
 
 
 def examine_version(postfix: PostfixConfig) -> Iterator[Remark]:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alignd.doctor.findings import Examined, FindingId, Remark, Topic, error, examined, warning
+from alignd.doctor.findings import (
+    FindingId,
+    Remark,
+    Topic,
+    TopicReport,
+    error,
+    topic_report,
+    warning,
+)
 from alignd.postfix.chain import LOOPBACK, Chain, Hop
 
 _SNIPPET = "alignd postfix-snippet --layout queue-first --file master.cf"
 
 
-def examine_queue_first(chain: Chain) -> tuple[Examined, ...]:
+def examine_queue_first(chain: Chain) -> tuple[TopicReport, ...]:
     """Examine the hops to alignd; nothing at all where there is none and none was meant."""
     remarks = (*_lost_hops(chain), *(r for hop in chain.to_alignd for r in _hop(chain, hop)))
     if not chain.to_alignd and not remarks:
         return ()
-    return (examined(Topic.QUEUE_FIRST, remarks),)
+    return (topic_report(Topic.QUEUE_FIRST, remarks),)
 
 
 def _lost_hops(chain: Chain) -> Iterator[Remark]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from alignd.config.settings import Configuration
 from alignd.doctor.dns import examine_notifications
-from alignd.doctor.findings import Examined, Topic, examined, one_line
+from alignd.doctor.findings import Topic, TopicReport, one_line, topic_report
 from alignd.doctor.machine import examine_resolver
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.rfc7489 import PublicSuffixes
@@ -41,10 +41,10 @@ def advise(
 
 def _examine(
     configuration: Configuration, signer: Signer, suffixes: PublicSuffixes
-) -> Iterator[Examined]:
+) -> Iterator[TopicReport]:
     dns = configuration.dns
     resolver = Resolver(dns.model_copy(update={"timeout": DNS_SECONDS}), report=lambda _: None)
     # Of the rest, `alignd doctor` tells whoever asks.
     yield examine_notifications(configuration, signer, resolver.for_message, suffixes)
     took = {each: response_time(each, dns.timeout) for each in nameservers_of(dns)}
-    yield examined(Topic.RESOLVER, examine_resolver(dns, took))
+    yield topic_report(Topic.RESOLVER, examine_resolver(dns, took))

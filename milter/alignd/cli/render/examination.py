@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from alignd.cli.text import WIDTH
-from alignd.doctor.findings import Examined, Finding, Severity, Topic
+from alignd.doctor.findings import Finding, Severity, Topic, TopicReport
 from alignd.mail.printable import printable
 
 _INDENT = "    "
@@ -29,7 +29,7 @@ _TITLES = {
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 
 
-def report(topics: tuple[Examined, ...]) -> Iterator[str]:
+def report(topics: tuple[TopicReport, ...]) -> Iterator[str]:
     """The lines for people; coloured, which `click.echo` undoes where it is no terminal."""
     for topic in topics:
         yield _headline(topic)
@@ -45,7 +45,7 @@ def report(topics: tuple[Examined, ...]) -> Iterator[str]:
     yield _summary(topics)
 
 
-def as_json(topics: tuple[Examined, ...]) -> dict[str, Any]:
+def as_json(topics: tuple[TopicReport, ...]) -> dict[str, Any]:
     """The examination in the shape that scripts may rely on."""
     return {
         "findings": [
@@ -73,7 +73,7 @@ def as_json(topics: tuple[Examined, ...]) -> dict[str, Any]:
     }
 
 
-def _headline(topic: Examined) -> str:
+def _headline(topic: TopicReport) -> str:
     if topic.findings:
         worst = Severity.ERROR if _count(topic, Severity.ERROR) else Severity.WARNING
         mark = click.style("✗", fg=_COLOURS[worst])
@@ -105,7 +105,7 @@ def _wrapped(label: str, text: str) -> Iterator[str]:
     )
 
 
-def _summary(topics: tuple[Examined, ...]) -> str:
+def _summary(topics: tuple[TopicReport, ...]) -> str:
     errors = sum(_count(topic, Severity.ERROR) for topic in topics)
     warnings = sum(_count(topic, Severity.WARNING) for topic in topics)
     unknown = sum(len(topic.unknown) for topic in topics)
@@ -115,7 +115,7 @@ def _summary(topics: tuple[Examined, ...]) -> str:
     )
 
 
-def _count(topic: Examined, severity: Severity) -> int:
+def _count(topic: TopicReport, severity: Severity) -> int:
     return sum(finding.severity is severity for finding in topic.findings)
 
 
