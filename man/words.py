@@ -27,4 +27,4 @@ def _told(entry: Entry) -> list[str]:
     if entry.rule:
         options = f" ({', '.join(entry.options)})" if entry.options else ""
         lines += [".Pp", *prose(f"{entry.rule.value}{options}")]
-    return [*lines, ".Pp", *prose(f"What to do: {entry.remedy}")]
+    return [*lines, ".Pp", *prose(f"Fix: {entry.fix}")]

@@ -51,7 +51,7 @@ REPORT = """\
     record)
     why: every rewritten message fails DMARC, and receivers block it without a
     word: a total outage that nobody sees
-    mend:
+    fix:
       notifications.easysoftware.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"
 ✓ helo: the HELO name, and the names of the relay addresses
 - application: the application's own address
@@ -62,7 +62,7 @@ REPORT = """\
   warning sendmail-escapes
     non_smtpd_milters does not name alignd
     why: mail that this machine makes with sendmail(1) leaves as it is
-    mend:
+    fix:
       postconf -e 'non_smtpd_milters = $smtpd_milters'
 ✓ failure: what Postfix does when alignd fails
 ✓ socket: the way from Postfix to alignd
@@ -96,9 +96,9 @@ def test_json_has_all_that_was_found_and_all_that_was_checked(relay: Relay) -> N
 
     assert list(found) == ["findings", "checked"]
     (finding,) = found["findings"]
-    assert list(finding) == ["id", "severity", "topic", "what", "why", "mend"]
+    assert list(finding) == ["id", "severity", "topic", "what", "why", "fix"]
     assert (finding["id"], finding["severity"]) == ("notifications-domain-fails", "error")
-    assert finding["mend"] == SPF.strip()
+    assert finding["fix"] == SPF.strip()
     assert {each["topic"]: each["findings"] for each in found["checked"]} == {
         topic.value: int(topic is Topic.NOTIFICATIONS) for topic in Topic
     }
@@ -121,7 +121,7 @@ def test_what_is_hostile_does_not_drive_the_terminal(relay: Relay) -> None:
 
 @pytest.mark.parametrize("topic", Topic)
 def test_every_topic_has_a_title_and_a_mark(topic: Topic) -> None:
-    finding = error(FindingId.HELO_UNRESOLVED, "what", "why", "mend")
+    finding = error(FindingId.HELO_UNRESOLVED, "what", "why", "fix")
     remarks: list[list[Remark]] = [[finding], [CannotSay("why")], [NotAsked("why")], []]
 
     marks = [click.unstyle(next(report((topic_report(topic, each),)))) for each in remarks]
@@ -134,7 +134,7 @@ def test_every_topic_has_a_title_and_a_mark(topic: Topic) -> None:
 def test_a_finding_is_one_line_of_a_log() -> None:
     finding = error(FindingId.HELO_UNRESOLVED, f"a\nb{DRIVING}", "why", "one\n  two")
 
-    assert one_line(finding) == "helo-unresolved: a?b?]0;hello?; mend: one; two"
+    assert one_line(finding) == "helo-unresolved: a?b?]0;hello?; fix: one; two"
 
 
 WITHOUT_POSTCONF = (

@@ -22,7 +22,7 @@ def test_every_word_is_shown_with_what_it_means_and_what_to_do(cli: CommandLine)
     shown = " ".join(outcome.stdout.split())
     for word, entry in ENTRIES.items():
         assert f"{key_of(word)}={word.value} {entry.meaning} " in shown
-        assert f"What to do: {entry.remedy}" in shown
+        assert f"Fix: {entry.fix}" in shown
 
 
 def test_one_word_is_shown_alone(cli: CommandLine) -> None:
@@ -30,7 +30,7 @@ def test_one_word_is_shown_alone(cli: CommandLine) -> None:
 
     assert (outcome.status, outcome.stderr) == (0, "")
     assert outcome.stdout.splitlines()[0] == "reason=dns-unknown"
-    assert outcome.stdout.count("What to do") == 1
+    assert outcome.stdout.count("Fix: ") == 1
 
 
 def test_scripts_get_one_object_a_line(cli: CommandLine) -> None:
@@ -39,7 +39,7 @@ def test_scripts_get_one_object_a_line(cli: CommandLine) -> None:
     found = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert [each["word"] for each in found] == [word.value for word in ENTRIES]
     assert {tuple(each) for each in found} == {
-        ("word", "key", "meaning", "remedy", "rule", "options")
+        ("word", "key", "meaning", "fix", "rule", "options")
     }
     (exempt,) = [each for each in found if each["word"] == "exempt"]
     assert (exempt["key"], exempt["rule"]) == ("reason", "Rule 1")

@@ -214,7 +214,7 @@ def test_every_word_of_the_log_has_a_meaning_and_a_remedy() -> None:
     assert len({word.value for word in ENTRIES}) == len(ENTRIES)
     for word, entry in ENTRIES.items():
         assert re.match(r"[a-zA-Z].*[^.]$", entry.meaning), word
-        assert re.match(r"[A-Z`].*\.$", entry.remedy), word
+        assert re.match(r"[A-Z`].*\.$", entry.fix), word
 
 
 def test_the_options_of_the_words_exist() -> None:

@@ -101,7 +101,7 @@ def test_every_word_of_the_log_is_described_with_what_to_do() -> None:
         found = re.search(rf"^\.It Cm {word.value}\n(.*?)(?=^\.It|^\.El)", page, re.M | re.S)
         assert found, word
         assert "\n".join(prose(f"{entry.meaning}.")) in found[1]
-        assert "\n".join(prose(f"What to do: {entry.remedy}")) in found[1]
+        assert "\n".join(prose(f"Fix: {entry.fix}")) in found[1]
 
 
 def test_every_word_before_an_equals_sign_of_the_log_is_described() -> None:

@@ -57,7 +57,7 @@ def test_one_worker_warns_at_start_and_after_each_reload(
         wait_until(lambda: nameserver.questions.count(LAST_QUESTION) >= 3, "the last question")
 
     assert "does not pass: SPF from 192.0.2.25: none" in line
-    assert "mend: notifications.easysoftware.com. TXT" in line
+    assert "fix: notifications.easysoftware.com. TXT" in line
     assert line.endswith("severity=error")
     assert len(warnings(alignd)) == 2
 

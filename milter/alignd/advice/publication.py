@@ -10,7 +10,7 @@ from alignd.mail.domain import Domain
 from alignd.mailauth.dns import Lookup
 
 TTL = 3600
-"""Seconds; short enough to mend a mistake within the hour."""
+"""Seconds; short enough to fix a mistake within the hour."""
 
 
 class Kind(Enum):

@@ -159,7 +159,7 @@ def _failure(configuration: Configuration, chain: Chain, listener: Listener) -> 
 def _default_action(chain: Chain, listener: Listener, milter: Milter) -> Iterator[Remark]:
     action = _setting(chain, listener, milter, "default_action")
     where = f"default_action of alignd in {listener.service}"
-    mend = "default_action=tempfail in the braces of alignd, in smtpd_milters"
+    fix = "default_action=tempfail in the braces of alignd, in smtpd_milters"
     in_braces = "default_action" in milter.settings
     if not in_braces and not chain.postfix.is_written("milter_default_action", listener.service):
         yield warning(
@@ -167,7 +167,7 @@ def _default_action(chain: Chain, listener: Listener, milter: Milter) -> Iterato
             f"{where} is not written down: Postfix {chain.postfix.version} takes {action}",
             "its default has changed (3.11), and with the next version mail may fare otherwise "
             "while alignd is down",
-            mend,
+            fix,
         )
     elif action == "quarantine":
         yield error(
@@ -175,7 +175,7 @@ def _default_action(chain: Chain, listener: Listener, milter: Milter) -> Iterato
             f"{where} is quarantine",
             "what is held while alignd is down passes no milter when it is released, and leaves "
             "unrewritten",
-            mend,
+            fix,
         )
     elif action == "accept":
         finding = error if chain.is_second(listener) else warning
@@ -184,28 +184,28 @@ def _default_action(chain: Chain, listener: Listener, milter: Milter) -> Iterato
             f"{where} is accept",
             "while alignd is down mail leaves unrewritten; if it dies between two edits, "
             "half-changed",
-            mend,
+            fix,
         )
     elif action == "reject":
         yield error(
             FindingId.DEFAULT_ACTION_REFUSES,
             f"{where} is reject",
             "while alignd is down whoever connects is refused for good (554)",
-            mend,
+            fix,
         )
     elif action == "shutdown" and version_number(chain.postfix.version) >= _SHUTDOWN_SINCE:
         yield warning(
             FindingId.DEFAULT_ACTION_REFUSES,
             f"{where} is shutdown",
             "it ends the session, and neither layout is proven with it",
-            mend,
+            fix,
         )
     elif action not in _ACTIONS:
         yield error(
             FindingId.MILTERS_MALFORMED,
             f"{where} is {action!r}, which Postfix {chain.postfix.version} does not know",
             "while alignd is down the client hears of a server configuration problem (451)",
-            mend,
+            fix,
         )
 
 

@@ -101,8 +101,8 @@ class Finding:
     what: str
     why: str
     """Why it matters."""
-    mend: str
-    """The command, the lines or the record that mends it."""
+    fix: str
+    """The command, the lines or the record that fixes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +152,17 @@ def topic_report(topic: Topic, remarks: Iterable[Remark]) -> TopicReport:
     )
 
 
-def error(identifier: FindingId, what: str, why: str, mend: str) -> Finding:
+def error(identifier: FindingId, what: str, why: str, fix: str) -> Finding:
     """A finding because of which mail is lost, refused or blocked."""
-    return Finding(identifier, Severity.ERROR, what, why, mend)
+    return Finding(identifier, Severity.ERROR, what, why, fix)
 
 
-def warning(identifier: FindingId, what: str, why: str, mend: str) -> Finding:
+def warning(identifier: FindingId, what: str, why: str, fix: str) -> Finding:
     """A finding because of which something is weaker than it need be."""
-    return Finding(identifier, Severity.WARNING, what, why, mend)
+    return Finding(identifier, Severity.WARNING, what, why, fix)
 
 
 def one_line(finding: Finding) -> str:
-    """A finding for a log: what it is, and what mends it."""
-    mend = "; ".join(line.strip() for line in finding.mend.splitlines())
-    return printable(f"{finding.id.value}: {finding.what}; mend: {mend}")
+    """A finding for a log: what it is, and what fixes it."""
+    fix = "; ".join(line.strip() for line in finding.fix.splitlines())
+    return printable(f"{finding.id.value}: {finding.what}; fix: {fix}")

@@ -47,13 +47,13 @@ def examine_outbound(
 
 def examine_version(postfix: PostfixConfig) -> Iterator[Remark]:
     """Say whether this version of Postfix has a known bug."""
-    since, mended = _MISPLACING
-    if since <= version_number(postfix.version) < mended:
+    since, fixed = _MISPLACING
+    if since <= version_number(postfix.version) < fixed:
         yield warning(
             FindingId.POSTFIX_MISPLACES_EDITS,
             f"Postfix {postfix.version} may change another header field than the one it is told "
             "to, after an access table has put one on (PREPEND)",
-            "the wrong field is removed or replaced, and From stays; 3.7.11 mends it",
+            "the wrong field is removed or replaced, and From stays; 3.7.11 fixes it",
             "apt install postfix",
         )
 

@@ -1,4 +1,4 @@
-"""What each word of the log means, and what to do: actions, reasons, limits and errors.
+"""What each word of the log means, and its fix: actions, reasons, limits and errors.
 
 The log, the trace field, `alignd explain`, `alignd reasons` and alignd-reasons(7) use these words.
 """
@@ -92,7 +92,7 @@ class Entry:
 
     meaning: str
     """A clause, without a full stop."""
-    remedy: str
+    fix: str
     """What a supporter or operator does about it: sentences."""
     rule: Rule | None = None
     """The rule that it comes from; None for what is no reason of a decision."""
@@ -118,7 +118,7 @@ def find(text: str) -> Word | None:
     return next((word for word in ENTRIES if word.value == text), None)
 
 
-_NOTHING = "Nothing."
+_NOTHING = "None needed."
 _ONE_MAILBOX = (
     "Have the application write one From field with one mailbox, in the grammar of RFC 5322: "
     "`alignd explain` says what is wrong with this one."
@@ -170,18 +170,19 @@ ENTRIES: dict[Word, Entry] = {
     ),
     Reason.DKIM_ALIGNED: Entry(
         "a DKIM signature that receivers will verify aligns with the author domain",
-        "Nothing, while nothing behind alignd changes the message or stops the signer.",
+        "None needed, while nothing behind alignd changes the message or stops the signer.",
         Rule.ALIGNED,
     ),
     Reason.ENVELOPE_ALIGNED: Entry(
         "the author domain authorises this relay; only the envelope sender was elsewhere",
-        "Nothing. Bounces go to the author; rules.align_envelope = false would rewrite instead.",
+        "None needed. Bounces go to the author; rules.align_envelope = false would rewrite "
+        "instead.",
         Rule.ENVELOPE,
         ("rules.align_envelope",),
     ),
     Reason.OWN_DOMAIN: Entry(
         "it is from the notifications domain already",
-        "If receivers block it, mend SPF or DKIM of the notifications domain.",
+        "If receivers block it, fix SPF or DKIM of the notifications domain.",
         Rule.OURS,
         ("notifications.address",),
     ),

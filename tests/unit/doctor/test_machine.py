@@ -43,9 +43,9 @@ def test_the_package_of_the_list_says_its_date() -> None:
 @pytest.mark.parametrize(
     ("version", "expected"),
     [
-        pytest.param("3.7.10", [FindingId.POSTFIX_MISPLACES_EDITS], id="before-it-was-mended"),
+        pytest.param("3.7.10", [FindingId.POSTFIX_MISPLACES_EDITS], id="before-it-was-fixed"),
         pytest.param("3.7.0", [FindingId.POSTFIX_MISPLACES_EDITS], id="the-first-of-the-branch"),
-        pytest.param("3.7.11", [], id="mended"),
+        pytest.param("3.7.11", [], id="fixed"),
         pytest.param("3.10.5", [], id="another-branch"),
         pytest.param("", [], id="no-version"),
     ],

@@ -1,4 +1,4 @@
-"""`alignd doctor`: says whether this relay is set up right, and what to mend."""
+"""`alignd doctor`: checks the setup of this relay, and says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def doctor(
     as_json_: bool,
     config: Path,
 ) -> None:
-    """Say whether this relay is set up right, and what to mend. Changes nothing.
+    """Check the setup of this relay and say how to fix what is wrong. Changes nothing.
 
     Looks at the DNS of the notifications domain and of the relay, at Postfix's main.cf and
     master.cf, at the way from Postfix to alignd, and at this machine. Run it as root, to see

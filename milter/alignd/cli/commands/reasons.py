@@ -1,4 +1,4 @@
-"""`alignd reasons`: says what each word of the log means, and what to do."""
+"""`alignd reasons`: says what each word of the log means, and how to fix what it names."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class _WordType(click.ParamType[Word]):
 @click.argument("reason", required=False, type=_WordType())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def reasons(reason: Word | None, as_json: bool) -> None:
-    """Say what the words of the log mean, and what to do; with REASON, of this one.
+    """Explain the words of the log and the fix for each; with REASON, only this one.
 
     They are what stands behind action=, reason=, limit= and error= in the log; `alignd explain`
     and the field Alignd of a rewritten message use the same. An object of --json has word, key,
-    meaning, remedy, rule (null where none decided) and options.
+    meaning, fix, rule (null where none decided) and options.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def _story(word: Word) -> Iterator[Line]:
     if entry.rule:
         options = f" ({', '.join(entry.options)})" if entry.options else ""
         yield from fold(f"{entry.rule.value}{options}", "  ", "    ")
-    yield from fold(f"What to do: {entry.remedy}", "  ", "    ")
+    yield from fold(f"Fix: {entry.fix}", "  ", "    ")
 
 
 def _as_json(word: Word) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _as_json(word: Word) -> dict[str, Any]:
         "word": word.value,
         "key": key_of(word),
         "meaning": entry.meaning,
-        "remedy": entry.remedy,
+        "fix": entry.fix,
         "rule": entry.rule.value if entry.rule else None,
         "options": list(entry.options),
     }

@@ -55,7 +55,7 @@ def as_json(topics: tuple[TopicReport, ...]) -> dict[str, Any]:
                 "topic": topic.topic.value,
                 "what": finding.what,
                 "why": finding.why,
-                "mend": finding.mend,
+                "fix": finding.fix,
             }
             for topic in topics
             for finding in topic.findings
@@ -90,8 +90,8 @@ def _finding(finding: Finding) -> Iterator[str]:
     yield from _wrapped("", finding.what)
     yield from _wrapped("why: ", finding.why)
     # What is to be copied stands on lines of its own, however long.
-    yield f"{_INDENT}mend:"
-    yield from (f"{_INDENT}  {printable(line)}" for line in finding.mend.splitlines())
+    yield f"{_INDENT}fix:"
+    yield from (f"{_INDENT}  {printable(line)}" for line in finding.fix.splitlines())
 
 
 def _wrapped(label: str, text: str) -> Iterator[str]:

@@ -207,7 +207,7 @@ def _decided(review: Review) -> Iterator[Line]:
     rule = entry.rule.value if entry.rule else "No rule"
     separator = "" if entry.rule in {Rule.SCOPE, Rule.AUTHOR} else ":"
     yield from fold(f"{rule}{separator} {reason.value}{options}", "  ", "    ")
-    yield from fold(f"What to do: {entry.remedy}", "  ", "    ")
+    yield from fold(f"Fix: {entry.fix}", "  ", "    ")
 
 
 def _changes(review: Review, header: tuple[HeaderField, ...]) -> Iterator[Line]:
