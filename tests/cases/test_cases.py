@@ -4,9 +4,8 @@ import time
 from ipaddress import ip_address
 
 from alignd.config import file as configfile
-from alignd.config.freemail import FreemailDomains
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.signer import load_signer
-from alignd.config.suffixes import SuffixList
 from alignd.judgement.review import Reviewer
 from alignd.mail.message import Message, apply_edits, split_message
 from alignd.resolver.zone import Zone

@@ -8,8 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from alignd.cli.main import main
-from alignd.cli.program import Program
+from alignd.cli.main import Program, main
 from tests.support.commandline import CommandLine, Outcome, without_privileges
 from tests.support.settings import configuration
 

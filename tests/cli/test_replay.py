@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from alignd.config import file as configfile
-from alignd.config.freemail import FreemailDomains
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.signer import load_signer
-from alignd.config.suffixes import SuffixList
 from alignd.judgement.review import Reviewer
 from alignd.replay.summary import SenderSource, Submission, judge
 from alignd.resolver.zone import Zone

@@ -12,9 +12,8 @@ import pytest
 
 from alignd.cli.main import main
 from alignd.config import file as configfile
-from alignd.config.freemail import FreemailDomains
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.signer import load_signer
-from alignd.config.suffixes import SuffixList
 from alignd.judgement.reasons import ENTRIES
 from alignd.judgement.review import Reviewer, log_fields
 from alignd.mail.message import Message, split_message

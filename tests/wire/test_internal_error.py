@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignd.config import file as configfile
-from alignd.config.freemail import FreemailDomains
+from alignd.config.domain_lists import FreemailDomains
 from alignd.config.signer import load_signer
 from alignd.judgement.review import Reviewer
 from alignd.mail.domain import Domain

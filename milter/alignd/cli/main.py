@@ -1,10 +1,80 @@
-"""The command line: `alignd` and its commands, each of which is a module of its own."""
+"""The command line: `alignd` and its commands, and how the program ends where none says it."""
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
+from collections import UserDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
 import click
 
-from alignd.cli.program import LazyCommands, Program
+from alignd.mail.printable import printable
+
+
+class Program(click.Group):
+    """Commands whose exit status tells apart what cannot be said from what is a mistake.
+
+    A wrong command line ends with 64 (EX_USAGE), where click would say 2, and a bug with 70
+    (EX_SOFTWARE), where Python would say 1.
+    """
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line up to the command."""
+        with _exit_statuses():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Read the rest of the command line, and run the command."""
+        with _exit_statuses():
+            return super().invoke(ctx)
+
+
+class LazyCommands(UserDict[str, Any]):
+    """Commands by name, made of where they are, `module:name`.
+
+    Each is imported when it is wanted: the service starts sooner without what the others need.
+    """
+
+    def __getitem__(self, name: str) -> click.Command:
+        module, _, attribute = self.data[name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+class _MistakeError(click.UsageError):
+    """The command line is wrong."""
+
+    exit_code = os.EX_USAGE
+
+
+class _NoCommandError(click.exceptions.NoArgsIsHelpError):
+    """There is nothing on the command line; what could be is shown."""
+
+    exit_code = os.EX_USAGE
+
+
+@contextmanager
+def _exit_statuses() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError as error:
+        raise _NoCommandError(error.ctx) from error
+    except click.UsageError as error:
+        # The words of the command line may be names of files.
+        problem = " ".join(map(printable, error.format_message().splitlines()))
+        raise _MistakeError(problem, error.ctx) from error
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise
+    except Exception:  # the one place where a command is answered for
+        for line in traceback.format_exc().splitlines():
+            click.echo(printable(line), err=True)
+        click.echo("alignd: this is a bug; please report the lines above", err=True)
+        sys.exit(os.EX_SOFTWARE)
 
 
 @click.group(

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import sdnotify
 
-from alignd.config.suffixes import SuffixList
+from alignd.config.domain_lists import SuffixList
 from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Desk
 from alignd.service import child_process

@@ -14,10 +14,9 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.file import ConfigError
-from alignd.config.freemail import FreemailDomains
 from alignd.config.settings import Configuration, Dns
-from alignd.config.suffixes import SuffixList
 from alignd.doctor.machine import OTHER_DESCRIPTORS
 from alignd.judgement.review import Reviewer
 from alignd.mailauth.dkim import Signer

@@ -21,9 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 from alignd.cli.main import main
 from alignd.cli.render.json import as_json
 from alignd.config import file as configfile
-from alignd.config.freemail import FreemailDomains
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.signer import load_signer
-from alignd.config.suffixes import SuffixList
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.review import Review, Reviewer
 from alignd.mail.domain import Domain

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignd.advice.overlay import Overlay
+from alignd.advice.publication import Overlay
 from alignd.advice.spf_cost import ENDLESS, count_lookups
 from alignd.advice.wildcard import wildcard_of
 from alignd.mail.domain import Domain

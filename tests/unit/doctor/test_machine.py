@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
+from alignd.config.domain_lists import SuffixList
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import Dns, Milter
-from alignd.config.suffixes import SuffixList
 from alignd.doctor.facts import Descriptors
 from alignd.doctor.findings import CannotSay, Finding, FindingId, NotAsked, Note, Remark
 from alignd.doctor.machine import examine_limits, examine_resolver, examine_suffixes

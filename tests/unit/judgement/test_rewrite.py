@@ -11,9 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alignd.config import file as configfile
-from alignd.config.freemail import FreemailDomains
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.signer import load_signer
-from alignd.config.suffixes import SuffixList
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Review, Reviewer, carry_out
 from alignd.mail import display_name

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.config.suffixes import SuffixList
+from alignd.config.domain_lists import SuffixList
 from alignd.mail.domain import Domain
 from alignd.mailauth.dmarc import AlignmentMode, Policy, aligned, read_record, records_at
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignd.config import file as configfile
-from alignd.config.freemail import FreemailDomains
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.settings import Dns
 from alignd.config.signer import load_signer
-from alignd.config.suffixes import SuffixList
 from alignd.judgement.review import Review, Reviewer, sign
 from alignd.mail.domain import Domain
 from alignd.mail.message import HeaderField, Message, split_message

@@ -22,9 +22,9 @@ from alignd.cli.options import (
     postfix_place,
 )
 from alignd.cli.render.examination import as_json, report
+from alignd.config.domain_lists import SuffixList
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import Dns
-from alignd.config.suffixes import SuffixList
 from alignd.doctor.evidence import machine
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
 from alignd.doctor.examination import Facts, Result, examine, result

@@ -27,8 +27,7 @@ from alignd.cli.options import (
 from alignd.cli.render.advice import advice_story
 from alignd.cli.render.json import ADVICE_COLUMNS, advice_as_json, advice_as_row
 from alignd.cli.text import with_progress
-from alignd.config.freemail import FreemailDomains
-from alignd.config.suffixes import SuffixList
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Reviewer
 from alignd.mail.domain import Domain, DomainError

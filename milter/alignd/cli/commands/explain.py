@@ -27,8 +27,7 @@ from alignd.cli.options import (
 from alignd.cli.render.explanation import story
 from alignd.cli.render.json import as_json
 from alignd.cli.text import show
-from alignd.config.freemail import FreemailDomains
-from alignd.config.suffixes import SuffixList
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Review, Reviewer
 from alignd.mail.message import HeaderField, Message, MessageError, split_message

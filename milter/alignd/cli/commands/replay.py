@@ -24,8 +24,7 @@ from alignd.cli.options import (
     without_brackets,
 )
 from alignd.cli.text import Line, Style, fold, show, with_progress
-from alignd.config.freemail import FreemailDomains
-from alignd.config.suffixes import SuffixList
+from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Reviewer
 from alignd.mail.message import MessageError

