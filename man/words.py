@@ -1,6 +1,6 @@
 """Responsible for alignd-reasons(7): every word of the log, from the table of the program."""
 
-from alignd.judgement.reasons import ENTRIES, Entry, key_of
+from alignd.judgement.reasons import WORDS, Reason, Word
 from man.mdoc import page, prose, tagged
 
 _KEYS = ("action", "reason", "limit", "error")
@@ -15,16 +15,17 @@ def reasons_page(*, date: str, release: str) -> str:
     lines = page("alignd-reasons", 7, "words of the log of alignd", date=date, release=release)
     lines += [".Sh DESCRIPTION", *prose(_DESCRIPTION), ".Sh WORDS"]
     for key in _KEYS:
-        words = {word: entry for word, entry in ENTRIES.items() if key_of(word) == key}
+        words = [word for word in WORDS if word.key == key]
         lines += [f".Ss Behind {key}="]
-        lines += tagged((f"Cm {word.value}", _told(entry)) for word, entry in words.items())
+        lines += tagged((f"Cm {word.value}", _told(word)) for word in words)
     lines += [".Sh SEE ALSO", ".Xr alignd.conf 5 ,", ".Xr alignd 8"]
     return "\n".join(lines) + "\n"
 
 
-def _told(entry: Entry) -> list[str]:
-    lines = prose(f"{entry.meaning}.")
-    if entry.rule:
-        options = f" ({', '.join(entry.options)})" if entry.options else ""
-        lines += [".Pp", *prose(f"{entry.rule.value}{options}")]
-    return [*lines, ".Pp", *prose(f"Fix: {entry.fix}")]
+def _told(word: Word) -> list[str]:
+    text = word.text
+    lines = prose(f"{text.meaning}.")
+    if isinstance(word, Reason) and word.rule:
+        options = f" ({', '.join(text.options)})" if text.options else ""
+        lines += [".Pp", *prose(f"Rule: {word.rule.value}{options}")]
+    return [*lines, ".Pp", *prose(f"Fix: {text.fix}")]

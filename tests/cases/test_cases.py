@@ -4,22 +4,23 @@ import time
 from ipaddress import ip_address
 
 from alignd.config import file as configfile
-from alignd.config.domain_lists import FreemailDomains, SuffixList
+from alignd.config.domain_lists import SuffixList
 from alignd.config.signer import load_signer
-from alignd.judgement.review import Reviewer
-from alignd.mail.message import Message, apply_edits, split_message
+from alignd.judgement.review import add_trace_field, make_reviewer
+from alignd.mail.message import Edits, Message, apply_edits, split_message
+from alignd.mta.transaction import as_judged
 from alignd.resolver.zone import Zone
 from tests.support.case import Case, Speed, normalised
 from tests.support.selection import every_case
 from tests.support.settings import configuration, world
 
-SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()
+SUFFIXES = SuffixList()
 
 
 @every_case(Speed.PROCESS)
 def test_case(case: Case) -> None:
     config = configfile.parse(configuration(case.config), case.name)
-    reviewer = Reviewer(config, SUFFIXES, load_signer(config.dkim), FREEMAIL, time.time)
+    reviewer = make_reviewer(config, load_signer(config.dkim), time.time, SUFFIXES)
     header, body = split_message(case.message)
     message = Message(
         envelope_sender=case.envelope_sender,
@@ -30,15 +31,18 @@ def test_case(case: Case) -> None:
         body=body,
     )
 
-    review = reviewer.review(message, Zone.parse(world(case.zone), case.name))
+    zone = Zone.parse(world(case.zone), case.name)
 
-    decided = (review.decision.action.value, review.decision.reason.value)
+    judgement = reviewer.judge(as_judged(message, config), zone)
+
+    decided = (judgement.reason.action.value, judgement.reason.value)
     assert decided == (case.expected_action, case.expected_reason)
-    edits = () if review.settings.rules.dry_run else review.edits.header
-    if edits:
-        after = b"".join(field.line for field in apply_edits(header, edits)) + b"\r\n" + body
-        assert normalised(after) == normalised(case.expected_message)
+    is_dry = judgement.settings.rules.dry_run
+    edits = Edits() if is_dry else add_trace_field(judgement)
+    if edits.header:
+        after = b"".join(field.line for field in apply_edits(header, edits.header))
+        assert normalised(after + b"\r\n" + body) == normalised(case.expected_message)
     else:
         assert case.expected_message == case.message
-    left = case.envelope_sender if review.settings.rules.dry_run else review.envelope_sender
+    left = case.envelope_sender if edits.envelope_sender is None else edits.envelope_sender
     assert left == case.expected_envelope_sender

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignd.cli.main import main
-from alignd.judgement.reasons import ENTRIES
+from alignd.judgement.reasons import WORDS
 from tests.support.commandline import CommandLine
 
 BIN = Path(sys.executable).parent
@@ -55,7 +55,7 @@ def test_every_command_is_offered(cli: CommandLine) -> None:
         pytest.param(("explain", "--mail"), ["--mail-from"], id="an-option"),
         pytest.param(
             ("reasons", "relay-"),
-            [word.value for word in ENTRIES if word.value.startswith("relay-")],
+            [word.value for word in WORDS if word.value.startswith("relay-")],
             id="a-reason",
         ),
     ],

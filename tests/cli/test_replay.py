@@ -17,7 +17,7 @@ import pytest
 from alignd.config import file as configfile
 from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.signer import load_signer
-from alignd.judgement.review import Reviewer
+from alignd.judgement.review import make_reviewer
 from alignd.replay.summary import SenderSource, Submission, judge
 from alignd.resolver.zone import Zone
 from tests.support.case import Case, Speed
@@ -257,7 +257,7 @@ def test_a_message_that_names_nobody_is_sent_by_nobody(corpus: Corpus) -> None:
 @every_case(Speed.PROCESS)
 def test_a_case_is_judged_as_the_milter_judges_it(case: Case) -> None:
     parsed = configfile.parse(configuration(case.config), case.name)
-    reviewer = Reviewer(parsed, SUFFIXES, load_signer(parsed.dkim), FREEMAIL, time.time)
+    reviewer = make_reviewer(parsed, load_signer(parsed.dkim), time.time, SUFFIXES)
     recipients = "".join(f"Delivered-To: {each}\r\n" for each in case.recipients)
     submission = Submission(ip_address(case.client), case.login or "", case.envelope_sender)
     zone = Zone.parse(world(case.zone), case.name)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from alignd.cli.main import main
 from alignd.config import file as configfile
 from alignd.config.settings import Configuration, Dkim, Helpdesk, Rules
-from alignd.judgement.reasons import ENTRIES, Action, Failure, Limit, Reason, Refusal, Rule
+from alignd.judgement.reasons import WORDS, Reason, Rule
 from bench.speed import GOALS
 from storm.table import STORMS
 from tests.support.places import ROOT
@@ -20,6 +20,7 @@ from tests.support.selection import CASES
 
 CONF = ROOT / "conf/alignd.conf"
 README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+HOW_IT_DECIDES = (ROOT / "docs/how-it-decides.md").read_text()
 WITHOUT_CONFIGURATION = {"reasons"}
 REQUIRED = {"relay": {"hostname", "addresses"}, "notifications": {"address"}}
 
@@ -209,34 +210,29 @@ def test_help_teaches(name: str) -> None:
     assert max(map(len, shown.output.splitlines())) <= 80
 
 
-def test_every_word_of_the_log_has_a_meaning_and_a_remedy() -> None:
-    assert set(ENTRIES) == {*Action, *Failure, *Reason, *Limit, *Refusal}
-    assert len({word.value for word in ENTRIES}) == len(ENTRIES)
-    for word, entry in ENTRIES.items():
-        assert re.match(r"[a-zA-Z].*[^.]$", entry.meaning), word
-        assert re.match(r"[A-Z`].*\.$", entry.fix), word
+def test_every_word_of_the_log_has_a_meaning_and_a_fix() -> None:
+    assert len({word.value for word in WORDS}) == len(WORDS)
+    for word in WORDS:
+        assert re.match(r"[a-zA-Z].*[^.]$", word.text.meaning), word
+        assert re.match(r"[A-Z`].*\.$", word.text.fix), word
 
 
 def test_the_options_of_the_words_exist() -> None:
     known = {f"{table}.{name}" for table, name in options()}
 
-    named = {option for entry in ENTRIES.values() for option in entry.options}
+    named = {option for word in WORDS for option in word.text.options}
 
     assert named <= known
 
 
-def test_the_rules_of_the_reasons_stand_in_the_readme() -> None:
-    numbered = dict(re.findall(r"^(\d+)\. (.*)$", README, re.MULTILINE))
-    questions = dict(re.findall(r"^\*\*(.*?\?)\*\* (.*)$", README, re.MULTILINE))
+def test_the_rules_are_told_in_their_order() -> None:
+    told = dict(re.findall(r"^\d+\. \*\*([a-z-]+)\.\*\* (.*)$", HOW_IT_DECIDES, re.MULTILINE))
 
-    for entry in ENTRIES.values():
-        if entry.rule is None:
-            continue
-        name = entry.rule.value
-        text = questions[name] if name.endswith("?") else numbered[name.removeprefix("Rule ")]
-        if entry.rule in {Rule.EXEMPT, Rule.ALWAYS, Rule.POLICY, Rule.SCOPE}:
-            assert any(option in text for option in entry.options), name
-    assert len(numbered) == len([rule for rule in Rule if rule.value.startswith("Rule ")])
+    assert list(told) == [rule.value for rule in Rule]
+    for reason in Reason:
+        for option in reason.text.options:
+            if reason.rule and option.startswith(("rules.", "helpdesk.")):
+                assert f"`{option}`" in told[reason.rule.value], reason
 
 
 def test_every_reason_has_a_case() -> None:

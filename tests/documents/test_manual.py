@@ -12,10 +12,9 @@ import pytest
 
 from alignd.cli.main import main
 from alignd.config import file as configfile
-from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.signer import load_signer
-from alignd.judgement.reasons import ENTRIES
-from alignd.judgement.review import Reviewer, log_fields
+from alignd.judgement.reasons import WORDS
+from alignd.judgement.review import log_fields, make_reviewer
 from alignd.mail.message import Message, split_message
 from alignd.resolver.zone import Zone
 from man.mdoc import escaped, prose
@@ -94,25 +93,24 @@ def test_every_option_of_the_configuration_is_described(table: str, name: str) -
     assert "Default:" in entry[1] or "There is no default" in entry[1]
 
 
-def test_every_word_of_the_log_is_described_with_what_to_do() -> None:
+def test_every_word_of_the_log_is_described_with_its_fix() -> None:
     page = PAGES["alignd-reasons.7"]
-    for word, entry in ENTRIES.items():
+    for word in WORDS:
         found = re.search(rf"^\.It Cm {word.value}\n(.*?)(?=^\.It|^\.El)", page, re.M | re.S)
         assert found, word
-        assert "\n".join(prose(f"{entry.meaning}.")) in found[1]
-        assert "\n".join(prose(f"Fix: {entry.fix}")) in found[1]
+        assert "\n".join(prose(f"{word.text.meaning}.")) in found[1]
+        assert "\n".join(prose(f"Fix: {word.text.fix}")) in found[1]
 
 
 def test_every_word_before_an_equals_sign_of_the_log_is_described() -> None:
     parsed = configfile.parse(configuration("[rules]\ndry_run = true"), "")
-    signer, freemail = load_signer(parsed.dkim), FreemailDomains()
-    reviewer = Reviewer(parsed, SuffixList(), signer, freemail, time.time)
+    reviewer = make_reviewer(parsed, load_signer(parsed.dkim), time.time)
     header, _ = split_message(MARKY)
     message = Message("marky.mark@mycompany.com", (), header, login="marky")
-    review = reviewer.review(message, Zone.parse(ZONE))
+    judgement = reviewer.judge(message, Zone.parse(ZONE))
     told = section(PAGES["alignd.8"], "LOG")
 
-    keys = set(log_fields(review.judgement, message)) | {"limit", "error", "ms"}
+    keys = set(log_fields(judgement, message)) | {"limit", "error", "ms"}
 
     described = re.findall(r"^\.It Li (.*)$", told, re.M)
     assert set(" , ".join(described).split(" , ")) == keys

@@ -4,21 +4,19 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from alignd.config import file as configfile
-from alignd.config.domain_lists import FreemailDomains
 from alignd.config.signer import load_signer
-from alignd.judgement.review import Reviewer
+from alignd.judgement.evidence import wanted_by
+from alignd.judgement.review import make_reviewer
 from alignd.mail.domain import Domain
 from alignd.mta import libmilter, listening_socket
-from alignd.mta.judgement_cache import RememberingReviewer
+from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
-from alignd.mta.session import Desk, make_note
-from alignd.mta.transaction import interest_of
+from alignd.mta.session import Runtime
 from alignd.resolver.resolver import Resolver
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
@@ -52,22 +50,22 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
         os.close(descriptor)  # the name server's, in the process that this one was forked of
     settings = configfile.parse(configuration(nameserver=nameserver), "")
     signer = load_signer(settings.dkim)
-    reviewer = Reviewer(settings, Broken(), signer, FreemailDomains(), time.time)
+    reviewer = make_reviewer(settings, signer, time.time, Broken())
     resolver = Resolver(settings.dns, print)
     with (directory / "log").open("w", buffering=1) as stream:
         log, worker = MessageLog(stream), metrics.of_worker(0)
-        desk = Desk(
-            RememberingReviewer(reviewer, partial(make_note, log=log, metrics=worker)),
+        runtime = Runtime(
+            JudgementCache(reviewer, log, worker),
             LookAhead(reviewer, resolver),
             resolver.for_message,
             log,
             worker,
-            interest_of(reviewer),
+            wanted_by(settings),
             max_sessions=10,
             log_addresses=False,
         )
-        sessions = libmilter.Sessions(lambda: desk, 600)
-        sessions.want(desk.interest)
+        sessions = libmilter.Sessions(lambda: runtime, 600)
+        sessions.want(runtime.wanted)
         libmilter.listen(f"unix:{directory}/milter.sock", sessions)
         libmilter.serve()
 

@@ -1,6 +1,6 @@
 """What the owner of an author domain can publish so that mail keeps its author.
 
-Each alternative is computed from what DNS has now, laid over it, and judged by the same review
+Each alternative is computed from what DNS has now, laid over it, and judged by the same rules
 as a message: what is advised here has been seen to pass, from every relay address.
 """
 
@@ -16,7 +16,7 @@ from alignd.advice.spf import Candidate, Published, read_published, with_address
 from alignd.advice.spf_cost import MAX_LOOKUPS, count_lookups
 from alignd.judgement.prediction import Prediction
 from alignd.judgement.reasons import Action, Reason
-from alignd.judgement.review import Review, Reviewer
+from alignd.judgement.review import Judgement, Reviewer
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.dmarc import Policy
@@ -46,7 +46,7 @@ class Alternative:
 
     publication: Publication
     notes: tuple[str, ...]
-    judged: tuple[Review, Review]
+    judged: tuple[Judgement, Judgement]
     """Mail once it is published, with the envelope senders of `Advice`."""
     before: Cost | None = None
     """None where SPF has no part in it."""
@@ -54,7 +54,7 @@ class Alternative:
 
     @property
     def checked(self) -> bool:
-        """Whether the review has seen mail of both envelope senders pass."""
+        """Whether mail of both envelope senders was judged to pass."""
         return all(map(_authenticates, self.judged))
 
 
@@ -63,10 +63,12 @@ class Advice:
     """What is thought of the mail of one author, and what its domain can publish."""
 
     author: Mailbox
-    review: Review
+    bounces: Mailbox
+    """An envelope sender in the notifications domain."""
+    judgement: Judgement
     """Of a message whose envelope sender is the author's own address."""
-    review_of_bounces: Review
-    """Of one whose envelope sender is in the notifications domain."""
+    judgement_of_bounces: Judgement
+    """Of one whose envelope sender is *bounces*."""
     alternatives: tuple[Alternative, ...] = ()
     """Best first."""
     refused: tuple[str, ...] = ()
@@ -75,12 +77,12 @@ class Advice:
     @property
     def prediction(self) -> Prediction:
         """What receivers say of the author's mail as things are."""
-        return _prediction(self.review)
+        return _prediction(self.judgement)
 
     @property
     def authenticates(self) -> bool:
         """Whether the author's own domain vouches for the mail as things are."""
-        return _authenticates(self.review)
+        return _authenticates(self.judgement)
 
     @property
     def cannot(self) -> str | None:
@@ -90,21 +92,23 @@ class Advice:
     @property
     def is_unknown(self) -> bool:
         """Whether DNS could not say what would be the answer."""
-        return self.review.decision.reason is Reason.DNS_UNKNOWN
+        return self.judgement.reason is Reason.DNS_UNKNOWN
 
 
 def advise(reviewer: Reviewer, author: Mailbox, lookup: Lookup) -> Advice:
     """Say what is thought of mail from *author*, and what its domain can publish."""
     adviser = _Adviser(reviewer, author, lookup)
+    sender = reviewer.configuration.notifications.bounces
     own, bounces = adviser.judge()
     if _authenticates(own):
-        return Advice(author, own, bounces)
+        return Advice(author, sender, own, bounces)
     if author.domain in reviewer.freemail:
         reason = f"{author.domain} is a mailbox provider's: it will never authorise this relay"
-        return Advice(author, own, bounces, refused=(reason,))
+        return Advice(author, sender, own, bounces, refused=(reason,))
     attempts = (*adviser.by_spf(own), adviser.by_dkim())
     return Advice(
         author,
+        sender,
         own,
         bounces,
         tuple(each for each in attempts if isinstance(each, Alternative)),
@@ -118,20 +122,20 @@ class _Adviser:
     author: Mailbox
     lookup: Lookup
 
-    def judge(self) -> tuple[Review, Review]:
-        """Review two messages such as a helpdesk sends, which differ in their envelope sender.
+    def judge(self) -> tuple[Judgement, Judgement]:
+        """Judge two messages such as a helpdesk sends, which differ in their envelope sender.
 
         Applications take the author's own address, or one address for all bounces.
         """
         header = (HeaderField("From", self.author.address.encode()),)
         bounces = self.reviewer.configuration.notifications.bounces
         own, other = (
-            self.reviewer.review_helpdesk(Message(sender.address, (), header), self.lookup)
+            self.reviewer.judge(Message(sender.address, (), header), self.lookup, is_helpdesk=True)
             for sender in (self.author, bounces)
         )
         return own, other
 
-    def by_spf(self, own: Review) -> Iterator[Alternative | Impossible]:
+    def by_spf(self, own: Judgement) -> Iterator[Alternative | Impossible]:
         """The SPF records that authorise the relay."""
         domain = self.author.domain
         published = read_published(domain, self.lookup)
@@ -146,7 +150,9 @@ class _Adviser:
         else:
             yield from self._by_record(own, published)
 
-    def _by_record(self, own: Review, published: Published) -> Iterator[Alternative | Impossible]:
+    def _by_record(
+        self, own: Judgement, published: Published
+    ) -> Iterator[Alternative | Impossible]:
         include = self.reviewer.configuration.relay.spf_include
         before = self._cost(published.record, own) if published.record else Cost(0, 0)
         if isinstance(before, LookupFailed):
@@ -214,7 +220,7 @@ class _Adviser:
         alternative = Alternative(publication, notes, judged, before, after)
         return alternative if alternative.checked else Impossible(self._why_not(*judged))
 
-    def _cost(self, record: SpfRecord, review: Review) -> Cost | LookupFailed:
+    def _cost(self, record: SpfRecord, judgement: Judgement) -> Cost | LookupFailed:
         relay, sender = self.reviewer.configuration.relay, self.author.address
         most = 0
         for address in relay.addresses:
@@ -229,18 +235,19 @@ class _Adviser:
             if isinstance(count, LookupFailed):
                 return count
             most = max(most, count)
-        return Cost(most, max(spf.void_lookups for spf in _prediction(review).spf))
+        return Cost(most, max(spf.void_lookups for spf in _prediction(judgement).spf))
 
-    def _why_not(self, own: Review, bounces: Review) -> str:
+    def _why_not(self, own: Judgement, bounces: Judgement) -> str:
         if unknown := _unknown_policy(own):
             return unknown
         relay, prediction = self.reviewer.configuration.relay, _prediction(own)
         failing = next((spf for spf in prediction.spf if not spf.counts), None)
         if failing is None:
-            rule = "exempt" if bounces.decision.reason is Reason.EXEMPT else "align_envelope"
+            sender = self.reviewer.configuration.notifications.bounces.address
+            rule = "exempt" if bounces.reason is Reason.EXEMPT else "align_envelope"
             return (
                 f"SPF does not help where the envelope sender is elsewhere, at "
-                f"{bounces.message.envelope_sender}, and stays there (rules.{rule})"
+                f"{sender}, and stays there (rules.{rule})"
             )
         if relay.spf_include:
             postmaster = f"postmaster@{relay.spf_include}"
@@ -253,19 +260,20 @@ class _Adviser:
         return f"SPF from {failing.address} would be {failing.result.value}: {failing.explanation}"
 
 
-def _prediction(review: Review) -> Prediction:
-    if review.predictions is None:  # an address that no From can carry
-        raise ValueError(f"not an author: {review.message.envelope_sender!r}")
-    return review.predictions.as_sent
+def _prediction(judgement: Judgement) -> Prediction:
+    predictions = judgement.circumstances.predictions
+    if predictions is None:  # an address that no From can carry
+        raise ValueError(f"not an author: {judgement.circumstances.author.detail}")
+    return predictions.as_sent
 
 
-def _authenticates(review: Review) -> bool:
-    aligned = _prediction(review).aligned is Ternary.YES
-    return aligned or review.decision.action is Action.ENVELOPE
+def _authenticates(judgement: Judgement) -> bool:
+    aligned = _prediction(judgement).aligned is Ternary.YES
+    return aligned or judgement.reason.action is Action.ENVELOPE
 
 
-def _unknown_policy(review: Review) -> str:
-    prediction = _prediction(review)
+def _unknown_policy(judgement: Judgement) -> str:
+    prediction = _prediction(judgement)
     views = (prediction.rfc7489, prediction.rfc9989)
     if any(view.discovery.policy is Policy.UNKNOWN for view in views):
         return f"DNS did not say what DMARC policy {prediction.author_domain} has"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 
+from alignd.judgement.reasons import Reason
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox, MailboxError, parse_mailboxes
 from alignd.mail.message import HeaderField, Message
@@ -16,24 +16,14 @@ MAX_FROM = 2048
 _ANGLE_ADDRESS = re.compile(r"<([^<>\s\"@]{1,64}@[^<>\s\"@]{1,255})>")
 
 
-class Unreadable(Enum):
-    """Why nobody can say what receivers will make of From; the values are reasons."""
-
-    MISSING = "from-missing"
-    SEVERAL_FIELDS = "from-several-fields"
-    TOO_LONG = "from-too-long"
-    MALFORMED = "from-malformed"
-    SEVERAL_MAILBOXES = "from-several-mailboxes"
-
-
 @dataclass(frozen=True, slots=True)
 class Author:
     """The author of a message."""
 
     mailbox: Mailbox | None
-    """Whom an answer should reach: the author; where From is unreadable, the best guess."""
-    unreadable: Unreadable | None = None
-    """None when From is one mailbox that every receiver reads alike."""
+    """The author, whom an answer should reach; where From is unreadable, the best guess."""
+    unreadable: Reason | None = None
+    """Why nobody can say what receivers will make of From; None when all read one mailbox."""
     detail: str = ""
     """For people: what is wrong with From."""
 
@@ -51,29 +41,29 @@ def read_author(message: Message) -> Author:
     """
     fields = message.fields("From")
     if not fields:
-        return Author(_from_envelope(message), Unreadable.MISSING, "there is no From field")
+        return Author(_from_envelope(message), Reason.FROM_MISSING, "there is no From field")
     author = _read_field(fields[0], message)
     if len(fields) > 1:
         detail = f"there are {len(fields)} From fields"
-        return Author(author.mailbox, Unreadable.SEVERAL_FIELDS, detail)
+        return Author(author.mailbox, Reason.FROM_SEVERAL_FIELDS, detail)
     return author
 
 
 def _read_field(field: HeaderField, message: Message) -> Author:
     if len(field.value) > MAX_FROM:
         detail = f"From has {len(field.value)} octets, more than {MAX_FROM}"
-        return Author(_from_envelope(message), Unreadable.TOO_LONG, detail)
+        return Author(_from_envelope(message), Reason.FROM_TOO_LONG, detail)
     text = field.unfolded.decode(errors="replace")
     try:
         mailboxes = parse_mailboxes(text)
     except MailboxError as error:
-        return Author(_guess(text) or _from_envelope(message), Unreadable.MALFORMED, str(error))
+        return Author(_guess(text) or _from_envelope(message), Reason.FROM_MALFORMED, str(error))
     if "\ufffd" in text:
         # Receivers that know UTF-8 only, and those that guess a charset, read two things.
-        return Author(mailboxes[0], Unreadable.MALFORMED, "From is not UTF-8")
+        return Author(mailboxes[0], Reason.FROM_MALFORMED, "From is not UTF-8")
     if len(mailboxes) > 1:
         detail = f"From has {len(mailboxes)} mailboxes"
-        return Author(mailboxes[0], Unreadable.SEVERAL_MAILBOXES, detail)
+        return Author(mailboxes[0], Reason.FROM_SEVERAL_MAILBOXES, detail)
     return Author(mailboxes[0])
 
 

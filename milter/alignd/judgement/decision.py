@@ -1,26 +1,20 @@
-"""What to do with a message, and why: every rule of the product stands in `decide`."""
+"""What a rule may look at, and every rule of the product, in `decide`."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+import math
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from alignd.config.settings import Helpdesk, RewriteOn, Settings
-from alignd.judgement.author import Author, Unreadable
+from alignd.judgement.author import Author
 from alignd.judgement.prediction import Prediction, spf_passes
-from alignd.judgement.reasons import Action, Reason
+from alignd.judgement.reasons import Reason
 from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import Message
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.ternary import Ternary
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do, and the rule that decided."""
-
-    action: Action
-    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,50 +27,96 @@ class Predictions:
     """With the envelope sender moved to the author; None when that is no choice."""
 
 
-def out_of_scope(message: Message, helpdesk: Helpdesk) -> Decision | None:
-    """The decision to skip what is not a helpdesk message; None for a helpdesk message."""
-    known = helpdesk.authenticated and bool(message.login)
-    client = message.client
-    if not known and (client is None or not any(client in net for net in helpdesk.networks)):
-        return Decision(Action.SKIP, Reason.CLIENT_NOT_IN_SCOPE)
-    if not helpdesk.headers.match(message):
-        return Decision(Action.SKIP, Reason.HEADER_NOT_IN_SCOPE)
-    return None
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """All that a rule may look at; a rule that needs more gets a field here.
 
-
-def decide(  # noqa: PLR0911  an arm a rule
-    author: Author,
-    predictions: Predictions | None,
-    recipients: tuple[str, ...],
-    settings: Settings,
-    freemail: Container[Domain],
-) -> Decision:
-    """Decide on a helpdesk message; *predictions* are None when the author is unreadable.
-
-    *freemail* are the domains that can never authorise this relay.
+    Judgements are cached by the evidence of a message (`alignd.judgement.evidence`): what a field
+    is made of has to be in there. A property test draws messages that differ in each field, and
+    wants variants for a new one.
     """
-    rules, domain = settings.rules, author.domain
+
+    is_client_in_scope: bool
+    """Whether the client is a helpdesk's, by its address or its login."""
+    is_header_in_scope: bool
+    """Whether the message has the fields that helpdesk.headers asks for."""
+    author: Author
+    predictions: Predictions | None
+    """None where nothing was asked: out of scope, or of an unreadable author."""
+    is_to_author_domain: bool
+    """Whether a recipient is in the author domain."""
+    is_freemail: bool
+    """Whether the author domain is a mailbox provider's."""
+    good_until: float = math.inf
+    """Unix time until which the rest holds, where some of it depends on the time."""
+
+    @property
+    def is_in_scope(self) -> bool:
+        """Whether it is a helpdesk message."""
+        return self.is_client_in_scope and self.is_header_in_scope
+
+
+def observe(
+    message: Message,
+    helpdesk: Helpdesk | None,
+    author: Author,
+    freemail: Container[Domain],
+    predict: Callable[[Mailbox], Predictions | None],
+) -> Circumstances:
+    """Gather the circumstances of *message*, which is in scope if *helpdesk* is None.
+
+    *predict* asks DNS, and is called only where a prediction has a say in the decision.
+    """
+    client = helpdesk is None or is_client_in_scope(message, helpdesk)
+    header = helpdesk is None or helpdesk.headers.match(message)
+    mailbox, domain = None if author.unreadable else author.mailbox, author.domain
+    return Circumstances(
+        is_client_in_scope=client,
+        is_header_in_scope=header,
+        author=author,
+        predictions=predict(mailbox) if client and header and mailbox else None,
+        is_to_author_domain=domain is not None
+        and any(_domain_of(recipient) == domain.name for recipient in message.recipients),
+        is_freemail=domain in freemail,
+    )
+
+
+def is_client_in_scope(message: Message, helpdesk: Helpdesk) -> bool:
+    """Whether the client of *message* is a helpdesk's."""
+    if helpdesk.authenticated and message.login:
+        return True
+    client = message.client
+    return client is not None and any(client in network for network in helpdesk.networks)
+
+
+def decide(circumstances: Circumstances, settings: Settings) -> Reason:  # noqa: C901, PLR0911
+    """Apply the rules, a `return` each, in the order of `Rule`: the first that holds decides."""
+    rules, author = settings.rules, circumstances.author
+    if not circumstances.is_client_in_scope:
+        return Reason.CLIENT_NOT_IN_SCOPE
+    if not circumstances.is_header_in_scope:
+        return Reason.HEADER_NOT_IN_SCOPE
+    domain, predictions = author.domain, circumstances.predictions
     if domain is None or predictions is None:
-        unreadable = author.unreadable or Unreadable.MALFORMED
-        return Decision(Action.REWRITE, Reason(unreadable.value))
+        return author.unreadable or Reason.FROM_MALFORMED
     as_sent, moved = predictions.as_sent, predictions.with_author_as_sender
     if _is_listed(domain, rules.exempt):
-        return Decision(Action.PASS, Reason.EXEMPT)
+        return Reason.EXEMPT
     if as_sent.aligned is Ternary.YES:
-        return Decision(Action.PASS, _why_aligned(as_sent))
+        return _why_aligned(as_sent)
     if moved is not None and moved.aligned is Ternary.YES:
-        return Decision(Action.ENVELOPE, Reason.ENVELOPE_ALIGNED)
+        return Reason.ENVELOPE_ALIGNED
     if domain == settings.notifications.domain:
-        return Decision(Action.PASS, Reason.OWN_DOMAIN)  # nothing better to rewrite it to
+        return Reason.OWN_DOMAIN  # nothing better to rewrite it to
     if _is_listed(domain, rules.always):
-        return Decision(Action.REWRITE, Reason.ALWAYS)
-    if rules.freemail and domain in freemail:
-        return Decision(Action.REWRITE, Reason.FREEMAIL)
+        return Reason.ALWAYS
+    if rules.freemail and circumstances.is_freemail:
+        return Reason.FREEMAIL
     if _covers(rules.rewrite_on, as_sent.policy):
-        return Decision(Action.REWRITE, _why_not_aligned(as_sent, moved))
-    if any(_domain_of(recipient) == domain.name for recipient in recipients):
-        return Decision(Action.REWRITE, Reason.RECIPIENT_DOMAIN)
-    return Decision(Action.PASS, Reason.POLICY_NOT_COVERED)
+        return _why_not_aligned(as_sent, moved)
+    if circumstances.is_to_author_domain:
+        return Reason.RECIPIENT_DOMAIN
+    return Reason.POLICY_NOT_COVERED
 
 
 def _covers(rewrite_on: RewriteOn, policy: Policy) -> bool:
@@ -95,7 +135,7 @@ def _why_aligned(prediction: Prediction) -> Reason:
 
 
 def _why_not_aligned(as_sent: Prediction, moved: Prediction | None) -> Reason:
-    # What stands in the way is what the author's own address would meet, where that is a choice.
+    # Explain the failure for the author's own address where the envelope sender could move there.
     nearest = moved or as_sent
     if Ternary.UNKNOWN in {as_sent.aligned, nearest.aligned}:
         return Reason.DNS_UNKNOWN

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from alignd.config.settings import Notifications
+from alignd.config.settings import Notifications, Settings
 from alignd.judgement.author import Author
 from alignd.judgement.reasons import Reason
 from alignd.mail import display_name
@@ -41,8 +41,8 @@ class UnsafeEditError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Letterhead:
-    """The values that speak of the author in a rewritten message, proven."""
+class ReplacementFields:
+    """The values that name the author in a rewritten message, proven to read back as meant."""
 
     new_from: str
     reply_to: str | None
@@ -51,59 +51,37 @@ class Letterhead:
     """For X-Original-From; empty when there is none to keep."""
 
 
-def compose_letterhead(
-    message: Message, author: Author, notifications: Notifications
-) -> Letterhead:
-    """Write down the author of *message* as Julia will see him.
-
-    Raises:
-        UnsafeEditError: it would not read back as intended.
-    """
-    agent = author.mailbox
-    fields = message.fields("From")
-    original = _as_text(fields[0].unfolded) if fields and notifications.original_from else ""
-    letterhead = Letterhead(
-        _new_from(author, notifications),
-        None if agent is None else _agent(agent, notifications),
-        original,
-    )
-    _prove("From", letterhead.new_from)
-    _prove("Reply-To", letterhead.reply_to or "")
-    _prove(ORIGINAL_FIELD, original)
-    return letterhead
-
-
 def plan_rewrite(
-    message: Message,
-    letterhead: Letterhead,
-    notifications: Notifications,
-    *,
-    reply_to_agent: bool,
-    keep_envelope_sender: bool,
+    message: Message, author: Author, settings: Settings, *, keep_envelope_sender: bool
 ) -> Edits:
     """Plan the edits that send *message* from the notifications domain, but for the trace field.
 
     Deletions come first, from the highest index down, since deleting renumbers at once.
+
+    Raises:
+        UnsafeEditError: a field would not read back as meant.
     """
+    replacements = _write_replacements(message, author, settings.notifications)
     counts = Counter(field.name.lower() for field in message.header)
     # One that names nobody is none to a client.
     has_reply_to = any(b"@" in field.value for field in message.fields("Reply-To"))
-    reply_to = letterhead.reply_to if reply_to_agent or not has_reply_to else None
+    replaces = settings.rules.reply_to == "agent" or not has_reply_to
+    reply_to = replacements.reply_to if replaces else None
     header: list[HeaderEdit] = [
         edit for name in _DOOMED for edit in _deletions(name, counts[name.lower()])
     ]
     header += _deletions("From", counts["from"], kept=1)
     header += _deletions("Reply-To", counts["reply-to"]) if reply_to is not None else []
-    new_from = letterhead.new_from
+    new_from = replacements.new_from
     header.append(
         ChangeField("From", 1, new_from) if counts["from"] else AddField("From", new_from)
     )
     if reply_to is not None:
         header.append(AddField("Reply-To", reply_to))
-    if letterhead.original_from:
-        header.append(AddField(ORIGINAL_FIELD, letterhead.original_from))
+    if replacements.original_from:
+        header.append(AddField(ORIGINAL_FIELD, replacements.original_from))
     moved = message.envelope_sender and not keep_envelope_sender
-    return Edits(tuple(header), notifications.bounces.address if moved else None)
+    return Edits(tuple(header), settings.notifications.bounces.address if moved else None)
 
 
 def trace_field(reason: Reason, queue_id: str) -> AddField:
@@ -116,6 +94,23 @@ def trace_field(reason: Reason, queue_id: str) -> AddField:
     trace = f"{trace}; id={queue_id}" if queue_id else trace
     _prove(TRACE_FIELD, trace)
     return AddField(TRACE_FIELD, trace)
+
+
+def _write_replacements(
+    message: Message, author: Author, notifications: Notifications
+) -> ReplacementFields:
+    agent = author.mailbox
+    fields = message.fields("From")
+    original = _as_text(fields[0].unfolded) if fields and notifications.original_from else ""
+    replacements = ReplacementFields(
+        _new_from(author, notifications),
+        None if agent is None else _agent(agent, notifications),
+        original,
+    )
+    _prove("From", replacements.new_from)
+    _prove("Reply-To", replacements.reply_to or "")
+    _prove(ORIGINAL_FIELD, original)
+    return replacements
 
 
 def _deletions(name: str, count: int, *, kept: int = 0) -> list[DeleteField]:

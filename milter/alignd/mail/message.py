@@ -97,6 +97,10 @@ class Edits:
         return bool(self.header) or self.envelope_sender is not None
 
 
+NO_EDITS = Edits()
+"""Of a message that stays as it is."""
+
+
 def unmapped(address: str) -> IPv4Address | IPv6Address:
     """The IP address in *address*; an IPv4-mapped IPv6 address as IPv4 (RFC 7208, section 5).
 

@@ -1,4 +1,4 @@
-"""Remembers judgements for as long as the DNS answers that they were made of hold.
+"""Caches judgements for as long as the DNS answers that they are made of hold.
 
 To judge a message of a known author from memory costs a fraction of judging it anew, and most
 mail of a helpdesk is from a few authors.
@@ -6,17 +6,17 @@ mail of a helpdesk is from a few authors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
-from alignd.judgement.review import Judgement, Reviewer, plan_edits
-from alignd.mail.message import Edits
+from alignd.judgement.evidence import Evidence
+from alignd.judgement.review import Judgement, Reviewer
 from alignd.mailauth.dns import Lookup
-from alignd.mta.transaction import Collected
-
-Note = TypeVar("Note")
+from alignd.mta.transaction import Transaction
+from alignd.telemetry.log import MessageLog
+from alignd.telemetry.metrics import WorkerMetrics
 
 MAX_JUDGEMENTS = 20_000
 """Judgements that are kept; the least used go first."""
@@ -30,59 +30,68 @@ class DatedLookup(Lookup, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Precedent(Generic[Note]):
-    """All that is the same for messages that are judged alike."""
+class CachedJudgement:
+    """All that is the same for messages with the same evidence."""
 
     judgement: Judgement
-    planned: Edits
-    """What changes, but for the trace field."""
-    note: Note
+    log_text: str
+    """The fields of the log line."""
+    column: int
+    """Where the metrics count the message."""
     good_until: float
     """Unix time."""
 
 
-class _Place(Generic[Note]):
-    """Where one precedent is kept."""
+class _Slot:
+    """Where the judgement of one evidence is kept."""
 
     __slots__ = ("kept",)
 
-    def __init__(self, _key: Hashable) -> None:
-        self.kept: Precedent[Note] | None = None
+    def __init__(self, _evidence: Evidence) -> None:
+        self.kept: CachedJudgement | None = None
 
 
-class RememberingReviewer(Generic[Note]):
-    """Judges like its *reviewer*, and from memory what it knows; safe for threads."""
+class JudgementCache:
+    """Judges as its *reviewer* does, and from memory what it knows; safe for threads."""
 
-    def __init__(self, reviewer: Reviewer, note: Callable[[Judgement], Note]) -> None:
-        """*note* makes of a judgement what else is to be remembered with it."""
+    def __init__(self, reviewer: Reviewer, log: MessageLog, metrics: WorkerMetrics) -> None:
         self._reviewer = reviewer
-        self._note = note
-        self._remembers = not reviewer.needs_whole_message
+        self._log = log
+        self._metrics = metrics
+        # Signatures on the message are verified: each message is like no other.
+        self._is_on = not reviewer.configuration.dkim.verify
         self._now = reviewer.now
-        self._place = lru_cache(MAX_JUDGEMENTS)(_Place[Note])
+        # A bounded dictionary that is safe for threads: it makes a slot for what it does not
+        # know, and gives back the one it has.
+        self._slot = lru_cache(MAX_JUDGEMENTS)(_Slot)
 
     def judge(
-        self, collected: Collected, new_lookup: Callable[[], DatedLookup]
-    ) -> Precedent[Note]:
+        self, transaction: Transaction, new_lookup: Callable[[], DatedLookup]
+    ) -> CachedJudgement:
         """Judge a message, from memory where that is as good."""
         # Memory is not for those who would fill it.
-        if not self._remembers or not collected.is_ordinary:
-            return self._judge(collected, new_lookup())
-        place = self._place(collected.key)
-        kept = place.kept
+        if not self._is_on or not transaction.is_ordinary:
+            return self._judge(transaction, new_lookup())
+        slot = self._slot(transaction.evidence)
+        kept = slot.kept
         if kept is None or kept.good_until <= self._now():
             # In one step: another thread may read it at any time.
-            kept = place.kept = self._judge(collected, new_lookup())
+            kept = slot.kept = self._judge(transaction, new_lookup())
         return kept
 
-    def rewrite_unjudged(self, collected: Collected) -> Precedent[Note]:
+    def rewrite_unjudged(self, transaction: Transaction) -> CachedJudgement:
         """Have a message rewritten, where judging it has failed: it will arrive."""
-        message = collected.message()
-        judgement = self._reviewer.rewrite_unjudged(message)
-        return Precedent(judgement, plan_edits(message, judgement), self._note(judgement), 0.0)
+        return self._described(self._reviewer.rewrite_unjudged(transaction.judged_message()), 0.0)
 
-    def _judge(self, collected: Collected, lookup: DatedLookup) -> Precedent[Note]:
-        message = collected.message()
-        judgement = self._reviewer.judge(message, lookup)
-        planned = plan_edits(message, judgement)
-        return Precedent(judgement, planned, self._note(judgement), lookup.good_until)
+    def _judge(self, transaction: Transaction, lookup: DatedLookup) -> CachedJudgement:
+        message = transaction.judged_message()
+        judgement = self._reviewer.judge(message, lookup, transaction.author)
+        return self._described(judgement, lookup.good_until)
+
+    def _described(self, judgement: Judgement, good_until: float) -> CachedJudgement:
+        return CachedJudgement(
+            judgement,
+            self._log.rendered(**judgement.summary),
+            self._metrics.column_of(judgement.reason),
+            min(good_until, judgement.circumstances.good_until),
+        )

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import milter
 
+from alignd.judgement.evidence import Wanted
 from alignd.mta import listening_socket
-from alignd.mta.session import UNASKED, Desk, Session
-from alignd.mta.transaction import Interest
+from alignd.mta.session import UNASKED, Runtime, Session
 
 MAX_HEADER = 1_000_000
 """Octets of one milter packet. libmilter resets the session above 65,535 unless told otherwise;
@@ -24,14 +24,14 @@ class ListenError(RuntimeError):
 class Sessions:
     """The milter connections of this process."""
 
-    def __init__(self, desks: Callable[[], Desk], idle_timeout: float) -> None:
-        """*desks* says what the next message is reviewed with.
+    def __init__(self, current_runtime: Callable[[], Runtime], idle_timeout: float) -> None:
+        """*current_runtime* says what the next message is served with.
 
         A connection that is silent for *idle_timeout* seconds is cut within the ten minutes
         after: libmilter looks only that often (worker.c, DT_CHECK_OLD_SESSIONS).
         """
         self.idle_timeout = idle_timeout
-        self._desks = desks
+        self._current_runtime = current_runtime
         self._unasked = UNASKED
         self._wanted: frozenset[str] = frozenset()
         self._wants_all = False
@@ -52,20 +52,20 @@ class Sessions:
         if family != socket.AF_UNIX:
             self._unasked &= ~milter.P_NODATA
 
-    def want(self, interest: Interest) -> None:
-        """Take header fields for this *interest* too; messages in progress keep theirs."""
-        self._wanted |= interest.fields
-        self._wants_all = self._wants_all or interest.whole_message
+    def want(self, wanted: Wanted) -> None:
+        """Take the header fields that are *wanted* too; messages in progress keep theirs."""
+        self._wanted |= wanted.fields
+        self._wants_all = self._wants_all or wanted.whole_message
 
     def field(self, context: milter.milterContext, name: str, value: bytes) -> int:
-        """One more header field; most are of no interest to anybody, and there are many."""
+        """One more header field; most are wanted by nobody, and there are many."""
         if self._wants_all or name.lower() in self._wanted:
             context.getpriv().field(name, value)
         return milter.NOREPLY
 
     def begin(self, context: milter.milterContext, offer: list[int]) -> int:
         """A connection begins, as each does, with its negotiation."""
-        session = Session(context, self._desks, self.__len__, self._unasked)
+        session = Session(context, self._current_runtime, self.__len__, self._unasked)
         context.setpriv(session)
         self._open.add(session)
         return session.negotiate(offer)

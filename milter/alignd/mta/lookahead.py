@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
+from alignd.judgement.author import read_author
 from alignd.judgement.review import Reviewer
-from alignd.mail.message import Message
+from alignd.mta.transaction import Transaction
 from alignd.resolver.cache import Question
 from alignd.resolver.resolver import Resolver
 
@@ -43,15 +44,17 @@ class LookAhead:
         self._free = threading.Semaphore(QUESTIONS_AT_ONCE)
         self._threads = ThreadPoolExecutor(QUESTIONS_AT_ONCE, "look ahead")
 
-    def begin(self, key: Hashable, message: Callable[[], Message]) -> None:
-        """Begin the lookups for *message*, of which no more need be known than its From.
+    def begin(self, transaction: Transaction) -> None:
+        """Begin the lookups for a message, of which no more need be known than its From.
 
-        Messages with the same *key* ask the same; the first of them begins the lookups.
+        Messages of the same origin ask the same; the first of them begins the lookups.
         """
-        known = self._known(key)
+        known = self._known(transaction.origin)
         if time.time() < known.until:
             return
-        questions = self._reviewer.first_questions(message())
+        message = transaction.judged_message()
+        transaction.author = author = read_author(message)
+        questions = self._reviewer.first_questions(message, author)
         known.until = min(map(self._known_until, questions), default=math.inf)
 
     def _known_until(self, question: Question) -> float:

@@ -1,7 +1,8 @@
-"""One milter connection: collects messages, has them reviewed, and applies the edits.
+"""One milter connection: collects messages, has them judged, and applies the edits.
 
-Of the protocol only what a review needs is asked for, and only the end of a message is answered:
-replies cost a round trip each. The body crosses the socket only when signatures are verified.
+Of the protocol only what a judgement needs is asked for, and only the end of a message is
+answered: replies cost a round trip each. The body crosses the socket only when signatures are
+verified.
 """
 
 from __future__ import annotations
@@ -12,21 +13,22 @@ from dataclasses import dataclass
 
 import milter
 
-from alignd.judgement.reasons import Failure, Refusal
-from alignd.judgement.review import Judgement, log_fields, sign
+from alignd.judgement.evidence import Wanted
+from alignd.judgement.reasons import Failure, Reason, Refusal
+from alignd.judgement.review import Judgement, add_trace_field, log_fields
 from alignd.mail.message import AddField, ChangeField, DeleteField, Edits
-from alignd.mta.judgement_cache import DatedLookup, Precedent, RememberingReviewer
+from alignd.mta.judgement_cache import CachedJudgement, DatedLookup, JudgementCache
 from alignd.mta.lookahead import LookAhead
-from alignd.mta.transaction import Collected, Interest
+from alignd.mta.transaction import Transaction
 from alignd.telemetry.log import MessageLog, described
-from alignd.telemetry.metrics import Fallback, WorkerMetrics
+from alignd.telemetry.metrics import Degraded, WorkerMetrics
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
 _UNANSWERED = (
     milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR | milter.P_NR_BODY
 )
 UNASKED = milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOUNKNOWN
-"""The events that a review has no use for."""
+"""The events that a judgement has no use for."""
 # An empty list would mean the default one, which is long; the queue id is needed anyway.
 _MACROS = {
     milter.M_CONNECT: "i",
@@ -40,31 +42,16 @@ _MACROS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """What the service says of every message with the same judgement."""
+class Runtime:
+    """What one message is served with."""
 
-    text: str
-    """For the log."""
-    column: int
-    """Where the metrics count it."""
-
-
-def make_note(judgement: Judgement, log: MessageLog, metrics: WorkerMetrics) -> Note:
-    """Note what *log* and *metrics* will say of a judgement."""
-    return Note(log.rendered(**judgement.summary), metrics.column_of(judgement.decision))
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What one message is reviewed with."""
-
-    reviewer: RememberingReviewer[Note]
+    judgements: JudgementCache
     look_ahead: LookAhead
     new_lookup: Callable[[], DatedLookup]
     """Makes the Lookup of one message; its budget starts at the call."""
     log: MessageLog
     metrics: WorkerMetrics
-    interest: Interest
+    wanted: Wanted
     max_sessions: int
     """How many connections a worker serves at the same time."""
     log_addresses: bool
@@ -77,13 +64,13 @@ class Session:
         "_actions",
         "_body_comes",
         "_client",
-        "_collected",
         "_context",
-        "_desk",
-        "_desks",
+        "_current_runtime",
         "_is_refused",
         "_leading_blank",
         "_open_sessions",
+        "_runtime",
+        "_transaction",
         "_unasked",
         "last_event",
     )
@@ -91,21 +78,21 @@ class Session:
     def __init__(
         self,
         context: milter.milterContext,
-        desks: Callable[[], Desk],
+        current_runtime: Callable[[], Runtime],
         open_sessions: Callable[[], int],
         unasked: int,
     ) -> None:
         self._context = context
-        self._desks = desks
+        self._current_runtime = current_runtime
         self._open_sessions = open_sessions
         self._unasked = unasked
-        self._desk = desks()
+        self._runtime = current_runtime()
         self._client: str | None = None
         self._leading_blank = False
         self._body_comes = False
         self._is_refused = False
         self._actions = 0
-        self._collected: Collected | None = None
+        self._transaction: Transaction | None = None
         self.last_event = time.time()
         """Unix time: libmilter measures idle sessions by the wall clock."""
 
@@ -113,12 +100,12 @@ class Session:
         """Ask for what is needed of what the MTA offers."""
         actions, steps = offer[0], offer[1]
         self._actions = actions & _NEEDED_ACTIONS
-        self._is_refused = self._open_sessions() > self._desk.max_sessions
+        self._is_refused = self._open_sessions() > self._runtime.max_sessions
         # libmilter answers in our place an MTA that waits all the same (engine.c, "fake it").
         unanswered = _UNANSWERED & ~(milter.P_NR_CONN if self._is_refused else 0)
         # With the blanks behind the colon as they are: signatures cover them.
         self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
-        self._body_comes = self._desk.interest.whole_message
+        self._body_comes = self._runtime.wanted.whole_message
         body = 0 if self._body_comes else milter.P_NOBODY
         if actions & milter.SETSYMLIST:
             for stage, macros in _MACROS.items():
@@ -135,18 +122,18 @@ class Session:
         """A client connected, or XCLIENT said who it really is."""
         self._client = str(address[0]) if isinstance(address, tuple) else None
         if self._is_refused:
-            limit = self._desk.max_sessions
-            self._desk.log.once_a_minute("milter.max_connections is reached", limit=limit)
-            self._desk.metrics.fell_back(Fallback.MAX_CONNECTIONS)
+            limit = self._runtime.max_sessions
+            self._runtime.log.once_a_minute("milter.max_connections is reached", limit=limit)
+            self._runtime.metrics.degraded(Degraded.MAX_CONNECTIONS)
             return milter.TEMPFAIL
         return milter.NOREPLY
 
     def mail(self, sender: bytes) -> int:
         """A message begins; it keeps the configuration that is in force now."""
-        self._desk = self._desks()
+        self._runtime = self._current_runtime()
         self.last_event = time.time()
-        self._collected = Collected(
-            self._desk.interest,
+        self._transaction = Transaction(
+            self._runtime.wanted,
             sender,
             self._client,
             self._macro("{auth_authen}"),
@@ -157,80 +144,77 @@ class Session:
 
     def recipient(self, recipient: bytes) -> int:
         """One more recipient."""
-        if self._collected is not None:
-            self._collected.add_recipient(recipient)
+        if self._transaction is not None:
+            self._transaction.add_recipient(recipient)
         return milter.NOREPLY
 
     def field(self, name: str, value: bytes) -> None:
-        """One more header field, of those that are of interest."""
-        if self._collected is not None and self._collected.add_field(name, value):
-            self._look_ahead(self._collected)
+        """One more header field, of those that are wanted."""
+        if self._transaction is not None and self._transaction.add_field(name, value):
+            self._look_ahead(self._transaction)
 
     def body(self, chunk: bytes) -> int:
         """One more piece of the body."""
-        if self._collected is not None:
-            self._collected.add_body(chunk)
+        if self._transaction is not None:
+            self._transaction.add_body(chunk)
         return milter.NOREPLY
 
     def end_of_message(self) -> int:
-        """The message is complete: review it and apply the edits, whole or not at all."""
+        """The message is complete: judge it and apply the edits, whole or not at all."""
         started = time.monotonic()
         self.last_event = time.time()
-        collected, self._collected = self._collected, None
+        transaction, self._transaction = self._transaction, None
         queue_id = self._macro("i")
-        if collected is None:
-            self._desk.log.message(queue_id, error=Refusal.NO_ENVELOPE.value)
-            self._desk.metrics.fell_back(Fallback.TEMPFAIL)
+        if transaction is None:
+            self._runtime.log.message(queue_id, error=Refusal.NO_ENVELOPE.value)
+            self._runtime.metrics.degraded(Failure.TEMPFAIL)
             return milter.TEMPFAIL
         try:
-            precedent = self._judge(collected, queue_id)
-            edits = sign(precedent.planned, precedent.judgement, queue_id)
-            refusal = self._carry_out(edits, precedent.judgement)
+            cached = self._judge(transaction, queue_id)
+            edits = add_trace_field(cached.judgement, queue_id)
+            refusal = self._apply(edits, cached.judgement)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
             tempfail = Failure.TEMPFAIL.value
-            self._desk.log.message(queue_id, action=tempfail, error=described(error))
-            self._desk.metrics.failed()
+            self._runtime.log.message(queue_id, action=tempfail, error=described(error))
+            self._runtime.metrics.failed()
             return milter.TEMPFAIL
         seconds = time.monotonic() - started
-        self._record(queue_id, collected, precedent, refusal, seconds)
+        self._record(queue_id, transaction, cached, refusal, seconds)
         return milter.TEMPFAIL if refusal else milter.CONTINUE
 
     def abort(self) -> int:
         """The message in progress is given up; the session may go on."""
-        self._collected = None
+        self._transaction = None
         return milter.CONTINUE
 
     def close(self, idle_timeout: float) -> None:
         """The connection has ended, perhaps because libmilter lost its patience."""
         if time.time() - self.last_event >= idle_timeout:
-            self._desk.log.once_a_minute("milter.idle_timeout is over: connection cut")
+            self._runtime.log.once_a_minute("milter.idle_timeout is over: connection cut")
 
-    def _look_ahead(self, collected: Collected) -> None:
+    def _look_ahead(self, transaction: Transaction) -> None:
         try:
-            self._desk.look_ahead.begin(collected.origin, collected.message)
-        except Exception as error:  # the review will meet it again, and answer for it
+            self._runtime.look_ahead.begin(transaction)
+        except Exception as error:  # the judgement will meet it again, and answer for it
             problem = described(error)
-            self._desk.log.once_a_minute("no lookups ahead of a message", problem=problem)
+            self._runtime.log.once_a_minute("no lookups ahead of a message", problem=problem)
 
-    def _judge(self, collected: Collected, queue_id: str) -> Precedent[Note]:
+    def _judge(self, transaction: Transaction, queue_id: str) -> CachedJudgement:
         try:
-            return self._desk.reviewer.judge(collected, self._desk.new_lookup)
-        except Exception as error:  # a bug of ours must not cost Julia her answer
+            return self._runtime.judgements.judge(transaction, self._runtime.new_lookup)
+        except Exception as error:  # a bug of alignd must not cost Julia her answer
             fallback = Failure.FALLBACK.value
-            self._desk.log.message(queue_id, action=fallback, error=described(error))
-            self._desk.metrics.fell_back(Fallback.INTERNAL_ERROR)
-            return self._desk.reviewer.rewrite_unjudged(collected)
+            self._runtime.log.message(queue_id, action=fallback, error=described(error))
+            self._runtime.metrics.degraded(Reason.INTERNAL_ERROR)
+            return self._runtime.judgements.rewrite_unjudged(transaction)
 
-    def _carry_out(self, edits: Edits, judgement: Judgement) -> Refusal | None:
+    def _apply(self, edits: Edits, judgement: Judgement) -> Refusal | None:
+        """Send *edits* to the MTA, unless it refuses them or they are only for show."""
         if judgement.settings.rules.dry_run or not edits:
             return None
         if self._actions != _NEEDED_ACTIONS:
             return Refusal.EDITS_REFUSED
-        self._apply(edits)
-        return None
-
-    def _apply(self, edits: Edits) -> None:
         blank = " " if self._leading_blank else ""
         for edit in edits.header:
             match edit:
@@ -242,28 +226,29 @@ class Session:
                     self._context.chgheader(name, index, None)
         if edits.envelope_sender is not None:
             self._context.chgfrom(f"<{edits.envelope_sender}>", None)
+        return None
 
     def _record(
         self,
         queue_id: str,
-        collected: Collected,
-        precedent: Precedent[Note],
+        transaction: Transaction,
+        cached: CachedJudgement,
         refusal: Refusal | None,
         seconds: float,
     ) -> None:
-        desk, text = self._desk, precedent.note.text
-        if desk.log_addresses:
-            text = desk.log.rendered(**log_fields(precedent.judgement, collected.message()))
-        if limit := collected.limit_hit:
-            text += " " + desk.log.rendered(limit=limit.value)
-            desk.metrics.fell_back(Fallback(limit.value))
+        log, metrics, text = self._runtime.log, self._runtime.metrics, cached.log_text
+        if self._runtime.log_addresses:
+            text = log.rendered(**log_fields(cached.judgement, transaction.message()))
+        if limit := transaction.limit_hit:
+            text += " " + log.rendered(limit=limit.value)
+            metrics.degraded(limit)
         if refusal:
-            text += " " + desk.log.rendered(error=refusal.value)
-            desk.metrics.fell_back(Fallback.TEMPFAIL)
-        if precedent.judgement.settings.rules.dry_run and precedent.planned:
-            desk.metrics.left_alone()
-        desk.log.about(queue_id, f"{text} ms={seconds * 1000:.1f}")
-        desk.metrics.answered(precedent.note.column, seconds)
+            text += " " + log.rendered(error=refusal.value)
+            metrics.degraded(Failure.TEMPFAIL)
+        if cached.judgement.settings.rules.dry_run and cached.judgement.planned:
+            metrics.left_alone()
+        log.about(queue_id, f"{text} ms={seconds * 1000:.1f}")
+        metrics.answered(cached.column, seconds)
 
     def _macro(self, name: str) -> str:
         try:

@@ -1,50 +1,28 @@
-"""A message in progress: collects what the review will look at, and no more."""
+"""A message in progress: collects what a judgement will look at, and no more."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 
-from alignd.judgement.author import MAX_FROM
+from alignd.config.settings import Configuration
+from alignd.judgement.author import MAX_FROM, Author
+from alignd.judgement.evidence import (
+    Evidence,
+    Wanted,
+    evidence_of,
+    wanted_by,
+    without_brackets,
+)
 from alignd.judgement.reasons import Limit
-from alignd.judgement.review import Reviewer
 from alignd.mail.message import HeaderField, Message, unmapped
 
 _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
 
 
-@dataclass(frozen=True, slots=True)
-class Interest:
-    """What of a message is worth collecting."""
-
-    whole_message: bool
-    """The body, and every header field."""
-    fields: frozenset[str]
-    """The header fields otherwise, in lower case."""
-    judged: frozenset[str]
-    """Those of them whose values a judgement depends on."""
-    max_header: int
-    """Octets of header values that are kept."""
-    max_body: int
-    """Octets of a body that is kept at all."""
-
-
-def interest_of(reviewer: Reviewer) -> Interest:
-    """What *reviewer* will look at, within the limits of its configuration."""
-    milter = reviewer.configuration.milter
-    return Interest(
-        reviewer.needs_whole_message,
-        reviewer.fields_of_interest,
-        reviewer.judged_fields,
-        milter.max_header_bytes,
-        milter.max_body_bytes,
-    )
-
-
-class Collected:
+class Transaction:
     """What has been seen of one message so far.
 
-    It stays as the MTA wrote it: most messages are like others, and known by their `key`.
+    It stays as the MTA wrote it: most messages are like others, and known by their `evidence`.
     """
 
     __slots__ = (
@@ -55,15 +33,16 @@ class Collected:
         "_envelope_sender",
         "_header",
         "_header_size",
-        "_interest",
         "_leading_blank",
         "_login",
         "_recipients",
+        "_wanted",
+        "author",
     )
 
     def __init__(
         self,
-        interest: Interest,
+        wanted: Wanted,
         envelope_sender: bytes,
         client: str | None,
         login: str,
@@ -71,8 +50,12 @@ class Collected:
         leading_blank: bool,
         body_comes: bool,
     ) -> None:
-        """*leading_blank* says whether values of fields begin behind the colon."""
-        self._interest = interest
+        """Begin a message of a *client* without an address if that is None.
+
+        *login* is its SASL login name, or empty. *leading_blank* says whether values of fields
+        begin behind the colon.
+        """
+        self._wanted = wanted
         self._leading_blank = leading_blank
         self._body_comes = body_comes
         self._envelope_sender = envelope_sender
@@ -83,15 +66,17 @@ class Collected:
         self._header_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
+        self.author: Author | None = None
+        """The author, if somebody has read it since the last From field came."""
 
     def add_recipient(self, argument: bytes) -> None:
         """Take an envelope recipient, as the MTA writes it."""
         self._recipients.append(argument)
 
     def add_field(self, name: str, value: bytes) -> bool:
-        """Take a header field, if it is of interest; whether it may name the author."""
+        """Take a header field, if it is wanted; whether it may name the author."""
         lower = name.lower()
-        if not self._interest.whole_message and lower not in self._interest.fields:
+        if not self._wanted.whole_message and lower not in self._wanted.fields:
             return False
         self._header_size += len(value)
         if self.header_is_cut:
@@ -101,12 +86,15 @@ class Collected:
         rest = value.removeprefix(b" ") if self._leading_blank else value
         blank = value[: len(value) - len(rest)] if self._leading_blank else b" "
         self._header.append((name, rest, blank))
-        return lower == "from" and len(rest) <= MAX_FROM
+        if lower != "from":
+            return False
+        self.author = None
+        return len(rest) <= MAX_FROM
 
     def add_body(self, chunk: bytes) -> None:
         """Take a piece of the body."""
         self._body_size += len(chunk)
-        if self._body_size <= self._interest.max_body:
+        if self._body_size <= self._wanted.max_body:
             self._body.append(chunk)
         else:
             self._body.clear()
@@ -117,24 +105,15 @@ class Collected:
         return (self._envelope_sender, self._client, bool(self._login), self._header[-1][1])
 
     @property
-    def key(self) -> Hashable:
-        """All that a judgement of it and its edits depend on, but DNS, the body and settings."""
-        fields: list[tuple[str, bytes | bool]] = []
-        judged = []
-        for name, value, _ in self._header:
-            lower = name.lower()
-            if lower in self._interest.judged:
-                fields.append((lower, value))
-                judged.append(value)
-            else:
-                # That it is there, and whether it names anybody, which matters for Reply-To.
-                fields.append((lower, b"@" in value))
-        return (
-            tuple(fields),
+    def evidence(self) -> Evidence:
+        """The evidence that has come so far: messages with the same are judged alike."""
+        return evidence_of(
+            self._header,
             self._envelope_sender,
             self._client,
-            bool(self._login),
-            self._recipient_domains_in(b"\n".join(judged)),
+            self._login,
+            self._recipients,
+            self._wanted.judged,
         )
 
     @property
@@ -145,12 +124,12 @@ class Collected:
     @property
     def header_is_cut(self) -> bool:
         """Whether there was more header than is kept."""
-        return self._header_size > self._interest.max_header
+        return self._header_size > self._wanted.max_header
 
     @property
     def body_is_dropped(self) -> bool:
         """Whether the body was larger than is kept."""
-        return self._body_size > self._interest.max_body
+        return self._body_size > self._wanted.max_body
 
     @property
     def limit_hit(self) -> Limit | None:
@@ -159,37 +138,51 @@ class Collected:
             return Limit.HEADER
         return Limit.BODY if self.body_is_dropped else None
 
+    def judged_message(self) -> Message:
+        """The message as a judgement sees it: its evidence, unless it wants the whole.
+
+        Raises:
+            ValueError: the client address is none; the MTA does not know the protocol.
+        """
+        return self.message() if self._wanted.whole_message else self.evidence.message()
+
     def message(self) -> Message:
-        """All of it as a review reads it.
+        """All of it that was kept.
 
         Raises:
             ValueError: the client address is none; the MTA does not know the protocol.
         """
         whole = not self.header_is_cut and not self.body_is_dropped
-        kept = self._body_comes and self._interest.whole_message and whole
+        kept = self._body_comes and self._wanted.whole_message and whole
         return Message(
-            envelope_sender=_address(self._envelope_sender),
-            recipients=tuple(map(_address, self._recipients)),
+            envelope_sender=without_brackets(self._envelope_sender),
+            recipients=tuple(map(without_brackets, self._recipients)),
             header=tuple(HeaderField(*each) for each in self._header),
             client=unmapped(self._client) if self._client else None,
             login=self._login,
             body=b"".join(self._body) if kept else None,
         )
 
-    def _recipient_domains_in(self, text: bytes) -> tuple[bytes, ...]:
-        """The domains of recipients that *text* names: one may be the author domain.
 
-        Any of them may be, where other letters than those of ASCII are in the way.
-        """
-        text, anything = text.lower(), not text.isascii()
-        found = set()
-        for argument in self._recipients:
-            domain = argument.rpartition(b"@")[2].lower()
-            if anything or domain.rstrip(b">.") in text or not domain.isascii():
-                found.add(domain)
-        return tuple(sorted(found))
+def as_judged(message: Message, configuration: Configuration) -> Message:
+    """What a judgement sees of *message* in the milter, for commands that judge as it does."""
+    return transaction_of(message, wanted_by(configuration)).judged_message()
 
 
-def _address(argument: bytes) -> str:
-    text = argument.decode(errors="replace")
-    return text[1:-1] if text.startswith("<") and text.endswith(">") else text
+def transaction_of(message: Message, wanted: Wanted) -> Transaction:
+    """*message* as the milter collects it."""
+    address = str(message.client) if message.client else None
+    transaction = Transaction(
+        wanted,
+        f"<{message.envelope_sender}>".encode(errors="replace"),
+        address,
+        message.login,
+        leading_blank=True,
+        body_comes=wanted.whole_message,
+    )
+    for recipient in message.recipients:
+        transaction.add_recipient(f"<{recipient}>".encode(errors="replace"))
+    for field in message.header:
+        transaction.add_field(field.name, field.blank + field.value)
+    transaction.add_body(message.body or b"")
+    return transaction

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 from alignd.judgement.author import read_author
 from alignd.judgement.reasons import Action, Reason
-from alignd.judgement.review import Review, Reviewer
+from alignd.judgement.review import Judgement, Reviewer
 from alignd.mail.domain import Domain
 from alignd.mail.message import HeaderField, Message, split_message
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import Lookup
-from alignd.mta.transaction import Collected, interest_of
+from alignd.mta.transaction import as_judged
 from alignd.replay.mail_store import Problem, Trouble
 
 MAX_NAMED = 100
@@ -70,12 +70,11 @@ class Result:
     """UNKNOWN, too, where it was not asked for."""
 
     @classmethod
-    def of(cls, review: Review) -> Result:
-        """What *review* says."""
-        predictions = review.predictions
+    def of(cls, judgement: Judgement) -> Result:
+        """What *judgement* says."""
+        author, predictions = judgement.circumstances.author, judgement.circumstances.predictions
         policy = predictions.as_sent.policy if predictions else Policy.UNKNOWN
-        decision = review.decision
-        return cls(review.author.domain, decision.action, decision.reason, policy)
+        return cls(author.domain, judgement.reason.action, judgement.reason, policy)
 
 
 @dataclass(slots=True)
@@ -169,20 +168,20 @@ def judge(
     """
     header, body = split_message(data)
     sender, source = submission.sender_of(header)
-    collected = Collected(
-        interest_of(reviewer),
-        sender.encode(errors="replace"),
-        str(submission.client),
-        submission.login,
-        leading_blank=True,
-        body_comes=reviewer.needs_whole_message,
+    message = Message(
+        envelope_sender=sender,
+        recipients=tuple(_address(each) for each in header if _names_recipient(each)),
+        header=header,
+        client=submission.client,
+        login=submission.login,
+        body=body,
     )
-    for each in header:
-        if each.name.lower() in _RECIPIENT_FIELDS:
-            collected.add_recipient(_address(each).encode(errors="replace"))
-        collected.add_field(each.name, each.blank + each.value)
-    collected.add_body(body)
-    return Result.of(reviewer.review(collected.message(), lookup)), source
+    seen = as_judged(message, reviewer.configuration)
+    return Result.of(reviewer.judge(seen, lookup)), source
+
+
+def _names_recipient(each: HeaderField) -> bool:
+    return each.name.lower() in _RECIPIENT_FIELDS
 
 
 def _address(each: HeaderField) -> str:

@@ -20,7 +20,7 @@ import sdnotify
 
 from alignd.config.domain_lists import SuffixList
 from alignd.mta import libmilter, listening_socket, probe
-from alignd.mta.session import Desk
+from alignd.mta.session import Runtime
 from alignd.service import child_process
 from alignd.service.monitor import Monitor
 from alignd.service.worker import (
@@ -93,7 +93,7 @@ class Supervisor:
         self._wakeup: tuple[int, int] = (-1, -1)
         self._worker: Worker | None = None
         idle_timeout = self._setup.configuration.milter.idle_timeout
-        self._sessions = libmilter.Sessions(self._desk, idle_timeout)
+        self._sessions = libmilter.Sessions(self._current_runtime, idle_timeout)
         self._is_ready = False
         cores = len(os.sched_getaffinity(0))
         self._wanted = self._setup.configuration.milter.workers_on(cores)
@@ -130,9 +130,9 @@ class Supervisor:
                 max_connections=room,
             )
 
-    def _desk(self) -> Desk:
+    def _current_runtime(self) -> Runtime:
         assert self._worker is not None, "only workers serve"
-        return self._worker.desk()
+        return self._worker.runtime()
 
     def _watch_signals(self) -> None:
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -10,21 +10,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from alignd.config.domain_lists import FreemailDomains, SuffixList
+from alignd.config.domain_lists import SuffixList
 from alignd.config.file import ConfigError
 from alignd.config.settings import Configuration, Dns
 from alignd.doctor.machine import OTHER_DESCRIPTORS
-from alignd.judgement.review import Reviewer
+from alignd.judgement.evidence import wanted_by
+from alignd.judgement.review import make_reviewer
 from alignd.mailauth.dkim import Signer
 from alignd.mta import libmilter, listening_socket
-from alignd.mta.judgement_cache import RememberingReviewer
+from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
-from alignd.mta.session import Desk, make_note
-from alignd.mta.transaction import interest_of
+from alignd.mta.session import Runtime
 from alignd.resolver.resolver import Resolver, ResolverError
 from alignd.service.self_check import advise
 from alignd.telemetry.log import MessageLog
@@ -73,11 +72,11 @@ class Worker:
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
         self._resolver = self._make_resolver(setup.configuration.dns)
-        self._desk = self._make_desk(setup)
+        self._runtime = self._make_runtime(setup)
 
-    def desk(self) -> Desk:
+    def runtime(self) -> Runtime:
         """What the next message is reviewed with; those in progress keep theirs."""
-        return self._desk
+        return self._runtime
 
     def run(self, heartbeat: int) -> int:
         """Serve until TERM, then until all sessions have ended; the exit status.
@@ -118,7 +117,7 @@ class Worker:
     def _reload(self) -> None:
         try:
             setup = self._load()
-            self._desk = self._make_desk(setup)
+            self._runtime = self._make_runtime(setup)
         except LOAD_ERRORS as error:
             # The supervisor has just read it; it, or resolv.conf, was changed again since.
             self._log.service("worker keeps its configuration", problem=str(error))
@@ -131,22 +130,19 @@ class Worker:
             setup = self._setup
             advise(setup.configuration, setup.signer, self._suffixes, self._log)
 
-    def _make_desk(self, setup: Setup) -> Desk:
+    def _make_runtime(self, setup: Setup) -> Runtime:
         configuration, milter = setup.configuration, setup.configuration.milter
-        reviewer = Reviewer(
-            configuration, self._suffixes, setup.signer, FreemailDomains(), time.time
-        )
-        note = partial(make_note, log=self._log, metrics=self._metrics)
-        interest = interest_of(reviewer)
-        self._sessions.want(interest)
+        reviewer = make_reviewer(configuration, setup.signer, time.time, self._suffixes)
+        wanted = wanted_by(configuration)
+        self._sessions.want(wanted)
         resolver = self._resolver_for(configuration.dns)
-        return Desk(
-            RememberingReviewer(reviewer, note),
+        return Runtime(
+            JudgementCache(reviewer, self._log, self._metrics),
             LookAhead(reviewer, resolver),
             resolver.for_message,
             self._log,
             self._metrics,
-            interest,
+            wanted,
             min(milter.max_connections, room_for_connections()),
             configuration.log.level == "debug",
         )

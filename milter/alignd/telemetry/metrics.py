@@ -12,8 +12,7 @@ from enum import Enum
 from itertools import accumulate, product
 from math import inf
 
-from alignd.judgement.decision import Decision
-from alignd.judgement.reasons import ENTRIES, Action, Failure, Limit, Reason, Rule
+from alignd.judgement.reasons import Failure, Limit, Reason
 from alignd.mailauth.dns import RecordType
 from alignd.resolver.resolver import QueryResult
 from alignd.telemetry.counters import CounterRow, SharedCounters
@@ -25,21 +24,24 @@ BUCKETS = (
 """Upper bounds of the decision time in seconds: with DNS in memory 1 ms, at worst dns.timeout."""
 
 
-class Fallback(Enum):
-    """What was done in place of the ordinary; the values are the words of the log."""
+class Degraded(Enum):
+    """Degraded handling that has no word in the log."""
 
     LAST_KNOWN_ANSWER = "last-known-answer"
     """DNS failed, and a question was answered as the last time."""
-    INTERNAL_ERROR = Reason.INTERNAL_ERROR.value
-    """A message could not be judged, and was rewritten."""
-    TEMPFAIL = Failure.TEMPFAIL.value
-    """A message got a temporary failure: whoever sent it has to try again."""
     MAX_CONNECTIONS = "max_connections"
     """A session was refused."""
-    MAX_HEADER_BYTES = Limit.HEADER.value
-    """A header was kept in part."""
-    MAX_BODY_BYTES = Limit.BODY.value
-    """A body was not kept, so signatures on it count for nothing."""
+
+
+Cause = Degraded | Failure | Limit | Reason
+"""What degraded handling is counted by."""
+CAUSES: tuple[Cause, ...] = (
+    Degraded.LAST_KNOWN_ANSWER,
+    Reason.INTERNAL_ERROR,
+    Failure.TEMPFAIL,
+    Degraded.MAX_CONNECTIONS,
+    *Limit,
+)
 
 
 class Reload(Enum):
@@ -69,7 +71,7 @@ _MESSAGES = Family(
     "alignd_messages_total",
     "Messages by what was done and why, in the words of the log.",
     ("action", "reason"),
-    (*_values(Action, Reason), _NOT_DECIDED),
+    (*((reason.action.value, reason.value) for reason in Reason), _NOT_DECIDED),
 )
 _DRY_RUN = Family(
     "alignd_dry_run_messages_total",
@@ -79,7 +81,7 @@ _FALLBACKS = Family(
     "alignd_fallbacks_total",
     "Departures from the ordinary, by cause.",
     ("cause",),
-    _values(Fallback),
+    tuple((cause.value,) for cause in CAUSES),
 )
 _QUERIES = Family(
     "alignd_dns_queries_total",
@@ -146,9 +148,9 @@ class WorkerMetrics:
         }
         self._cache_hits = _column(_CACHE_HITS)
 
-    def column_of(self, decision: Decision) -> int:
-        """Where messages with this decision are counted, for `answered`."""
-        return _column(_MESSAGES, decision.action.value, decision.reason.value)
+    def column_of(self, reason: Reason) -> int:
+        """Where messages with this reason are counted, for `answered`."""
+        return _column(_MESSAGES, reason.action.value, reason.value)
 
     def answered(self, column: int, seconds: float) -> None:
         """Count a message in *column*, which was decided on and answered within *seconds*."""
@@ -162,10 +164,10 @@ class WorkerMetrics:
     def failed(self) -> None:
         """Count a message that got a temporary failure for an error of ours."""
         self._row.add(_column(_MESSAGES, *_NOT_DECIDED))
-        self.fell_back(Fallback.TEMPFAIL)
+        self.degraded(Failure.TEMPFAIL)
 
-    def fell_back(self, cause: Fallback) -> None:
-        """Count a departure from the ordinary."""
+    def degraded(self, cause: Cause) -> None:
+        """Count degraded handling."""
         self._row.add(_column(_FALLBACKS, cause.value))
 
     def asked(self, record_type: RecordType, result: QueryResult) -> None:
@@ -178,7 +180,7 @@ class WorkerMetrics:
 
     def used_last_known(self) -> None:
         """Count a question that DNS failed to answer, answered as the last time."""
-        self.fell_back(Fallback.LAST_KNOWN_ANSWER)
+        self.degraded(Degraded.LAST_KNOWN_ANSWER)
 
     def dns_is_down(self, is_down: bool) -> None:
         """Say whether this worker holds DNS for down."""
@@ -243,14 +245,10 @@ class Metrics:
         A series is there before it counts, so that a rate sees its first step.
         """
         for family in _FAMILIES:
-            numbers = {
-                values: self._counters.sum(_column(family, *values)) for values in family.series
-            }
-            if family is _MESSAGES:
-                numbers = {
-                    pair: number for pair, number in numbers.items() if number or pair in _POSSIBLE
-                }
-            yield family, numbers
+            yield (
+                family,
+                {values: self._counters.sum(_column(family, *values)) for values in family.series},
+            )
 
     def decision_time(self) -> tuple[dict[float, float], float]:
         """How many messages took at most each of BUCKETS, and infinity; and all their seconds."""
@@ -258,23 +256,3 @@ class Metrics:
         numbers = (self._counters.sum(_FIRST_BUCKET + place) for place in range(len(bounds)))
         within = dict(zip(bounds, accumulate(numbers), strict=True))
         return within, self._counters.sum(_SECONDS)
-
-
-_ACTIONS = {
-    Rule.SCOPE: Action.SKIP,
-    Rule.EXEMPT: Action.PASS,
-    Rule.ALIGNED: Action.PASS,
-    Rule.OURS: Action.PASS,
-    Rule.OTHERWISE: Action.PASS,
-    Rule.ENVELOPE: Action.ENVELOPE,
-}
-"""What the rules do; all others rewrite."""
-
-
-def _action_of(reason: Reason) -> Action:
-    rule = ENTRIES[reason].rule
-    return _ACTIONS.get(rule, Action.REWRITE) if rule else Action.REWRITE
-
-
-_POSSIBLE = {(_action_of(reason).value, reason.value) for reason in Reason} | {_NOT_DECIDED}
-"""The actions and reasons that go together; another pair is shown once it counts."""

@@ -1,36 +1,43 @@
 """Judgements from memory: always those that would be made anew."""
 
 import math
+import os
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alignd.config import file as configfile
-from alignd.config.domain_lists import FreemailDomains, SuffixList
-from alignd.config.settings import Dns
+from alignd.config.domain_lists import SuffixList
+from alignd.config.settings import Configuration, Dns
 from alignd.config.signer import load_signer
-from alignd.judgement.review import Review, Reviewer, sign
+from alignd.judgement.author import read_author
+from alignd.judgement.decision import Circumstances
+from alignd.judgement.evidence import wanted_by
+from alignd.judgement.review import Judgement, Reviewer, make_reviewer
 from alignd.mail.domain import Domain
 from alignd.mail.message import HeaderField, Message, split_message
 from alignd.mailauth.dmarc import record_name
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.mailauth.rfc9989 import walk_names
-from alignd.mta.judgement_cache import DatedLookup, RememberingReviewer
-from alignd.mta.transaction import Collected, interest_of
+from alignd.mta.judgement_cache import DatedLookup, JudgementCache
+from alignd.mta.transaction import transaction_of
 from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone
+from alignd.telemetry.log import MessageLog
+from alignd.telemetry.metrics import Metrics
 from tests.support.case import Case
 from tests.support.nameserver import Nameserver
 from tests.support.selection import CASES
 from tests.support.settings import configuration, world
 
-SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()
+SUFFIXES = SuffixList()
 LENIENT = '[rules]\nrewrite_on = "enforced"\nfreemail = false\n'
 
 
@@ -47,42 +54,29 @@ class Dated:
         return self._zone.look_up(name, record_type)
 
 
-def reviewer_of(config: str = "") -> Reviewer:
-    parsed = configfile.parse(configuration(config), "test")
-    return Reviewer(parsed, SUFFIXES, load_signer(parsed.dkim), FREEMAIL, time.time)
+def configured(config: str = "") -> Configuration:
+    return configfile.parse(configuration(config), "test")
+
+
+def reviewer_of(config: str = "", now: Callable[[], float] = time.time) -> Reviewer:
+    parsed = configured(config)
+    return make_reviewer(parsed, load_signer(parsed.dkim), now, SUFFIXES)
 
 
 class Memory:
-    """A reviewer that remembers, in the place where a session has it."""
+    """The judgements of a reviewer, cached as in a worker."""
 
     def __init__(self, reviewer: Reviewer) -> None:
-        self._interest = interest_of(reviewer)
-        self._remembering = RememberingReviewer(
-            reviewer, lambda judgement: judgement.decision.reason.value
-        )
+        with Path(os.devnull).open("w") as nowhere:
+            log = MessageLog(nowhere)
+        self._cache = JudgementCache(reviewer, log, Metrics(1).of_worker(0))
+        self._wanted = wanted_by(reviewer.configuration)
 
-    def review(self, message: Message, lookup: DatedLookup, queue_id: str = "") -> Review:
-        precedent = self._remembering.judge(self._collect(message), lambda: lookup)
+    def judge(self, message: Message, lookup: DatedLookup) -> Judgement:
+        cached = self._cache.judge(transaction_of(message, self._wanted), lambda: lookup)
 
-        assert precedent.note == precedent.judgement.decision.reason.value
-        edits = sign(precedent.planned, precedent.judgement, queue_id)
-        return Review(message, precedent.judgement, edits)
-
-    def _collect(self, message: Message) -> Collected:
-        collected = Collected(
-            self._interest,
-            f"<{message.envelope_sender}>".encode(),
-            str(message.client) if message.client else None,
-            message.login,
-            leading_blank=True,
-            body_comes=self._interest.whole_message,
-        )
-        for recipient in message.recipients:
-            collected.add_recipient(f"<{recipient}>".encode())
-        for field in message.header:
-            collected.add_field(field.name, field.blank + field.value)
-        collected.add_body(message.body or b"")
-        return collected
+        assert f"reason={cached.judgement.reason.value}" in cached.log_text
+        return cached.judgement
 
 
 def message_from(author: str, recipients: Sequence[str] = ("julia@customer.example",)) -> Message:
@@ -103,14 +97,6 @@ def message_of(case: Case) -> Message:
     )
 
 
-def same(one: Review, other: Review) -> bool:
-    return (one.decision, one.edits, one.judgement) == (
-        other.decision,
-        other.edits,
-        other.judgement,
-    )
-
-
 def test_every_case_is_judged_from_memory_as_anew() -> None:
     # All the cases of one configuration and zone share a memory, and each comes twice.
     shared: dict[tuple[str, str], Memory] = {}
@@ -119,22 +105,18 @@ def test_every_case_is_judged_from_memory_as_anew() -> None:
         memory = shared.setdefault((case.config, case.zone), Memory(reviewer))
         message, zone = message_of(case), Zone.parse(world(case.zone))
 
-        remembered = memory.review(message, Dated(case.zone))
-
-        assert same(remembered, reviewer.review(message, zone)), case.path
+        assert memory.judge(message, Dated(case.zone)) == reviewer.judge(message, zone), case.path
 
 
 def test_a_known_author_costs_no_question() -> None:
-    reviewer = Memory(reviewer_of())
+    memory = Memory(reviewer_of())
     first, second = Dated(""), Dated("")
 
-    reviewer.review(message_from("marky@mycompany.com"), first)
-    reviewed = reviewer.review(message_from("marky@mycompany.com"), second, "TWO")
+    anew = memory.judge(message_from("marky@mycompany.com"), first)
 
+    assert memory.judge(message_from("marky@mycompany.com"), second) is anew
     assert first.questions
     assert not second.questions
-    assert reviewed.edits.header[-1].name == "Alignd"
-    assert "id=TWO" in getattr(reviewed.edits.header[-1], "value", "")
 
 
 def test_what_is_asked_ahead_is_what_a_judgement_asks() -> None:
@@ -142,8 +124,8 @@ def test_what_is_asked_ahead_is_what_a_judgement_asks() -> None:
     for case in CASES:
         reviewer, message = reviewer_of(case.config), message_of(case)
         lookup = Dated(case.zone)
-        author = reviewer.judge(message, lookup).author.domain
-        ahead = reviewer.first_questions(message)
+        author = reviewer.judge(message, lookup).circumstances.author.domain
+        ahead = reviewer.first_questions(message, read_author(message))
 
         if lookup.questions and author is not None:
             # Of the tree walk nothing is left to be asked later, nor of the senders' SPF records.
@@ -161,6 +143,18 @@ def is_of_walk(name: str, author: Domain) -> bool:
     return name in {record_name(each) for each in walk_names(author)}
 
 
+def test_an_author_that_was_read_is_not_read_again() -> None:
+    wanted = wanted_by(configured())
+    transaction = transaction_of(message_from("marky@mycompany.com"), wanted)
+    read = transaction.author = read_author(transaction.judged_message())
+
+    transaction.add_field("Reply-To", b" marky@mycompany.com")
+    assert transaction.author is read
+
+    transaction.add_field("From", b" julia@customer.example")
+    assert transaction.author is None
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -169,12 +163,12 @@ def is_of_walk(name: str, author: Domain) -> bool:
     ],
 )
 def test_what_would_fill_the_memory_is_not_kept(more: list[HeaderField]) -> None:
-    reviewer, ordinary = Memory(reviewer_of()), message_from("marky@mycompany.com")
+    memory, ordinary = Memory(reviewer_of()), message_from("marky@mycompany.com")
     message = replace(ordinary, header=(*ordinary.header, *more))
 
     for _ in range(2):
         lookup = Dated("")
-        reviewer.review(message, lookup)
+        memory.judge(message, lookup)
 
         assert lookup.questions
 
@@ -187,18 +181,18 @@ def test_what_would_fill_the_memory_is_not_kept(more: list[HeaderField]) -> None
     ],
 )
 def test_what_does_not_hold_is_judged_anew(good_until: float) -> None:
-    reviewer = Memory(reviewer_of())
+    memory = Memory(reviewer_of())
     before = Dated('mycompany.com. TXT "v=spf1 -all"\n', good_until)
     after = Dated('mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n', good_until)
 
-    reviewer.review(message_from("marky@mycompany.com"), before)
-    reviewed = reviewer.review(message_from("marky@mycompany.com"), after)
+    memory.judge(message_from("marky@mycompany.com"), before)
+    judgement = memory.judge(message_from("marky@mycompany.com"), after)
 
-    assert reviewed.decision.action.value == "envelope"
+    assert judgement.reason.action.value == "envelope"
 
 
 def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserver) -> None:
-    reviewer = Memory(reviewer_of())
+    memory = Memory(reviewer_of())
     options = {"nameservers": [nameserver.address], "min_ttl": "0s", "timeout": "20s"}
     resolver = Resolver(Dns.model_validate(options), report=print)
     actions = defaultdict(list)
@@ -206,8 +200,8 @@ def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserv
         for spf in ("-all", "include:spf.mailing.easy.cz -all"):
             nameserver.serve(world(f't{ttl}.example. {ttl} TXT "v=spf1 {spf}"\n'))
             message = message_from(f"marky@t{ttl}.example")
-            reviewed = reviewer.review(message, resolver.for_message())
-            actions[ttl].append(reviewed.decision.action.value)
+            judgement = memory.judge(message, resolver.for_message())
+            actions[ttl].append(judgement.reason.action.value)
 
     assert actions == {0: ["rewrite", "envelope"], 300: ["rewrite", "rewrite"]}
 
@@ -224,38 +218,79 @@ def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserv
 def test_a_recipient_in_the_author_domain_is_not_judged_as_another(
     author: str, recipient: str
 ) -> None:
-    reviewer = Memory(reviewer_of(LENIENT))
+    memory = Memory(reviewer_of(LENIENT))
 
     reasons = [
-        reviewer.review(message_from(author, to), Dated("")).decision.reason.value
+        memory.judge(message_from(author, to), Dated("")).reason.value
         for to in (["julia@customer.example"], [recipient], ["julia@customer.example"])
     ]
 
     assert reasons == ["policy-not-covered", "recipient-domain", "policy-not-covered"]
 
 
-VARIANTS = st.fixed_dictionaries({}, optional={
-    "envelope_sender": st.sampled_from(["", "marky@a.example", "x@b.example"]),
-    "recipients": st.lists(
-        st.sampled_from(["j@a.example", "j@b.example", "j@c.example"]), max_size=2
-    ).map(tuple),
-    "client": st.sampled_from([None, ip_address("127.0.0.1"), ip_address("203.0.113.9")]),
-    "login": st.sampled_from(["", "marky", "julia"]),
-    "header": st.lists(
-        st.builds(
-            HeaderField,
-            st.sampled_from(["From", "from", "Reply-To", "X-Host", "Authentication-Results"]),
-            st.sampled_from([
-                b"Marky <marky@a.example>",
-                b"<x@b.example>",
-                b"one",
-                b"two",
-                b"relay; dkim=pass header.d=a.example header.a=rsa-sha256",
-            ]),
+@dataclass
+class Clock:
+    """The time of day, which variants move."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+Change = Callable[[Message, Clock], Message]
+
+
+def with_field(name: str, value: bytes) -> Change:
+    return lambda message, _: replace(message, header=(*message.header, HeaderField(name, value)))
+
+
+def without_header(message: Message, _clock: Clock) -> Message:
+    return replace(message, header=())
+
+
+def sent(**changes: object) -> Change:
+    return lambda message, _: replace(message, **changes)  # type: ignore[arg-type]
+
+
+def at(now: float) -> Change:
+    def change(message: Message, clock: Clock) -> Message:
+        clock.now = max(clock.now, now)
+        return message
+
+    return change
+
+
+# What a message may differ in from another, for each field of Circumstances.
+VARIANTS: dict[str, list[Change]] = {
+    "is_client_in_scope": [
+        *(sent(client=each) for each in (None, ip_address("203.0.113.9"))),
+        *(sent(client=None, login=each) for each in ("marky", "julia")),
+    ],
+    "is_header_in_scope": [without_header, with_field("X-Host", b"two")],
+    "author": [
+        without_header,
+        *(with_field(name, b"<x@b.example>") for name in ("From", "from")),
+        sent(header=(HeaderField("From", b"<x@b.example>"), HeaderField("x-host", b"one"))),
+    ],
+    "predictions": [
+        *(sent(envelope_sender=each) for each in ("", "marky@a.example", "x@b.example")),
+        with_field(
+            "Authentication-Results", b"relay; dkim=pass header.d=a.example header.a=rsa-sha256"
         ),
-        max_size=3,
-    ).map(tuple),
-})  # fmt: skip
+        with_field("DKIM-Signature", b"d=a.example; a=rsa-sha256"),
+    ],
+    "is_to_author_domain": [
+        sent(recipients=each)
+        for each in [(), ("j@a.example",), ("j@b.example", "j@c.example"), ("j@strict.example",)]
+    ],
+    "is_freemail": [
+        sent(header=(HeaderField("From", b"<x@gmail.com>"), HeaderField("X-Host", b"one")))
+    ],
+    "good_until": [at(86_340.0), at(86_460.0)],  # Thursday 23:59, Friday 00:01
+}
+# Beyond these, what edits depend on.
+REPLIES = [with_field("Reply-To", value) for value in (b"one", b"<x@b.example>")]
 CONFIG = """\
 [rules]
 rewrite_on = "any-record"
@@ -268,18 +303,39 @@ match = { "X-Host" = "two" }
 rules = { rewrite_on = "unaligned" }
 """
 ZONE = 'a.example. TXT "v=spf1 include:spf.mailing.easy.cz -all"\nb.example. TXT "v=spf1 -all"\n'
-REVIEWER = reviewer_of(CONFIG)
+ORDINARY = replace(
+    message_from("marky@a.example"),
+    header=(HeaderField("From", b"Marky <marky@a.example>"), HeaderField("X-Host", b"one")),
+)
+ANY = st.sampled_from([*(change for changes in VARIANTS.values() for change in changes), *REPLIES])
 
 
-@given(st.lists(VARIANTS, max_size=12))
-def test_whatever_differs_is_not_confused(variants: list[dict[str, object]]) -> None:
-    memory = Memory(REVIEWER)
-    ordinary = replace(
-        message_from("marky@a.example"),
-        header=(HeaderField("From", b"Marky <marky@a.example>"), HeaderField("X-Host", b"one")),
-    )
+@given(st.lists(st.lists(ANY, max_size=4), max_size=12))
+def test_whatever_differs_is_not_confused(variants: list[list[Change]]) -> None:
+    clock = Clock()
+    reviewer = reviewer_of(CONFIG, clock)
+    memory = Memory(reviewer)
     for variant in variants:
-        message = replace(ordinary, **variant)  # type: ignore[arg-type]
-        anew = REVIEWER.review(message, Zone.parse(world(ZONE)))
+        message = ORDINARY
+        for change in variant:
+            message = change(message, clock)
 
-        assert same(memory.review(message, Dated(ZONE)), anew)
+        anew = reviewer.judge(message, Zone.parse(world(ZONE)))
+
+        assert memory.judge(message, Dated(ZONE)) == anew
+
+
+def test_every_field_of_the_circumstances_has_variants() -> None:
+    assert set(VARIANTS) == {field.name for field in fields(Circumstances)}
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "good_until"])
+def test_the_variants_of_a_field_differ_in_it(name: str) -> None:
+    reviewer, zone = reviewer_of(CONFIG), Zone.parse(world(ZONE))
+
+    seen = {
+        getattr(reviewer.judge(change(ORDINARY, Clock()), zone).circumstances, name)
+        for change in [sent(), *VARIANTS[name]]
+    }
+
+    assert len(seen) > 1

@@ -4,16 +4,15 @@ import math
 
 import pytest
 
-from alignd.judgement.decision import Decision
-from alignd.judgement.reasons import Action, Reason
-from alignd.telemetry.metrics import BUCKETS, Fallback, Life, Metrics, Reload
+from alignd.judgement.reasons import Reason
+from alignd.telemetry.metrics import BUCKETS, CAUSES, Cause, Life, Metrics, Reload
 from tests.support.case import Case
 from tests.support.selection import CASES
 
 
-def answer(metrics: Metrics, action: Action, reason: Reason, seconds: float = 0.001) -> None:
+def answer(metrics: Metrics, reason: Reason, seconds: float = 0.001) -> None:
     worker = metrics.of_worker(0)
-    worker.answered(worker.column_of(Decision(action, reason)), seconds)
+    worker.answered(worker.column_of(reason), seconds)
 
 
 def counted(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
@@ -32,12 +31,12 @@ def test_what_a_case_expects_is_there_before_it_counts(case: Case) -> None:
     assert messages[case.expected_action, case.expected_reason] == 0
 
 
-def test_a_pair_that_nobody_expects_counts_all_the_same() -> None:
+def test_a_message_counts_by_its_reason_and_the_action_of_that() -> None:
     metrics = Metrics(1)
 
-    answer(metrics, Action.PASS, Reason.UNALIGNED)
+    answer(metrics, Reason.UNALIGNED)
 
-    assert counted(metrics, "alignd_messages_total") == {("pass", "unaligned"): 1}
+    assert counted(metrics, "alignd_messages_total") == {("rewrite", "unaligned"): 1}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +52,7 @@ def test_a_pair_that_nobody_expects_counts_all_the_same() -> None:
 def test_the_decision_time_is_within_its_bound(seconds: float, bound: float) -> None:
     metrics = Metrics(1)
 
-    answer(metrics, Action.PASS, Reason.EXEMPT, seconds)
+    answer(metrics, Reason.EXEMPT, seconds)
 
     within, total = metrics.decision_time()
     assert list(within) == [*BUCKETS, math.inf]
@@ -63,12 +62,12 @@ def test_the_decision_time_is_within_its_bound(seconds: float, bound: float) -> 
     assert total == seconds
 
 
-@pytest.mark.parametrize("cause", Fallback)
-def test_fallbacks_have_a_series_each(cause: Fallback) -> None:
+@pytest.mark.parametrize("cause", CAUSES)
+def test_fallbacks_have_a_series_each(cause: Cause) -> None:
     metrics = Metrics(2)
 
-    metrics.of_worker(0).fell_back(cause)
-    metrics.of_worker(1).fell_back(cause)
+    metrics.of_worker(0).degraded(cause)
+    metrics.of_worker(1).degraded(cause)
 
     assert counted(metrics, "alignd_fallbacks_total") == {(cause.value,): 2}
 

@@ -27,9 +27,8 @@ from alignd.cli.options import (
 from alignd.cli.render.advice import advice_story
 from alignd.cli.render.json import ADVICE_COLUMNS, advice_as_json, advice_as_row
 from alignd.cli.text import with_progress
-from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.judgement.reasons import Action
-from alignd.judgement.review import Reviewer
+from alignd.judgement.review import make_reviewer
 from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mail.printable import printable
@@ -82,7 +81,7 @@ def domain(
         raise click.UsageError("name a domain, or give --file")
     authors, problems = _authors(texts)
     lookups = open_lookups(zone, configuration.dns, shared=False)
-    reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
+    reviewer = make_reviewer(configuration, signer, time.time)
     show = _PRINTERS[form or Format.TEXT]
     outputs = [_row(ADVICE_COLUMNS)] if form is Format.CSV else []
     status = EXIT_CANNOT_SAY if problems else 0
@@ -139,12 +138,12 @@ def _author(text: str) -> Mailbox:
 def _exit_status(advice: Advice) -> int:
     if advice.is_unknown:
         return EXIT_CANNOT_SAY
-    return EXIT_REWRITTEN if advice.review.decision.action is Action.REWRITE else 0
+    return EXIT_REWRITTEN if advice.judgement.reason.action is Action.REWRITE else 0
 
 
 def _text(advice: Advice) -> str:
     headline, *rest = advice_story(advice)
-    rewritten = advice.review.decision.action is Action.REWRITE
+    rewritten = advice.judgement.reason.action is Action.REWRITE
     # click takes the colours out again where the output is no terminal.
     styled = click.style(headline, fg="yellow" if rewritten else "green", bold=True)
     return "\n".join((styled, *rest, ""))

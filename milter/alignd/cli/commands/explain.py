@@ -27,11 +27,11 @@ from alignd.cli.options import (
 from alignd.cli.render.explanation import story
 from alignd.cli.render.json import as_json
 from alignd.cli.text import show
-from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.judgement.reasons import Action
-from alignd.judgement.review import Review, Reviewer
+from alignd.judgement.review import Judgement, Reviewer, make_reviewer
 from alignd.mail.message import HeaderField, Message, MessageError, split_message
 from alignd.mailauth.dns import Lookup
+from alignd.mta.transaction import as_judged
 
 _STDIN = Path("-")
 
@@ -74,31 +74,28 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
     configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
     header, body = _read_message(message)
     lookup = open_lookup(zone, configuration.dns)
-    reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
-    review = reviewer.review(
-        Message(
-            envelope_sender=without_brackets(mail_from),
-            recipients=tuple(map(without_brackets, rcpt)),
-            header=header,
-            client=client,
-            login=login,
-            body=body,
-        ),
-        lookup,
+    reviewer = make_reviewer(configuration, signer, time.time)
+    whole = Message(
+        envelope_sender=without_brackets(mail_from),
+        recipients=tuple(map(without_brackets, rcpt)),
+        header=header,
+        client=client,
+        login=login,
+        body=body,
     )
+    judgement = reviewer.judge(as_judged(whole, configuration), lookup)
     if as_json_:
-        click.echo(json.dumps(as_json(review)))
+        click.echo(json.dumps(as_json(whole, judgement)))
     else:
-        advice = _advise(reviewer, review, lookup)
-        show(story(review, configuration, header, advice))
+        show(story(whole, judgement, configuration, _advise(reviewer, judgement, lookup)))
 
 
-def _advise(reviewer: Reviewer, review: Review, lookup: Lookup) -> Advice | None:
-    """What would change a rewrite, for the tenant whose message it is."""
-    author = review.author
-    if review.decision.action is not Action.REWRITE or not author.mailbox or not author.domain:
+def _advise(reviewer: Reviewer, judgement: Judgement, lookup: Lookup) -> Advice | None:
+    """Advise on what would make a rewrite needless, for the tenant whose message it is."""
+    author = judgement.circumstances.author
+    if judgement.reason.action is not Action.REWRITE or not author.mailbox or not author.domain:
         return None
-    configuration = reviewer.configuration.as_of(review.settings)
+    configuration = reviewer.configuration.as_of(judgement.settings)
     return advise(replace(reviewer, configuration=configuration), author.mailbox, lookup)
 
 

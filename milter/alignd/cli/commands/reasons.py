@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from alignd.cli.text import Line, Style, fold, show
-from alignd.judgement.reasons import ENTRIES, Word, find, key_of
+from alignd.judgement.reasons import WORDS, Reason, Word, find
 
 
 class _WordType(click.ParamType[Word]):
@@ -22,7 +22,7 @@ class _WordType(click.ParamType[Word]):
     def convert(self, value: Any, param: Any, ctx: Any) -> Word:
         word = find(value)
         if word is None:
-            close = get_close_matches(value, [word.value for word in ENTRIES], n=1)
+            close = get_close_matches(value, [word.value for word in WORDS], n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             self.fail(f"no such reason: {value!r}{hint}", param, ctx)
         return word
@@ -31,7 +31,7 @@ class _WordType(click.ParamType[Word]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         del ctx, param
-        words = [word.value for word in ENTRIES]
+        words = [word.value for word in WORDS]
         return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
@@ -50,7 +50,7 @@ def reasons(reason: Word | None, as_json: bool) -> None:
       alignd reasons relay-not-authorised
       alignd reasons --json
     """
-    words = [reason] if reason else list(ENTRIES)
+    words = [reason] if reason else list(WORDS)
     if as_json:
         for word in words:
             click.echo(json.dumps(_as_json(word)))
@@ -59,22 +59,25 @@ def reasons(reason: Word | None, as_json: bool) -> None:
 
 
 def _story(word: Word) -> Iterator[Line]:
-    entry = ENTRIES[word]
-    yield Line(f"{key_of(word)}={word.value}", Style.HEADING)
-    yield from fold(entry.meaning, "  ", "  ")
-    if entry.rule:
-        options = f" ({', '.join(entry.options)})" if entry.options else ""
-        yield from fold(f"{entry.rule.value}{options}", "  ", "    ")
-    yield from fold(f"Fix: {entry.fix}", "  ", "    ")
+    text, rule = word.text, _rule(word)
+    yield Line(f"{word.key}={word.value}", Style.HEADING)
+    yield from fold(text.meaning, "  ", "  ")
+    if rule:
+        options = f" ({', '.join(text.options)})" if text.options else ""
+        yield from fold(f"Rule: {rule}{options}", "  ", "    ")
+    yield from fold(f"Fix: {text.fix}", "  ", "    ")
 
 
 def _as_json(word: Word) -> dict[str, Any]:
-    entry = ENTRIES[word]
     return {
         "word": word.value,
-        "key": key_of(word),
-        "meaning": entry.meaning,
-        "fix": entry.fix,
-        "rule": entry.rule.value if entry.rule else None,
-        "options": list(entry.options),
+        "key": word.key,
+        "meaning": word.text.meaning,
+        "fix": word.text.fix,
+        "rule": _rule(word),
+        "options": list(word.text.options),
     }
+
+
+def _rule(word: Word) -> str | None:
+    return word.rule.value if isinstance(word, Reason) and word.rule else None

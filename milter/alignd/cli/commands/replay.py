@@ -24,9 +24,8 @@ from alignd.cli.options import (
     without_brackets,
 )
 from alignd.cli.text import Line, Style, fold, show, with_progress
-from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.judgement.reasons import Action
-from alignd.judgement.review import Reviewer
+from alignd.judgement.review import Reviewer, make_reviewer
 from alignd.mail.message import MessageError
 from alignd.mailauth.dns import Lookup
 from alignd.replay.mail_store import Problem, Trouble, walk
@@ -87,7 +86,7 @@ def replay(
       alignd replay ~/Maildir --mail-from app@helpdesk.example --json
     """
     configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
-    reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
+    reviewer = make_reviewer(configuration, signer, time.time)
     sender = None if mail_from is None else without_brackets(mail_from)
     submission = Submission(client, login, sender)
     summary = _summary(corpus, submission, reviewer, open_lookups(zone, configuration.dns))
@@ -103,7 +102,7 @@ def _summary(
 ) -> Summary:
     # One more than is kept, so that what is too large is seen to be.
     needed = reviewer.configuration.milter.max_body_bytes + 1
-    max_body = needed if reviewer.needs_whole_message else 0
+    max_body = needed if reviewer.configuration.dkim.verify else 0
     summary = Summary()
     for stored in with_progress(walk(corpus), lambda: sum(1 for _ in walk(corpus)), "messages"):
         data = stored if isinstance(stored, Problem) else stored.read(max_body)

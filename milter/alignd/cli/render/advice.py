@@ -11,7 +11,7 @@ from alignd.advice.spf_cost import MAX_LOOKUPS, MAX_VOID_LOOKUPS
 from alignd.cli.render.json import record_text
 from alignd.cli.text import WIDTH
 from alignd.judgement.prediction import Prediction
-from alignd.judgement.reasons import ENTRIES, Action
+from alignd.judgement.reasons import Action
 from alignd.mail.printable import printable
 from alignd.mailauth.dmarc import AlignmentMode, DmarcRecord, record_name
 from alignd.mailauth.dns import LookupFailed
@@ -34,14 +34,14 @@ def advice_story(advice: Advice) -> Iterator[str]:
 
 
 def _story(advice: Advice) -> Iterator[str]:
-    decision, domain = advice.review.decision, advice.author.domain
-    rewritten = decision.action is Action.REWRITE
-    yield f"{domain}: {_ACTIONS[decision.action]}"
-    yield from _prose(f"{ENTRIES[decision.reason].meaning} ({decision.reason.value})")
+    reason, domain = advice.judgement.reason, advice.author.domain
+    rewritten = reason.action is Action.REWRITE
+    yield f"{domain}: {_ACTIONS[reason.action]}"
+    yield from _prose(f"{reason.text.meaning} ({reason.value})")
     yield ""
     yield from _checks(advice.prediction)
     yield from _envelope(advice)
-    if advice.review.settings.rules.dry_run:
+    if advice.judgement.settings.rules.dry_run:
         yield from _prose("rules.dry_run is set: alignd logs this, and changes nothing.")
     if advice.alternatives:
         several = len(advice.alternatives) > 1
@@ -58,8 +58,8 @@ def _story(advice: Advice) -> Iterator[str]:
     elif advice.refused:
         yield ""
         yield from _prose("What does not help:")
-    for reason in advice.refused:
-        yield from _item(reason)
+    for why in advice.refused:
+        yield from _item(why)
 
 
 def _checks(prediction: Prediction) -> Iterator[str]:
@@ -105,15 +105,13 @@ def _strict(record: DmarcRecord) -> Iterator[str]:
 
 
 def _envelope(advice: Advice) -> Iterator[str]:
-    author, bounces = advice.author.address, advice.review_of_bounces
+    author, elsewhere = advice.author.address, advice.bounces.address
     yield from _prose(f"This is for a message from {author}, with that as envelope sender too.")
-    if bounces.decision != advice.review.decision:
-        elsewhere = bounces.message.envelope_sender
-        action = _ACTIONS[bounces.decision.action]
-        reason = bounces.decision.reason
+    reason = advice.judgement_of_bounces.reason
+    if reason is not advice.judgement.reason:
         yield from _prose(
-            f"With {elsewhere} as envelope sender it is {action}: "
-            f"{ENTRIES[reason].meaning} ({reason.value})."
+            f"With {elsewhere} as envelope sender it is {_ACTIONS[reason.action]}: "
+            f"{reason.text.meaning} ({reason.value})."
         )
 
 
@@ -133,7 +131,7 @@ def _alternative(number: int, alternative: Alternative) -> Iterator[str]:
         )
         yield from (f"     {line}" for line in zone_lines(publication))
     if alternative.checked:
-        yield f"     checked: mail would pass ({alternative.judged[0].decision.reason.value})"
+        yield f"     checked: mail would pass ({alternative.judged[0].reason.value})"
     if alternative.before and alternative.after:
         yield from _item(_counted(alternative.before, alternative.after))
     for note in alternative.notes:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from alignd.advice.alternatives import Advice
 from alignd.cli.text import Line, Style, fold
-from alignd.config.settings import Configuration
+from alignd.config.settings import Configuration, Settings
+from alignd.judgement.author import Author
 from alignd.judgement.prediction import ModelView, Prediction
-from alignd.judgement.reasons import ENTRIES, Action, Rule
-from alignd.judgement.review import Review
-from alignd.mail.message import HeaderField, compare
+from alignd.judgement.reasons import Action, Reason
+from alignd.judgement.review import Judgement, add_trace_field
+from alignd.mail.message import Edits, HeaderField, Message, compare
 from alignd.mailauth.dkim import Dkim, Source
 from alignd.mailauth.dmarc import AlignmentMode, record_name
 from alignd.mailauth.dns import LookupFailed
@@ -48,29 +49,29 @@ _ALIGNS = {
 
 
 def story(
-    review: Review,
+    message: Message,
+    judgement: Judgement,
     configuration: Configuration,
-    header: tuple[HeaderField, ...],
     advice: Advice | None = None,
 ) -> Iterator[Line]:
-    """The lines of the explanation; *header* is the whole header of the message.
+    """The lines of the explanation of a *message* with its whole header.
 
     *advice* is for its author, where there is something to advise.
     """
-    yield from _headline(review)
+    yield from _headline(judgement)
     yield from _section("What was known")
-    yield from _known(review, configuration)
+    yield from _known(message, judgement, configuration)
     yield from _section("What receivers will find")
-    yield from _found(review)
+    yield from _found(judgement)
     yield from _section("What decided")
-    yield from _decided(review)
+    yield from _decided(judgement.reason)
     if advice is not None:
         yield from _section("What would keep the author's name")
         yield from _advice(advice)
-    if review.edits:
-        is_dry = review.settings.rules.dry_run
+    if judgement.planned:
+        is_dry = judgement.settings.rules.dry_run
         yield from _section("What would change" if is_dry else "What changes")
-        yield from _changes(review, header)
+        yield from _changes(message, add_trace_field(judgement))
 
 
 def _advice(advice: Advice) -> Iterator[Line]:
@@ -85,53 +86,52 @@ def _advice(advice: Advice) -> Iterator[Line]:
     yield from fold(f"The whole advice: alignd domain {domain}", "  ", "  ")
 
 
-def _headline(review: Review) -> Iterator[Line]:
-    action, reason = review.decision.action, review.decision.reason
-    is_dry = review.settings.rules.dry_run
+def _headline(judgement: Judgement) -> Iterator[Line]:
+    action, meaning = judgement.reason.action, judgement.reason.text.meaning
+    is_dry = judgement.settings.rules.dry_run
     outcome = _OUTCOMES[action][is_dry]
-    yield from fold(
-        f"{action.value}: {outcome}, since {ENTRIES[reason].meaning}", style=Style.HEADING
-    )
+    yield from fold(f"{action.value}: {outcome}, since {meaning}", style=Style.HEADING)
     if is_dry:
         yield from fold("rules.dry_run is set: the milter logs this and changes nothing")
 
 
-def _known(review: Review, configuration: Configuration) -> Iterator[Line]:
-    message, relay = review.message, review.settings.relay
+def _known(message: Message, judgement: Judgement, configuration: Configuration) -> Iterator[Line]:
+    relay = judgement.settings.relay
     login = f"logged in as {message.login}" if message.login else "without login"
     yield from _pair("client", f"{message.client}, {login}")
     yield from _pair("envelope sender", message.envelope_sender or "<>, the null sender")
     yield from _pair("recipients", ", ".join(message.recipients) or "none given")
-    yield from _pair("author", _author(review))
-    yield from _pair("configuration", _view(review, configuration))
+    yield from _pair("author", _author(judgement.circumstances.author))
+    yield from _pair("configuration", _view(judgement.settings, configuration))
     addresses = ", ".join(map(str, relay.addresses))
     yield from _pair("relay", f"{relay.hostname}, from {addresses}")
 
 
-def _author(review: Review) -> str:
-    mailbox = review.author.mailbox
+def _author(author: Author) -> str:
+    mailbox = author.mailbox
     name = f"{mailbox.display_name} " if mailbox and mailbox.display_name else ""
     written = f"{name}<{mailbox.address}>" if mailbox else "nobody"
-    if review.author.unreadable is None:
+    if author.unreadable is None:
         return written
-    return f"unreadable ({review.author.detail}); the best guess is {written}"
+    return f"unreadable ({author.detail}); the best guess is {written}"
 
 
-def _view(review: Review, configuration: Configuration) -> str:
+def _view(settings: Settings, configuration: Configuration) -> str:
     for number, tenant in enumerate(configuration.tenant, 1):
-        if tenant.settings is review.settings:
+        if tenant.settings is settings:
             return f"[[tenant]] number {number}, by {', '.join(tenant.match.names)}"
     return "the general one; no [[tenant]] matches" if configuration.tenant else "the general one"
 
 
-def _found(review: Review) -> Iterator[Line]:
-    if review.predictions is None:
-        skipped = review.decision.action is Action.SKIP
+def _found(judgement: Judgement) -> Iterator[Line]:
+    predictions = judgement.circumstances.predictions
+    if predictions is None:
+        skipped = judgement.reason.action is Action.SKIP
         what = "no helpdesk message" if skipped else "no author that all receivers read alike"
         yield from fold(f"Not asked: there is {what}.", "  ", "  ")
         return
-    yield from _checks(review.predictions.as_sent)
-    moved = review.predictions.with_author_as_sender
+    yield from _checks(predictions.as_sent)
+    moved = predictions.with_author_as_sender
     if moved is not None:
         yield from _section("And if the author were the envelope sender")
         yield from _checks(moved)
@@ -200,23 +200,20 @@ def _mode(view: ModelView) -> str:
     return ", strictly (aspf=s)" if is_strict else ""
 
 
-def _decided(review: Review) -> Iterator[Line]:
-    reason = review.decision.reason
-    entry = ENTRIES[reason]
-    options = f" ({', '.join(entry.options)})" if entry.options else ""
-    rule = entry.rule.value if entry.rule else "No rule"
-    separator = "" if entry.rule in {Rule.SCOPE, Rule.AUTHOR} else ":"
-    yield from fold(f"{rule}{separator} {reason.value}{options}", "  ", "    ")
-    yield from fold(f"Fix: {entry.fix}", "  ", "    ")
+def _decided(reason: Reason) -> Iterator[Line]:
+    options = f" ({', '.join(reason.text.options)})" if reason.text.options else ""
+    rule = f"Rule {reason.rule.value}" if reason.rule else "No rule"
+    yield from fold(f"{rule}: {reason.value}{options}", "  ", "    ")
+    yield from fold(f"Fix: {reason.text.fix}", "  ", "    ")
 
 
-def _changes(review: Review, header: tuple[HeaderField, ...]) -> Iterator[Line]:
+def _changes(message: Message, edits: Edits) -> Iterator[Line]:
     yield Line("--- as it came", Style.REMOVED)
     yield Line("+++ as it leaves", Style.ADDED)
-    if review.edits.envelope_sender is not None:
-        yield from _removed(f"MAIL FROM:<{review.message.envelope_sender}>")
-        yield from _added(f"MAIL FROM:<{review.edits.envelope_sender}>")
-    for before, after in compare(header, review.edits.header):
+    if edits.envelope_sender is not None:
+        yield from _removed(f"MAIL FROM:<{message.envelope_sender}>")
+        yield from _added(f"MAIL FROM:<{edits.envelope_sender}>")
+    for before, after in compare(message.header, edits.header):
         if before is after:
             continue
         if before is not None:

@@ -7,9 +7,9 @@ from typing import Any
 from alignd.advice.alternatives import Advice, Alternative
 from alignd.advice.publication import TTL
 from alignd.judgement.prediction import Prediction, Verdict
-from alignd.judgement.review import Review
+from alignd.judgement.review import Judgement, add_trace_field
 from alignd.mail.domain import Domain
-from alignd.mail.message import AddField, ChangeField, DeleteField, HeaderEdit
+from alignd.mail.message import AddField, ChangeField, DeleteField, HeaderEdit, Message
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import LookupFailed
 from alignd.mailauth.ternary import Ternary
@@ -26,32 +26,28 @@ _NOT_ASKED = {
 _TRUTH = {Ternary.YES: True, Ternary.NO: False, Ternary.UNKNOWN: None}
 
 
-def as_json(review: Review) -> dict[str, Any]:
-    """The review in the shape that the man page promises to scripts.
+def as_json(message: Message, judgement: Judgement) -> dict[str, Any]:
+    """The judgement of *message* in the shape that the man page promises to scripts.
 
     What was not asked is unknown: a message that is skipped, or whose author is unreadable, has
     no prediction.
     """
-    prediction = review.predictions.as_sent if review.predictions else None
+    edits = add_trace_field(judgement)
+    moved = edits.envelope_sender
     return {
-        "action": review.decision.action.value,
-        "reason": review.decision.reason.value,
-        "author_domain": _name(review.author.domain),
-        "dmarc": _dmarc(prediction),
-        "spf": _spf(prediction),
-        "dkim": _dkim(prediction),
-        "edits": [_edit(edit) for edit in review.edits.header],
-        "envelope_sender": review.envelope_sender,
-        "dry_run": review.settings.rules.dry_run,
+        **_decision(judgement),
+        "edits": [_edit(edit) for edit in edits.header],
+        "envelope_sender": message.envelope_sender if moved is None else moved,
+        "dry_run": judgement.settings.rules.dry_run,
     }
 
 
 def advice_as_json(advice: Advice) -> dict[str, Any]:
     """The advice in the shape that the man page promises to scripts."""
-    review = as_json(advice.review)
+    decision = _decision(advice.judgement)
     return {
-        "domain": advice.author.domain.name,
-        **{name: review[name] for name in ("action", "reason", "dmarc", "spf", "dkim")},
+        "domain": decision.pop("author_domain"),
+        **decision,
         # Each alternative needs one record.
         "publish": [[_publication(each)] for each in advice.alternatives],
         "cannot": advice.cannot,
@@ -70,8 +66,8 @@ def advice_as_row(advice: Advice) -> tuple[str, ...]:
     prediction = advice.prediction
     row = {
         "domain": advice.author.domain.name,
-        "action": advice.review.decision.action.value,
-        "reason": advice.review.decision.reason.value,
+        "action": advice.judgement.reason.action.value,
+        "reason": advice.judgement.reason.value,
         "policy": prediction.policy.value,
         "spf": " ".join(spf.result.value for spf in prediction.spf),
         "dkim": " ".join(dkim.result.value for dkim in prediction.dkim),
@@ -103,6 +99,19 @@ def _publication(alternative: Alternative) -> dict[str, Any]:
         "checked": alternative.checked,
         "lookups": cost.lookups if cost else 0,
         "void_lookups": cost.void_lookups if cost else 0,
+    }
+
+
+def _decision(judgement: Judgement) -> dict[str, Any]:
+    author, predictions = judgement.circumstances.author, judgement.circumstances.predictions
+    prediction = predictions.as_sent if predictions else None
+    return {
+        "action": judgement.reason.action.value,
+        "reason": judgement.reason.value,
+        "author_domain": _name(author.domain),
+        "dmarc": _dmarc(prediction),
+        "spf": _spf(prediction),
+        "dkim": _dkim(prediction),
     }
 
 
