@@ -8,6 +8,7 @@ import click
 import pytest
 
 from alignd.cli.render.examination import report
+from alignd.config.endpoint import UnixEndpoint
 from alignd.doctor.findings import (
     CannotSay,
     FindingId,
@@ -18,7 +19,6 @@ from alignd.doctor.findings import (
     one_line,
     topic_report,
 )
-from alignd.postfix.endpoint import UnixEndpoint
 from tests.support.commandline import CommandLine
 from tests.support.postfix import obstacle
 from tests.support.process import Fleet

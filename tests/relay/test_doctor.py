@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from alignd.config.endpoint import InetEndpoint, UnixEndpoint
 from alignd.doctor.findings import FindingId
-from alignd.postfix.endpoint import InetEndpoint, UnixEndpoint
 from tests.support.nameserver import Nameserver
 from tests.support.places import CASES
 from tests.support.postfix import obstacle

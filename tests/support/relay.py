@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from alignd.cli.main import main as main_command
-from alignd.postfix.endpoint import Endpoint
+from alignd.config.endpoint import Endpoint
 from alignd.postfix.layouts import Layout, Place, lines
 from tests.support import postfix
 from tests.support.commandline import CommandLine, Outcome

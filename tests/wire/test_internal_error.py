@@ -11,6 +11,7 @@ import pytest
 
 from alignd.config import file as configfile
 from alignd.config.domain_lists import FreemailDomains
+from alignd.config.endpoint import UnixSocket
 from alignd.config.signer import load_signer
 from alignd.judgement.review import Reviewer
 from alignd.mail.domain import Domain
@@ -68,7 +69,7 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
         )
         sessions = libmilter.Sessions(lambda: desk, 600)
         sessions.want(desk.interest)
-        libmilter.listen(f"unix:{directory}/milter.sock", sessions)
+        libmilter.listen(UnixSocket(f"{directory}/milter.sock"), sessions)
         libmilter.serve()
 
 

@@ -19,7 +19,7 @@ from alignd.doctor.findings import (
 )
 from alignd.postfix.chain import Chain, Listener
 from alignd.postfix.config import seconds, version_number
-from alignd.postfix.milters import Milter
+from alignd.postfix.milters import MilterEntry
 
 TIMEOUTS = {"connect_timeout": 5.0, "command_timeout": 5.0, "content_timeout": 20.0}
 """Seconds that both layouts give alignd."""
@@ -156,7 +156,7 @@ def _failure(configuration: Configuration, chain: Chain, listener: Listener) -> 
     yield from _protocol(chain, listener, milter)
 
 
-def _default_action(chain: Chain, listener: Listener, milter: Milter) -> Iterator[Remark]:
+def _default_action(chain: Chain, listener: Listener, milter: MilterEntry) -> Iterator[Remark]:
     action = _setting(chain, listener, milter, "default_action")
     where = f"default_action of alignd in {listener.service}"
     fix = "default_action=tempfail in the braces of alignd, in smtpd_milters"
@@ -210,7 +210,7 @@ def _default_action(chain: Chain, listener: Listener, milter: Milter) -> Iterato
 
 
 def _timeout(
-    chain: Chain, listener: Listener, milter: Milter, name: str, longest: float
+    chain: Chain, listener: Listener, milter: MilterEntry, name: str, longest: float
 ) -> Iterator[Remark]:
     written = _setting(chain, listener, milter, name)
     found = seconds(written)
@@ -232,7 +232,7 @@ def _timeout(
         )
 
 
-def _protocol(chain: Chain, listener: Listener, milter: Milter) -> Iterator[Remark]:
+def _protocol(chain: Chain, listener: Listener, milter: MilterEntry) -> Iterator[Remark]:
     protocol = milter.settings.get("protocol") or chain.postfix.value(
         "milter_protocol", listener.service
     )
@@ -257,6 +257,6 @@ def _protocol(chain: Chain, listener: Listener, milter: Milter) -> Iterator[Rema
         )
 
 
-def _setting(chain: Chain, listener: Listener, milter: Milter, name: str) -> str:
+def _setting(chain: Chain, listener: Listener, milter: MilterEntry, name: str) -> str:
     """A setting of alignd: its own, the service's, or the general one."""
     return milter.settings.get(name) or chain.postfix.value(f"milter_{name}", listener.service)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from alignd.config.endpoint import Endpoint
 from alignd.config.settings import Configuration
 from alignd.doctor.chain import examine_chain
 from alignd.doctor.dns import examine_helo, examine_notifications
@@ -35,7 +36,6 @@ from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.postfix.chain import Chain, read_chain
 from alignd.postfix.config import PostfixConfig
-from alignd.postfix.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)

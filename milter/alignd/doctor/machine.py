@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from ipaddress import ip_address
 
+from alignd.config.endpoint import Endpoint, UnixEndpoint
 from alignd.config.settings import Dns, Milter
 from alignd.doctor.facts import Descriptors, Permission, Resolvers, SocketState
 from alignd.doctor.findings import CannotSay, FindingId, NotAsked, Note, Remark, error, warning
 from alignd.mailauth.dns import LookupFailed
 from alignd.postfix.chain import Chain, Listener, is_same, reached
-from alignd.postfix.endpoint import Endpoint, UnixEndpoint
 
 OTHER_DESCRIPTORS = 100
 """That a worker has open besides connections, those to DNS among them."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from alignd.config.endpoint import Endpoint, InetEndpoint, UnixEndpoint
 from alignd.postfix.config import PostfixConfig, Service
-from alignd.postfix.endpoint import Endpoint, InetEndpoint, UnixEndpoint
-from alignd.postfix.milters import Milter, MilterListError, read_milters
+from alignd.postfix.milters import MilterEntry, MilterListError, read_milters
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _FILTER = re.compile(r"(?P<transport>[^:\s]+):\[?(?P<host>[^]\s]*?)\]?:(?P<port>\w+)")
@@ -18,14 +18,14 @@ class Listener:
     """A service that takes mail by SMTP, and the milters that see it."""
 
     service: Service
-    milters: tuple[Milter, ...]
+    milters: tuple[MilterEntry, ...]
     problem: str
     """What is wrong with its list of milters, which is then empty; else nothing."""
     position: int | None
     """Where alignd stands among the milters; None when it does not."""
 
     @property
-    def alignd(self) -> Milter | None:
+    def alignd(self) -> MilterEntry | None:
         """The entry for alignd."""
         return None if self.position is None else self.milters[self.position]
 
@@ -126,7 +126,7 @@ def _listener(postfix: PostfixConfig, service: Service, place: Endpoint) -> List
 
 
 def _position(
-    milters: tuple[Milter, ...],
+    milters: tuple[MilterEntry, ...],
     postfix: PostfixConfig,
     service: Service | None,
     place: Endpoint,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib.resources import files
 
-from alignd.postfix.endpoint import Endpoint, InetEndpoint, UnixEndpoint
+from alignd.config.endpoint import Endpoint, InetEndpoint, UnixEndpoint
 
 QUEUE_DIRECTORY = "/var/spool/postfix"
 """Postfix's queue_directory unless main.cf says otherwise: the root of its chroot."""

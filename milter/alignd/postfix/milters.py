@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from alignd.postfix.endpoint import Endpoint, from_postfix
+from alignd.config.endpoint import Endpoint, parse_endpoint
 
-_NAMED_PORT = re.compile(r"inet:(?:\[[^]]+\]|[^:\s]+):[A-Za-z][\w-]*")
+_OTHER_PORT = re.compile(r"inet:(?:\[[^]]+\]|[^:\s]+):\w[\w-]*")
 _SEPARATORS = frozenset(", \t\r\n")
 
 
@@ -17,18 +17,18 @@ class MilterListError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Milter:
-    """One milter of a chain."""
+class MilterEntry:
+    """One entry of smtpd_milters."""
 
     text: str
     """Where it is, as it is written."""
     endpoint: Endpoint | None
-    """None where the port has a name."""
+    """None where the port has a name, or is out of range."""
     settings: Mapping[str, str]
     """What stands in its braces: connect_timeout, default_action, ..."""
 
 
-def read_milters(value: str) -> tuple[Milter, ...]:
+def read_milters(value: str) -> tuple[MilterEntry, ...]:
     """The milters of *value*, in the order in which they see a message.
 
     Raises:
@@ -37,13 +37,19 @@ def read_milters(value: str) -> tuple[Milter, ...]:
     return tuple(_milter(part) for part in _parts(value))
 
 
-def _milter(part: str) -> Milter:
+def _milter(part: str) -> MilterEntry:
     inside = _inside(part)
     text, *rest = _parts(inside) if inside is not None else [part]
-    endpoint = from_postfix(text)
-    if endpoint is None and not _NAMED_PORT.fullmatch(text):
-        raise MilterListError(f"not a milter: {text!r}")
-    return Milter(text, endpoint, dict(_setting(each) for each in rest))
+    return MilterEntry(text, _endpoint(text), dict(_setting(each) for each in rest))
+
+
+def _endpoint(text: str) -> Endpoint | None:
+    try:
+        return parse_endpoint(text)
+    except ValueError:
+        if _OTHER_PORT.fullmatch(text):
+            return None
+        raise MilterListError(f"not a milter: {text!r}") from None
 
 
 def _setting(part: str) -> tuple[str, str]:

@@ -2,11 +2,11 @@
 
 import pytest
 
+from alignd.config.endpoint import Endpoint, InetEndpoint, UnixEndpoint
 from alignd.config.file import parse
 from alignd.doctor.chain import TIMEOUTS, examine_chain
 from alignd.postfix.chain import read_chain
 from alignd.postfix.config import PostfixConfig, Service, seconds
-from alignd.postfix.endpoint import Endpoint, InetEndpoint, UnixEndpoint
 from alignd.postfix.layouts import Layout, shipped
 from alignd.postfix.milters import read_milters
 from tests.support.configtext import BASE

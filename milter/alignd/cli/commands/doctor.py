@@ -19,10 +19,11 @@ from alignd.cli.options import (
     CannotSayError,
     load,
     open_lookups,
-    postfix_place,
+    postfix_endpoint,
 )
 from alignd.cli.render.examination import as_json, report
 from alignd.config.domain_lists import SuffixList
+from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import Dns
 from alignd.doctor.evidence import machine
@@ -34,7 +35,6 @@ from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mailauth.dns import Lookup, LookupFailed
 from alignd.postfix.chain import reached
 from alignd.postfix.config import PostfixConfig
-from alignd.postfix.endpoint import Endpoint
 from alignd.resolver.resolver import ResolverError, nameservers_of, response_time
 from alignd.service.self_check import DNS_SECONDS
 
@@ -118,10 +118,10 @@ def _postfix(directory: Path | None) -> PostfixConfig | CannotSay:
 
 
 def _place(
-    socket: str, said: str | None, postfix: PostfixConfig | CannotSay
+    socket: MilterSocket, option: str | None, postfix: PostfixConfig | CannotSay
 ) -> tuple[Endpoint, bool]:
     """Where alignd is; one that is relative in Postfix's words is below its queue directory."""
-    endpoint, is_handed_over = postfix_place(socket, said)
+    endpoint, is_handed_over = postfix_endpoint(socket, option)
     if isinstance(postfix, PostfixConfig):
         endpoint = reached(endpoint, postfix, None)
     return endpoint, is_handed_over

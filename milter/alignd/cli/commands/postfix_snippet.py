@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from alignd.cli.options import CONFIG, EXIT_CANNOT_SAY, SOCKET, load, postfix_place
+from alignd.cli.options import CONFIG, EXIT_CANNOT_SAY, SOCKET, load, postfix_endpoint
 from alignd.postfix.layouts import FILES, SECOND_PORT, Layout, Place, lines
 
 
@@ -44,7 +44,7 @@ def postfix_snippet(
       alignd postfix-snippet --layout queue-first --file master.cf
     """
     configuration, _ = load(config, exit_status=EXIT_CANNOT_SAY)
-    endpoint, is_handed_over = postfix_place(configuration.milter.socket, socket)
+    endpoint, is_handed_over = postfix_endpoint(configuration.milter.socket, socket)
     place = Place(endpoint, is_handed_over=is_handed_over, second_port=second_port)
     chosen = Layout(layout)
     if file:

@@ -13,10 +13,10 @@ import subprocess
 from ipaddress import ip_address
 from pathlib import Path
 
+from alignd.config.endpoint import Endpoint, InetEndpoint
 from alignd.doctor.facts import Barrier, Descriptors, Interfaces, Permission, SocketState
 from alignd.doctor.findings import CannotSay
 from alignd.mta import probe
-from alignd.postfix.endpoint import Endpoint, InetEndpoint
 
 _TIMEOUT = 5.0  # seconds
 _UNIT = "alignd.service"
