@@ -19,7 +19,7 @@ from alignd.mail.message import unmapped
 from alignd.mail.printable import printable
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup
-from alignd.postfix.layouts import HANDED_OVER
+from alignd.postfix.layouts import DEFAULT_ENDPOINT
 from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of
 from alignd.resolver.zone import Zone, ZoneError
 
@@ -48,7 +48,7 @@ ZONE = click.option(
 SOCKET = click.option(
     "--socket",
     metavar="SOCKET",
-    help="Where Postfix finds alignd (inet:127.0.0.1:8899), if not where milter.socket says.",
+    help="Where Postfix connects to alignd, such as inet:127.0.0.1:8899, if not at milter.socket.",
 )
 
 
@@ -123,7 +123,7 @@ def postfix_endpoint(socket: MilterSocket, option: str | None) -> tuple[Endpoint
             )
             raise CannotSayError(problem) from None
     if isinstance(socket, HandedOverSocket):
-        return HANDED_OVER, True
+        return DEFAULT_ENDPOINT, True
     return socket.endpoint, False
 
 
