@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address
 
 from alignd.config.settings import Configuration, Notifications, Relay, Settings
 from alignd.doctor.findings import (
@@ -18,6 +18,7 @@ from alignd.doctor.findings import (
 )
 from alignd.judgement.prediction import Prediction, judge_spf, predict, spf_passes
 from alignd.mail.domain import Domain
+from alignd.mail.ip_address import IpAddress, parse_ip_address
 from alignd.mailauth.dkim import Dkim, Signer, check_planned
 from alignd.mailauth.dkim_key import DkimResult, key_name
 from alignd.mailauth.dmarc import Policy, record_name
@@ -240,32 +241,30 @@ def _named(relay: Relay, lookup: Lookup) -> Iterator[Remark]:
         )
 
 
-def _points_to(name: str, address: IPv4Address | IPv6Address, lookup: Lookup) -> Ternary:
+def _points_to(name: str, address: IpAddress, lookup: Lookup) -> Ternary:
     answer = lookup.look_up(name.removesuffix(".").lower(), RecordType(_address_type(address)))
     if isinstance(answer, LookupFailed):
         return Ternary.UNKNOWN
-    return Ternary.YES if address in _parsed(answer.records) else Ternary.NO
+    return Ternary.YES if address in _addresses_in(answer.records) else Ternary.NO
 
 
-def _addresses(
-    name: Domain, lookup: Lookup
-) -> tuple[IPv4Address | IPv6Address, ...] | LookupFailed:
-    found: list[IPv4Address | IPv6Address] = []
+def _addresses(name: Domain, lookup: Lookup) -> tuple[IpAddress, ...] | LookupFailed:
+    found: list[IpAddress] = []
     for record_type in (RecordType.A, RecordType.AAAA):
         answer = lookup.look_up(name.name, record_type)
         if isinstance(answer, LookupFailed):
             return answer
-        found += _parsed(answer.records)
+        found += _addresses_in(answer.records)
     return tuple(found)
 
 
-def _parsed(records: tuple[object, ...]) -> list[IPv4Address | IPv6Address]:
-    return [ip_address(record) for record in records if isinstance(record, str)]
+def _addresses_in(records: tuple[object, ...]) -> list[IpAddress]:
+    return [parse_ip_address(record) for record in records if isinstance(record, str)]
 
 
-def _address_type(address: IPv4Address | IPv6Address) -> str:
+def _address_type(address: IpAddress) -> str:
     return "A" if isinstance(address, IPv4Address) else "AAAA"
 
 
-def _listed(addresses: list[IPv4Address | IPv6Address]) -> str:
+def _listed(addresses: list[IpAddress]) -> str:
     return ", ".join(map(str, addresses))

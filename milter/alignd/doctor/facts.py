@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
 
 from alignd.config.option_types import Nameserver
 from alignd.doctor.findings import CannotSay
+from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import LookupFailed
 
-IpAddress = IPv4Address | IPv6Address
 Interfaces = tuple[IpAddress, ...] | CannotSay
 """The addresses of this machine, loopback among them."""
 Resolvers = Mapping[Nameserver, float | LookupFailed | None] | CannotSay

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from ipaddress import ip_address
 
 from alignd.config.endpoint import Endpoint, UnixEndpoint
 from alignd.config.settings import Dns, Milter
 from alignd.doctor.facts import Descriptors, Permission, Resolvers, SocketState
 from alignd.doctor.findings import CannotSay, FindingId, NotAsked, Note, Remark, error, warning
+from alignd.mail.ip_address import parse_ip_address
 from alignd.mailauth.dns import LookupFailed
 from alignd.postfix.chain import Chain, Listener, is_same, reached
 
@@ -69,7 +69,7 @@ def examine_resolver(dns: Dns, resolvers: Resolvers) -> Iterator[Remark]:
     if isinstance(resolvers, CannotSay):
         yield resolvers
         return
-    remote = [each.address for each in resolvers if not ip_address(each.address).is_loopback]
+    remote = [each.address for each in resolvers if not parse_ip_address(each.address).is_loopback]
     if remote:
         yield warning(
             FindingId.RESOLVER_REMOTE,

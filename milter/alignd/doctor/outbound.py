@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from alignd.config.settings import Configuration, Relay
-from alignd.doctor.facts import Interfaces, IpAddress
+from alignd.doctor.facts import Interfaces
 from alignd.doctor.findings import (
     CannotSay,
     FindingId,
@@ -18,6 +18,7 @@ from alignd.doctor.findings import (
     topic_report,
     warning,
 )
+from alignd.mail.ip_address import IpAddress, parse_ip_address
 from alignd.postfix.config import PostfixConfig, Service, version_number
 
 _PROTOCOLS = {4: frozenset({"all", "ipv4"}), 6: frozenset({"all", "ipv6"})}
@@ -71,7 +72,7 @@ def _bound(
 ) -> Iterator[Remark]:
     for version, parameter in _BIND.items():
         for text, services in _by_value(postfix, senders, parameter).items():
-            address = _parsed(text)
+            address = _address(text)
             if text and address is None:
                 yield CannotSay(f"which address {services} sends from: {parameter} = {text!r}")
             elif address and address not in listed and _speaks(postfix, version):
@@ -178,12 +179,13 @@ def _speaks(postfix: PostfixConfig, version: int) -> bool:
 
 def _named_interfaces(postfix: PostfixConfig) -> list[IpAddress]:
     words = postfix.value("inet_interfaces").replace(",", " ").split()
-    return [each for each in map(_parsed, words) if each]
+    return [each for each in map(_address, words) if each]
 
 
-def _parsed(text: str) -> IpAddress | None:
+def _address(text: str) -> IpAddress | None:
+    """The address that Postfix writes as *text*; None for a name."""
     try:
-        return ip_address(text.strip("[]"))
+        return parse_ip_address(text.strip("[]"))
     except ValueError:
         return None
 

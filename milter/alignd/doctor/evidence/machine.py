@@ -10,12 +10,12 @@ import resource
 import socket
 import stat
 import subprocess
-from ipaddress import ip_address
 from pathlib import Path
 
 from alignd.config.endpoint import Endpoint, InetEndpoint
 from alignd.doctor.facts import Barrier, Descriptors, Interfaces, Permission, SocketState
 from alignd.doctor.findings import CannotSay
+from alignd.mail.ip_address import parse_ip_address
 from alignd.mta import probe
 
 _TIMEOUT = 5.0  # seconds
@@ -31,7 +31,7 @@ def interfaces() -> Interfaces:
         )
         links = json.loads(done.stdout)
         return tuple(
-            ip_address(found["local"])
+            parse_ip_address(found["local"])
             for link in links
             for found in link.get("addr_info", ())
             if "local" in found
