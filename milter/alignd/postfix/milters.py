@@ -1,4 +1,4 @@
-"""The value of smtpd_milters, read as Postfix reads it: milters, each with settings of its own."""
+"""Parses the value of smtpd_milters as Postfix does: milters, each with its own settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SEPARATORS = frozenset(", \t\r\n")
 
 
 class MilterListError(ValueError):
-    """The value is no list of milters; the message says where."""
+    """The value is not a list of milters; the message says which part is malformed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +21,18 @@ class MilterEntry:
     """One entry of smtpd_milters."""
 
     text: str
-    """Where it is, as it is written."""
+    """The endpoint as it is written."""
     endpoint: Endpoint | None
     """None where the port has a name, or is out of range."""
     settings: Mapping[str, str]
-    """What stands in its braces: connect_timeout, default_action, ..."""
+    """The settings in its braces: connect_timeout, default_action, ..."""
 
 
 def read_milters(value: str) -> tuple[MilterEntry, ...]:
-    """The milters of *value*, in the order in which they see a message.
+    """Parse the milters of *value*, in the order in which they see a message.
 
     Raises:
-        MilterListError: a brace, a place or a setting is malformed.
+        MilterListError: a brace, an endpoint or a setting is malformed.
     """
     return tuple(_milter(part) for part in _parts(value))
 
@@ -61,10 +61,10 @@ def _setting(part: str) -> tuple[str, str]:
 
 
 def _inside(part: str) -> str | None:
-    """What stands between the braces of *part*; None when it has none.
+    """The text between the braces of *part*; None if it has no braces.
 
     Raises:
-        MilterListError: there is nothing between them.
+        MilterListError: the braces are empty.
     """
     if not part.startswith("{"):
         return None
@@ -78,7 +78,7 @@ def _parts(value: str) -> list[str]:
 
 
 def _split(value: str) -> Iterator[str]:
-    """The parts between blanks and commas, what stands in braces being one part."""
+    """Split at blanks and commas; a group in braces is one part."""
     depth, start = 0, None
     for position, character in enumerate(value):
         if depth == 0 and character in _SEPARATORS:
