@@ -180,7 +180,7 @@ def _routable(domain: Domain, lookup: Lookup) -> Iterator[Remark]:
             f"{domain} {problem}",
             "replies and bounces cannot be delivered, and many receivers refuse a sender whose "
             "domain accepts no mail",
-            f"{domain}. MX 10 NAME, where NAME is the host that receives its mail",
+            f"{domain}. MX 10 NAME\n(NAME is the host that receives its mail)",
         )
 
 

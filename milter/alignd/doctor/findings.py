@@ -16,7 +16,7 @@ class Severity(Enum):
     ERROR = "error"
     """Mail is lost, refused, or leaves in a form that receivers block."""
     WARNING = "warning"
-    """Mail still passes, but delivery is less reliable than it could be."""
+    """Some mail is at risk, or delivery is slower or less reliable than it could be."""
 
 
 class Topic(Enum):

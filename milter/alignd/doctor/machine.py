@@ -63,8 +63,9 @@ def _outside(chain: Chain, smtpd: SmtpdService) -> Remark:
         FindingId.SOCKET_OUTSIDE_CHROOT,
         f"{smtpd.service} runs in the chroot {queue}, and {chain.endpoint} is outside",
         "Postfix looks for the socket below its queue directory and does not find it",
-        f'socket = "unix:{queue}/alignd/alignd.sock" in alignd.conf, and unix:alignd/alignd.sock '
-        f'in smtpd_milters; or "n" in the fifth column of {smtpd.service} in master.cf',
+        f'socket = "unix:{queue}/alignd/alignd.sock" in [milter] of alignd.conf\n'
+        "and unix:alignd/alignd.sock in smtpd_milters\n"
+        f'or "n" in the fifth column of {smtpd.service} in master.cf',
     )
 
 
@@ -79,7 +80,7 @@ def examine_resolver(dns: Dns, resolvers: Resolvers) -> Iterator[Remark]:
             FindingId.RESOLVER_REMOTE,
             f"DNS queries go to {', '.join(remote)}, not to a resolver on this machine",
             "each message waits for the network, where answers can be forged",
-            'apt install unbound, and nameservers = ["127.0.0.1"] in [dns] of alignd.conf',
+            'apt install unbound\nand nameservers = ["127.0.0.1"] in [dns] of alignd.conf',
         )
     for server, took in resolvers.items():
         if took is None:
@@ -127,8 +128,8 @@ def examine_limits(
             FindingId.CONNECTIONS_FEW,
             f"Postfix may open {sessions} connections to alignd, which accepts {most}",
             "further sessions get a temporary failure",
-            f"max_connections = {-(-sessions // workers)} in [milter] of alignd.conf, or\n"
-            "a lower default_process_limit in main.cf",
+            f"max_connections = {-(-sessions // workers)} in [milter] of alignd.conf\n"
+            "or a lower default_process_limit in main.cf",
         )
 
 

@@ -132,8 +132,8 @@ def _picked(found: list[IpAddress], listed: frozenset[IpAddress]) -> Iterator[Re
                 f"mail may leave from {address}, an address of this machine that is not in "
                 "relay.addresses",
                 "receivers may block mail from it, although alignd predicts that it passes",
-                f"{_listing(address)}, or\n"
-                f"postconf -e '{_BIND[address.version]} = ...', with a listed address",
+                f"{_listing(address)}\n"
+                f"or postconf -e '{_BIND[address.version]} = ...' with a listed address",
             )
         else:
             yield Note(
@@ -152,8 +152,8 @@ def _protocols(postfix: PostfixConfig, listed: frozenset[IpAddress]) -> Iterator
                 f"{postfix.value('inet_protocols')} Postfix never sends over IPv{version}",
                 "mail is rewritten if its author domain does not authorise an address that is "
                 "never used",
-                f"remove {', '.join(idle)} from relay.addresses of alignd.conf, or\n"
-                "postconf -e 'inet_protocols = all'",
+                "postconf -e 'inet_protocols = all'\n"
+                f"or remove {', '.join(idle)} from relay.addresses of alignd.conf",
             )
 
 
@@ -169,8 +169,8 @@ def _helo_names(
                 f"{', '.join(names)}",
                 "for mail with a null envelope sender and for SPF macros, receivers use another "
                 "name than alignd",
-                f"postconf -e 'smtp_helo_name = {relays[0].hostname}', or\n"
-                "change relay.hostname in alignd.conf",
+                f"postconf -e 'smtp_helo_name = {relays[0].hostname}'\n"
+                "or change relay.hostname in alignd.conf",
             )
 
 

@@ -86,6 +86,6 @@ def _hop(chain: Chain, hop: Hop) -> Iterator[Remark]:
             FindingId.XFORWARD_MISSING,
             f"{transport} does not tell {target.service} who the client is (XFORWARD)",
             "the log of the second hop names this machine instead of the client",
-            f"-o smtp_send_xforward_command=yes for {transport} in master.cf, and\n"
+            f"-o smtp_send_xforward_command=yes for {transport} in master.cf\n"
             f"-o smtpd_authorized_xforward_hosts=127.0.0.0/8 for {target.service} in master.cf",
         )
