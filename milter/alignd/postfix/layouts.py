@@ -26,8 +26,8 @@ _OUTSIDE_HINT = """\
 # socket = "unix:{queue}/alignd/alignd.sock" in alignd.conf and print these lines again.
 """
 _HANDED_OVER_HINT = """\
-# systemd passes alignd its socket. These lines assume {endpoint}, the default of alignd.socket;
-# if you changed its ListenStream=, print them again with --socket.
+# systemd passes alignd its socket. These lines assume the default of alignd.socket,
+# {endpoint}: if you changed its ListenStream=, print them again with --socket.
 """
 
 

@@ -1,4 +1,4 @@
-"""What depends on the version of Postfix, and what two places say of the same thing."""
+"""Findings that depend on Postfix's version or spelling; the layouts and doctor agree."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is said of limits, lists, nameservers and versions, where no fault can be planted."""
+"""Findings about limits, lists, nameservers and versions that no test can plant in a relay."""
 
 from datetime import date
 
