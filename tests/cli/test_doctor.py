@@ -8,17 +8,17 @@ import click
 import pytest
 
 from alignd.cli.render.examination import report
+from alignd.config.endpoint import UnixEndpoint
 from alignd.doctor.findings import (
-    CannotSay,
     FindingId,
-    NotAsked,
     Remark,
+    Skipped,
     Topic,
+    Unknown,
     error,
     one_line,
     topic_report,
 )
-from alignd.postfix.endpoint import UnixEndpoint
 from tests.support.commandline import CommandLine
 from tests.support.postfix import obstacle
 from tests.support.process import Fleet
@@ -46,30 +46,31 @@ REPORT = """\
 ✗ notifications: DMARC of rewritten mail, from every relay address
   error notifications-domain-fails
     rewritten mail, from helpdesk@notifications.easysoftware.com with the
-    envelope sender bounces@notifications.easysoftware.com, does not pass: SPF
+    envelope sender bounces@notifications.easysoftware.com, fails DMARC: SPF
     from 192.0.2.25: none (no SPF record), from 2001:db8::25: none (no SPF
     record)
-    why: every rewritten message fails DMARC, and receivers block it without a
-    word: a total outage that nobody sees
+    why: every rewritten message fails DMARC, and receivers block it silently: a
+    complete outage that nobody notices
     fix:
       notifications.easysoftware.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"
-✓ helo: the HELO name, and the names of the relay addresses
+✓ helo: the HELO name and the names of the relay addresses
 - application: the application's own address
-    not checked: give --application-address, the one that the application itself
-    sends from: it must not be helpdesk@notifications.easysoftware.com
-✓ outbound: the addresses and the HELO name that Postfix sends with
-✗ chain: alignd's place among the milters
+    not checked: give the address that the application itself sends from
+    (--application-address): it must not be
+    helpdesk@notifications.easysoftware.com
+✓ outbound: the addresses and the HELO name that Postfix uses
+✗ chain: alignd's position among the milters
   warning sendmail-escapes
     non_smtpd_milters does not name alignd
-    why: mail that this machine makes with sendmail(1) leaves as it is
+    why: mail that this machine sends with sendmail(1) is not rewritten
     fix:
       postconf -e 'non_smtpd_milters = $smtpd_milters'
 ✓ failure: what Postfix does when alignd fails
-✓ socket: the way from Postfix to alignd
-- resolver: DNS: whether it answers, how soon, and from where
-    not checked: --zone answers in the place of 127.0.0.1
-✓ limits: room for all of Postfix's sessions
-✓ versions: versions with known bugs, and the age of lists
+✓ socket: the connection from Postfix to alignd
+- resolver: the nameservers: whether they answer, how fast, from where
+    not checked: --zone answers instead of 127.0.0.1
+✓ limits: enough connections and descriptors for Postfix
+✓ versions: versions with known bugs, and the age of the public suffix list
 
 10 topics checked: 1 error, 1 warning, 0 could not be checked.
 """
@@ -122,7 +123,7 @@ def test_what_is_hostile_does_not_drive_the_terminal(relay: Relay) -> None:
 @pytest.mark.parametrize("topic", Topic)
 def test_every_topic_has_a_title_and_a_mark(topic: Topic) -> None:
     finding = error(FindingId.HELO_UNRESOLVED, "what", "why", "fix")
-    remarks: list[list[Remark]] = [[finding], [CannotSay("why")], [NotAsked("why")], []]
+    remarks: list[list[Remark]] = [[finding], [Unknown("why")], [Skipped("why")], []]
 
     marks = [click.unstyle(next(report((topic_report(topic, each),)))) for each in remarks]
 

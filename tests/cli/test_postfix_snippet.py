@@ -88,7 +88,7 @@ def test_what_systemd_hands_over_is_said_to_be_a_guess(cli: CommandLine) -> None
     guessed = printed(cli, "inline", "--file", "main.cf", socket="fd:3")
     told = printed(cli, "inline", "--file", "main.cf", "--socket", "unix:a/b.sock", socket="fd:3")
 
-    assert guessed.startswith("# systemd hands alignd its socket.")
+    assert guessed.startswith("# systemd passes alignd its socket.")
     assert "{ unix:a/b.sock, connect_timeout" in told
     assert "systemd" not in told
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from alignd.cli.main import main
 from alignd.config import file as configfile
+from alignd.config.endpoint import InetEndpoint, InetSocket
 from alignd.config.settings import Configuration, Dkim, Helpdesk, Rules
 from alignd.judgement.reasons import WORDS, Reason, Rule
 from bench.speed import GOALS
@@ -94,12 +95,18 @@ def test_the_tenant_example_is_valid() -> None:
     assert len(shipped.tenant) == 1
 
 
+def default_endpoint() -> InetEndpoint:
+    socket = configfile.load(CONF).milter.socket
+    assert isinstance(socket, InetSocket)
+    return socket.endpoint
+
+
 def test_postfix_lines_reach_the_default_socket() -> None:
-    port = configfile.load(CONF).milter.socket.partition(":")[2].partition("@")[0]
+    endpoint = default_endpoint()
     for name in ("inline/main.cf", "inline/master.cf", "queue-first/master.cf"):
         text = (ROOT / "conf/postfix" / name).read_text()
-        assert f"inet:127.0.0.1:{port}" in text
-        assert text.index("inet:127.0.0.1") < text.index("opendkim.sock"), "before the signer"
+        assert str(endpoint) in text
+        assert text.index(str(endpoint)) < text.index("opendkim.sock"), "before the signer"
         assert "default_action=tempfail" in text
 
 
@@ -157,9 +164,11 @@ def test_the_sandbox_is_tight(units: Path) -> None:
 
 
 def test_the_socket_unit_is_where_postfix_looks(units: Path) -> None:
-    port = configfile.load(CONF).milter.socket.partition(":")[2].partition("@")[0]
+    endpoint = default_endpoint()
 
-    assert f"ListenStream=127.0.0.1:{port}\n" in (units / "alignd.socket").read_text()
+    assert (
+        f"ListenStream={endpoint.host}:{endpoint.port}\n" in (units / "alignd.socket").read_text()
+    )
 
 
 def test_the_readme_has_the_postfix_lines() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from alignd.config.endpoint import InetEndpoint, UnixEndpoint
 from alignd.doctor.findings import FindingId
-from alignd.postfix.endpoint import InetEndpoint, UnixEndpoint
 from tests.support.nameserver import Nameserver
 from tests.support.places import CASES
 from tests.support.postfix import obstacle
@@ -512,7 +512,7 @@ def test_a_socket_of_systemd_is_looked_for_where_one_is_told(unix_relay: Relay) 
     untold = handed.examine(Fault())
 
     assert told.status == 0
-    assert "systemd keeps the socket" not in told.stdout
+    assert "systemd owns the socket" not in told.stdout
     assert untold.status == 1
     assert "looked for at inet:127.0.0.1:8899" in untold.stdout
 
@@ -588,7 +588,9 @@ def test_what_dns_does_not_say_is_unknown_and_no_fault(relay: Relay) -> None:
 
     assert (outcome.status, outcome.json["findings"]) == (2, [])
     unknown = [why for each in outcome.json["checked"] for why in each["could_not_check"]]
-    assert any(why.startswith("whether notifications.easysoftware.com passes") for why in unknown)
+    assert any(
+        why.startswith("whether notifications.easysoftware.com passes DMARC") for why in unknown
+    )
     assert any(why.startswith("whether smtp2.easyredmine.com resolves") for why in unknown)
     assert any(why.startswith("whether 192.0.2.25 has a name") for why in unknown)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from alignd.cli.main import main as main_command
-from alignd.postfix.endpoint import Endpoint
-from alignd.postfix.layouts import Layout, Place, lines
+from alignd.config.endpoint import Endpoint
+from alignd.postfix.layouts import Layout, LayoutParameters, lines
 from tests.support import postfix
 from tests.support.commandline import CommandLine, Outcome
 from tests.support.settings import configuration
@@ -98,12 +98,12 @@ class Relay:
 
     def _postfix(self, layout: str) -> tuple[str, str]:
         """The lines that are right, for main.cf and master.cf."""
-        place = Place(self.endpoint)
+        parameters = LayoutParameters(self.endpoint)
         if layout == INLINE_FOR_ALL:
-            return lines(Layout.INLINE, "main.cf", place), _LISTENER + _PICKUP
+            return lines(Layout.INLINE, "main.cf", parameters), _LISTENER + _PICKUP
         shipped = Layout.QUEUE_FIRST if layout == QUEUE_FIRST else Layout.INLINE
-        main = lines(Layout.QUEUE_FIRST, "main.cf", place)
-        return main, _PICKUP + lines(shipped, "master.cf", place)
+        main = lines(Layout.QUEUE_FIRST, "main.cf", parameters)
+        return main, _PICKUP + lines(shipped, "master.cf", parameters)
 
 
 def _changed(text: str, changes: Mapping[str, str]) -> str:

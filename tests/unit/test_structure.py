@@ -44,7 +44,7 @@ MORE_PLANTED = [
     ("Packages import downwards only", "advice/dkim", "alignd.replay.summary"),
     ("Packages import downwards only", "doctor/dns", "alignd.advice.spf"),
     ("Packages import downwards only", "replay/summary", "alignd.doctor.findings"),
-    ("Packages import downwards only", "judgement/review", "alignd.postfix.endpoint"),
+    ("Packages import downwards only", "judgement/review", "alignd.postfix.milters"),
     ("The core does no input or output", "doctor/dns", "alignd.doctor.evidence.machine"),
 ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from alignd.config import file as configfile
+from alignd.config.endpoint import UnixSocket
 from alignd.config.signer import load_signer
 from alignd.judgement.evidence import wanted_by
 from alignd.judgement.review import make_reviewer
@@ -66,7 +67,7 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
         )
         sessions = libmilter.Sessions(lambda: runtime, 600)
         sessions.want(runtime.wanted)
-        libmilter.listen(f"unix:{directory}/milter.sock", sessions)
+        libmilter.listen(UnixSocket(f"{directory}/milter.sock"), sessions)
         libmilter.serve()
 
 

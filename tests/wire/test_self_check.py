@@ -56,7 +56,7 @@ def test_one_worker_warns_at_start_and_after_each_reload(
         reload(alignd)
         wait_until(lambda: nameserver.questions.count(LAST_QUESTION) >= 3, "the last question")
 
-    assert "does not pass: SPF from 192.0.2.25: none" in line
+    assert "fails DMARC: SPF from 192.0.2.25: none" in line
     assert "fix: notifications.easysoftware.com. TXT" in line
     assert line.endswith("severity=error")
     assert len(warnings(alignd)) == 2

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from alignd.config import file as configfile
+from alignd.config.endpoint import Endpoint, HandedOverSocket, MilterSocket, parse_endpoint
 from alignd.config.file import ConfigError
 from alignd.config.settings import Configuration, Dns
 from alignd.config.signer import load_signer
@@ -18,8 +19,7 @@ from alignd.mail.message import unmapped
 from alignd.mail.printable import printable
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup
-from alignd.postfix.endpoint import Endpoint, from_libmilter, from_postfix
-from alignd.postfix.layouts import HANDED_OVER
+from alignd.postfix.layouts import DEFAULT_ENDPOINT
 from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of
 from alignd.resolver.zone import Zone, ZoneError
 
@@ -48,7 +48,7 @@ ZONE = click.option(
 SOCKET = click.option(
     "--socket",
     metavar="SOCKET",
-    help="Where Postfix finds alignd (inet:127.0.0.1:8899), if not where milter.socket says.",
+    help="Where Postfix connects to alignd, such as inet:127.0.0.1:8899, if not at milter.socket.",
 )
 
 
@@ -105,22 +105,26 @@ def show(error: ConfigError) -> None:
         click.echo(printable(str(problem)), err=True)
 
 
-def postfix_place(socket: str, said: str | None) -> tuple[Endpoint, bool]:
-    """Where Postfix reaches the socket of the configuration, and whether that is a guess.
+def postfix_endpoint(socket: MilterSocket, option: str | None) -> tuple[Endpoint, bool]:
+    """The endpoint where Postfix connects to *socket*, and whether it is a guess.
 
-    *said* is what the option --socket says.
+    *option* is the value of --socket, which overrides the configuration.
 
     Raises:
-        CannotSayError: *said* is no place where Postfix could reach a milter.
+        CannotSayError: *option* is no endpoint in Postfix's spelling.
     """
-    if said is not None:
-        endpoint = from_postfix(said)
-        if endpoint is None:
-            example = "write 'inet:127.0.0.1:8899' or 'unix:/run/alignd/alignd.sock'"
-            raise CannotSayError(f"--socket: not a milter in Postfix's words: {said!r}; {example}")
-        return endpoint, False
-    known = from_libmilter(socket)
-    return (known, False) if known else (HANDED_OVER, True)
+    if option is not None:
+        try:
+            return parse_endpoint(option), False
+        except ValueError:
+            problem = (
+                f"--socket: not a milter in Postfix's words: {option!r}; "
+                "write 'inet:127.0.0.1:8899' or 'unix:/run/alignd/alignd.sock'"
+            )
+            raise CannotSayError(problem) from None
+    if isinstance(socket, HandedOverSocket):
+        return DEFAULT_ENDPOINT, True
+    return socket.endpoint, False
 
 
 def open_lookup(zone: Path | None, dns: Dns) -> Lookup:

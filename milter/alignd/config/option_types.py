@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import translate
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
+from alignd.config.endpoint import MilterSocket, parse_socket
 from alignd.mail.display_name import clean
 from alignd.mail.domain import Domain
+from alignd.mail.ip_address import IpAddress, parse_ip_address
 from alignd.mail.mailbox import Mailbox, MailboxError
-from alignd.mail.message import Message, unmapped
+from alignd.mail.message import Message
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_POSTFIX_INET = re.compile(r"inet:(\[[^]]+\]|[^:@\s]+):(\d{1,5})")
-_LIBMILTER = re.compile(r"inet6?:(?P<port>\d{1,5})(@\S+)?|(unix|local):/\S+|fd:\d+")
 _MAX_PORT = 65535
 _MAX_DURATION = 365 * 86400.0  # seconds
 _NAMESERVER = re.compile(
@@ -90,9 +90,9 @@ def _domain(value: object) -> Domain:
     return Domain.parse(_text(value))
 
 
-def _ip_address(value: object) -> IPv4Address | IPv6Address:
+def _ip_address(value: object) -> IpAddress:
     try:
-        return unmapped(_text(value))
+        return parse_ip_address(_text(value))
     except ValueError:
         raise ValueError(f"not an IP address: {value!r}") from None
 
@@ -144,7 +144,7 @@ def _nameserver(value: object) -> Nameserver:
     try:
         if not 0 < port <= _MAX_PORT:
             raise ValueError
-        return Nameserver(str(ip_address(host)), port)
+        return Nameserver(str(parse_ip_address(host)), port)
     except ValueError:
         raise ValueError(
             f"not a nameserver: {value!r}; write an IP address, '127.0.0.1:5353' or '[::1]:5353'"
@@ -179,18 +179,14 @@ def _host(text: str) -> str:
     return str(IPv4Address(text)) if name.labels[-1].isdigit() else name.name
 
 
-def _socket(value: object) -> str:
+def _socket(value: object) -> MilterSocket:
     text = _text(value)
-    # Postfix writes inet:host:port, libmilter inet:port@host; both are understood.
-    if match := _POSTFIX_INET.fullmatch(text):
-        host = match[1].strip("[]")
-        text = f"{'inet6' if ':' in host else 'inet'}:{match[2]}@{host}"
-    match = _LIBMILTER.fullmatch(text)
-    if not match or not 0 < int(match["port"] or 1) <= _MAX_PORT:
+    try:
+        return parse_socket(text)
+    except ValueError:
         raise ValueError(
             f"not a socket: {value!r}; write 'inet:8899@127.0.0.1', 'unix:/path' or 'fd:3'"
-        )
-    return text
+        ) from None
 
 
 def _header_patterns(value: object) -> HeaderPatterns:
@@ -247,7 +243,7 @@ def _host_name(value: object) -> Domain:
     return name
 
 
-def _relay_address(value: object) -> IPv4Address | IPv6Address:
+def _relay_address(value: object) -> IpAddress:
     address = _ip_address(value)
     if address.is_unspecified or address.is_multicast:
         raise ValueError(f"mail cannot leave from this address: {value!r}")
@@ -256,7 +252,7 @@ def _relay_address(value: object) -> IPv4Address | IPv6Address:
 
 DomainName = Annotated[Domain, PlainValidator(_domain)]
 HostName = Annotated[Domain, PlainValidator(_host_name)]
-RelayAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_relay_address)]
+RelayAddress = Annotated[IpAddress, PlainValidator(_relay_address)]
 IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
 Address = Annotated[Mailbox, PlainValidator(_address)]
 Duration = Annotated[float, PlainValidator(_duration)]
@@ -268,8 +264,7 @@ IdleTimeout = Annotated[float, _timeout("10m", "1d")]
 NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
 Listen = Annotated[ListenAddress | None, PlainValidator(_listen_address)]
 """None when it is written as an empty text, which means nowhere."""
-Socket = Annotated[str, PlainValidator(_socket)]
-"""In libmilter's spelling."""
+Socket = Annotated[MilterSocket, PlainValidator(_socket)]
 Patterns = Annotated[HeaderPatterns, PlainValidator(_header_patterns)]
 Identity = Annotated[str, PlainValidator(_identity)]
 """The i= of a DKIM signature; empty when it has none."""

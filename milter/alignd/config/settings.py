@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from alignd.config.endpoint import InetSocket
 from alignd.config.option_types import (
     Address,
     DomainName,
@@ -49,7 +50,7 @@ class Table(BaseModel):
 class Milter(Table):
     """Where Postfix finds us."""
 
-    socket: Socket = "inet:8899@127.0.0.1"
+    socket: Socket = InetSocket(8899, "127.0.0.1")
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     max_connections: Annotated[int, Field(ge=1, le=60_000)] = 2000
     idle_timeout: IdleTimeout = 3600.0

@@ -1,1 +1,6 @@
-"""Whether the relay is set up right."""
+"""Checks the setup of the relay: DNS, Postfix, the socket, the resolver, limits and versions.
+
+Pure but for `evidence`, which reads the machine and Postfix; imports `mta.probe` (from evidence
+alone), `postfix`, `judgement`, `config`, `mailauth` and `mail`. Begin with `examination.examine`,
+which calls the checks topic by topic; `findings` is what they yield, `facts` what they look at.
+"""

@@ -1,4 +1,4 @@
-"""The examination of a relay as a whole: all checks, over facts that were gathered before."""
+"""Runs every check of a relay on facts that were gathered before."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from alignd.config.endpoint import Endpoint
 from alignd.config.settings import Configuration
 from alignd.doctor.chain import examine_chain
 from alignd.doctor.dns import examine_helo, examine_notifications
 from alignd.doctor.facts import Machine
 from alignd.doctor.findings import (
-    CannotSay,
     FindingId,
-    NotAsked,
     Note,
     Remark,
+    Skipped,
     Topic,
     TopicReport,
+    Unknown,
     error,
     topic_report,
 )
@@ -35,47 +36,46 @@ from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.postfix.chain import Chain, read_chain
 from alignd.postfix.config import PostfixConfig
-from alignd.postfix.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that an examination looks at."""
+    """Everything that the checks look at."""
 
     configuration: Configuration
     signer: Signer
-    place: Endpoint
+    endpoint: Endpoint
     """Where Postfix reaches alignd."""
     is_handed_over: bool
-    """Whether systemd keeps the socket, so that *place* is only where its unit says by default."""
-    postfix: PostfixConfig | CannotSay
+    """Whether systemd owns the socket, so that *endpoint* is only the default of its unit."""
+    postfix: PostfixConfig | Unknown
     machine: Machine
     new_lookup: Callable[[], Lookup]
     suffixes: PublicSuffixes
     application: Mailbox | None
-    """The address that the application sends from; None when nobody said."""
+    """The address that the application sends from; None if it was not given."""
 
 
-class Result(Enum):
-    """What comes out of it."""
+class Outcome(Enum):
+    """The overall result of an examination."""
 
-    FINE = "fine"
-    FOUND = "found"
+    CLEAN = "clean"
+    FINDINGS = "findings"
     UNKNOWN = "unknown"
 
 
-def result(topics: tuple[TopicReport, ...]) -> Result:
-    """FOUND where anything was found; UNKNOWN where nothing was, and something is not known."""
+def outcome(topics: tuple[TopicReport, ...]) -> Outcome:
+    """FINDINGS if there are any, else UNKNOWN if any question is open, else CLEAN."""
     if any(topic.findings for topic in topics):
-        return Result.FOUND
-    return Result.UNKNOWN if any(topic.unknown for topic in topics) else Result.FINE
+        return Outcome.FINDINGS
+    return Outcome.UNKNOWN if any(topic.unknown for topic in topics) else Outcome.CLEAN
 
 
 def examine(facts: Facts) -> tuple[TopicReport, ...]:
     """Examine the relay, topic by topic."""
     configuration, machine = facts.configuration, facts.machine
     postfix = facts.postfix
-    chain = read_chain(postfix, facts.place) if isinstance(postfix, PostfixConfig) else None
+    chain = read_chain(postfix, facts.endpoint) if isinstance(postfix, PostfixConfig) else None
     return (
         examine_notifications(configuration, facts.signer, facts.new_lookup, facts.suffixes),
         examine_helo(configuration, facts.new_lookup),
@@ -92,8 +92,8 @@ def examine(facts: Facts) -> tuple[TopicReport, ...]:
 
 
 def _postfix(facts: Facts, chain: Chain | None) -> tuple[TopicReport, ...]:
-    if chain is None or isinstance(facts.postfix, CannotSay):
-        unknown = [facts.postfix] if isinstance(facts.postfix, CannotSay) else []
+    if chain is None or isinstance(facts.postfix, Unknown):
+        unknown = [facts.postfix] if isinstance(facts.postfix, Unknown) else []
         return (topic_report(Topic.OUTBOUND, unknown), topic_report(Topic.CHAIN, unknown))
     return (
         examine_outbound(facts.configuration, facts.postfix, facts.machine.interfaces),
@@ -105,10 +105,10 @@ def _postfix(facts: Facts, chain: Chain | None) -> tuple[TopicReport, ...]:
 def _socket(facts: Facts, chain: Chain | None) -> Iterator[Remark]:
     if facts.is_handed_over:
         yield Note(
-            f"systemd keeps the socket; it was looked for at {facts.place}, where alignd.socket "
-            "listens by default (--socket says where else)"
+            f"systemd owns the socket; alignd was looked for at {facts.endpoint}, the default of "
+            "alignd.socket (use --socket if yours is another)"
         )
-    yield from examine_socket(chain, facts.place, facts.machine.socket)
+    yield from examine_socket(chain, facts.endpoint, facts.machine.socket)
 
 
 def _versions(facts: Facts) -> Iterator[Remark]:
@@ -121,15 +121,15 @@ def _application(facts: Facts) -> Iterator[Remark]:
     views = facts.configuration.views
     ours = {view.notifications.address.address.lower() for view in views}
     if facts.application is None:
-        yield NotAsked(
-            "give --application-address, the one that the application itself sends from: it must "
-            f"not be {' or '.join(sorted(ours))}"
+        yield Skipped(
+            "give the address that the application itself sends from (--application-address): it "
+            f"must not be {' or '.join(sorted(ours))}"
         )
     elif facts.application.address.lower() in ours:
         yield error(
             FindingId.NOTIFICATIONS_ARE_APPLICATIONS,
-            f"{facts.application.address} is both the application's own address and that of "
-            "rewritten mail",
-            "Redmine drops mail that claims to be from its own address, so that replies are lost",
-            "another address of the same domain as notifications.address in alignd.conf",
+            f"{facts.application.address} is both the application's own address and "
+            "notifications.address",
+            "Redmine drops mail that claims to be from its own address, so replies are lost",
+            "set notifications.address in alignd.conf to another address of the same domain",
         )

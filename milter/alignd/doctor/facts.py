@@ -1,4 +1,4 @@
-"""What an examination knows of the machine: values, gathered elsewhere."""
+"""The facts about this machine that the checks look at, read by `evidence`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
 
 from alignd.config.option_types import Nameserver
-from alignd.doctor.findings import CannotSay
+from alignd.doctor.findings import Unknown
+from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import LookupFailed
 
-IpAddress = IPv4Address | IPv6Address
-Interfaces = tuple[IpAddress, ...] | CannotSay
-"""The addresses of this machine, loopback among them."""
-Resolvers = Mapping[Nameserver, float | LookupFailed | None] | CannotSay
-"""How many seconds each nameserver takes for an answer; None where it was not asked."""
+Interfaces = tuple[IpAddress, ...] | Unknown
+"""The addresses of this machine, loopback included."""
+Resolvers = Mapping[Nameserver, float | LookupFailed | None] | Unknown
+"""Response time of each nameserver in seconds; None if it was not queried."""
 
 
-class Permission(Enum):
-    """What Postfix's user lacks on the way to a socket."""
+class MissingPermission(Enum):
+    """What Postfix's user may not do on the path to a socket."""
 
     ENTER = "may not enter the directory"
     WRITE = "may not write to the socket"
@@ -28,40 +27,40 @@ class Permission(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """The place where Postfix's user is stopped."""
+    """The file or directory that keeps Postfix's user from the socket."""
 
     path: str
-    permission: Permission
+    missing: MissingPermission
     user: str
 
 
 @dataclass(frozen=True, slots=True)
 class SocketState:
-    """How alignd's socket is found."""
+    """Whether alignd answers on its socket, and whether Postfix's user may connect to it."""
 
-    answers: bool | CannotSay
-    barrier: Barrier | CannotSay | None
-    """Where Postfix's user is stopped on the way to a unix socket; None when nowhere."""
+    answers: bool | Unknown
+    barrier: Barrier | Unknown | None
+    """What keeps Postfix's user from a unix socket; None if nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
-class Descriptors:
+class DescriptorLimit:
     """How many files a process of alignd may have open."""
 
     limit: int
     source: str
-    """Who says so."""
+    """What sets the limit, for the text of a finding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """All of it."""
+    """The facts about this machine."""
 
     interfaces: Interfaces
     socket: SocketState
     resolvers: Resolvers
-    descriptors: Descriptors
+    descriptors: DescriptorLimit
     cores: int
     suffixes_released: date | None
-    """Of when the public suffix list is; None when its package does not say."""
+    """Release date of the public suffix list; None if its package does not say."""
     today: date

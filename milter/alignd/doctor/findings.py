@@ -1,4 +1,4 @@
-"""What an examination of a relay says: findings, each with its name, its reason and its cure."""
+"""Findings about a relay, each with a stable name, the reason why it matters, and a fix."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alignd.mail.printable import printable
+from alignd.postfix.layouts import Layout
 
 
 class Severity(Enum):
     """How bad a finding is."""
 
     ERROR = "error"
-    """Mail is lost, refused, or leaves as receivers will block it."""
+    """Mail is lost, refused, or leaves in a form that receivers block."""
     WARNING = "warning"
-    """Something is weaker, slower or more doubtful than it need be."""
+    """Some mail is at risk, or delivery is slower or less reliable than it could be."""
 
 
 class Topic(Enum):
-    """What is examined."""
+    """A part of the setup that is checked."""
 
     NOTIFICATIONS = "notifications"
     HELO = "helo"
@@ -35,7 +36,7 @@ class Topic(Enum):
 
 
 class FindingId(Enum):
-    """The name of each finding, which stays the same between versions."""
+    """The public name of each finding; it stays the same between versions."""
 
     NOTIFICATIONS_DOMAIN_FAILS = "notifications-domain-fails"
     NOTIFICATIONS_SPF_FAILS = "notifications-spf-fails"
@@ -94,75 +95,79 @@ class FindingId(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong."""
+    """A problem with the setup."""
 
     id: FindingId
     severity: Severity
     what: str
     why: str
-    """Why it matters."""
+    """The consequence: why the problem matters."""
     fix: str
-    """The command, the lines or the record that fixes it."""
+    """The command, lines or record to copy; a line of text where there is nothing to copy."""
 
 
 @dataclass(frozen=True, slots=True)
-class CannotSay:
-    """A question that could not be answered; *why* says what stood against it."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something worth knowing that is not wrong."""
+class Unknown:
+    """A question that could not be answered, and the reason."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class NotAsked:
-    """A question that was left out, as whoever asked wanted it; *why* says how to ask it."""
+class Note:
+    """Something worth knowing that is not a problem."""
 
-    why: str
+    text: str
 
 
-Remark = Finding | CannotSay | NotAsked | Note
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A check that was skipped, and why, or how to request it."""
+
+    text: str
+
+
+Remark = Finding | Unknown | Skipped | Note
 
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """All that was remarked on one topic."""
+    """The findings, open questions, skipped checks and notes of one topic."""
 
     topic: Topic
     findings: tuple[Finding, ...]
-    unknown: tuple[CannotSay, ...]
-    left_out: tuple[NotAsked, ...]
+    unknown: tuple[Unknown, ...]
+    skipped: tuple[Skipped, ...]
     notes: tuple[Note, ...]
 
 
 def topic_report(topic: Topic, remarks: Iterable[Remark]) -> TopicReport:
-    """Sort the *remarks* on *topic* by kind, each once."""
+    """Sort the *remarks* on *topic* by kind, without duplicates."""
     all_remarks = tuple(dict.fromkeys(remarks))
     return TopicReport(
         topic,
         tuple(remark for remark in all_remarks if isinstance(remark, Finding)),
-        tuple(remark for remark in all_remarks if isinstance(remark, CannotSay)),
-        tuple(remark for remark in all_remarks if isinstance(remark, NotAsked)),
+        tuple(remark for remark in all_remarks if isinstance(remark, Unknown)),
+        tuple(remark for remark in all_remarks if isinstance(remark, Skipped)),
         tuple(remark for remark in all_remarks if isinstance(remark, Note)),
     )
 
 
 def error(identifier: FindingId, what: str, why: str, fix: str) -> Finding:
-    """A finding because of which mail is lost, refused or blocked."""
     return Finding(identifier, Severity.ERROR, what, why, fix)
 
 
 def warning(identifier: FindingId, what: str, why: str, fix: str) -> Finding:
-    """A finding because of which something is weaker than it need be."""
     return Finding(identifier, Severity.WARNING, what, why, fix)
 
 
+def snippet_command(layout: Layout, file: str = "") -> str:
+    """The command that prints the lines of *layout*, for *file* alone if it is given."""
+    command = f"alignd postfix-snippet --layout {layout.value}"
+    return f"{command} --file {file}" if file else command
+
+
 def one_line(finding: Finding) -> str:
-    """A finding for a log: what it is, and what fixes it."""
+    """Render a finding for the log: its name, the problem and the fix."""
     fix = "; ".join(line.strip() for line in finding.fix.splitlines())
     return printable(f"{finding.id.value}: {finding.what}; fix: {fix}")

@@ -1,38 +1,39 @@
-"""Whether mail leaves as the configuration says: the addresses and the HELO name of Postfix."""
+"""Checks that Postfix sends with the addresses and the HELO name that alignd.conf states."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from alignd.config.settings import Configuration, Relay
-from alignd.doctor.facts import Interfaces, IpAddress
+from alignd.doctor.facts import Interfaces
 from alignd.doctor.findings import (
-    CannotSay,
     FindingId,
     Note,
     Remark,
     Topic,
     TopicReport,
+    Unknown,
     error,
     topic_report,
     warning,
 )
+from alignd.mail.ip_address import IpAddress, parse_ip_address
 from alignd.postfix.config import PostfixConfig, Service, version_number
 
 _PROTOCOLS = {4: frozenset({"all", "ipv4"}), 6: frozenset({"all", "ipv6"})}
 _BIND = {4: "smtp_bind_address", 6: "smtp_bind_address6"}
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
-"""Addresses that the world never sees: RFC 1918, RFC 6598, RFC 4193."""
+"""Addresses that receivers never see: RFC 1918, RFC 6598, RFC 4193."""
 _MISPLACING = ((3, 7), (3, 7, 11))
 """From which version on, and before which, an edit may hit another field (Debian's changelog of
-3.7.11 tells of it; other branches were not looked at)."""
+3.7.11; other branches have not been checked)."""
 
 
 def examine_outbound(
     configuration: Configuration, postfix: PostfixConfig, interfaces: Interfaces
 ) -> TopicReport:
-    """Examine every service that sends mail to others, against every view of the relay."""
+    """Compare the services that send to other hosts with all relay options, tenants' included."""
     relays = tuple(view.relay for view in configuration.views)
     listed = frozenset(address for relay in relays for address in relay.addresses)
     senders = _senders(postfix)
@@ -46,20 +47,20 @@ def examine_outbound(
 
 
 def examine_version(postfix: PostfixConfig) -> Iterator[Remark]:
-    """Say whether this version of Postfix has a known bug."""
+    """Check for known bugs of this version of Postfix."""
     since, fixed = _MISPLACING
     if since <= version_number(postfix.version) < fixed:
         yield warning(
             FindingId.POSTFIX_MISPLACES_EDITS,
-            f"Postfix {postfix.version} may change another header field than the one it is told "
-            "to, after an access table has put one on (PREPEND)",
-            "the wrong field is removed or replaced, and From stays; 3.7.11 fixes it",
+            f"Postfix {postfix.version} may change the wrong header field after an access "
+            "table has added one (PREPEND)",
+            "another field is removed or replaced, and From stays; 3.7.11 fixes it",
             "apt install postfix",
         )
 
 
 def _senders(postfix: PostfixConfig) -> tuple[Service, ...]:
-    """Those that deliver to others, and not to this Postfix itself."""
+    """The smtp services that deliver to other hosts, not to this Postfix itself."""
     own = {
         postfix.value("content_filter", service).partition(":")[0] for service in postfix.services
     }
@@ -71,17 +72,16 @@ def _bound(
 ) -> Iterator[Remark]:
     for version, parameter in _BIND.items():
         for text, services in _by_value(postfix, senders, parameter).items():
-            address = _parsed(text)
+            address = _address(text)
             if text and address is None:
-                yield CannotSay(f"which address {services} sends from: {parameter} = {text!r}")
+                yield Unknown(f"which address {services} sends from: {parameter} = {text!r}")
             elif address and address not in listed and _speaks(postfix, version):
                 yield warning(
                     FindingId.BIND_ADDRESS_UNLISTED,
-                    f"mail leaves from {address} ({parameter} of {services}), which "
-                    "relay.addresses does not name",
-                    "alignd predicts for other addresses than receivers see. Behind NAT the "
-                    f"outer address counts: put that there, and take {parameter} out if NAT "
-                    "needs none",
+                    f"mail leaves from {address} ({parameter} of {services}), which is not in "
+                    "relay.addresses",
+                    "alignd evaluates SPF for other addresses than receivers see; behind NAT, "
+                    f"list the public address, and remove {parameter} if NAT does not need it",
                     _listing(address),
                 )
 
@@ -89,7 +89,7 @@ def _bound(
 def _by_value(
     postfix: PostfixConfig, services: tuple[Service, ...], parameter: str
 ) -> dict[str, str]:
-    """What *parameter* is, and the names of the services for which it is that."""
+    """Each value of *parameter*, with the names of the services that have it."""
     found: dict[str, list[str]] = {}
     for service in services:
         found.setdefault(postfix.value(parameter, service), []).append(str(service))
@@ -102,7 +102,7 @@ def _unbound(
     listed: frozenset[IpAddress],
     interfaces: Interfaces,
 ) -> Iterator[Remark]:
-    """The addresses that the system picks from where nothing is bound."""
+    """The addresses that the system may pick for services without a bind address."""
     free = [
         version
         for version, parameter in _BIND.items()
@@ -116,7 +116,7 @@ def _unbound(
             found: Interfaces = tuple(own)  # postconf(5), smtp_bind_address, note 1
         else:
             found = interfaces
-        if isinstance(found, CannotSay):
+        if isinstance(found, Unknown):
             yield found
             continue
         yield from _picked([each for each in found if each.version == version], listed)
@@ -129,30 +129,31 @@ def _picked(found: list[IpAddress], listed: frozenset[IpAddress]) -> Iterator[Re
         if not any(address in ip_network(network) for network in _PRIVATE):
             yield warning(
                 FindingId.INTERFACE_ADDRESS_UNLISTED,
-                f"mail may leave from {address}, an address of this machine that relay.addresses "
-                "does not name",
-                "what leaves from it may be blocked, though it was predicted to pass",
-                f"{_listing(address)}, or\n"
-                f"postconf -e '{_BIND[address.version]} = ...', an address that is named",
+                f"mail may leave from {address}, an address of this machine that is not in "
+                "relay.addresses",
+                "receivers may block mail from it, although alignd predicts that it passes",
+                f"{_listing(address)}\n"
+                f"or postconf -e '{_BIND[address.version]} = ...' with a listed address",
             )
         else:
             yield Note(
-                f"{address} is a private address: behind NAT, relay.addresses has to name the "
-                "outer one"
+                f"{address} is a private address: behind NAT, relay.addresses must list the "
+                "public one"
             )
 
 
 def _protocols(postfix: PostfixConfig, listed: frozenset[IpAddress]) -> Iterator[Remark]:
     for version in _PROTOCOLS:
-        idle = [str(address) for address in listed if address.version == version]
+        idle = sorted(str(address) for address in listed if address.version == version)
         if idle and not _speaks(postfix, version):
             yield warning(
                 FindingId.PROTOCOL_OFF,
-                f"relay.addresses names {', '.join(sorted(idle))}, and inet_protocols = "
-                f"{postfix.value('inet_protocols')} never sends from there",
-                "mail is rewritten where an author domain does not authorise an address that is "
-                "not used",
-                "take it out of relay.addresses, or postconf -e 'inet_protocols = all'",
+                f"relay.addresses lists {', '.join(idle)}, but with inet_protocols = "
+                f"{postfix.value('inet_protocols')} Postfix never sends over IPv{version}",
+                "mail is rewritten if its author domain does not authorise an address that is "
+                "never used",
+                "postconf -e 'inet_protocols = all'\n"
+                f"or remove {', '.join(idle)} from relay.addresses of alignd.conf",
             )
 
 
@@ -164,10 +165,12 @@ def _helo_names(
         if said.lower().removesuffix(".") not in names:
             yield error(
                 FindingId.HELO_NAME_DIFFERS,
-                f"Postfix says HELO {said} ({services}), and relay.hostname is {', '.join(names)}",
-                "receivers judge mail with a null envelope sender, and SPF macros, on another "
-                "name than alignd does",
-                f"postconf -e 'smtp_helo_name = {relays[0].hostname}', or relay.hostname",
+                f"Postfix sends HELO {said} ({services}), but relay.hostname is "
+                f"{', '.join(names)}",
+                "for mail with a null envelope sender and for SPF macros, receivers use another "
+                "name than alignd",
+                f"postconf -e 'smtp_helo_name = {relays[0].hostname}'\n"
+                "or change relay.hostname in alignd.conf",
             )
 
 
@@ -178,12 +181,13 @@ def _speaks(postfix: PostfixConfig, version: int) -> bool:
 
 def _named_interfaces(postfix: PostfixConfig) -> list[IpAddress]:
     words = postfix.value("inet_interfaces").replace(",", " ").split()
-    return [each for each in map(_parsed, words) if each]
+    return [each for each in map(_address, words) if each]
 
 
-def _parsed(text: str) -> IpAddress | None:
+def _address(text: str) -> IpAddress | None:
+    """The address that Postfix writes as *text*; None for a name."""
     try:
-        return ip_address(text.strip("[]"))
+        return parse_ip_address(text.strip("[]"))
     except ValueError:
         return None
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import milter
 
+from alignd.config.endpoint import MilterSocket, UnixSocket
 from alignd.judgement.evidence import Wanted
 from alignd.mta import listening_socket
 from alignd.mta.session import UNASKED, Runtime, Session
@@ -80,8 +81,8 @@ class Sessions:
         return milter.CONTINUE
 
 
-def listen(spec: str, sessions: Sessions) -> None:
-    """Register the callbacks and open the listening *spec*, in libmilter's spelling.
+def listen(where: MilterSocket, sessions: Sessions) -> None:
+    """Register the callbacks and listen on *where*.
 
     Raises:
         ListenError: the socket cannot be opened.
@@ -98,14 +99,14 @@ def listen(spec: str, sessions: Sessions) -> None:
     milter.register("alignd", data=lambda _ctx: milter.CONTINUE, negotiate=sessions.begin)
     # pymilter does not offer this call of the library that it is linked with.
     ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
-    if spec.startswith(("unix:", "local:")) and listening_socket.is_served(spec.partition(":")[2]):
-        raise ListenError(f"{spec}: another process serves it")
+    if isinstance(where, UnixSocket) and listening_socket.is_served(where.path):
+        raise ListenError(f"{where}: another process serves it")
     try:
-        milter.setconn(spec)
+        milter.setconn(str(where))
         milter.settimeout(int(sessions.idle_timeout))
         milter.opensocket(True)  # a socket file that a dead process left is in nobody's use
     except milter.error as error:
-        raise ListenError(f"{spec}: {error}") from error
+        raise ListenError(f"{where}: {error}") from error
     sessions.come_over(listening_socket.address()[0])
 
 

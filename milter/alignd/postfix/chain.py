@@ -1,162 +1,170 @@
-"""Where alignd stands in a Postfix: its listeners, their milters, and who hands mail to whom."""
+"""The path of mail through one Postfix: its smtpd services, their milters, its content filters."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from alignd.config.endpoint import Endpoint, InetEndpoint, UnixEndpoint
 from alignd.postfix.config import PostfixConfig, Service
-from alignd.postfix.endpoint import Endpoint, InetEndpoint, UnixEndpoint
-from alignd.postfix.milters import Milter, MilterListError, read_milters
+from alignd.postfix.layouts import Layout
+from alignd.postfix.milters import MilterEntry, MilterListError, read_milters
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _FILTER = re.compile(r"(?P<transport>[^:\s]+):\[?(?P<host>[^]\s]*?)\]?:(?P<port>\w+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
-    """A service that takes mail by SMTP, and the milters that see it."""
+class SmtpdService:
+    """An smtpd service of master.cf, and the milters that see its mail."""
 
     service: Service
-    milters: tuple[Milter, ...]
+    milters: tuple[MilterEntry, ...]
     problem: str
-    """What is wrong with its list of milters, which is then empty; else nothing."""
+    """Why its smtpd_milters cannot be parsed, so that *milters* is empty; else empty."""
     position: int | None
-    """Where alignd stands among the milters; None when it does not."""
+    """The index of alignd in *milters*; None if alignd is not among them."""
 
     @property
-    def alignd(self) -> Milter | None:
+    def alignd(self) -> MilterEntry | None:
         """The entry for alignd."""
         return None if self.position is None else self.milters[self.position]
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A content_filter that hands over by SMTP."""
+    """A content_filter that hands mail over by SMTP."""
 
     source: Service
     transport: str
     host: str
     port: str
-    target: Listener | None
-    """The listener of this Postfix that takes it; None when it is none of them."""
+    target: SmtpdService | None
+    """The smtpd service of this Postfix that receives the mail; None if it goes elsewhere."""
 
     @property
     def is_local(self) -> bool:
-        """Whether it stays on this machine."""
+        """Whether the mail stays on this machine."""
         return self.host in LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The way of mail through one Postfix."""
+    """The path of mail through one Postfix, with alignd at *endpoint*."""
 
     postfix: PostfixConfig
-    place: Endpoint
-    """Where alignd is."""
-    listeners: tuple[Listener, ...]
+    endpoint: Endpoint
+    smtpd: tuple[SmtpdService, ...]
     hops: tuple[Hop, ...]
 
     @property
-    def with_alignd(self) -> tuple[Listener, ...]:
-        """The listeners that alignd is a milter of."""
-        return tuple(listener for listener in self.listeners if listener.alignd)
+    def with_alignd(self) -> tuple[SmtpdService, ...]:
+        """The smtpd services that have alignd among their milters."""
+        return tuple(smtpd for smtpd in self.smtpd if smtpd.alignd)
 
     @property
     def to_alignd(self) -> tuple[Hop, ...]:
-        """The hops that lead to alignd: the layout is queue-first where there is one."""
+        """The hops that lead to alignd."""
         return tuple(hop for hop in self.hops if hop.target and hop.target.alignd)
 
     @property
-    def is_general(self) -> bool:
-        """Whether main.cf itself names alignd, for every listener that says nothing else."""
-        return _finds(self.postfix, self.postfix.value("smtpd_milters"), self.place)
+    def layout(self) -> Layout:
+        """The layout in use: queue-first if a hop leads to alignd."""
+        return Layout.QUEUE_FIRST if self.to_alignd else Layout.INLINE
+
+    @property
+    def is_in_main_cf(self) -> bool:
+        """Whether main.cf names alignd, for every service without smtpd_milters of its own."""
+        return _names_alignd(self.postfix, "smtpd_milters", self.endpoint)
 
     @property
     def covers_sendmail(self) -> bool:
-        """Whether mail of sendmail(1) meets alignd, as a milter or by way of a hop."""
-        milters = self.postfix.value("non_smtpd_milters")
+        """Whether alignd sees mail of sendmail(1), as a milter or after a hop."""
         by_hop = any(hop.source.program == "pickup" for hop in self.to_alignd)
-        return by_hop or _finds(self.postfix, milters, self.place)
+        return by_hop or _names_alignd(self.postfix, "non_smtpd_milters", self.endpoint)
 
-    def is_second(self, listener: Listener) -> bool:
-        """Whether Postfix itself is the client of *listener*."""
-        return any(hop.target == listener for hop in self.hops)
+    def is_second_listener(self, smtpd: SmtpdService) -> bool:
+        """Whether *smtpd* receives its mail from this Postfix itself."""
+        return any(hop.target == smtpd for hop in self.hops)
 
 
-def read_chain(postfix: PostfixConfig, place: Endpoint) -> Chain:
-    """Find alignd, which is at *place*, in *postfix*."""
-    listeners = tuple(_listener(postfix, service, place) for service in postfix.running("smtpd"))
+def read_chain(postfix: PostfixConfig, endpoint: Endpoint) -> Chain:
+    """Find alignd, which is at *endpoint*, in *postfix*."""
+    smtpd = tuple(_smtpd(postfix, service, endpoint) for service in postfix.running("smtpd"))
     sources = (*postfix.running("smtpd"), *postfix.running("pickup"))
-    hops = (_hop(postfix, service, listeners) for service in sources)
-    return Chain(postfix, place, listeners, tuple(hop for hop in hops if hop))
+    hops = (_hop(postfix, service, smtpd) for service in sources)
+    return Chain(postfix, endpoint, smtpd, tuple(hop for hop in hops if hop))
 
 
-def reached(endpoint: Endpoint, postfix: PostfixConfig, service: Service | None) -> Endpoint:
-    """What a milter of *service* named *endpoint* is outside of its chroot."""
+def outside_chroot(
+    endpoint: Endpoint, postfix: PostfixConfig, service: Service | None
+) -> Endpoint:
+    """The endpoint that *service*, in its chroot or not, reaches as *endpoint*."""
     if isinstance(endpoint, InetEndpoint):
         return endpoint
     path = endpoint.path
     if not path.startswith("/") or (service and service.is_chrooted):
         path = f"{postfix.value('queue_directory')}/{path.lstrip('/')}"
-    return UnixEndpoint(_plain(path))
+    return UnixEndpoint(_normalized(path))
 
 
 def is_same(one: Endpoint, other: Endpoint) -> bool:
     """Whether both name the same socket."""
     if isinstance(one, UnixEndpoint) and isinstance(other, UnixEndpoint):
-        return _plain(one.path) == _plain(other.path)
+        return _normalized(one.path) == _normalized(other.path)
     if isinstance(one, InetEndpoint) and isinstance(other, InetEndpoint):
         both_loopback = one.host in LOOPBACK and other.host in LOOPBACK
         return one.port == other.port and (one.host == other.host or both_loopback)
     return False
 
 
-def _plain(path: str) -> str:
+def _normalized(path: str) -> str:
     # /var/run is a link to /run on every system that has systemd.
     return re.sub(r"^/var/run/", "/run/", re.sub(r"/+", "/", path))
 
 
-def _listener(postfix: PostfixConfig, service: Service, place: Endpoint) -> Listener:
+def _smtpd(postfix: PostfixConfig, service: Service, endpoint: Endpoint) -> SmtpdService:
     try:
         milters = read_milters(postfix.value("smtpd_milters", service))
     except MilterListError as error:
-        return Listener(service, (), str(error), None)
-    return Listener(service, milters, "", _position(milters, postfix, service, place))
+        return SmtpdService(service, (), str(error), None)
+    return SmtpdService(service, milters, "", _position(milters, postfix, service, endpoint))
 
 
 def _position(
-    milters: tuple[Milter, ...],
+    milters: tuple[MilterEntry, ...],
     postfix: PostfixConfig,
     service: Service | None,
-    place: Endpoint,
+    alignd: Endpoint,
 ) -> int | None:
     for position, milter in enumerate(milters):
         if milter.endpoint is None:
             continue
-        # By what was meant, too: a chroot may lead elsewhere, which is another trouble.
-        meant = (milter.endpoint, reached(milter.endpoint, postfix, service))
-        if any(is_same(each, place) for each in meant):
+        # As it is written, too: an entry whose path a chroot leads elsewhere still means alignd,
+        # and that it does not get there is a finding of its own.
+        candidates = (milter.endpoint, outside_chroot(milter.endpoint, postfix, service))
+        if any(is_same(each, alignd) for each in candidates):
             return position
     return None
 
 
-def _finds(postfix: PostfixConfig, value: str, place: Endpoint) -> bool:
+def _names_alignd(postfix: PostfixConfig, parameter: str, alignd: Endpoint) -> bool:
     try:
-        return _position(read_milters(value), postfix, None, place) is not None
+        milters = read_milters(postfix.value(parameter))
     except MilterListError:
         return False
+    return _position(milters, postfix, None, alignd) is not None
 
 
-def _hop(postfix: PostfixConfig, source: Service, listeners: tuple[Listener, ...]) -> Hop | None:
+def _hop(postfix: PostfixConfig, source: Service, smtpd: tuple[SmtpdService, ...]) -> Hop | None:
     match = _FILTER.fullmatch(postfix.value("content_filter", source))
     if match is None:
         return None
-    target = next((each for each in listeners if _takes(each.service, match)), None)
+    target = next((each for each in smtpd if _receives(each.service, match)), None)
     return Hop(source, match["transport"], match["host"], match["port"], target)
 
 
-def _takes(service: Service, hop: re.Match[str]) -> bool:
+def _receives(service: Service, hop: re.Match[str]) -> bool:
     if service.kind != "inet" or service.port != hop["port"]:
         return False
     address = service.name.rpartition(":")[0].strip("[]")

@@ -1,4 +1,4 @@
-"""Postfix's configuration as values: its parameters, its services, and what postconf prints."""
+"""Parameters of main.cf and services of master.cf, parsed from the output of postconf(1)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Service:
     """Such as `smtpd`."""
     is_chrooted: bool
     process_limit: int | None
-    """0 for none; None for default_process_limit."""
+    """0 for no limit; None for default_process_limit."""
     options: Mapping[str, str]
-    """What `-o` says, by parameter."""
+    """The values of `-o`, by parameter."""
 
     @property
     def port(self) -> str:
@@ -40,31 +40,30 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class PostfixConfig:
-    """What main.cf and master.cf say, names expanded."""
+    """The parameters of main.cf and the services of master.cf, with `$name` expanded."""
 
     version: str
     parameters: Mapping[str, str]
-    """Values as they hold, defaults included, of the parameters that were asked for."""
+    """Effective values, defaults included, of the parameters that were queried."""
     written: frozenset[str]
-    """The parameters that main.cf sets."""
+    """The parameters that main.cf sets explicitly."""
     services: tuple[Service, ...]
 
     def value(self, parameter: str, service: Service | None = None) -> str:
-        """What *parameter* is, for *service* or in general."""
+        """The value of *parameter* for *service*, or in general; empty if it is not set."""
         own = service.options if service else {}
         return own.get(parameter, self.parameters.get(parameter, ""))
 
     def is_written(self, parameter: str, service: Service) -> bool:
-        """Whether *parameter* was set by anybody, for *service* or in general."""
+        """Whether *parameter* is set explicitly, for *service* or in general."""
         return parameter in service.options or parameter in self.written
 
     def running(self, program: str) -> tuple[Service, ...]:
-        """The services that run *program*."""
         return tuple(service for service in self.services if service.program == program)
 
 
 def read_services(fields: str, options: str, *, chroot_by_default: bool) -> tuple[Service, ...]:
-    """The services that `postconf -F` and `postconf -P` print."""
+    """Parse the services from the output of `postconf -F` (*fields*) and `-P` (*options*)."""
     own = _by_service(options)
     return tuple(
         Service(
@@ -80,13 +79,13 @@ def read_services(fields: str, options: str, *, chroot_by_default: bool) -> tupl
 
 
 def seconds(duration: str) -> float | None:
-    """A time value of Postfix, such as `30s` or `5`; None when it is none."""
+    """Parse a time value of Postfix, such as `30s` or `5`; None if it is malformed."""
     match = _DURATION.fullmatch(duration.strip())
     return float(match[1]) * _SECONDS[match[2]] if match else None
 
 
 def version_number(text: str) -> tuple[int, ...]:
-    """The numbers that a version such as `3.7.11` or `3.11-20260101` begins with."""
+    """Parse the leading numbers of a version such as `3.7.11` or `3.11-20260101`."""
     match = re.match(r"\d+(?:\.\d+)*", text, re.ASCII)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
 

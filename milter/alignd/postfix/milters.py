@@ -1,4 +1,4 @@
-"""The value of smtpd_milters, read as Postfix reads it: milters, each with settings of its own."""
+"""Parses the value of smtpd_milters as Postfix does: milters, each with its own settings."""
 
 from __future__ import annotations
 
@@ -6,44 +6,50 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from alignd.postfix.endpoint import Endpoint, from_postfix
+from alignd.config.endpoint import Endpoint, parse_endpoint
 
-_NAMED_PORT = re.compile(r"inet:(?:\[[^]]+\]|[^:\s]+):[A-Za-z][\w-]*")
+_OTHER_PORT = re.compile(r"inet:(?:\[[^]]+\]|[^:\s]+):\w[\w-]*")
 _SEPARATORS = frozenset(", \t\r\n")
 
 
 class MilterListError(ValueError):
-    """The value is no list of milters; the message says where."""
+    """The value is not a list of milters; the message says which part is malformed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Milter:
-    """One milter of a chain."""
+class MilterEntry:
+    """One entry of smtpd_milters."""
 
     text: str
-    """Where it is, as it is written."""
+    """The endpoint as it is written."""
     endpoint: Endpoint | None
-    """None where the port has a name."""
+    """None where the port has a name, or is out of range."""
     settings: Mapping[str, str]
-    """What stands in its braces: connect_timeout, default_action, ..."""
+    """The settings in its braces: connect_timeout, default_action, ..."""
 
 
-def read_milters(value: str) -> tuple[Milter, ...]:
-    """The milters of *value*, in the order in which they see a message.
+def read_milters(value: str) -> tuple[MilterEntry, ...]:
+    """Parse the milters of *value*, in the order in which they see a message.
 
     Raises:
-        MilterListError: a brace, a place or a setting is malformed.
+        MilterListError: a brace, an endpoint or a setting is malformed.
     """
     return tuple(_milter(part) for part in _parts(value))
 
 
-def _milter(part: str) -> Milter:
+def _milter(part: str) -> MilterEntry:
     inside = _inside(part)
     text, *rest = _parts(inside) if inside is not None else [part]
-    endpoint = from_postfix(text)
-    if endpoint is None and not _NAMED_PORT.fullmatch(text):
-        raise MilterListError(f"not a milter: {text!r}")
-    return Milter(text, endpoint, dict(_setting(each) for each in rest))
+    return MilterEntry(text, _endpoint(text), dict(_setting(each) for each in rest))
+
+
+def _endpoint(text: str) -> Endpoint | None:
+    try:
+        return parse_endpoint(text)
+    except ValueError:
+        if _OTHER_PORT.fullmatch(text):
+            return None
+        raise MilterListError(f"not a milter: {text!r}") from None
 
 
 def _setting(part: str) -> tuple[str, str]:
@@ -55,10 +61,10 @@ def _setting(part: str) -> tuple[str, str]:
 
 
 def _inside(part: str) -> str | None:
-    """What stands between the braces of *part*; None when it has none.
+    """The text between the braces of *part*; None if it has no braces.
 
     Raises:
-        MilterListError: there is nothing between them.
+        MilterListError: the braces are empty.
     """
     if not part.startswith("{"):
         return None
@@ -72,7 +78,7 @@ def _parts(value: str) -> list[str]:
 
 
 def _split(value: str) -> Iterator[str]:
-    """The parts between blanks and commas, what stands in braces being one part."""
+    """Split at blanks and commas; a group in braces is one part."""
     depth, start = 0, None
     for position, character in enumerate(value):
         if depth == 0 and character in _SEPARATORS:

@@ -32,7 +32,7 @@ def advise(
         for topic in topics:
             for finding in topic.findings:
                 log.service(one_line(finding), severity=finding.severity.value)
-        unknown = [each.why for topic in topics for each in topic.unknown]
+        unknown = [each.text for topic in topics for each in topic.unknown]
         if unknown:
             log.service("DNS of the relay could not be checked", problem="; ".join(unknown))
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import sdnotify
 
 from alignd.config.domain_lists import SuffixList
+from alignd.config.endpoint import HandedOverSocket
 from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
 from alignd.service import child_process
@@ -266,7 +267,7 @@ class Supervisor:
             self._is_ready = True
             self._notifier.notify("READY=1")
             socket = self._setup.configuration.milter.socket
-            self._log.service("ready", socket=socket, workers=self._wanted)
+            self._log.service("ready", socket=str(socket), workers=self._wanted)
         interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 3
         if interval and self._is_ready and time.monotonic() >= self._next_probe:
             # Only what an MTA would see counts as alive.
@@ -281,7 +282,7 @@ class Supervisor:
             os.kill(child.pid, signal.SIGTERM)
         deadline = time.monotonic() + END_SECONDS
         # One that systemd keeps is for those who come after us.
-        closed = self._setup.configuration.milter.socket.startswith("fd:")
+        closed = isinstance(self._setup.configuration.milter.socket, HandedOverSocket)
         while self._children and time.monotonic() < deadline:
             self._listen_to_children()
             if not closed and all(child.draining for child in self._children.values()):

@@ -20,7 +20,7 @@ rules = { dry_run = true }
 def test_the_defaults_hold_where_nothing_is_said() -> None:
     parsed = configfile.parse(BASE, "")
 
-    assert parsed.milter.socket == "inet:8899@127.0.0.1"
+    assert str(parsed.milter.socket) == "inet:8899@127.0.0.1"
     assert [str(network) for network in parsed.helpdesk.networks] == ["127.0.0.0/8", "::1/128"]
     assert parsed.notifications.bounces == parsed.notifications.address
     assert str(parsed.metrics.listen) == "127.0.0.1:18899"

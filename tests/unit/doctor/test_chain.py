@@ -1,17 +1,18 @@
-"""What depends on the version of Postfix, and what two places say of the same thing."""
+"""Findings that depend on Postfix's version or spelling; the layouts and doctor agree."""
 
 import pytest
 
+from alignd.config.endpoint import Endpoint, InetEndpoint, UnixEndpoint
 from alignd.config.file import parse
 from alignd.doctor.chain import TIMEOUTS, examine_chain
+from alignd.doctor.findings import Finding
 from alignd.postfix.chain import read_chain
 from alignd.postfix.config import PostfixConfig, Service, seconds
-from alignd.postfix.endpoint import Endpoint, InetEndpoint, UnixEndpoint
 from alignd.postfix.layouts import Layout, shipped
 from alignd.postfix.milters import read_milters
 from tests.support.configtext import BASE
 
-PLACE = InetEndpoint("127.0.0.1", 8899)
+ENDPOINT = InetEndpoint("127.0.0.1", 8899)
 GENERAL = {
     "milter_protocol": "6",
     "milter_connect_timeout": "5s",
@@ -28,9 +29,13 @@ def postfix(milters: str, version: str, **general: str) -> PostfixConfig:
     return PostfixConfig(version, GENERAL | general, frozenset(), (listener,))
 
 
-def found(config: PostfixConfig, place: Endpoint = PLACE) -> list[str]:
-    topics = examine_chain(parse(BASE, "alignd.conf"), read_chain(config, place))
-    return [finding.id.value for topic in topics for finding in topic.findings]
+def findings(config: PostfixConfig, endpoint: Endpoint = ENDPOINT) -> list[Finding]:
+    topics = examine_chain(parse(BASE, "alignd.conf"), read_chain(config, endpoint))
+    return [finding for topic in topics for finding in topic.findings]
+
+
+def found(config: PostfixConfig, endpoint: Endpoint = ENDPOINT) -> list[str]:
+    return [finding.id.value for finding in findings(config, endpoint)]
 
 
 @pytest.mark.parametrize(
@@ -54,18 +59,41 @@ def test_a_default_that_is_not_written_down() -> None:
 
 
 @pytest.mark.parametrize(
-    ("milter", "place"),
+    ("milter", "general", "fix"),
     [
-        pytest.param("inet:localhost:8899", PLACE, id="loopback-by-name"),
-        pytest.param("inet:[::1]:8899", PLACE, id="loopback-over-ipv6"),
+        pytest.param(
+            "{ inet:127.0.0.1:8899, default_action=tempfail, protocol=2 }",
+            {},
+            "protocol=6 in the braces of alignd, in smtpd_milters",
+            id="in-braces",
+        ),
+        pytest.param(
+            "{ inet:127.0.0.1:8899, default_action=tempfail }",
+            {"milter_protocol": "2"},
+            "postconf -e 'milter_protocol = 6'",
+            id="in-main.cf",
+        ),
+    ],
+)
+def test_an_old_protocol_is_fixed_where_it_is_set(
+    milter: str, general: dict[str, str], fix: str
+) -> None:
+    assert [finding.fix for finding in findings(postfix(milter, "3.7.11", **general))] == [fix]
+
+
+@pytest.mark.parametrize(
+    ("milter", "endpoint"),
+    [
+        pytest.param("inet:localhost:8899", ENDPOINT, id="loopback-by-name"),
+        pytest.param("inet:[::1]:8899", ENDPOINT, id="loopback-over-ipv6"),
         pytest.param("unix:/var/run/a.sock", UnixEndpoint("/run/a.sock"), id="an-old-path"),
         pytest.param("unix:a.sock", UnixEndpoint("/var/spool/postfix/a.sock"), id="relative"),
     ],
 )
-def test_alignd_is_found_by_any_name(milter: str, place: Endpoint) -> None:
+def test_alignd_is_found_by_any_name(milter: str, endpoint: Endpoint) -> None:
     config = postfix(f"inet:localhost:named {{ {milter}, default_action=tempfail }}", "3.7.11")
 
-    assert "alignd-not-in-chain" not in found(config, place)
+    assert "alignd-not-in-chain" not in found(config, endpoint)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is said of limits, lists, nameservers and versions, where no fault can be planted."""
+"""Findings about limits, lists, nameservers and versions that no test can plant in a relay."""
 
 from datetime import date
 
@@ -7,8 +7,8 @@ import pytest
 from alignd.config.domain_lists import SuffixList
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import Dns, Milter
-from alignd.doctor.facts import Descriptors
-from alignd.doctor.findings import CannotSay, Finding, FindingId, NotAsked, Note, Remark
+from alignd.doctor.facts import DescriptorLimit
+from alignd.doctor.findings import Finding, FindingId, Note, Remark, Skipped, Unknown
 from alignd.doctor.machine import examine_limits, examine_resolver, examine_suffixes
 from alignd.doctor.outbound import examine_version
 from alignd.mailauth.dns import LookupFailed
@@ -27,7 +27,7 @@ def said(remark: Remark) -> FindingId | type[Remark]:
         pytest.param(date(2026, 10, 23), [], id="a-month-old"),
         pytest.param(date(2025, 11, 24), [], id="a-year-old"),
         pytest.param(date(2025, 11, 23), [FindingId.SUFFIX_LIST_OLD], id="older-than-a-year"),
-        pytest.param(None, [CannotSay], id="of-unknown-age"),
+        pytest.param(None, [Unknown], id="of-unknown-age"),
     ],
 )
 def test_the_age_of_the_public_suffix_list(
@@ -62,7 +62,7 @@ def test_versions_of_postfix(version: str, expected: list[FindingId]) -> None:
         pytest.param(LOCAL, 0.001, [Note], id="a-local-one-that-answers"),
         pytest.param(LOCAL, 0.2, [FindingId.RESOLVER_SLOW], id="a-slow-one"),
         pytest.param(LOCAL, LookupFailed("timeout"), [FindingId.RESOLVER_SILENT], id="none"),
-        pytest.param(LOCAL, None, [NotAsked], id="not-asked"),
+        pytest.param(LOCAL, None, [Skipped], id="not-asked"),
         pytest.param(Nameserver("::1", 5353), 0.001, [Note], id="a-local-one-over-ipv6"),
         pytest.param(
             Nameserver("192.0.2.53"), 0.001, [FindingId.RESOLVER_REMOTE, Note], id="a-remote-one"
@@ -78,7 +78,7 @@ def test_nameservers(
 
 
 def test_no_nameserver_at_all_is_unknown() -> None:
-    unknown = CannotSay("no nameserver")
+    unknown = Unknown("no nameserver")
 
     assert list(examine_resolver(Dns(), unknown)) == [unknown]
 
@@ -92,6 +92,6 @@ def test_no_nameserver_at_all_is_unknown() -> None:
     ],
 )
 def test_descriptors(limit: int, expected: list[FindingId]) -> None:
-    found = examine_limits(Milter(), None, Descriptors(limit, "a limit"), cores=2)
+    found = examine_limits(Milter(), None, DescriptorLimit(limit, "a limit"), cores=2)
 
     assert [said(each) for each in found] == expected

@@ -4,18 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.postfix.endpoint import (
-    Endpoint,
-    InetEndpoint,
-    UnixEndpoint,
-    from_libmilter,
-    from_postfix,
-)
+from alignd.config.endpoint import Endpoint, InetEndpoint, UnixEndpoint
 from alignd.postfix.milters import MilterListError, read_milters
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
 VALUES = st.text("abcdefghijklmnopqrstuvwxyz0123456789", max_size=8)
-PORTS = st.integers(0, 65535)
+PORTS = st.integers(1, 65535)
 ENDPOINTS: st.SearchStrategy[Endpoint] = st.one_of(
     st.builds(InetEndpoint, st.sampled_from(["127.0.0.1", "::1", "relay.example"]), PORTS),
     st.builds(UnixEndpoint, st.text("abc/.-_", min_size=1)),
@@ -46,6 +40,7 @@ ENDPOINTS: st.SearchStrategy[Endpoint] = st.one_of(
             id="a-setting-in-braces-may-have-blanks",
         ),
         pytest.param("inet:localhost:milter", [("inet:localhost:milter", {})], id="a-named-port"),
+        pytest.param("inet:localhost:65536", [("inet:localhost:65536", {})], id="no-such-port"),
         pytest.param("{ unix:/a }", [("unix:/a", {})], id="braces-without-settings"),
     ],
 )
@@ -90,20 +85,14 @@ def test_what_is_written_down_is_read_back(chain: list[tuple[Endpoint, dict[str,
     assert [(milter.endpoint, milter.settings) for milter in read_milters(written)] == chain
 
 
-@given(ENDPOINTS)
-def test_an_endpoint_in_postfixs_words_is_read_back(endpoint: Endpoint) -> None:
-    assert from_postfix(str(endpoint)) == endpoint
-
-
 @pytest.mark.parametrize(
-    ("socket", "expected"),
+    ("value", "endpoint"),
     [
-        ("inet:8899@127.0.0.1", InetEndpoint("127.0.0.1", 8899)),
-        ("inet6:8899", InetEndpoint("::1", 8899)),
-        ("inet:8899@0.0.0.0", InetEndpoint("127.0.0.1", 8899)),
-        ("local:/run/a.sock", UnixEndpoint("/run/a.sock")),
-        ("fd:3", None),
+        pytest.param("inet:[::1]:2", InetEndpoint("::1", 2), id="tcp"),
+        pytest.param("unix:a/b.sock", UnixEndpoint("a/b.sock"), id="unix"),
+        pytest.param("inet:localhost:milter", None, id="a-named-port"),
+        pytest.param("inet:localhost:65536", None, id="no-such-port"),
     ],
 )
-def test_an_endpoint_in_libmilters_words(socket: str, expected: Endpoint | None) -> None:
-    assert from_libmilter(socket) == expected
+def test_the_endpoint_of_a_milter(value: str, endpoint: Endpoint | None) -> None:
+    assert [milter.endpoint for milter in read_milters(value)] == [endpoint]

@@ -1,4 +1,4 @@
-"""`alignd doctor`: checks the setup of this relay, and says how to fix what is wrong."""
+"""`alignd doctor`: checks the setup of this relay and shows how to fix problems."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from alignd.cli.options import (
     CannotSayError,
     load,
     open_lookups,
-    postfix_place,
+    postfix_endpoint,
 )
 from alignd.cli.render.examination import as_json, report
 from alignd.config.domain_lists import SuffixList
+from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import Dns
 from alignd.doctor.evidence import machine
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
-from alignd.doctor.examination import Facts, Result, examine, result
+from alignd.doctor.examination import Facts, Outcome, examine, outcome
 from alignd.doctor.facts import Machine, Resolvers
-from alignd.doctor.findings import CannotSay
+from alignd.doctor.findings import Unknown
 from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mailauth.dns import Lookup, LookupFailed
-from alignd.postfix.chain import reached
+from alignd.postfix.chain import outside_chroot
 from alignd.postfix.config import PostfixConfig
-from alignd.postfix.endpoint import Endpoint
 from alignd.resolver.resolver import ResolverError, nameservers_of, response_time
 from alignd.service.self_check import DNS_SECONDS
 
 _MAIL_OWNER = "postfix"
-_EXIT = {Result.FINE: 0, Result.FOUND: 1, Result.UNKNOWN: EXIT_CANNOT_SAY}
+_EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_CANNOT_SAY}
 
 
 @click.command()
@@ -47,12 +47,12 @@ _EXIT = {Result.FINE: 0, Result.FOUND: 1, Result.UNKNOWN: EXIT_CANNOT_SAY}
     "--postfix-config",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The directory of main.cf and master.cf, if not Postfix's own.",
+    help="The directory of main.cf and master.cf, if not Postfix's default.",
 )
 @click.option(
     "--application-address",
     metavar="ADDRESS",
-    help="The address that the application sends from, which must not be notifications.address.",
+    help="The address that the application sends from; it must not be notifications.address.",
 )
 @SOCKET
 @ZONE
@@ -66,12 +66,12 @@ def doctor(
     as_json_: bool,
     config: Path,
 ) -> None:
-    """Check the setup of this relay and say how to fix what is wrong. Changes nothing.
+    """Check the setup of this relay and show how to fix problems. Changes nothing.
 
-    Looks at the DNS of the notifications domain and of the relay, at Postfix's main.cf and
-    master.cf, at the way from Postfix to alignd, and at this machine. Run it as root, to see
-    what Postfix's user may reach. Exit status 0 when nothing is wrong; 1 when something is; 2
-    when nothing was found, but something could not be checked.
+    Checks the DNS of the notifications domain and of the relay, Postfix's main.cf and master.cf,
+    the connection from Postfix to alignd, and this machine. Run it as root, so that it can check
+    what Postfix's user may access. Exit status 0 if there are no findings; 1 if there are; 2 if
+    there are none, but something could not be checked.
 
     \b
     Examples:
@@ -81,17 +81,17 @@ def doctor(
     """
     configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
     application = _mailbox(application_address)
-    _say_that_it_takes_time()
+    _announce()
     postfix = _postfix(postfix_config)
-    place, is_handed_over = _place(configuration.milter.socket, socket, postfix)
+    endpoint, is_handed_over = _endpoint(configuration.milter.socket, socket, postfix)
     topics = examine(
         Facts(
             configuration=configuration,
             signer=signer,
-            place=place,
+            endpoint=endpoint,
             is_handed_over=is_handed_over,
             postfix=postfix,
-            machine=_machine(configuration.dns, place, postfix, is_asked=zone is None),
+            machine=_machine(configuration.dns, endpoint, postfix, is_asked=zone is None),
             new_lookup=_lookups(zone, configuration.dns),
             suffixes=SuffixList(),
             application=application,
@@ -101,39 +101,39 @@ def doctor(
         click.echo(json.dumps(as_json(topics)))
     else:
         click.echo("\n".join(report(topics)))
-    sys.exit(_EXIT[result(topics)])
+    sys.exit(_EXIT[outcome(topics)])
 
 
-def _say_that_it_takes_time() -> None:
-    """Tell a person; without a nameserver that answers it takes half a minute."""
+def _announce() -> None:
+    """Tell a person at a terminal to wait: with silent nameservers it takes half a minute."""
     if sys.stderr.isatty():
-        click.echo("Looking at DNS, at Postfix and at this machine ...", err=True)
+        click.echo("Checking DNS, Postfix and this machine ...", err=True)
 
 
-def _postfix(directory: Path | None) -> PostfixConfig | CannotSay:
+def _postfix(directory: Path | None) -> PostfixConfig | Unknown:
     try:
         return read_postfix(directory)
     except PostfixError as error:
-        return CannotSay(f"Postfix: {error}")
+        return Unknown(f"Postfix: {error}")
 
 
-def _place(
-    socket: str, said: str | None, postfix: PostfixConfig | CannotSay
+def _endpoint(
+    socket: MilterSocket, option: str | None, postfix: PostfixConfig | Unknown
 ) -> tuple[Endpoint, bool]:
-    """Where alignd is; one that is relative in Postfix's words is below its queue directory."""
-    endpoint, is_handed_over = postfix_place(socket, said)
+    """Where Postfix connects to alignd, as an absolute path; and whether it is a guess."""
+    endpoint, is_handed_over = postfix_endpoint(socket, option)
     if isinstance(postfix, PostfixConfig):
-        endpoint = reached(endpoint, postfix, None)
+        endpoint = outside_chroot(endpoint, postfix, None)
     return endpoint, is_handed_over
 
 
 def _machine(
-    dns: Dns, place: Endpoint, postfix: PostfixConfig | CannotSay, *, is_asked: bool
+    dns: Dns, endpoint: Endpoint, postfix: PostfixConfig | Unknown, *, is_asked: bool
 ) -> Machine:
     user = postfix.value("mail_owner") if isinstance(postfix, PostfixConfig) else _MAIL_OWNER
     return Machine(
         interfaces=machine.interfaces(),
-        socket=machine.socket_state(place, user),
+        socket=machine.socket_state(endpoint, user),
         resolvers=_resolvers(dns, is_asked=is_asked),
         descriptors=machine.descriptors(),
         cores=len(os.sched_getaffinity(0)),
@@ -149,23 +149,23 @@ def _resolvers(dns: Dns, *, is_asked: bool) -> Resolvers:
     try:
         return {server: took(server) for server in nameservers_of(dns)}
     except ResolverError as error:
-        return CannotSay(f"whether DNS answers: {error}")
+        return Unknown(f"whether DNS answers: {error}")
 
 
 def _lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
-    """Makes lookups with time enough; all of them fail where there is nobody to ask."""
+    """Make lookups with a long timeout; without a nameserver, lookups that fail."""
     patient = dns.model_copy(update={"timeout": DNS_SECONDS})
     try:
         return open_lookups(zone, patient, shared=False)
     except CannotSayError as error:
         if zone is not None:
             raise
-        nobody = _Nobody(LookupFailed(error.message))
-        return lambda: nobody
+        no_nameserver = _NoNameserver(LookupFailed(error.message))
+        return lambda: no_nameserver
 
 
-class _Nobody:
-    """DNS where there is no nameserver."""
+class _NoNameserver:
+    """A Lookup without a nameserver: every query fails with the same reason."""
 
     def __init__(self, failure: LookupFailed) -> None:
         self._failure = failure

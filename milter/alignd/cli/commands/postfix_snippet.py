@@ -1,4 +1,4 @@
-"""`alignd postfix-snippet`: prints the lines for Postfix, and edits nothing."""
+"""`alignd postfix-snippet`: prints the lines for Postfix's main.cf and master.cf."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from alignd.cli.options import CONFIG, EXIT_CANNOT_SAY, SOCKET, load, postfix_place
-from alignd.postfix.layouts import FILES, SECOND_PORT, Layout, Place, lines
+from alignd.cli.options import CONFIG, EXIT_CANNOT_SAY, SOCKET, load, postfix_endpoint
+from alignd.postfix.layouts import FILES, SECOND_PORT, Layout, LayoutParameters, lines
 
 
 @click.command("postfix-snippet")
@@ -16,7 +16,7 @@ from alignd.postfix.layouts import FILES, SECOND_PORT, Layout, Place, lines
     type=click.Choice([layout.value for layout in Layout]),
     default=Layout.INLINE.value,
     show_default=True,
-    help="Refuse mail while alignd is down, or queue it first and lose nothing.",
+    help="Refuse mail while alignd is down (inline), or queue it first and lose nothing.",
 )
 @click.option("--file", type=click.Choice(FILES), help="Print the lines for one file only.")
 @click.option(
@@ -31,12 +31,12 @@ from alignd.postfix.layouts import FILES, SECOND_PORT, Layout, Place, lines
 def postfix_snippet(
     layout: str, file: str | None, second_port: int, socket: str | None, config: Path
 ) -> None:
-    """Print the lines for Postfix's main.cf and master.cf. Edits nothing.
+    """Print the lines for Postfix's main.cf and master.cf. Changes nothing.
 
-    Each layout opens with what it promises. In the inline layout take the lines of one of the
-    two files: main.cf for all mail, master.cf for the submission port alone.
-    unix:opendkim/opendkim.sock is the DKIM signer: put yours in its place, or leave it out.
-    Exit status 0; 2 when the configuration is wrong.
+    Comments at the top say what the layout promises. For the inline layout, use one of the two
+    files: main.cf for all mail, or master.cf for the submission port only. Replace
+    unix:opendkim/opendkim.sock with the socket of your DKIM signer, or remove it.
+    Exit status 0; 2 if the configuration is wrong.
 
     \b
     Examples:
@@ -44,11 +44,11 @@ def postfix_snippet(
       alignd postfix-snippet --layout queue-first --file master.cf
     """
     configuration, _ = load(config, exit_status=EXIT_CANNOT_SAY)
-    endpoint, is_handed_over = postfix_place(configuration.milter.socket, socket)
-    place = Place(endpoint, is_handed_over=is_handed_over, second_port=second_port)
+    endpoint, is_handed_over = postfix_endpoint(configuration.milter.socket, socket)
+    parameters = LayoutParameters(endpoint, is_handed_over=is_handed_over, second_port=second_port)
     chosen = Layout(layout)
     if file:
-        click.echo(lines(chosen, file, place), nl=False)
+        click.echo(lines(chosen, file, parameters), nl=False)
         return
-    texts = (f"# {name}:\n{lines(chosen, name, place)}" for name in FILES)
+    texts = (f"# {name}:\n{lines(chosen, name, parameters)}" for name in FILES)
     click.echo("\n".join(texts), nl=False)

@@ -1,4 +1,4 @@
-"""An examination as people read it, and as JSON."""
+"""Renders the report of `alignd doctor` as text and as JSON."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from alignd.mail.printable import printable
 _INDENT = "    "
 _TITLES = {
     Topic.NOTIFICATIONS: "DMARC of rewritten mail, from every relay address",
-    Topic.HELO: "the HELO name, and the names of the relay addresses",
+    Topic.HELO: "the HELO name and the names of the relay addresses",
     Topic.APPLICATION: "the application's own address",
-    Topic.OUTBOUND: "the addresses and the HELO name that Postfix sends with",
-    Topic.CHAIN: "alignd's place among the milters",
+    Topic.OUTBOUND: "the addresses and the HELO name that Postfix uses",
+    Topic.CHAIN: "alignd's position among the milters",
     Topic.FAILURE: "what Postfix does when alignd fails",
-    Topic.QUEUE_FIRST: "the way from Postfix's queue to its second listener",
-    Topic.SOCKET: "the way from Postfix to alignd",
-    Topic.RESOLVER: "DNS: whether it answers, how soon, and from where",
-    Topic.LIMITS: "room for all of Postfix's sessions",
-    Topic.VERSIONS: "versions with known bugs, and the age of lists",
+    Topic.QUEUE_FIRST: "the hop from Postfix's queue to its second listener",
+    Topic.SOCKET: "the connection from Postfix to alignd",
+    Topic.RESOLVER: "the nameservers: whether they answer, how fast, from where",
+    Topic.LIMITS: "enough connections and descriptors for Postfix",
+    Topic.VERSIONS: "versions with known bugs, and the age of the public suffix list",
 }
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 
 
 def report(topics: tuple[TopicReport, ...]) -> Iterator[str]:
-    """The lines for people; coloured, which `click.echo` undoes where it is no terminal."""
+    """The lines of the report, with colours, which `click.echo` strips unless on a terminal."""
     for topic in topics:
         yield _headline(topic)
         for finding in topic.findings:
             yield from _finding(finding)
         for unknown in topic.unknown:
-            yield from _wrapped("could not check: ", unknown.why)
-        for question in topic.left_out:
-            yield from _wrapped("not checked: ", question.why)
+            yield from _wrapped("could not check: ", unknown.text)
+        for skipped in topic.skipped:
+            yield from _wrapped("not checked: ", skipped.text)
         for note in topic.notes:
             yield from _wrapped("", note.text)
     yield ""
@@ -46,7 +46,7 @@ def report(topics: tuple[TopicReport, ...]) -> Iterator[str]:
 
 
 def as_json(topics: tuple[TopicReport, ...]) -> dict[str, Any]:
-    """The examination in the shape that scripts may rely on."""
+    """The report as JSON, a format that scripts may rely on."""
     return {
         "findings": [
             {
@@ -64,8 +64,8 @@ def as_json(topics: tuple[TopicReport, ...]) -> dict[str, Any]:
             {
                 "topic": topic.topic.value,
                 "findings": len(topic.findings),
-                "could_not_check": [unknown.why for unknown in topic.unknown],
-                "left_out": [question.why for question in topic.left_out],
+                "could_not_check": [unknown.text for unknown in topic.unknown],
+                "left_out": [skipped.text for skipped in topic.skipped],
                 "notes": [note.text for note in topic.notes],
             }
             for topic in topics
@@ -80,7 +80,7 @@ def _headline(topic: TopicReport) -> str:
     elif topic.unknown:
         mark = "?"
     else:
-        mark = "-" if topic.left_out else click.style("✓", fg="green")
+        mark = "-" if topic.skipped else click.style("✓", fg="green")
     return f"{mark} {topic.topic.value}: {_TITLES[topic.topic]}"
 
 
@@ -89,7 +89,7 @@ def _finding(finding: Finding) -> Iterator[str]:
     yield f"  {click.style(finding.severity.value, fg=_COLOURS[finding.severity])} {name}"
     yield from _wrapped("", finding.what)
     yield from _wrapped("why: ", finding.why)
-    # What is to be copied stands on lines of its own, however long.
+    # A fix is to be copied, so it has lines of its own and is never wrapped.
     yield f"{_INDENT}fix:"
     yield from (f"{_INDENT}  {printable(line)}" for line in finding.fix.splitlines())
 

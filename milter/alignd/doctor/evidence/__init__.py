@@ -1,1 +1,5 @@
-"""What an examination reads of the machine and of Postfix."""
+"""Reads what `alignd doctor` examines: this machine, and Postfix through postconf(1).
+
+The only I/O of `doctor`; imports the values of `doctor.facts`, `mta.probe` and `postfix`, and
+changes nothing. Begin with `machine` for addresses, socket and limits, `postconf` for Postfix.
+"""

@@ -1,4 +1,4 @@
-"""What this machine says of itself: addresses, the socket as Postfix's user finds it, limits."""
+"""Reads this machine: its addresses, the socket as Postfix's user reaches it, its limits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ import resource
 import socket
 import stat
 import subprocess
-from ipaddress import ip_address
 from pathlib import Path
 
-from alignd.doctor.facts import Barrier, Descriptors, Interfaces, Permission, SocketState
-from alignd.doctor.findings import CannotSay
+from alignd.config.endpoint import Endpoint, InetEndpoint
+from alignd.doctor.facts import (
+    Barrier,
+    DescriptorLimit,
+    Interfaces,
+    MissingPermission,
+    SocketState,
+)
+from alignd.doctor.findings import Unknown
+from alignd.mail.ip_address import parse_ip_address
 from alignd.mta import probe
-from alignd.postfix.endpoint import Endpoint, InetEndpoint
 
 _TIMEOUT = 5.0  # seconds
 _UNIT = "alignd.service"
 
 
 def interfaces() -> Interfaces:
-    """The addresses of this machine, loopback among them."""
+    """List the addresses of this machine, loopback included."""
     command = ["ip", "-json", "address"]
     try:
         done = subprocess.run(  # noqa: S603
@@ -31,36 +37,40 @@ def interfaces() -> Interfaces:
         )
         links = json.loads(done.stdout)
         return tuple(
-            ip_address(found["local"])
+            parse_ip_address(found["local"])
             for link in links
             for found in link.get("addr_info", ())
             if "local" in found
         )
     except (OSError, subprocess.SubprocessError, ValueError, TypeError, AttributeError) as error:
-        return CannotSay(f"which addresses this machine has: ip -json address: {error}")
+        return Unknown(f"which addresses this machine has: ip -json address: {error}")
 
 
 def socket_state(endpoint: Endpoint, user: str) -> SocketState:
-    """Whether alignd answers at *endpoint*, an absolute one, and *user* may connect to it."""
+    """Probe alignd at *endpoint*, whose path is absolute, and check that *user* may connect."""
     if isinstance(endpoint, InetEndpoint):
         family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
         return SocketState(probe.answers(family, (endpoint.host, endpoint.port)), None)
     try:
         os.stat(endpoint.path)
     except PermissionError:
-        unknown = CannotSay(f"{endpoint.path} is not for this user to look at: run it as root")
+        unknown = Unknown(
+            f"whether alignd answers: this user may not look at {endpoint.path}: run it as root"
+        )
         return SocketState(unknown, unknown)
     except OSError:
         return SocketState(False, None)
     barrier = _barrier(endpoint.path, user)
     if not os.access(endpoint.path, os.W_OK):
-        unknown = CannotSay(f"{endpoint.path} is not for this user to connect to: run it as root")
+        unknown = Unknown(
+            f"whether alignd answers: this user may not connect to {endpoint.path}: run it as root"
+        )
         return SocketState(unknown, barrier)
     return SocketState(probe.answers(socket.AF_UNIX, endpoint.path), barrier)
 
 
-def descriptors() -> Descriptors:
-    """The limit of the unit, where systemd knows it, or else that of this process."""
+def descriptors() -> DescriptorLimit:
+    """The limit of the unit if systemd has loaded it, else that of this process."""
     command = ["systemctl", "show", "--property=LoadState,LimitNOFILE", _UNIT]
     try:
         done = subprocess.run(  # noqa: S603
@@ -72,31 +82,31 @@ def descriptors() -> Descriptors:
         said = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     limit = said.get("LimitNOFILE", "")
     if said.get("LoadState") == "loaded" and limit.isdigit():
-        return Descriptors(int(limit), f"LimitNOFILE of {_UNIT}")
+        return DescriptorLimit(int(limit), f"LimitNOFILE of {_UNIT}")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Descriptors(most, "the limit of this process (ulimit -Hn)")
+    return DescriptorLimit(most, "the limit of this process (ulimit -Hn)")
 
 
-def _barrier(path: str, user: str) -> Barrier | CannotSay | None:
+def _barrier(path: str, user: str) -> Barrier | Unknown | None:
     try:
         account = pwd.getpwnam(user)
     except KeyError:
-        return CannotSay(f"whether Postfix may reach the socket: there is no user {user!r}")
+        return Unknown(f"whether Postfix may connect to the socket: there is no user {user!r}")
     groups = frozenset(os.getgrouplist(user, account.pw_gid))
     try:
         for directory in reversed(Path(os.path.realpath(path)).parents):
             if not _may(os.stat(directory), account.pw_uid, groups, stat.S_IXOTH):
-                return Barrier(str(directory), Permission.ENTER, user)
+                return Barrier(str(directory), MissingPermission.ENTER, user)
         if not _may(os.stat(path), account.pw_uid, groups, stat.S_IWOTH):
-            return Barrier(path, Permission.WRITE, user)
+            return Barrier(path, MissingPermission.WRITE, user)
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "")
-        return CannotSay(f"whether Postfix may reach the socket: {error.filename}: {name}")
+        return Unknown(f"whether Postfix may connect to the socket: {error.filename}: {name}")
     return None
 
 
 def _may(found: os.stat_result, uid: int, groups: frozenset[int], wanted: int) -> bool:
-    """Whether the mode allows it; access lists are not looked at."""
+    """Whether the file mode allows it; access control lists are ignored."""
     if found.st_uid == uid:
         return bool(found.st_mode & wanted << 6)
     if found.st_gid in groups:

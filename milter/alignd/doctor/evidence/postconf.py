@@ -1,4 +1,4 @@
-"""Asks Postfix for its configuration with postconf(1), which reads and changes nothing."""
+"""Reads Postfix's configuration with postconf(1), without changing it."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ PARAMETERS = (
     "smtpd_milter_maps",
     "smtpd_milters",
 )
-"""What is asked for."""
+"""The parameters to query."""
 _SYSTEM = ("/usr/sbin", "/usr/local/sbin")
-"""Where postconf is, which is not in everybody's PATH."""
+"""Where postconf usually is; the PATH of many users lacks these directories."""
 _TIMEOUT = 20.0  # seconds
 _NO_CHROOT_SINCE = 1  # the compatibility_level, postconf(5)
 
 
 class PostfixError(RuntimeError):
-    """Postfix cannot be asked; the message says why."""
+    """Postfix's configuration cannot be read; the message says why."""
 
 
 def read_postfix(directory: Path | None) -> PostfixConfig:
-    """The configuration below *directory*, or else the system's.
+    """Read the configuration in *directory*; by default, the system's.
 
     Raises:
         PostfixError: there is no postconf, or it cannot read the configuration.
     """
-    parameters = _values(_ask(directory, "-x", *PARAMETERS))
+    parameters = _values(_postconf(directory, "-x", *PARAMETERS))
     level = version_number(parameters.get("compatibility_level", ""))
-    fields, options = _ask(directory, "-F"), _ask(directory, "-P", "-x")
+    fields, options = _postconf(directory, "-F"), _postconf(directory, "-P", "-x")
     return PostfixConfig(
-        version=_ask(None, "-d", "-h", "mail_version").strip(),
+        version=_postconf(None, "-d", "-h", "mail_version").strip(),
         parameters=parameters,
-        written=frozenset(_values(_ask(directory, "-n"))),
+        written=frozenset(_values(_postconf(directory, "-n"))),
         services=read_services(fields, options, chroot_by_default=level < (_NO_CHROOT_SINCE,)),
     )
 
@@ -68,7 +68,7 @@ def _values(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _ask(directory: Path | None, *arguments: str) -> str:
+def _postconf(directory: Path | None, *arguments: str) -> str:
     where = ["-c", str(directory)] if directory else []
     program = shutil.which(
         "postconf", path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM))
@@ -85,7 +85,7 @@ def _ask(directory: Path | None, *arguments: str) -> str:
     except OSError as error:
         raise PostfixError(f"postconf: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
-        raise PostfixError(f"postconf said nothing for {_TIMEOUT:.0f} s") from error
+        raise PostfixError(f"postconf did not answer within {_TIMEOUT:.0f} s") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
         raise PostfixError(said[-1].removeprefix(f"{program}: fatal: "))
