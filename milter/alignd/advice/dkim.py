@@ -83,4 +83,4 @@ def _published(name: Domain, lookup: Lookup) -> tuple[bytes, ...] | LookupFailed
         return answer
     if answer.alias_of:
         return (answer.alias_of.lower().encode(),)
-    return tuple(sorted(record for record in answer.records if isinstance(record, bytes)))
+    return tuple(sorted(answer.texts))

@@ -100,12 +100,12 @@ def read_published(domain: Domain, lookup: Lookup) -> Published | LookupFailed:
     if isinstance(wildcard, LookupFailed):
         return wildcard
     # DNS turns the order round from answer to answer; the advice stays the same.
-    records = sorted(record for record in answer.records if isinstance(record, bytes))
-    replaced = find_records(records) or find_resembling(records)
+    texts = sorted(answer.texts)
+    replaced = find_records(texts) or find_resembling(texts)
     readings = [read_record(text, domain) for text in replaced]
     return Published(
         domain=domain,
-        others=tuple(text for text in records if text not in replaced),
+        others=tuple(text for text in texts if text not in replaced),
         replaced=replaced,
         record=merge(tuple(reading.record for reading in readings)) if readings else None,
         dropped=tuple(term for reading in readings for term in reading.dropped),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from alignd.mail.domain import Domain, DomainError
-from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
+from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
 from alignd.mailauth.spf_record import SpfRecord, Term, find_records, read_record
 
 MAX_LOOKUPS = 10
@@ -63,7 +63,7 @@ def _records_of(name: str, lookup: Lookup) -> list[tuple[SpfRecord, Domain]] | L
         domain = Domain.parse(name)
     except DomainError:
         return []
-    answer = lookup.look_up(domain.name, RecordType.TXT)
-    if isinstance(answer, LookupFailed):
-        return LookupFailed(f"TXT {domain}: {answer.reason}")
-    return [(read_record(text, domain).record, domain) for text in find_records(answer.records)]
+    texts = texts_at(domain.name, lookup)
+    if isinstance(texts, LookupFailed):
+        return LookupFailed(f"TXT {domain}: {texts.reason}")
+    return [(read_record(text, domain).record, domain) for text in find_records(texts)]

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
+from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
 
 MIN_KEY_BITS = 1024
 """RFC 8301, section 3.2; shorter keys are no pass for anybody."""
@@ -63,10 +63,9 @@ def key_name(domain: Domain, selector: str) -> str:
 
 def find_key(domain: Domain, selector: str, lookup: Lookup) -> PublicKey | KeyProblem:
     """Fetch the key of *selector* at *domain*, and say whether every receiver can use it."""
-    answer = lookup.look_up(key_name(domain, selector), RecordType.TXT)
-    if isinstance(answer, LookupFailed):
-        return KeyProblem(DkimResult.TEMPERROR, f"DNS: {answer.reason}")
-    texts = [record for record in answer.records if isinstance(record, bytes)]
+    texts = texts_at(key_name(domain, selector), lookup)
+    if isinstance(texts, LookupFailed):
+        return KeyProblem(DkimResult.TEMPERROR, f"DNS: {texts.reason}")
     if len(texts) != 1:
         # Section 3.6.2.2: with several, which one a receiver takes is undefined.
         return KeyProblem(DkimResult.PERMERROR, f"{len(texts)} key records")

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Protocol
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
+from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
 from alignd.mailauth.ternary import Ternary
 
 
@@ -113,11 +113,10 @@ def record_name(domain: Domain) -> str:
 
 def records_at(domain: Domain, lookup: Lookup) -> tuple[dict[str, str], ...] | LookupFailed:
     """The tags of every DMARC record at `_dmarc.`*domain*, RFC 9989, section 4.10, steps 2, 6."""
-    answer = lookup.look_up(record_name(domain), RecordType.TXT)
-    if isinstance(answer, LookupFailed):
-        return answer
-    texts = (record.decode("latin-1") for record in answer.records if isinstance(record, bytes))
-    return tuple(tags for text in texts if (tags := _tags(text)) is not None)
+    texts = texts_at(record_name(domain), lookup)
+    if isinstance(texts, LookupFailed):
+        return texts
+    return tuple(tags for text in texts if (tags := _tags(text.decode("latin-1"))) is not None)
 
 
 # RFC 9989, section 4.8: the version comes first and its value is case-sensitive.

@@ -42,6 +42,11 @@ class Answer:
     """The target of the CNAME at the name asked for, which the answer has followed; empty when
     there is none. The answer is the same answer either way."""
 
+    @property
+    def texts(self) -> tuple[bytes, ...]:
+        """The TXT records."""
+        return tuple(record for record in self.records if isinstance(record, bytes))
+
 
 @dataclass(frozen=True, slots=True)
 class LookupFailed:
@@ -57,3 +62,9 @@ class Lookup(Protocol):
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
         """Answer for *name*, ASCII text without a trailing dot (SPF macros make odd names)."""
         ...
+
+
+def texts_at(name: str, lookup: Lookup) -> tuple[bytes, ...] | LookupFailed:
+    """Look up the TXT records of *name*."""
+    answer = lookup.look_up(name, RecordType.TXT)
+    return answer if isinstance(answer, LookupFailed) else answer.texts

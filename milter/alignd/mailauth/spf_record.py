@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dns import Record
 
 MAX_STRING = 255
 """Octets of one character-string of a TXT record, RFC 1035, section 3.3."""
@@ -103,15 +102,14 @@ class Reading:
     """The terms that are not."""
 
 
-def find_records(records: Iterable[Record]) -> tuple[bytes, ...]:
-    """Those TXT *records* that receivers take for SPF, RFC 7208, section 4.5."""
-    return tuple(text for text in records if isinstance(text, bytes) and _VERSION.match(text))
+def find_records(texts: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The TXT records among *texts* that receivers take for SPF, RFC 7208, section 4.5."""
+    return tuple(text for text in texts if _VERSION.match(text))
 
 
-def find_resembling(records: Iterable[Record]) -> tuple[bytes, ...]:
-    """Those TXT *records* that were meant for SPF, which no receiver takes for it."""
-    texts = (text for text in records if isinstance(text, bytes) and not _VERSION.match(text))
-    return tuple(text for text in texts if _RESEMBLANCE.match(text))
+def find_resembling(texts: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The TXT records among *texts* that were meant for SPF, but that no receiver takes for it."""
+    return tuple(text for text in texts if _RESEMBLANCE.match(text) and not _VERSION.match(text))
 
 
 def read_record(text: bytes, domain: Domain) -> Reading:
