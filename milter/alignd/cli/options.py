@@ -84,11 +84,6 @@ class CannotSayError(click.ClickException):
         super().__init__(printable(problem))
 
 
-def without_brackets(address: str) -> str:
-    """An *address* of the envelope as people write it, perhaps in angle brackets."""
-    return address.strip().removeprefix("<").removesuffix(">")
-
-
 def load(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
     """The configuration and the signer that it names; ends the program when it is wrong."""
     try:

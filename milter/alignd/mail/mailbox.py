@@ -78,6 +78,18 @@ def parse_mailboxes(text: str) -> tuple[Mailbox, ...]:
     return tuple(mailboxes)
 
 
+def envelope_address(path: str) -> str:
+    """Take the angle brackets off an envelope address (RFC 5321, section 4.1.2).
+
+    They may be missing, as in X-Original-To, and Return-Path may have comments around them
+    (RFC 5322, section 3.6.7). A null path gives an empty string.
+    """
+    before, _, rest = path.partition("<")
+    address, bracket, _ = rest.rpartition(">")
+    # Behind a quote, "<" belongs to a quoted local part.
+    return (address if bracket and '"' not in before else path).strip()
+
+
 def format_mailbox(display_name: str, address: str, field_name: str) -> str:
     """The value of a field *field_name* with one mailbox, folded with a bare LF.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from alignd.judgement.author import read_author
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.review import Review, Reviewer
 from alignd.mail.domain import Domain
+from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import HeaderField, Message, split_message
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import Lookup
@@ -24,7 +24,6 @@ MAX_NAMED = 100
 """Problems of a kind that are kept with their names; the rest is counted."""
 
 _Word = TypeVar("_Word", Action, Reason, Policy)
-_ANGLE_ADDRESS = re.compile(r"<([^<>]*)>")
 _RECIPIENT_FIELDS = {"x-original-to", "delivered-to"}
 
 
@@ -186,9 +185,7 @@ def judge(
 
 
 def _address(each: HeaderField) -> str:
-    text = each.unfolded.decode(errors="replace").strip()
-    match = _ANGLE_ADDRESS.search(text)
-    return match[1] if match else text
+    return envelope_address(each.unfolded.decode(errors="replace"))
 
 
 def _sort_key(result: Result) -> tuple[str, ...]:

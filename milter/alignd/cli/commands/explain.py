@@ -22,7 +22,6 @@ from alignd.cli.options import (
     CannotSayError,
     load,
     open_lookup,
-    without_brackets,
 )
 from alignd.cli.render.explanation import story
 from alignd.cli.render.json import as_json
@@ -30,6 +29,7 @@ from alignd.cli.text import show
 from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Review, Reviewer
+from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import HeaderField, Message, MessageError, split_message
 from alignd.mailauth.dns import Lookup
 
@@ -77,8 +77,8 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
     reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
     review = reviewer.review(
         Message(
-            envelope_sender=without_brackets(mail_from),
-            recipients=tuple(map(without_brackets, rcpt)),
+            envelope_sender=envelope_address(mail_from),
+            recipients=tuple(map(envelope_address, rcpt)),
             header=header,
             client=client,
             login=login,

@@ -21,12 +21,12 @@ from alignd.cli.options import (
     ZONE,
     load,
     open_lookups,
-    without_brackets,
 )
 from alignd.cli.text import Line, Style, fold, show, with_progress
 from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Reviewer
+from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import MessageError
 from alignd.mailauth.dns import Lookup
 from alignd.replay.mail_store import Problem, Trouble, walk
@@ -88,7 +88,7 @@ def replay(
     """
     configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
     reviewer = Reviewer(configuration, SuffixList(), signer, FreemailDomains(), time.time)
-    sender = None if mail_from is None else without_brackets(mail_from)
+    sender = None if mail_from is None else envelope_address(mail_from)
     submission = Submission(client, login, sender)
     summary = _summary(corpus, submission, reviewer, open_lookups(zone, configuration.dns))
     if as_json:
