@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
 from alignd.mail.domain import Domain, DomainError
 from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
@@ -17,13 +16,8 @@ ENDLESS = 100
 
 _COUNTED = {"include", "a", "mx", "ptr", "exists", "redirect"}
 
-
-class Expand(Protocol):
-    """Knows the name that a domain-spec means."""
-
-    def __call__(self, domain_spec: str, domain: Domain) -> str:
-        """The name in the record of *domain*; empty when it means none."""
-        ...
+Expand = Callable[[str, Domain], str]
+"""Expands a domain-spec in the record of a domain to a name; empty when it means none."""
 
 
 def count_lookups(

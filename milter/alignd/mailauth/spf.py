@@ -16,8 +16,8 @@ import spf
 
 from alignd.mail.domain import Domain, DomainError
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, Record, RecordType
+from alignd.mailauth.spf_record import MACRO
 
-_MACRO = re.compile(r"%(?:[%_-]|\{[slodiphcrtv](?:0*[1-9]\d{0,2})?r?[.+,/_=-]*\})", re.IGNORECASE)
 _NAMED_ONCE = re.compile(r"(?:^|\s)(redirect|exp)=", re.IGNORECASE)
 _MAX_LABEL = 63
 _MAX_NAME = 253
@@ -158,7 +158,7 @@ class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
     def expand(self, s: str, stripdot: bool = True) -> str:
         """Expand macros; a malformed one, which pyspf takes in part as text, is an error."""
         # RFC 7208, section 7.1: a syntax error of a macro makes the record a permerror.
-        if "%" in _MACRO.sub("", s):
+        if "%" in MACRO.sub("", s):
             raise spf.PermError("malformed macro", s)
         return str(super().expand(s, stripdot))
 

@@ -16,6 +16,9 @@ from alignd.mail.domain import Domain
 
 MAX_STRING = 255
 """Octets of one character-string of a TXT record, RFC 1035, section 3.3."""
+MACRO = re.compile(r"%(?:[%_-]|\{[slodiphv](?:0*[1-9]\d{0,2})?r?[.+,/_=-]*\})", re.IGNORECASE)
+"""One macro of a term, RFC 7208, section 7.1. The letters c, r and t are not among them: they may
+stand in the explanation that exp= names, and nowhere else (section 7.2)."""
 
 _VERSION = re.compile(rb"v=spf1(?: |$)", re.IGNORECASE)
 # Quotes that were meant for the zone file, a blank in front, another character than a blank.
@@ -27,8 +30,7 @@ _TERM = re.compile(
 _MODIFIER = re.compile(r"(?P<name>[a-z][a-z0-9_.-]*)=(?P<value>.*)", re.IGNORECASE)
 _GLUED_ALL = re.compile(r"(?P<term>.+)(?P<all>[-~?+]all)", re.IGNORECASE)
 _CIDR = re.compile(r"(?<!/)(?:/(?P<v4>0|[1-9]\d?))?(?://(?P<v6>0|[1-9]\d{0,2}))?$")
-_MACRO = re.compile(r"%(?:[%_-]|\{[slodiphv](?:[1-9]\d{0,2})?r?[.+,/_=-]*\})", re.IGNORECASE)
-_ENDS_IN_MACRO = re.compile(rf"(?:{_MACRO.pattern})$", re.IGNORECASE)
+_ENDS_IN_MACRO = re.compile(rf"(?:{MACRO.pattern})$", re.IGNORECASE)
 _TOP_LABEL = re.compile(r"(?!\d+$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
 _NETWORK = re.compile(r"(?P<address>[^/%]+)(?:/(?P<length>0|[1-9]\d{0,2}))?")
 _MAX_TERM = 512  # characters; a name of DNS has 253
@@ -69,11 +71,6 @@ class SpfRecord:
     def text(self) -> str:
         """The record, ASCII."""
         return " ".join(("v=spf1", *(term.text for term in self.terms)))
-
-    @property
-    def redirect(self) -> Term | None:
-        """The redirect= modifier, used or not."""
-        return next((term for term in self.terms if term.name == "redirect"), None)
 
     @property
     def has_all(self) -> bool:
@@ -217,7 +214,7 @@ def _parse(text: str) -> Term | None:
 
 
 def _modifier(text: str, name: str, value: str) -> Term | None:
-    valid = _is_domain(value) if name in {"redirect", "exp"} else "%" not in _MACRO.sub("", value)
+    valid = _is_domain(value) if name in {"redirect", "exp"} else "%" not in MACRO.sub("", value)
     return Term(text, name, value, is_modifier=True) if valid else None
 
 
@@ -251,7 +248,7 @@ def _is_argument(text: str) -> bool:
 
 def _is_domain(spec: str) -> bool:
     """Whether *spec* is a domain-spec, section 7.1."""
-    if not spec or len(spec) > _MAX_SPEC or "%" in _MACRO.sub("", spec):
+    if not spec or len(spec) > _MAX_SPEC or "%" in MACRO.sub("", spec):
         return False
     if _ENDS_IN_MACRO.search(spec):
         return True

@@ -144,6 +144,9 @@ def test_the_second_evaluator_agrees_on_generated_records(
         pytest.param("all", "m@localhost", IPV4, "none", id="one-label"),
         pytest.param("all", "m@[192.0.2.1]", IPV4, "none", id="address-literal"),
         pytest.param("all", "m", IPV4, "none", id="no-domain"),
+        pytest.param("a:%{d02r}.x.cz all", "m@x.cz", IPV4, "pass", id="a-zero-before-digits"),
+        pytest.param("a:%{d0}.x.cz all", "m@x.cz", IPV4, "permerror", id="zero-labels"),
+        pytest.param("a:%{c}.x.cz all", "m@x.cz", IPV4, "permerror", id="a-macro-for-exp-alone"),
         pytest.param("%{d99999}", "m@x.cz", IPV4, "permerror", id="nonsense"),
     ],
 )
