@@ -7,9 +7,10 @@ from alignd.config import file as configfile
 from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.signer import load_signer
 from alignd.judgement.review import Reviewer
-from alignd.mail.message import Message, apply_edits, split_message
+from alignd.mail.message import Message, split_message
 from alignd.resolver.zone import Zone
 from tests.support.case import Case, Speed, normalised
+from tests.support.edits import apply_edits
 from tests.support.selection import every_case
 from tests.support.settings import configuration, world
 

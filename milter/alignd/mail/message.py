@@ -8,6 +8,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
 
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+# Postfix takes printable ASCII but the colon as a name, and white space before the colon.
+_FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:(?P<blank>[ ]?)(?P<value>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class AddField:
     """Folds are a LF and a space."""
 
 
+Before = HeaderField | None
+"""A field as it came; None for one that is added."""
+After = HeaderField | None
+"""A field as it leaves; None for one that is removed."""
+
 HeaderEdit = ChangeField | DeleteField | AddField
 """One change to the header, in the terms of the milter protocol."""
 
@@ -143,16 +150,6 @@ def split_message(data: bytes) -> tuple[tuple[HeaderField, ...], bytes]:
     return header, body.removeprefix(b"\r\n")
 
 
-# Postfix takes printable ASCII but the colon as a name, and white space before the colon.
-_FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:(?P<blank>[ ]?)(?P<value>.*)", re.DOTALL)
-
-
-Before = HeaderField | None
-"""A field as it came; None for one that is added."""
-After = HeaderField | None
-"""A field as it leaves; None for one that is removed."""
-
-
 def compare(
     header: tuple[HeaderField, ...], edits: tuple[HeaderEdit, ...]
 ) -> tuple[tuple[Before, After], ...]:
@@ -169,13 +166,6 @@ def compare(
                 place = _place(pairs, name, index)
                 pairs[place] = (pairs[place][0], None)
     return tuple(pairs)
-
-
-def apply_edits(
-    header: tuple[HeaderField, ...], edits: tuple[HeaderEdit, ...]
-) -> tuple[HeaderField, ...]:
-    """The header after *edits*."""
-    return tuple(after for _, after in compare(header, edits) if after is not None)
 
 
 def _place(pairs: list[tuple[Before, After]], name: str, index: int) -> int:

@@ -15,6 +15,10 @@ from alignd.mail.domain import Domain
 from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
 from alignd.mailauth.ternary import Ternary
 
+# RFC 9989, section 4.8: the version comes first and its value is case-sensitive.
+_VERSION = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(;|$)")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s!,;]+(![0-9]+[kmgt]?)?", re.IGNORECASE)
+
 
 class Policy(Enum):
     """What the owner of the author domain asks for; UNKNOWN when DNS could not say."""
@@ -26,6 +30,7 @@ class Policy(Enum):
     UNKNOWN = "unknown"
 
 
+_POLICIES = {"reject": Policy.REJECT, "quarantine": Policy.QUARANTINE, "none": Policy.NONE}
 _STRICTNESS = {
     Policy.REJECT: 4,
     Policy.UNKNOWN: 3,  # it may be anything but less than reject
@@ -117,12 +122,6 @@ def records_at(domain: Domain, lookup: Lookup) -> tuple[dict[str, str], ...] | L
     if isinstance(texts, LookupFailed):
         return texts
     return tuple(tags for text in texts if (tags := _tags(text.decode("latin-1"))) is not None)
-
-
-# RFC 9989, section 4.8: the version comes first and its value is case-sensitive.
-_VERSION = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(;|$)")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s!,;]+(![0-9]+[kmgt]?)?", re.IGNORECASE)
-_POLICIES = {"reject": Policy.REJECT, "quarantine": Policy.QUARANTINE, "none": Policy.NONE}
 
 
 def _tags(text: str) -> dict[str, str] | None:

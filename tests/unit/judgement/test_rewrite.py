@@ -16,8 +16,9 @@ from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Review, Reviewer, carry_out
 from alignd.mail import display_name
-from alignd.mail.message import DeleteField, HeaderField, Message, apply_edits
+from alignd.mail.message import DeleteField, HeaderField, Message
 from alignd.resolver.zone import Zone
+from tests.support.edits import apply_edits
 from tests.support.settings import configuration, world
 
 ADDRESS = "helpdesk@notifications.easysoftware.com"
