@@ -3,8 +3,8 @@
 import time
 from ipaddress import ip_address
 
-from alignd.config import file as configfile
 from alignd.config.domain_lists import FreemailDomains, SuffixList
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.review import Reviewer
 from alignd.mail.message import Message, split_message
@@ -19,7 +19,7 @@ SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()
 
 @every_case(Speed.PROCESS)
 def test_case(case: Case) -> None:
-    config = configfile.parse(configuration(case.config), case.name)
+    config = parse_configuration(configuration(case.config), case.name)
     reviewer = Reviewer(config, SUFFIXES, load_signer(config.dkim), FREEMAIL, time.time)
     header, body = split_message(case.message)
     message = Message(

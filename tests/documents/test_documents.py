@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from alignd.cli.main import main
-from alignd.config import file as configfile
+from alignd.config.file import DEFAULT_PATH, load_configuration, option_names, parse_configuration
 from alignd.config.settings import Configuration, Dkim, Helpdesk, Rules
 from alignd.judgement.reasons import ENTRIES, Action, Failure, Limit, Reason, Refusal, Rule
 from bench.speed import GOALS
@@ -31,11 +31,11 @@ def sections() -> dict[str, str]:
 
 
 def options() -> list[tuple[str, str]]:
-    return [(table, name) for table, names in configfile.option_names().items() for name in names]
+    return [(table, name) for table, names in option_names().items() for name in names]
 
 
 def test_the_shipped_configuration_loads_and_equals_the_defaults() -> None:
-    shipped = configfile.load(CONF)
+    shipped = load_configuration(CONF)
 
     bare = Configuration(relay=shipped.relay, notifications=shipped.notifications)
     assert shipped == bare
@@ -50,7 +50,7 @@ def test_the_defaults_that_it_shows_are_the_defaults() -> None:
     examples = r"^(spf_include|envelope_sender|opendkim) = .*$"
     shown = re.sub(examples, "", shown, flags=re.MULTILINE)
 
-    assert configfile.parse(shown, "shown") == configfile.load(CONF)
+    assert parse_configuration(shown, "shown") == load_configuration(CONF)
 
 
 @pytest.mark.parametrize(("table", "name"), options())
@@ -71,7 +71,7 @@ def test_every_option_has_a_purpose_and_its_default(table: str, name: str) -> No
 
 def test_the_examples_of_the_options_are_valid() -> None:
     examples = re.findall(r"^# Example: (.*)$", CONF.read_text(), re.MULTILINE)
-    tables = {name: table for table, names in configfile.option_names().items() for name in names}
+    tables = {name: table for table, names in option_names().items() for name in names}
     shipped = CONF.read_text()
 
     for example in examples:
@@ -80,7 +80,7 @@ def test_the_examples_of_the_options_are_valid() -> None:
             rf"^\[{tables[name]}\]$", f"[{tables[name]}]\n{example}", shipped, flags=re.MULTILINE
         )
         assert count == 1
-        configfile.parse(changed, example)
+        parse_configuration(changed, example)
     assert len(examples) >= 8
 
 
@@ -88,13 +88,13 @@ def test_the_tenant_example_is_valid() -> None:
     example = CONF.read_text().partition("#[[tenant]]")[2]
     uncommented = "[[tenant]]" + re.sub(r"^#", "", example, flags=re.MULTILINE)
 
-    shipped = configfile.parse(CONF.read_text() + uncommented, "tenant")
+    shipped = parse_configuration(CONF.read_text() + uncommented, "tenant")
 
     assert len(shipped.tenant) == 1
 
 
 def test_postfix_lines_reach_the_default_socket() -> None:
-    port = configfile.load(CONF).milter.socket.partition(":")[2].partition("@")[0]
+    port = load_configuration(CONF).milter.socket.partition(":")[2].partition("@")[0]
     for name in ("inline/main.cf", "inline/master.cf", "queue-first/master.cf"):
         text = (ROOT / "conf/postfix" / name).read_text()
         assert f"inet:127.0.0.1:{port}" in text
@@ -120,7 +120,7 @@ def test_the_unit_starts_a_command_that_exists() -> None:
     program, command, *arguments = service["ExecStart"].split()
     assert Path(program).name == "alignd"
     assert command in main.commands
-    assert arguments == ["--config", str(configfile.DEFAULT_PATH)]
+    assert arguments == ["--config", str(DEFAULT_PATH)]
     assert f"u {service['User']} " in (ROOT / "systemd/alignd.sysusers").read_text()
 
 
@@ -156,7 +156,7 @@ def test_the_sandbox_is_tight(units: Path) -> None:
 
 
 def test_the_socket_unit_is_where_postfix_looks(units: Path) -> None:
-    port = configfile.load(CONF).milter.socket.partition(":")[2].partition("@")[0]
+    port = load_configuration(CONF).milter.socket.partition(":")[2].partition("@")[0]
 
     assert f"ListenStream=127.0.0.1:{port}\n" in (units / "alignd.socket").read_text()
 

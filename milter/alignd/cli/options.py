@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from alignd.config import file as configfile
-from alignd.config.file import ConfigError
+from alignd.config.file import DEFAULT_PATH, ConfigError, load_configuration
 from alignd.config.settings import Configuration, Dns
 from alignd.config.signer import load_signer
 from alignd.mail.message import unmapped
@@ -33,7 +32,7 @@ CONFIG = click.option(
     "--config",
     "config",
     type=FILE,
-    default=configfile.DEFAULT_PATH,
+    default=DEFAULT_PATH,
     show_default=True,
     help="The configuration file.",
 )
@@ -87,7 +86,7 @@ class CannotSayError(click.ClickException):
 def load(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
     """The configuration and the signer that it names; ends the program when it is wrong."""
     try:
-        configuration = configfile.load(path)
+        configuration = load_configuration(path)
         return configuration, load_signer(configuration.dkim)
     except ConfigError as error:
         show(error)

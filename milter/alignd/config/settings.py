@@ -1,7 +1,7 @@
 """Every option of the configuration: its type, its default, and what makes a value valid.
 
-The values are frozen and valid once built. Reading a file, and saying at which line it is wrong,
-is the work of `configfile`.
+The values are frozen, and valid once built. `alignd.config.file` makes them from a file. What an
+option means to the operator is told in conf/alignd.conf.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from alignd.config.file import ConfigError, Problem
+from alignd.config.file import ConfigError, ConfigProblem
 from alignd.config.opendkim import SigningTables, TableError, read_tables
 from alignd.config.settings import Dkim, OpenDkim
 from alignd.mail.domain import Domain, DomainError
@@ -75,7 +75,7 @@ def _load_tables(settings: OpenDkim) -> SigningTables:
     try:
         return read_tables(_text(signing_path), _text(key_path), patterns=patterns)
     except TableError as error:
-        raise ConfigError((Problem(key_path, error.line, str(error)),)) from error
+        raise ConfigError((ConfigProblem(key_path, error.line, str(error)),)) from error
 
 
 def _text(path: str) -> str:
@@ -83,7 +83,7 @@ def _text(path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError((Problem(path, 1, f"cannot be read: {problem}"),)) from error
+        raise ConfigError((ConfigProblem(path, 1, f"cannot be read: {problem}"),)) from error
 
 
 class _PrivateKeys:

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from alignd.cli.main import main
 from alignd.cli.render.json import as_json
-from alignd.config import file as configfile
 from alignd.config.domain_lists import FreemailDomains, SuffixList
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.review import Review, Reviewer
@@ -74,7 +74,7 @@ def zone_of(customer: Customer) -> Zone:
 
 @cache
 def reviewer(changes: str = "") -> Reviewer:
-    settings = configfile.parse(configuration(changes), "test")
+    settings = parse_configuration(configuration(changes), "test")
     return Reviewer(
         settings, SuffixList(), load_signer(settings.dkim), FreemailDomains(), lambda: 0.0
     )

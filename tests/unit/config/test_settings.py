@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignd.config import file as configfile
+from alignd.config.file import parse_configuration
 from alignd.config.settings import Milter, Settings
 from alignd.mail.message import HeaderField, Message
 from tests.support.configtext import BASE
@@ -18,7 +18,7 @@ rules = { dry_run = true }
 
 
 def test_the_defaults_hold_where_nothing_is_said() -> None:
-    parsed = configfile.parse(BASE, "")
+    parsed = parse_configuration(BASE, "")
 
     assert parsed.milter.socket == "inet:8899@127.0.0.1"
     assert [str(network) for network in parsed.helpdesk.networks] == ["127.0.0.0/8", "::1/128"]
@@ -28,7 +28,7 @@ def test_the_defaults_hold_where_nothing_is_said() -> None:
 
 
 def test_a_tenant_differs_only_in_what_it_says() -> None:
-    parsed = configfile.parse(BASE + TENANT, "")
+    parsed = parse_configuration(BASE + TENANT, "")
 
     def settings_of(host: bytes) -> Settings:
         return parsed.settings_for(Message("", (), (HeaderField("X-Host", host),)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignd.config.file import parse
+from alignd.config.file import parse_configuration
 from alignd.doctor.chain import TIMEOUTS, examine_chain
 from alignd.postfix.chain import read_chain
 from alignd.postfix.config import PostfixConfig, Service, seconds
@@ -29,7 +29,7 @@ def postfix(milters: str, version: str, **general: str) -> PostfixConfig:
 
 
 def found(config: PostfixConfig, place: Endpoint = PLACE) -> list[str]:
-    topics = examine_chain(parse(BASE, "alignd.conf"), read_chain(config, place))
+    topics = examine_chain(parse_configuration(BASE, "alignd.conf"), read_chain(config, place))
     return [finding.id.value for topic in topics for finding in topic.findings]
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alignd.config import file as configfile
 from alignd.config.domain_lists import FreemailDomains, SuffixList
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Review, Reviewer, carry_out
@@ -22,7 +22,7 @@ from tests.support.edits import apply_edits
 from tests.support.settings import configuration, world
 
 ADDRESS = "helpdesk@notifications.easysoftware.com"
-CONFIG = configfile.parse(configuration(), "test")
+CONFIG = parse_configuration(configuration(), "test")
 SIGNER = load_signer(CONFIG.dkim)
 REVIEWER = Reviewer(CONFIG, SuffixList(), SIGNER, FreemailDomains(), time.time)
 NOBODY = Zone.parse(world(""))

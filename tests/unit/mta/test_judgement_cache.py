@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.config import file as configfile
 from alignd.config.domain_lists import FreemailDomains, SuffixList
+from alignd.config.file import parse_configuration
 from alignd.config.settings import Dns
 from alignd.config.signer import load_signer
 from alignd.judgement.review import Review, Reviewer, sign
@@ -48,7 +48,7 @@ class Dated:
 
 
 def reviewer_of(config: str = "") -> Reviewer:
-    parsed = configfile.parse(configuration(config), "test")
+    parsed = parse_configuration(configuration(config), "test")
     return Reviewer(parsed, SUFFIXES, load_signer(parsed.dkim), FREEMAIL, time.time)
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.config import file as configfile
 from alignd.config.domain_lists import FreemailDomains, SuffixList
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Reviewer
@@ -17,7 +17,7 @@ from alignd.replay.summary import Result, SenderSource, Submission, judge
 from alignd.resolver.zone import Zone
 from tests.support.settings import configuration, world
 
-CONFIG = configfile.parse(configuration('[rules]\nrewrite_on = "enforced"'), "")
+CONFIG = parse_configuration(configuration('[rules]\nrewrite_on = "enforced"'), "")
 REVIEWER = Reviewer(CONFIG, SuffixList(), load_signer(CONFIG.dkim), FreemailDomains(), time.time)
 ZONE = Zone.parse(world('mycompany.com. TXT "v=spf1 -all"\n'))
 LOCAL = Submission(ip_address("127.0.0.1"))
