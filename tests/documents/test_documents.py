@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from alignd.cli.main import main
 from alignd.config.file import DEFAULT_PATH, load_configuration, option_names, parse_configuration
-from alignd.config.settings import Configuration, Dkim, Helpdesk, Rules
+from alignd.config.settings import Configuration, DkimOptions, Helpdesk, Rules
 from alignd.judgement.reasons import ENTRIES, Action, Failure, Limit, Reason, Refusal, Rule
 from bench.speed import GOALS
 from storm.table import STORMS
@@ -247,7 +247,7 @@ def test_every_reason_has_a_case() -> None:
 
 def test_every_rule_and_scope_option_changes_a_case() -> None:
     configs = "\n".join(case.config for case in CASES)
-    for name in (*Rules.model_fields, *Helpdesk.model_fields, *Dkim.model_fields):
+    for name in (*Rules.model_fields, *Helpdesk.model_fields, *DkimOptions.model_fields):
         assert re.search(rf"\b{name} = ", configs), name
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from alignd.config.file import DEFAULT_PATH, ConfigError, load_configuration
-from alignd.config.settings import Configuration, Dns
+from alignd.config.settings import Configuration, DnsOptions
 from alignd.config.signer import load_signer
 from alignd.mail.message import unmapped
 from alignd.mail.printable import printable
@@ -117,12 +117,14 @@ def postfix_place(socket: str, said: str | None) -> tuple[Endpoint, bool]:
     return (known, False) if known else (HANDED_OVER, True)
 
 
-def open_lookup(zone: Path | None, dns: Dns) -> Lookup:
+def open_lookup(zone: Path | None, dns: DnsOptions) -> Lookup:
     """DNS for one message; see `open_lookups`."""
     return open_lookups(zone, dns)()
 
 
-def open_lookups(zone: Path | None, dns: Dns, *, shared: bool = True) -> Callable[[], Lookup]:
+def open_lookups(
+    zone: Path | None, dns: DnsOptions, *, shared: bool = True
+) -> Callable[[], Lookup]:
     """DNS for one command, the file *zone*, or else the network: a Lookup for each message.
 
     *shared* gives them one memory. Without, no domain suffers from the silence of another: one

@@ -18,7 +18,7 @@ from alignd.doctor.findings import (
 )
 from alignd.judgement.prediction import Prediction, judge_spf, predict, spf_passes
 from alignd.mail.domain import Domain
-from alignd.mailauth.dkim import Dkim, Signer, check_planned
+from alignd.mailauth.dkim import CheckedSignature, Signer, check_planned
 from alignd.mailauth.dkim_key import DkimResult, key_name
 from alignd.mailauth.dmarc import Policy, record_name
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, RecordType
@@ -40,14 +40,14 @@ def examine_notifications(
     suffixes: PublicSuffixes,
 ) -> TopicReport:
     """Examine the notifications domain of every view that messages may get, the tenants' too."""
-    views = configuration.views
+    views = configuration.all_settings
     remarks = (r for v in views for r in _notifications(v, signer, new_lookup(), suffixes))
     return topic_report(Topic.NOTIFICATIONS, remarks)
 
 
 def examine_helo(configuration: Configuration, new_lookup: Callable[[], Lookup]) -> TopicReport:
     """Examine the HELO name and the relay addresses of every view."""
-    remarks = (r for v in configuration.views for r in _helo(v.relay, new_lookup()))
+    remarks = (r for v in configuration.all_settings for r in _helo(v.relay, new_lookup()))
     return topic_report(Topic.HELO, remarks)
 
 
@@ -97,7 +97,7 @@ def _passing(prediction: Prediction, ours: Notifications, relay: Relay) -> Itera
             yield from (_unusable_key(dkim) for dkim in unusable)
 
 
-def _unusable_key(dkim: Dkim) -> Remark:
+def _unusable_key(dkim: CheckedSignature) -> Remark:
     if dkim.result is DkimResult.TEMPERROR:
         return CannotSay(f"whether the DKIM key {_key(dkim)} fits: {dkim.explanation}")
     return warning(
@@ -110,7 +110,7 @@ def _unusable_key(dkim: Dkim) -> Remark:
     )
 
 
-def _key(dkim: Dkim) -> str:
+def _key(dkim: CheckedSignature) -> str:
     assert dkim.domain is not None, "a planned signature names its domain"
     return key_name(dkim.domain, dkim.selector)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from ipaddress import ip_address
 
-from alignd.config.settings import Dns, Milter
+from alignd.config.settings import DnsOptions, MilterOptions
 from alignd.doctor.facts import Descriptors, Permission, Resolvers, SocketState
 from alignd.doctor.findings import CannotSay, FindingId, NotAsked, Note, Remark, error, warning
 from alignd.mailauth.dns import LookupFailed
@@ -64,7 +64,7 @@ def _outside(chain: Chain, listener: Listener) -> Remark:
     )
 
 
-def examine_resolver(dns: Dns, resolvers: Resolvers) -> Iterator[Remark]:
+def examine_resolver(dns: DnsOptions, resolvers: Resolvers) -> Iterator[Remark]:
     """Say whether DNS answers, soon, and on this machine."""
     if isinstance(resolvers, CannotSay):
         yield resolvers
@@ -103,7 +103,7 @@ def examine_resolver(dns: Dns, resolvers: Resolvers) -> Iterator[Remark]:
 
 
 def examine_limits(
-    milter: Milter, chain: Chain | None, found: Descriptors, cores: int
+    milter: MilterOptions, chain: Chain | None, found: Descriptors, cores: int
 ) -> Iterator[Remark]:
     """Say whether alignd has room for all that Postfix may open."""
     room = found.limit - OTHER_DESCRIPTORS

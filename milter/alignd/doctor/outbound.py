@@ -33,7 +33,7 @@ def examine_outbound(
     configuration: Configuration, postfix: PostfixConfig, interfaces: Interfaces
 ) -> TopicReport:
     """Examine every service that sends mail to others, against every view of the relay."""
-    relays = tuple(view.relay for view in configuration.views)
+    relays = tuple(view.relay for view in configuration.all_settings)
     listed = frozenset(address for relay in relays for address in relay.addresses)
     senders = _senders(postfix)
     remarks = [

@@ -11,7 +11,7 @@ import authres
 
 from alignd.mail.domain import Domain
 from alignd.mail.message import HeaderField, Message
-from alignd.mailauth.dkim import Dkim, Source, signature_domain, signature_tags
+from alignd.mailauth.dkim import CheckedSignature, Source, signature_domain, signature_tags
 from alignd.mailauth.dkim_key import SAFE_ALGORITHM, DkimResult
 
 MAX_LENGTH = 8192
@@ -22,7 +22,9 @@ UPSTREAM_FIELDS = frozenset({"authentication-results", "dkim-signature"})
 """The fields that are read, in lower case."""
 
 
-def read_upstream(message: Message, trusted_authserv_ids: tuple[str, ...]) -> tuple[Dkim, ...]:
+def read_upstream(
+    message: Message, trusted_authserv_ids: tuple[str, ...]
+) -> tuple[CheckedSignature, ...]:
     """The DKIM passes in *message* that a verifier with a trusted authserv-id reports."""
     trusted = {authserv_id.lower() for authserv_id in trusted_authserv_ids}
     if not trusted:
@@ -49,7 +51,7 @@ def _results(field: HeaderField, trusted: set[str]) -> list[Any]:
     return list(header.results) if header.authserv_id in trusted else []
 
 
-def _dkim(result: Any, signed: dict[Domain, set[str]]) -> Dkim | None:
+def _dkim(result: Any, signed: dict[Domain, set[str]]) -> CheckedSignature | None:
     if result.method.lower() != "dkim" or (result.result or "").lower() != "pass":
         return None
     found: dict[str, str] = {}
@@ -66,7 +68,7 @@ def _dkim(result: Any, signed: dict[Domain, set[str]]) -> Dkim | None:
     # A verifier that does not say: the signatures of that domain, if they are still here, do.
     algorithms = {algorithm} if algorithm else signed.get(domain, {SAFE_ALGORITHM})
     accepted = SAFE_ALGORITHM in algorithms
-    return Dkim(
+    return CheckedSignature(
         domain,
         found.get("s", ""),
         Source.UPSTREAM,

@@ -46,7 +46,7 @@ class Source(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Dkim:
+class CheckedSignature:
     """What receivers will make of one signature."""
 
     domain: Domain | None
@@ -78,11 +78,13 @@ class Signer(Protocol):
         ...
 
 
-def check_planned(planned: PlannedSignature, lookup: Lookup) -> Dkim:
+def check_planned(planned: PlannedSignature, lookup: Lookup) -> CheckedSignature:
     """Predict whether *planned* will verify: the published key has to fit it."""
 
-    def say(result: DkimResult, explanation: str) -> Dkim:
-        return Dkim(planned.domain, planned.selector, Source.SIGNER, result, explanation)
+    def say(result: DkimResult, explanation: str) -> CheckedSignature:
+        return CheckedSignature(
+            planned.domain, planned.selector, Source.SIGNER, result, explanation
+        )
 
     if planned.algorithm != SAFE_ALGORITHM:
         return say(DkimResult.POLICY, f"not every receiver accepts {planned.algorithm}")
@@ -97,7 +99,7 @@ def check_planned(planned: PlannedSignature, lookup: Lookup) -> Dkim:
     return say(DkimResult.PASS, "the published key fits the signer's")
 
 
-def verify(message: Message, lookup: Lookup, now: float) -> tuple[Dkim, ...]:
+def verify(message: Message, lookup: Lookup, now: float) -> tuple[CheckedSignature, ...]:
     """Verify the signatures on *message*, whose header is whole; *now* is a Unix time."""
     fields = message.fields("DKIM-Signature")[:MAX_SIGNATURES]
     results = []
@@ -105,7 +107,9 @@ def verify(message: Message, lookup: Lookup, now: float) -> tuple[Dkim, ...]:
         tags = signature_tags(field)
         result, explanation = _verify_one(message, index, tags, lookup, now)
         selector = tags.get("s", "")
-        results.append(Dkim(signature_domain(tags), selector, Source.MESSAGE, result, explanation))
+        results.append(
+            CheckedSignature(signature_domain(tags), selector, Source.MESSAGE, result, explanation)
+        )
     return tuple(results)
 
 

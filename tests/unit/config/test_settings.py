@@ -3,7 +3,7 @@
 import pytest
 
 from alignd.config.file import parse_configuration
-from alignd.config.settings import Milter, Settings
+from alignd.config.settings import MilterOptions, Settings
 from alignd.mail.message import HeaderField, Message
 from tests.support.configtext import BASE
 
@@ -52,4 +52,4 @@ def test_a_tenant_differs_only_in_what_it_says() -> None:
     ],
 )
 def test_workers_are_as_many_as_pay(workers: int, cores: int, wanted: int) -> None:
-    assert Milter(workers=workers).workers_on(cores) == wanted
+    assert MilterOptions(workers=workers).workers_on(cores) == wanted

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from alignd.config.file import ConfigError
 from alignd.config.opendkim import TableError, read_tables
-from alignd.config.settings import Dkim
+from alignd.config.settings import DkimOptions
 from alignd.config.signer import load_signer
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
@@ -208,7 +208,7 @@ def test_the_signer_reads_tables_and_keys(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(PEM)
     (tmp_path / "signing").write_text("*@mycompany.com k:marky@elsewhere.com\n")
     (tmp_path / "keys").write_text(f"k mycompany.com:s1:{tmp_path}/key.pem\n")
-    settings = Dkim.model_validate(
+    settings = DkimOptions.model_validate(
         {
             "opendkim": {
                 "signing_table": f"refile:{tmp_path}/signing",
@@ -232,7 +232,7 @@ def test_a_table_that_is_not_there_is_a_problem_of_the_configuration(tmp_path: P
     tables = {"signing_table": f"refile:{tmp_path}/none", "key_table": f"{tmp_path}/none"}
 
     with pytest.raises(ConfigError, match=f"{tmp_path}/none:1: cannot be read"):
-        load_signer(Dkim.model_validate({"opendkim": tables}))
+        load_signer(DkimOptions.model_validate({"opendkim": tables}))
 
 
 PIECES = [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.file import parse_configuration
-from alignd.config.settings import Dns
+from alignd.config.settings import DnsOptions
 from alignd.config.signer import load_signer
 from alignd.judgement.review import Review, Reviewer, sign
 from alignd.mail.domain import Domain
@@ -200,7 +200,7 @@ def test_what_does_not_hold_is_judged_anew(good_until: float) -> None:
 def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserver) -> None:
     reviewer = Memory(reviewer_of())
     options = {"nameservers": [nameserver.address], "min_ttl": "0s", "timeout": "20s"}
-    resolver = Resolver(Dns.model_validate(options), report=print)
+    resolver = Resolver(DnsOptions.model_validate(options), report=print)
     actions = defaultdict(list)
     for ttl in (0, 300):
         for spf in ("-all", "include:spf.mailing.easy.cz -all"):

@@ -98,7 +98,7 @@ def _advise(reviewer: Reviewer, review: Review, lookup: Lookup) -> Advice | None
     author = review.author
     if review.decision.action is not Action.REWRITE or not author.mailbox or not author.domain:
         return None
-    configuration = reviewer.configuration.as_of(review.settings)
+    configuration = reviewer.configuration.narrowed_to(review.settings)
     return advise(replace(reviewer, configuration=configuration), author.mailbox, lookup)
 
 

@@ -11,7 +11,7 @@ from alignd.judgement.prediction import ModelView, Prediction
 from alignd.judgement.reasons import ENTRIES, Action, Rule
 from alignd.judgement.review import Review
 from alignd.mail.message import HeaderField, compare
-from alignd.mailauth.dkim import Dkim, Source
+from alignd.mailauth.dkim import CheckedSignature, Source
 from alignd.mailauth.dmarc import AlignmentMode, record_name
 from alignd.mailauth.dns import LookupFailed
 from alignd.mailauth.spf import Spf, SpfResult
@@ -174,7 +174,7 @@ def _spf(spf: Spf) -> str:
     return f"{text} (section {_SPF_SECTIONS[spf.result]})"
 
 
-def _dkim(dkim: Dkim, aligns: Ternary) -> str:
+def _dkim(dkim: CheckedSignature, aligns: Ternary) -> str:
     where, section = _DKIM_SOURCES[dkim.source]
     name = f"{_brief(dkim.selector)} of {dkim.domain or 'no domain'}, {where}"
     evidence = f", {_brief(dkim.explanation)}" if dkim.explanation else ""
