@@ -18,8 +18,8 @@ from alignd.mailauth.spf_record import (
     find_records,
     find_resembling,
     mechanism_for,
-    merge,
-    read_record,
+    merge_records,
+    repair_record,
 )
 
 NEUTRAL_END = "?all"
@@ -102,12 +102,12 @@ def read_published(domain: Domain, lookup: Lookup) -> Published | LookupFailed:
     # Nameservers rotate the records of an answer; the advice must not change with them.
     texts = sorted(answer.texts)
     replaced = find_records(texts) or find_resembling(texts)
-    readings = [read_record(text, domain) for text in replaced]
+    readings = [repair_record(text, domain) for text in replaced]
     return Published(
         domain=domain,
         others=tuple(text for text in texts if text not in replaced),
         replaced=replaced,
-        record=merge(tuple(reading.record for reading in readings)) if readings else None,
+        record=merge_records(tuple(reading.record for reading in readings)) if readings else None,
         dropped=tuple(term for reading in readings for term in reading.dropped),
         alias_of=answer.alias_of,
         wildcard=wildcard,

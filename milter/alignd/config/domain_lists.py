@@ -11,7 +11,9 @@ from publicsuffixlist import PublicSuffixList
 from alignd.mail.domain import Domain
 
 # Czech and Slovak providers that the package does not have.
-_MORE = frozenset({"atlas.cz", "azet.sk", "centrum.sk", "pobox.sk", "volny.cz", "zoznam.sk"})
+_MORE_PROVIDERS = frozenset(
+    {"atlas.cz", "azet.sk", "centrum.sk", "pobox.sk", "volny.cz", "zoznam.sk"}
+)
 
 
 class SuffixList:
@@ -40,4 +42,6 @@ class FreemailDomains:
 
     def __contains__(self, domain: object) -> bool:
         """Whether *domain* itself is a mailbox provider's; names below it are not."""
-        return isinstance(domain, Domain) and (domain.name in whitelist or domain.name in _MORE)
+        return isinstance(domain, Domain) and (
+            domain.name in whitelist or domain.name in _MORE_PROVIDERS
+        )

@@ -20,7 +20,7 @@ class TableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyEntry:
     """The entry of the KeyTable that signs the mail of one author, its "%" filled in."""
 
     domain: str
@@ -43,7 +43,7 @@ class SigningTables:
     keys: dict[str, str]
     """The KeyTable: value by name."""
 
-    def key_for(self, author: Mailbox) -> Key | None:
+    def key_for(self, author: Mailbox) -> KeyEntry | None:
         """Find the key that signs mail of *author*; None when OpenDKIM will not sign it.
 
         Only the first match counts: OpenDKIM signs with the others only where its option
@@ -58,7 +58,7 @@ class SigningTables:
         if entry is None:
             return None
         signing_domain, selector, location = entry.split(":", 2)
-        return Key(
+        return KeyEntry(
             domain if signing_domain == "%" else signing_domain,
             selector,
             location.replace("%", domain) if location.startswith(("/", "./", "../")) else "",
@@ -75,7 +75,7 @@ class SigningTables:
         )
 
 
-def read_tables(signing_table: str, key_table: str, *, patterns: bool | None) -> SigningTables:
+def parse_tables(signing_table: str, key_table: str, *, patterns: bool | None) -> SigningTables:
     """Parse the texts of both tables.
 
     *patterns* says whether the SigningTable is a refile. It is None where its file is named

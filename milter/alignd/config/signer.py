@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alignd.config.file import ConfigError, ConfigProblem
-from alignd.config.opendkim import SigningTables, TableError, read_tables
+from alignd.config.opendkim import SigningTables, TableError, parse_tables
 from alignd.config.settings import DkimOptions, OpenDkim
 from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox
@@ -75,7 +75,7 @@ def _load_tables(settings: OpenDkim) -> SigningTables:
     _, _, key_path = settings.key_table.rpartition(":")
     patterns = {"refile": True, "file": False}.get(kind)
     try:
-        return read_tables(_text(signing_path), _text(key_path), patterns=patterns)
+        return parse_tables(_text(signing_path), _text(key_path), patterns=patterns)
     except TableError as error:
         raise ConfigError((ConfigProblem(key_path, error.line, str(error)),)) from error
 

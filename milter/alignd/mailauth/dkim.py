@@ -23,7 +23,7 @@ from alignd.mailauth.dkim_key import (
     KeyProblem,
     PublicKey,
     find_key,
-    read_tags,
+    parse_tags,
 )
 from alignd.mailauth.dns import Lookup
 
@@ -115,7 +115,7 @@ def verify(message: Message, lookup: Lookup, now: float) -> tuple[CheckedSignatu
 
 def signature_tags(field: HeaderField) -> dict[str, str]:
     """Parse the tags of a DKIM-Signature *field*; an empty dictionary if it has no tag list."""
-    return read_tags(field.unfolded.decode("latin-1")) or {}
+    return parse_tags(field.unfolded.decode("latin-1")) or {}
 
 
 def signature_domain(tags: Mapping[str, str]) -> Domain | None:

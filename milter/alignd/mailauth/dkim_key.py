@@ -69,12 +69,12 @@ def find_key(domain: Domain, selector: str, lookup: Lookup) -> PublicKey | KeyPr
     if len(texts) != 1:
         # Section 3.6.2.2: with several records it is undefined which one a receiver takes.
         return KeyProblem(DkimResult.PERMERROR, f"{len(texts)} key records")
-    return read_key(texts[0])
+    return parse_key(texts[0])
 
 
-def read_key(text: bytes) -> PublicKey | KeyProblem:
+def parse_key(text: bytes) -> PublicKey | KeyProblem:
     """Parse a key record, section 3.6.1, and check what receivers check."""
-    tags = read_tags(text.decode("latin-1"))
+    tags = parse_tags(text.decode("latin-1"))
     if tags is None or ("v" in tags and (next(iter(tags)) != "v" or tags["v"] != "DKIM1")):
         return KeyProblem(DkimResult.PERMERROR, "not a key record")
     if problem := _unusable(tags):
@@ -118,7 +118,7 @@ def private_modulus(pem: bytes) -> int:
     return key.private_numbers().public_numbers.n
 
 
-def read_tags(text: str) -> dict[str, str] | None:
+def parse_tags(text: str) -> dict[str, str] | None:
     """Parse the tags of a key record or signature, section 3.2; None if it is not a tag list."""
     tags: dict[str, str] = {}
     for part in text.strip().removesuffix(";").split(";"):

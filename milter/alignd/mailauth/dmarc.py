@@ -63,6 +63,31 @@ class DmarcRecord:
     dkim_alignment: AlignmentMode
     spf_alignment: AlignmentMode
 
+    @classmethod
+    def from_tags(cls, tags: dict[str, str]) -> DmarcRecord:
+        """Read the tags of a record; its policies are ABSENT when none of them could be applied.
+
+        `pct` and `t` are ignored. Not every receiver knows them, and even in test mode the owner
+        asks for what the policy says: t=y invites rewriting From (RFC 9989, section 4.7).
+        """
+        policy = _POLICIES.get(tags.get("p", "").lower())
+        inherited = [_POLICIES.get(tags[name].lower()) for name in ("sp", "np") if name in tags]
+        if policy is None or None in inherited:
+            # RFC 9989, section 4.10.1, and RFC 7489, section 6.6.3, step 6: with a valid report
+            # address the record counts as p=none, without one as no record.
+            reports = any(_URI.fullmatch(uri.strip()) for uri in tags.get("rua", "").split(","))
+            policy = subdomain = nonexistent = Policy.NONE if reports else Policy.ABSENT
+        else:
+            subdomain = _POLICIES[tags["sp"].lower()] if "sp" in tags else policy
+            nonexistent = _POLICIES[tags["np"].lower()] if "np" in tags else subdomain
+        return cls(
+            policy=policy,
+            subdomain_policy=subdomain,
+            nonexistent_policy=nonexistent,
+            dkim_alignment=_alignment(tags.get("adkim", "r")),
+            spf_alignment=_alignment(tags.get("aspf", "r")),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
@@ -137,31 +162,6 @@ def _tags(text: str) -> dict[str, str] | None:
             # Most receivers ignore the case of a name, and take the last of two tags.
             tags[name.strip(" \t").lower()] = value.strip(" \t")
     return tags
-
-
-def read_record(tags: dict[str, str]) -> DmarcRecord:
-    """Read the tags of a record; its policies are ABSENT when none of them could be applied.
-
-    `pct` and `t` are ignored. Not every receiver knows them, and even in test mode the owner asks
-    for what the policy says: rewriting From is what t=y invites (RFC 9989, section 4.7).
-    """
-    policy = _POLICIES.get(tags.get("p", "").lower())
-    inherited = [_POLICIES.get(tags[name].lower()) for name in ("sp", "np") if name in tags]
-    if policy is None or None in inherited:
-        # RFC 9989, section 4.10.1, and RFC 7489, section 6.6.3, step 6: with a valid report
-        # address the record counts as p=none, without one as no record.
-        reports = any(_URI.fullmatch(uri.strip()) for uri in tags.get("rua", "").split(","))
-        policy = subdomain = nonexistent = Policy.NONE if reports else Policy.ABSENT
-    else:
-        subdomain = _POLICIES[tags["sp"].lower()] if "sp" in tags else policy
-        nonexistent = _POLICIES[tags["np"].lower()] if "np" in tags else subdomain
-    return DmarcRecord(
-        policy=policy,
-        subdomain_policy=subdomain,
-        nonexistent_policy=nonexistent,
-        dkim_alignment=_alignment(tags.get("adkim", "r")),
-        spf_alignment=_alignment(tags.get("aspf", "r")),
-    )
 
 
 def _alignment(value: str) -> AlignmentMode:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dmarc import Discovery, Policy, read_record, records_at
+from alignd.mailauth.dmarc import Discovery, DmarcRecord, Policy, records_at
 from alignd.mailauth.dns import Lookup, LookupFailed
 
 
@@ -41,7 +41,9 @@ class Rfc7489:
         if len(found) != 1:
             return Discovery(Policy.ABSENT, None, organization, None)
         # This RFC does not know np: its receivers ignore the tag, so a bad value does no harm.
-        record = read_record({name: value for name, value in found[0].items() if name != "np"})
+        record = DmarcRecord.from_tags(
+            {name: value for name, value in found[0].items() if name != "np"}
+        )
         policy = record.policy if owner == author_domain else record.subdomain_policy
         record_domain = None if policy is Policy.ABSENT else owner
         return Discovery(policy, record_domain, organization, record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dmarc import Discovery, DmarcRecord, Policy, read_record, records_at, stricter
+from alignd.mailauth.dmarc import Discovery, DmarcRecord, Policy, records_at, stricter
 from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
 
 _WALK_LABELS = 7
@@ -80,7 +80,7 @@ class Rfc9989:
             step = walk.steps[-1]
         if step is None:
             return Discovery(Policy.ABSENT, None, organization, None)
-        record = read_record(step.tags)
+        record = DmarcRecord.from_tags(step.tags)
         inherited = step.domain != author_domain
         policy = self._inherited_policy(author_domain, record) if inherited else record.policy
         record_domain = None if policy is Policy.ABSENT else step.domain

@@ -90,7 +90,7 @@ class SpfRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RepairedRecord:
     """A published record, repaired."""
 
     record: SpfRecord
@@ -109,8 +109,8 @@ def find_resembling(texts: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(text for text in texts if _RESEMBLANCE.match(text) and not _VERSION.match(text))
 
 
-def read_record(text: bytes, domain: Domain) -> Reading:
-    """Parse the SPF record of *domain*, or what resembles one, and keep its valid terms."""
+def repair_record(text: bytes, domain: Domain) -> RepairedRecord:
+    """Parse the SPF record of *domain*, or what resembles one, and drop its invalid terms."""
     body = text.decode("latin-1")[text.lower().find(b"v=spf1") + len("v=spf1") :]
     kept: list[Term] = []
     dropped = []
@@ -120,10 +120,10 @@ def read_record(text: bytes, domain: Domain) -> Reading:
         kept += usable
         if not usable:
             dropped.append(written)
-    return Reading(SpfRecord(tuple(kept)), tuple(dropped))
+    return RepairedRecord(SpfRecord(tuple(kept)), tuple(dropped))
 
 
-def merge(records: tuple[SpfRecord, ...]) -> SpfRecord:
+def merge_records(records: tuple[SpfRecord, ...]) -> SpfRecord:
     """Merge *records* into one, since several are an error to receivers (section 4.5).
 
     It passes every sender that one of them passes.

@@ -1,4 +1,4 @@
-"""Advice closes its own loop: who publishes what is printed passes, or was told that he cannot."""
+"""Advice proves itself: an owner who publishes the record passes, or was told why he cannot."""
 
 import base64
 import json

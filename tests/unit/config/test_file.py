@@ -1,4 +1,4 @@
-"""The configuration file: what is wrong with it, all at once, and at which line."""
+"""The configuration file: every problem at once, each with its line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Options: every spelling that is understood, and what is said of the others."""
+"""Options: every spelling that is accepted, and the error of every other."""
 
 import pytest
 

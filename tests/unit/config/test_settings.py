@@ -1,4 +1,4 @@
-"""Settings: what holds where nothing is said, and for a tenant."""
+"""Settings: the defaults, and the options of a tenant."""
 
 import pytest
 

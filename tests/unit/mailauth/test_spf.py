@@ -1,4 +1,4 @@
-"""SPF: the openspf suite, a second evaluator beside ours, and what DMARC's prediction adds."""
+"""SPF: the openspf suite, a second evaluator for comparison, and stricter results."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
