@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from alignd.config.settings import Milter
+from alignd.config.settings import MilterOptions
 from bench import (
     generator,
     growth,
@@ -81,7 +81,7 @@ def main(
 
 
 def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Tell) -> Results:
-    results = Results(Milter().workers_on(len(os.sched_getaffinity(0))))
+    results = Results(MilterOptions().workers_on(len(os.sched_getaffinity(0))))
     load = generator.build(directory)
     domains = _MANY_DOMAINS if "growth" in parts else world.DOMAINS
     tell("DNS")

@@ -3,14 +3,15 @@
 import time
 from ipaddress import ip_address
 
-from alignd.config import file as configfile
 from alignd.config.domain_lists import SuffixList
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.review import add_trace_field, make_reviewer
-from alignd.mail.message import Edits, Message, apply_edits, split_message
+from alignd.mail.message import Edits, Message, split_message
 from alignd.mta.transaction import as_judged
 from alignd.resolver.zone import Zone
 from tests.support.case import Case, Speed, normalised
+from tests.support.edits import apply_edits
 from tests.support.selection import every_case
 from tests.support.settings import configuration, world
 
@@ -19,7 +20,7 @@ SUFFIXES = SuffixList()
 
 @every_case(Speed.PROCESS)
 def test_case(case: Case) -> None:
-    config = configfile.parse(configuration(case.config), case.name)
+    config = parse_configuration(configuration(case.config), case.name)
     reviewer = make_reviewer(config, load_signer(config.dkim), time.time, SUFFIXES)
     header, body = split_message(case.message)
     message = Message(

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from alignd.config import file as configfile
 from alignd.config.domain_lists import FreemailDomains, SuffixList
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.review import make_reviewer
 from alignd.replay.summary import SenderSource, Submission, judge
@@ -256,7 +256,7 @@ def test_a_message_that_names_nobody_is_sent_by_nobody(corpus: Corpus) -> None:
 
 @every_case(Speed.PROCESS)
 def test_a_case_is_judged_as_the_milter_judges_it(case: Case) -> None:
-    parsed = configfile.parse(configuration(case.config), case.name)
+    parsed = parse_configuration(configuration(case.config), case.name)
     reviewer = make_reviewer(parsed, load_signer(parsed.dkim), time.time, SUFFIXES)
     recipients = "".join(f"Delivered-To: {each}\r\n" for each in case.recipients)
     submission = Submission(ip_address(case.client), case.login or "", case.envelope_sender)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from alignd.config.file import load
+from alignd.config.file import load_configuration
 from tests.support.nameserver import Nameserver
 from tests.support.places import ROOT
 from tests.support.readiness import open_directory
@@ -122,7 +122,7 @@ def test_what_goes_wrong_has_an_alert() -> None:
 
 def test_the_readme_reads_the_default_port() -> None:
     readme = (CONF.parent / "README.md").read_text()
-    listen = load(CONF / "alignd.conf").metrics.listen
+    listen = load_configuration(CONF / "alignd.conf").metrics.listen
 
     assert f'targets: ["{listen}"]' in readme
     assert f"http://{listen}/metrics" in readme

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from alignd.cli.main import main
-from alignd.config import file as configfile
 from alignd.config.endpoint import InetEndpoint, InetSocket
-from alignd.config.settings import Configuration, Dkim, Helpdesk, Rules
+from alignd.config.file import DEFAULT_PATH, load_configuration, option_names, parse_configuration
+from alignd.config.settings import Configuration, DkimOptions, Helpdesk, Rules
 from alignd.judgement.reasons import WORDS, Reason, Rule
 from bench.speed import GOALS
 from storm.table import STORMS
@@ -33,11 +33,11 @@ def sections() -> dict[str, str]:
 
 
 def options() -> list[tuple[str, str]]:
-    return [(table, name) for table, names in configfile.option_names().items() for name in names]
+    return [(table, name) for table, names in option_names().items() for name in names]
 
 
 def test_the_shipped_configuration_loads_and_equals_the_defaults() -> None:
-    shipped = configfile.load(CONF)
+    shipped = load_configuration(CONF)
 
     bare = Configuration(relay=shipped.relay, notifications=shipped.notifications)
     assert shipped == bare
@@ -52,7 +52,7 @@ def test_the_defaults_that_it_shows_are_the_defaults() -> None:
     examples = r"^(spf_include|envelope_sender|opendkim) = .*$"
     shown = re.sub(examples, "", shown, flags=re.MULTILINE)
 
-    assert configfile.parse(shown, "shown") == configfile.load(CONF)
+    assert parse_configuration(shown, "shown") == load_configuration(CONF)
 
 
 @pytest.mark.parametrize(("table", "name"), options())
@@ -73,7 +73,7 @@ def test_every_option_has_a_purpose_and_its_default(table: str, name: str) -> No
 
 def test_the_examples_of_the_options_are_valid() -> None:
     examples = re.findall(r"^# Example: (.*)$", CONF.read_text(), re.MULTILINE)
-    tables = {name: table for table, names in configfile.option_names().items() for name in names}
+    tables = {name: table for table, names in option_names().items() for name in names}
     shipped = CONF.read_text()
 
     for example in examples:
@@ -82,7 +82,7 @@ def test_the_examples_of_the_options_are_valid() -> None:
             rf"^\[{tables[name]}\]$", f"[{tables[name]}]\n{example}", shipped, flags=re.MULTILINE
         )
         assert count == 1
-        configfile.parse(changed, example)
+        parse_configuration(changed, example)
     assert len(examples) >= 8
 
 
@@ -90,13 +90,13 @@ def test_the_tenant_example_is_valid() -> None:
     example = CONF.read_text().partition("#[[tenant]]")[2]
     uncommented = "[[tenant]]" + re.sub(r"^#", "", example, flags=re.MULTILINE)
 
-    shipped = configfile.parse(CONF.read_text() + uncommented, "tenant")
+    shipped = parse_configuration(CONF.read_text() + uncommented, "tenant")
 
     assert len(shipped.tenant) == 1
 
 
 def default_endpoint() -> InetEndpoint:
-    socket = configfile.load(CONF).milter.socket
+    socket = load_configuration(CONF).milter.socket
     assert isinstance(socket, InetSocket)
     return socket.endpoint
 
@@ -128,7 +128,7 @@ def test_the_unit_starts_a_command_that_exists() -> None:
     program, command, *arguments = service["ExecStart"].split()
     assert Path(program).name == "alignd"
     assert command in main.commands
-    assert arguments == ["--config", str(configfile.DEFAULT_PATH)]
+    assert arguments == ["--config", str(DEFAULT_PATH)]
     assert f"u {service['User']} " in (ROOT / "systemd/alignd.sysusers").read_text()
 
 
@@ -252,7 +252,7 @@ def test_every_reason_has_a_case() -> None:
 
 def test_every_rule_and_scope_option_changes_a_case() -> None:
     configs = "\n".join(case.config for case in CASES)
-    for name in (*Rules.model_fields, *Helpdesk.model_fields, *Dkim.model_fields):
+    for name in (*Rules.model_fields, *Helpdesk.model_fields, *DkimOptions.model_fields):
         assert re.search(rf"\b{name} = ", configs), name
 
 

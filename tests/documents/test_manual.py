@@ -11,7 +11,7 @@ import click
 import pytest
 
 from alignd.cli.main import main
-from alignd.config import file as configfile
+from alignd.config.file import DEFAULT_PATH, option_names, parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import WORDS
 from alignd.judgement.review import log_fields, make_reviewer
@@ -77,7 +77,7 @@ def test_every_command_and_option_is_described(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("table", "name"),
-    [(table, name) for table, names in configfile.option_names().items() for name in names],
+    [(table, name) for table, names in option_names().items() for name in names],
 )
 def test_every_option_of_the_configuration_is_described(table: str, name: str) -> None:
     page = PAGES["alignd.conf.5"]
@@ -103,7 +103,7 @@ def test_every_word_of_the_log_is_described_with_its_fix() -> None:
 
 
 def test_every_word_before_an_equals_sign_of_the_log_is_described() -> None:
-    parsed = configfile.parse(configuration("[rules]\ndry_run = true"), "")
+    parsed = parse_configuration(configuration("[rules]\ndry_run = true"), "")
     reviewer = make_reviewer(parsed, load_signer(parsed.dkim), time.time)
     header, _ = split_message(MARKY)
     message = Message("marky.mark@mycompany.com", (), header, login="marky")
@@ -121,7 +121,7 @@ def test_every_word_before_an_equals_sign_of_the_log_is_described() -> None:
     [
         pytest.param("EXIT STATUS", ["0", "1", "2", "64", "69", "70", "78"], id="exit-status"),
         pytest.param("SIGNALS", ["TERM , INT", "HUP"], id="signals"),
-        pytest.param("FILES", [str(configfile.DEFAULT_PATH), "/etc/resolv.conf"], id="files"),
+        pytest.param("FILES", [str(DEFAULT_PATH), "/etc/resolv.conf"], id="files"),
         pytest.param("ENVIRONMENT", ["NO_COLOR", "STATE_DIRECTORY"], id="environment"),
     ],
 )

@@ -2,8 +2,7 @@
 
 import pytest
 
-from alignd.config import file as configfile
-from alignd.config.file import ConfigError
+from alignd.config.file import ConfigError, parse_configuration
 
 BASE = """\
 [relay]
@@ -18,7 +17,7 @@ address = "helpdesk@notifications.easysoftware.com"
 def problems(text: str) -> list[str]:
     """What is wrong with the text, each without the path."""
     with pytest.raises(ConfigError) as caught:
-        configfile.parse(text, "alignd.conf")
+        parse_configuration(text, "alignd.conf")
     lines = str(caught.value).splitlines()
     assert all(line.startswith("alignd.conf:") for line in lines)
     return [line.removeprefix("alignd.conf:") for line in lines]

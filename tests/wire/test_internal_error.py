@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from alignd.config import file as configfile
 from alignd.config.endpoint import UnixSocket
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.evidence import wanted_by
 from alignd.judgement.review import make_reviewer
@@ -49,7 +49,7 @@ def directory() -> Iterator[Path]:
 def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
     for descriptor in listening_socket.listening():
         os.close(descriptor)  # the name server's, in the process that this one was forked of
-    settings = configfile.parse(configuration(nameserver=nameserver), "")
+    settings = parse_configuration(configuration(nameserver=nameserver), "")
     signer = load_signer(settings.dkim)
     reviewer = make_reviewer(settings, signer, time.time, Broken())
     resolver = Resolver(settings.dns, print)

@@ -1,6 +1,6 @@
-"""How a domain delegates a DKIM selector to the signer behind alignd.
+"""Makes the record with which a domain delegates a DKIM selector to the signer behind alignd.
 
-Nothing here is believed: `advice` has the review find the key, with a signer that uses it.
+It is a candidate: `alternatives` has mail judged with a signer that uses the key.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """A delegated selector, with the signer that would use it; itself a Signer."""
+    """A delegated selector; also a `Signer` that uses it, for judging what it would change."""
 
     publication: Publication
     is_published: bool
     is_configured: bool
-    """Whether the signer signs with it as it is."""
+    """Whether the signer is already configured to sign with it."""
     signer: Signer
     signature: PlannedSignature
 
     def signatures_for(self, author: Mailbox) -> tuple[PlannedSignature, ...]:
-        """The signatures that mail of *author* gets, the one with this selector among them."""
+        """Predict the signatures of mail of *author*, the one with this selector among them."""
         signatures = self.signer.signatures_for(author)
         return signatures if self.is_configured else (*signatures, self.signature)
 
     @property
     def entry(self) -> str:
-        """The sentence that says what the operator has to add."""
+        """The entry that the operator has to add to the configuration, for people."""
         entry = f'{{ domain = "{self.signature.domain}", selector = "{self.signature.selector}" }}'
         return f"the operator adds {entry} to dkim.signs, and the domain to the signer's tables"
 
@@ -43,7 +43,7 @@ class Delegation:
 def delegation(
     delegate: Delegate, author: Mailbox, signer: Signer, lookup: Lookup
 ) -> Delegation | Impossible:
-    """The record by which the domain of *author* delegates the selector of *delegate*."""
+    """Make the record with which the domain of *author* delegates the selector."""
     try:
         name = Domain.parse(key_name(author.domain, delegate.selector))
     except DomainError as error:
@@ -77,10 +77,10 @@ def delegation(
 
 
 def _published(name: Domain, lookup: Lookup) -> tuple[bytes, ...] | LookupFailed:
-    """What stands at *name*: the target of an alias, or texts."""
+    """Look up what *name* has now: the target of a CNAME, or TXT records."""
     answer = lookup.look_up(name.name, RecordType.TXT)
     if isinstance(answer, LookupFailed):
         return answer
     if answer.alias_of:
         return (answer.alias_of.lower().encode(),)
-    return tuple(sorted(record for record in answer.records if isinstance(record, bytes)))
+    return tuple(sorted(answer.texts))

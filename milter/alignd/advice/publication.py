@@ -1,4 +1,4 @@
-"""A record for somebody to publish, and DNS as it is once it is published."""
+"""A record for a domain owner to publish, and DNS as it will be then."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ from alignd.mail.domain import Domain
 from alignd.mailauth.dns import Answer, Lookup, LookupFailed, RecordType
 
 TTL = 3600
-"""Seconds; short enough to fix a mistake within the hour."""
+"""Seconds; a mistake can be corrected within the hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """Answers with *alias* or *texts* where there are some, and as *lookup* does elsewhere."""
+    """A Lookup that answers with *texts* and *aliases*, and for other names as *lookup* does."""
 
     lookup: Lookup
     texts: Mapping[str, tuple[bytes, ...]]
     """All TXT records of a name, in lower case."""
     aliases: Mapping[str, Domain]
-    """The name that a name is a CNAME of."""
+    """The target of the CNAME at a name, in lower case."""
 
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
-        """Answer for *name* as DNS will once the records are published."""
+        """Answer as DNS will once the records are published."""
         owner = name.lower()
         if alias := self.aliases.get(owner):
             answer = self.lookup.look_up(alias.name, record_type)
             if isinstance(answer, LookupFailed):
                 return answer
-            return Answer(answer.records, alias_of=alias.name)  # it exists, target or none
+            return Answer(
+                answer.records, alias_of=alias.name
+            )  # a CNAME exists, whether its target does or not
         texts = self.texts.get(owner)
         if texts is not None and record_type is RecordType.TXT:
             return Answer(texts)
         answer = self.lookup.look_up(name, record_type)
         if isinstance(answer, LookupFailed) or answer.exists or not self._exists(owner):
             return answer
-        return Answer(answer.records)  # a name with records below it exists (RFC 8020)
+        return Answer(answer.records)  # a name with names below it exists (RFC 8020)
 
     def _exists(self, owner: str) -> bool:
         owners = (*self.texts, *self.aliases)
@@ -45,7 +47,7 @@ class Overlay:
 
 
 class Kind(Enum):
-    """What can be published."""
+    """The type of a published record."""
 
     TXT = "TXT"
     CNAME = "CNAME"
@@ -53,22 +55,22 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One record."""
+    """One record to publish, and the records of its name that it replaces or joins."""
 
     name: str
-    """Where it is published: perhaps a wildcard."""
+    """The name that it is published at, perhaps a wildcard."""
     answers: Domain
-    """The name that is asked for it."""
+    """The name that receivers look it up at."""
     kind: Kind
     value: str
     """The whole record as one text, ASCII."""
     replaces: tuple[bytes, ...] = ()
-    """The records of that name that go."""
+    """The records of that name that it replaces."""
     beside: tuple[bytes, ...] = ()
     """The other TXT records of that name, which stay."""
 
     def over(self, lookup: Lookup) -> Overlay:
-        """DNS with this record in it."""
+        """Lay the record over *lookup*."""
         if self.kind is Kind.CNAME:
             return Overlay(lookup, {}, {self.answers.name: Domain.parse(self.value)})
         texts = (*self.beside, self.value.encode("ascii"))
@@ -77,6 +79,6 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Impossible:
-    """Why a way to authorise the relay is closed; for people."""
+    """A way to authorise the relay that is closed; *reason* is for people."""
 
     reason: str

@@ -1,6 +1,6 @@
-"""What the SPF record of a domain has to become, from what it is, to authorise the relay.
+"""Makes SPF records that may authorise the relay, from the record that a domain publishes.
 
-Nothing here is believed: `advice` evaluates each record before anybody sees it.
+They are candidates: `alternatives` evaluates each of them before anybody sees it.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from alignd.mailauth.spf_record import (
     find_records,
     find_resembling,
     mechanism_for,
-    merge,
-    read_record,
+    merge_records,
+    repair_record,
 )
 
 NEUTRAL_END = "?all"
-"""How a new record ends. For all other mail it says as much as no record does (RFC 7208, section
-2.6.2), so that publishing it harms nobody."""
+"""The end of a new record. To all other mail it means the same as no record (RFC 7208, section
+2.6.2), so that publishing it makes no mail fail."""
 
-_MAX_TERMS, _MAX_TERM = 10, 80  # of invalid terms, and characters of one, that a note shows
+_MAX_TERMS, _MAX_TERM = 10, 80  # invalid terms, and characters of each, in a note
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a domain has at its name."""
+    """The TXT records of a domain, and the SPF record among them."""
 
     domain: Domain
     others: tuple[bytes, ...]
-    """TXT records that have nothing to do with SPF."""
+    """The TXT records that are not SPF."""
     replaced: tuple[bytes, ...]
-    """Those that have to go when a new record comes."""
+    """The records that a new record replaces."""
     record: SpfRecord | None
-    """What is valid of them, in one; None when there are none."""
+    """Their valid terms in one record; None when there is no SPF record."""
     dropped: tuple[str, ...]
-    """The terms that are not valid."""
+    """Their invalid terms."""
     alias_of: str = ""
-    """The name that the domain is an alias of."""
+    """The target of a CNAME at the domain; empty when there is none."""
     wildcard: str = ""
-    """Where its records are: "*." and a name above the domain."""
+    """The wildcard that the records come from, such as "*.example"; empty when there is none."""
 
     @property
     def notes(self) -> Iterator[str]:
-        """What a person should know of the repair."""
+        """Describe the repair for the domain owner."""
         if len(self.replaced) > 1:
             yield (
                 f"{self.domain} has {len(self.replaced)} SPF records, which is an error to "
@@ -74,13 +74,13 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A record that may authorise the relay."""
+    """A record that may authorise the relay; not yet evaluated."""
 
     record: SpfRecord
     notes: tuple[str, ...] = ()
 
     def publication(self, published: Published) -> Publication:
-        """The record for the domain of *published*, in the place of what it has."""
+        """Make the publication of the record at the domain of *published*."""
         return Publication(
             published.wildcard or published.domain.name,
             published.domain,
@@ -92,22 +92,22 @@ class Candidate:
 
 
 def read_published(domain: Domain, lookup: Lookup) -> Published | LookupFailed:
-    """Read what SPF record *domain* has, however broken."""
+    """Look up and repair the SPF record of *domain*, however broken."""
     answer = lookup.look_up(domain.name, RecordType.TXT)
     if isinstance(answer, LookupFailed):
         return answer
     wildcard = wildcard_of(domain, lookup)
     if isinstance(wildcard, LookupFailed):
         return wildcard
-    # DNS turns the order round from answer to answer; the advice stays the same.
-    records = sorted(record for record in answer.records if isinstance(record, bytes))
-    replaced = find_records(records) or find_resembling(records)
-    readings = [read_record(text, domain) for text in replaced]
+    # Nameservers rotate the records of an answer; the advice must not change with them.
+    texts = sorted(answer.texts)
+    replaced = find_records(texts) or find_resembling(texts)
+    readings = [repair_record(text, domain) for text in replaced]
     return Published(
         domain=domain,
-        others=tuple(text for text in records if text not in replaced),
+        others=tuple(text for text in texts if text not in replaced),
         replaced=replaced,
-        record=merge(tuple(reading.record for reading in readings)) if readings else None,
+        record=merge_records(tuple(reading.record for reading in readings)) if readings else None,
         dropped=tuple(term for reading in readings for term in reading.dropped),
         alias_of=answer.alias_of,
         wildcard=wildcard,
@@ -115,12 +115,12 @@ def read_published(domain: Domain, lookup: Lookup) -> Published | LookupFailed:
 
 
 def with_include(published: Published, include: Domain) -> Iterator[Candidate]:
-    """The records that include *include*, best first."""
+    """Make the records that include *include*, best first."""
     yield from _with(published, (f"include:{include}",))
 
 
 def with_addresses(published: Published, prediction: Prediction) -> Iterator[Candidate]:
-    """The records that also list the relay addresses they lack; none if they list no other."""
+    """Make the records that list every relay address; none unless some address is listed now."""
     listed = [spf for spf in prediction.spf if spf.counts and _is_network(spf.explanation)]
     lacking = [spf.address for spf in prediction.spf if not spf.counts]
     if listed and lacking:
@@ -134,7 +134,7 @@ def _with(published: Published, mechanisms: tuple[str, ...]) -> Iterator[Candida
         yield Candidate(end.with_mechanisms(mechanisms))
         return
     if published.dropped or len(published.replaced) > 1:
-        yield Candidate(record)  # repaired, it may do
+        yield Candidate(record)  # the repair alone may be enough
     yield Candidate(record.with_mechanisms(mechanisms))
     yield Candidate(
         record.with_mechanisms(mechanisms, first=True),

@@ -1,38 +1,32 @@
-"""How many DNS lookups an SPF record costs whoever matches none of its terms."""
+"""Counts the DNS lookups of an SPF record for mail that matches none of its terms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
 from alignd.mail.domain import Domain, DomainError
-from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
-from alignd.mailauth.spf_record import SpfRecord, Term, find_records, read_record
+from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
+from alignd.mailauth.spf_record import SpfRecord, Term, find_records, repair_record
 
 MAX_LOOKUPS = 10
-"""Terms that ask DNS, over the whole tree of records, RFC 7208, section 4.6.4."""
+"""Terms that cause DNS lookups, over the whole tree of records, RFC 7208, section 4.6.4."""
 MAX_VOID_LOOKUPS = 2
 ENDLESS = 100
-"""Where counting stops: records that include each other never come to an end."""
+"""The count at which counting stops: records can include each other in a loop."""
 
 _COUNTED = {"include", "a", "mx", "ptr", "exists", "redirect"}
 
-
-class Expand(Protocol):
-    """Knows the name that a domain-spec means."""
-
-    def __call__(self, domain_spec: str, domain: Domain) -> str:
-        """The name in the record of *domain*; empty when it means none."""
-        ...
+Expand = Callable[[str, Domain], str]
+"""Expands a domain-spec in the record of a domain to a name; empty when it means none."""
 
 
 def count_lookups(
     record: SpfRecord, domain: Domain, expand: Expand, lookup: Lookup
 ) -> int | LookupFailed:
-    """Count the terms that ask DNS, of *record* at *domain* and of all that it refers to.
+    """Count the terms of *record* at *domain*, and of all that it refers to, that ask DNS.
 
-    This is what mail costs that none of the terms matches, so that nobody's mail costs more: a
-    record within the limit is so for all who send for the domain.
+    No mail costs more than mail that none of the terms matches. A record within the limit for it
+    is within the limit for every sender of the domain.
     """
     waiting, count = [(record, domain)], 0
     while waiting:
@@ -41,7 +35,7 @@ def count_lookups(
             count += 1
             if count == ENDLESS:
                 return count
-            # An unused redirect= is counted, as pyspf and Mail::SPF do, but nobody follows it.
+            # pyspf and Mail::SPF count a redirect= beside `all`, though nobody follows it.
             if term.name == "include" or (term.name == "redirect" and not current.has_all):
                 found = _records_of(expand(term.argument, owner), lookup)
                 if isinstance(found, LookupFailed):
@@ -63,7 +57,7 @@ def _records_of(name: str, lookup: Lookup) -> list[tuple[SpfRecord, Domain]] | L
         domain = Domain.parse(name)
     except DomainError:
         return []
-    answer = lookup.look_up(domain.name, RecordType.TXT)
-    if isinstance(answer, LookupFailed):
-        return LookupFailed(f"TXT {domain}: {answer.reason}")
-    return [(read_record(text, domain).record, domain) for text in find_records(answer.records)]
+    texts = texts_at(domain.name, lookup)
+    if isinstance(texts, LookupFailed):
+        return LookupFailed(f"TXT {domain}: {texts.reason}")
+    return [(repair_record(text, domain).record, domain) for text in find_records(texts)]

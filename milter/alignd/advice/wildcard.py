@@ -1,4 +1,4 @@
-"""Whether a domain has its records from a wildcard, which a record of its own would switch off."""
+"""Detects that a domain has its records from a wildcard, which a record of its own would hide."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from alignd.mail.domain import Domain
 from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
 
 PROBE = "alignd-looks-for-a-wildcard"
-"""A label that nobody has: where it has records, they are a wildcard's."""
+"""A label that nobody uses: if it has records, they are those of a wildcard."""
 _TYPES = (RecordType.TXT, RecordType.MX, RecordType.A, RecordType.AAAA)
 
 
 def wildcard_of(domain: Domain, lookup: Lookup) -> str | LookupFailed:
-    """The name of the wildcard whose records *domain* has; empty when it has its own, or none.
+    """Find the wildcard whose records *domain* has; empty when it has its own, or none.
 
-    By RFC 4592, section 3.3.1, a wildcard says nothing for a name that exists, nor for one with
-    names below it: a TXT record there takes the wildcard's MX away, a DKIM key below it both.
+    By RFC 4592, section 3.3.1, a wildcard does not apply to a name that exists, nor to one with
+    names below it. So a TXT record at the domain would take away the wildcard's MX, and a DKIM
+    key below the domain would take away all of the wildcard's records.
     """
     found = ""
     for size in range(len(domain.labels) - 1, 0, -1):
@@ -29,7 +30,8 @@ def wildcard_of(domain: Domain, lookup: Lookup) -> str | LookupFailed:
 
 
 def _is_same(name: str, probe: str, lookup: Lookup) -> bool | LookupFailed:
-    # Some nameservers say of every name that it exists, without records (RFC 9824).
+    # That the probe exists is not enough: some nameservers answer for every name that it exists,
+    # without records (RFC 9824).
     has_records = False
     for record_type in _TYPES:
         probed = lookup.look_up(probe, record_type)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
 import click
 
-from alignd.config import file as configfile
 from alignd.config.endpoint import Endpoint, HandedOverSocket, MilterSocket, parse_endpoint
-from alignd.config.file import ConfigError
-from alignd.config.settings import Configuration, Dns
+from alignd.config.file import (
+    DEFAULT_PATH,
+    ConfigError,
+    load_configuration,
+)
+from alignd.config.settings import Configuration, DnsOptions
 from alignd.config.signer import load_signer
-from alignd.mail.message import unmapped
+from alignd.mail.ip_address import IpAddress, parse_ip_address
 from alignd.mail.printable import printable
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup
@@ -33,7 +35,7 @@ CONFIG = click.option(
     "--config",
     "config",
     type=FILE,
-    default=configfile.DEFAULT_PATH,
+    default=DEFAULT_PATH,
     show_default=True,
     help="The configuration file.",
 )
@@ -52,14 +54,14 @@ SOCKET = click.option(
 )
 
 
-class _IpAddress(click.ParamType[IPv4Address | IPv6Address]):
+class _IpAddress(click.ParamType[IpAddress]):
     """The IP address of a client."""
 
     name = "address"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> IPv4Address | IPv6Address:
+    def convert(self, value: Any, param: Any, ctx: Any) -> IpAddress:
         try:
-            return unmapped(value)
+            return parse_ip_address(value)
         except ValueError:
             self.fail(f"not an IP address: {value!r}", param, ctx)
 
@@ -84,15 +86,10 @@ class CannotSayError(click.ClickException):
         super().__init__(printable(problem))
 
 
-def without_brackets(address: str) -> str:
-    """An *address* of the envelope as people write it, perhaps in angle brackets."""
-    return address.strip().removeprefix("<").removesuffix(">")
-
-
 def load(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
     """The configuration and the signer that it names; ends the program when it is wrong."""
     try:
-        configuration = configfile.load(path)
+        configuration = load_configuration(path)
         return configuration, load_signer(configuration.dkim)
     except ConfigError as error:
         show(error)
@@ -127,12 +124,14 @@ def postfix_endpoint(socket: MilterSocket, option: str | None) -> tuple[Endpoint
     return socket.endpoint, False
 
 
-def open_lookup(zone: Path | None, dns: Dns) -> Lookup:
+def open_lookup(zone: Path | None, dns: DnsOptions) -> Lookup:
     """DNS for one message; see `open_lookups`."""
     return open_lookups(zone, dns)()
 
 
-def open_lookups(zone: Path | None, dns: Dns, *, shared: bool = True) -> Callable[[], Lookup]:
+def open_lookups(
+    zone: Path | None, dns: DnsOptions, *, shared: bool = True
+) -> Callable[[], Lookup]:
     """DNS for one command, the file *zone*, or else the network: a Lookup for each message.
 
     *shared* gives them one memory. Without, no domain suffers from the silence of another: one

@@ -1,4 +1,4 @@
-"""The lists of domains that packages ship: public suffixes, and mailbox providers."""
+"""Wraps the lists of domains that packages ship: public suffixes, and mailbox providers."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from publicsuffixlist import PublicSuffixList
 
 from alignd.mail.domain import Domain
 
-# Providers of our part of the world that the package does not have.
-_MORE = frozenset({"atlas.cz", "azet.sk", "centrum.sk", "pobox.sk", "volny.cz", "zoznam.sk"})
+# Czech and Slovak providers that the package does not have.
+_MORE_PROVIDERS = frozenset(
+    {"atlas.cz", "azet.sk", "centrum.sk", "pobox.sk", "volny.cz", "zoznam.sk"}
+)
 
 
 class SuffixList:
-    """A public suffix list; reading it takes about 50 ms, so make it once."""
+    """The public suffix list. Make it once: reading it takes about 50 ms."""
 
     def __init__(self) -> None:
         self._list = PublicSuffixList()
 
     def registered_domain(self, domain: Domain) -> Domain:
-        """The public suffix of *domain* and one label more, or *domain* if it is a suffix.
-
-        A top-level domain that the list does not know counts as a suffix (its rule `*`).
-        """
+        # A top-level domain that the list does not know counts as a suffix (its rule `*`).
         found = self._list.privatesuffix(domain.name)
         return Domain(found) if found else domain
 
     @staticmethod
     def released() -> date | None:
-        """Of when the list is; None when the version of its package does not say."""
+        """Read the date of the list from the version of its package; None where it has none."""
         last = metadata.version("publicsuffixlist").rpartition(".")[2]
         try:
             return datetime.strptime(last, "%Y%m%d").date()
@@ -39,8 +38,10 @@ class SuffixList:
 
 
 class FreemailDomains:
-    """Mailbox providers, whose domains can never authorise a helpdesk's relay."""
+    """The domains of mailbox providers, which will never authorise a helpdesk's relay."""
 
     def __contains__(self, domain: object) -> bool:
-        """Whether *domain* is that of a mailbox provider; names below it are not."""
-        return isinstance(domain, Domain) and (domain.name in whitelist or domain.name in _MORE)
+        """Whether *domain* itself is a mailbox provider's; names below it are not."""
+        return isinstance(domain, Domain) and (
+            domain.name in whitelist or domain.name in _MORE_PROVIDERS
+        )

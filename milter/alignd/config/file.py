@@ -1,4 +1,4 @@
-"""Reads the configuration file, and says of every problem at once at which line it stands."""
+"""Reads and validates the configuration file, and reports every problem at once, with its line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from alignd.config.settings import WHOLE, Configuration, Settings, Table
 
 DEFAULT_PATH = Path("/etc/alignd/alignd.conf")
 
-_Place = tuple[str | int, ...]
+_KeyPath = tuple[str | int, ...]
+"""The keys from the top of the file to an option: ("tenant", 0, "rules", "dry_run")."""
 _HEADER = re.compile(r"^\s*(\[{1,2})\s*([^\[\]#]+?)\s*\]{1,2}\s*(#.*)?$")
 _KEY = re.compile(
     r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*="""
@@ -27,8 +28,8 @@ _SYNTAX_LINE = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with the file."""
+class ConfigProblem:
+    """One error of the configuration, at a line of a file."""
 
     path: str
     line: int
@@ -39,32 +40,32 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; holds every problem, in the order of the file."""
+    """The configuration cannot be used; *problems* are in the order of the file."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[ConfigProblem, ...]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
 
-def load(path: Path) -> Configuration:
+def load_configuration(path: Path) -> Configuration:
     """Read and validate the file at *path*.
 
     Raises:
-        ConfigError: it cannot be read, is no TOML, or an option in it is wrong.
+        ConfigError: the file cannot be read, is not TOML, or an option in it is wrong.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError((Problem(str(path), 1, f"cannot be read: {problem}"),)) from error
-    return parse(text, str(path))
+        raise ConfigError((ConfigProblem(str(path), 1, f"cannot be read: {problem}"),)) from error
+    return parse_configuration(text, str(path))
 
 
-def parse(text: str, path: str) -> Configuration:
+def parse_configuration(text: str, path: str) -> Configuration:
     """Validate the *text* of a configuration file; *path* names it in problems.
 
     Raises:
-        ConfigError: the text is no TOML, or an option in it is wrong.
+        ConfigError: the text is not TOML, or an option in it is wrong.
     """
     try:
         tables = tomllib.loads(text)
@@ -75,26 +76,30 @@ def parse(text: str, path: str) -> Configuration:
     except ValidationError as error:
         lines = dict(_lines(text))
         problems = {
-            Problem(path, _line_of(place, lines), _describe(detail, place))
+            ConfigProblem(path, _line_of(key_path, lines), _describe(detail, key_path))
             for detail in error.errors(include_url=False)
-            if (place := _place(detail, tables)) is not None
+            if (key_path := _key_path(detail, tables)) is not None
         }
         ordered = sorted(problems, key=lambda problem: (problem.line, problem.text))
         raise ConfigError(tuple(ordered)) from error
 
 
-def _syntax_problem(text: str, path: str, error: str) -> Problem:
+def _syntax_problem(text: str, path: str, error: str) -> ConfigProblem:
     match = _SYNTAX_LINE.search(error)
     line = int(match[1]) if match and match[1] else text.count("\n") + (not text.endswith("\n"))
-    return Problem(path, line, f"not TOML: {_SYNTAX_LINE.sub('', error).strip()}")
+    return ConfigProblem(path, line, f"not TOML: {_SYNTAX_LINE.sub('', error).strip()}")
 
 
-def _place(detail: ErrorDetails, tables: dict[str, Any]) -> _Place | None:
-    """Where the problem stands in the file; None when it is a tenant's copy of another one."""
-    place = tuple(detail["loc"])
-    if place[:1] != ("tenant",) or WHOLE not in place:
-        return place
-    own = (*place[:2], *place[3:])
+def _key_path(detail: ErrorDetails, tables: dict[str, Any]) -> _KeyPath | None:
+    """Find the option in the file that *detail* is about.
+
+    Each tenant is validated with a copy of the general options, so that an error in one of those
+    is reported once more for every tenant: the result is None for such a copy.
+    """
+    key_path = tuple(detail["loc"])
+    if key_path[:1] != ("tenant",) or WHOLE not in key_path:
+        return key_path
+    own = (*key_path[:2], *key_path[3:])
     inside: Any = tables
     for part in own[:4]:
         if isinstance(inside, dict) and part not in inside:
@@ -104,10 +109,14 @@ def _place(detail: ErrorDetails, tables: dict[str, Any]) -> _Place | None:
     return own
 
 
-def _lines(text: str) -> Iterator[tuple[_Place, int]]:
-    """Where every table and key of the file stands, counted from 1."""
-    table: _Place = ()
-    counts: dict[_Place, int] = {}
+def _lines(text: str) -> Iterator[tuple[_KeyPath, int]]:
+    """Find the line, counted from 1, of every table and key.
+
+    tomllib does not keep lines. A table or key that is written in a way that this does not see
+    costs its problem only the exact line: it is reported at the table around it.
+    """
+    table: _KeyPath = ()
+    counts: dict[_KeyPath, int] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if header := _HEADER.match(line):
             table = _parts(header[2])
@@ -125,19 +134,19 @@ def _parts(dotted: str) -> tuple[str, ...]:
     return tuple(part.strip("\"'") for part in _PART.findall(dotted))
 
 
-def _line_of(place: _Place, lines: dict[_Place, int]) -> int:
-    while place and place not in lines:
-        place = place[:-1]
-    return lines.get(place, 1)
+def _line_of(key_path: _KeyPath, lines: dict[_KeyPath, int]) -> int:
+    while key_path and key_path not in lines:
+        key_path = key_path[:-1]
+    return lines.get(key_path, 1)
 
 
-def _describe(detail: ErrorDetails, place: _Place) -> str:
-    named = ".".join(str(part) for part in place if isinstance(part, str))
+def _describe(detail: ErrorDetails, key_path: _KeyPath) -> str:
+    named = ".".join(str(part) for part in key_path if isinstance(part, str))
     match detail["type"]:
-        case _ if place == ("tenant",):
+        case _ if key_path == ("tenant",):
             return "tenant must be a list of tables: write [[tenant]]"
         case "extra_forbidden":
-            return _unknown(place)
+            return _unknown(key_path)
         case "missing":
             return f"{named} is missing; it has no default"
         case "value_error":
@@ -152,10 +161,10 @@ def _header_of(table: str) -> str:
     return "[[tenant]]" if table == "tenant" else f"[{table}]"
 
 
-def _unknown(place: _Place) -> str:
-    key = str(place[-1])
-    owner = _table_at(place[:-1])
-    where = ".".join(str(part) for part in place[:-1] if isinstance(part, str))
+def _unknown(key_path: _KeyPath) -> str:
+    key = str(key_path[-1])
+    owner = _table_at(key_path[:-1])
+    where = ".".join(str(part) for part in key_path[:-1] if isinstance(part, str))
     text = f"unknown option {key!r} in [{where}]" if where else f"unknown table or option {key!r}"
     elsewhere = [name for name, keys in option_names().items() if key in keys and name != where]
     if elsewhere:
@@ -164,16 +173,16 @@ def _unknown(place: _Place) -> str:
     return f"{text}; did you mean {close[0]!r}?" if close else text
 
 
-def _table_at(place: _Place) -> tuple[str, ...]:
-    if place[:1] == ("tenant",):
-        if len(place) == 2:  # noqa: PLR2004  the tenant itself
+def _table_at(key_path: _KeyPath) -> tuple[str, ...]:
+    if key_path[:1] == ("tenant",):
+        if len(key_path) == 2:  # noqa: PLR2004  the tenant itself
             return ("match", *Settings.model_fields)
-        place = place[2:]
-    return option_names().get(str(place[0]), ()) if place else tuple(option_names())
+        key_path = key_path[2:]
+    return option_names().get(str(key_path[0]), ()) if key_path else tuple(option_names())
 
 
 def option_names() -> dict[str, tuple[str, ...]]:
-    """The names of all options, by table."""
+    """List the names of all options by table."""
     names: dict[str, tuple[str, ...]] = {}
     for table, field in Configuration.model_fields.items():
         kind = field.annotation

@@ -1,4 +1,4 @@
-"""OpenDKIM's SigningTable and KeyTable, read as opendkim.conf(5) says that OpenDKIM reads them."""
+"""Parses OpenDKIM's SigningTable and KeyTable the way OpenDKIM does, see opendkim.conf(5)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LINE = re.compile(r"^(?P<key>\S+)\s+(?P<value>\S.*?)\s*$")
 
 
 class TableError(ValueError):
-    """A table cannot be read; *line* says where, counted from 1."""
+    """A table cannot be parsed; *line* is counted from 1."""
 
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(problem)
@@ -20,8 +20,8 @@ class TableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """An entry of the KeyTable, for one author."""
+class KeyEntry:
+    """The entry of the KeyTable that signs the mail of one author, its "%" filled in."""
 
     domain: str
     """d= of the signature."""
@@ -34,7 +34,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class SigningTables:
-    """Both tables: which key signs the mail of which author."""
+    """Both tables, which together choose the key for an author."""
 
     patterns: tuple[tuple[re.Pattern[str], str], ...]
     """The SigningTable as a refile: pattern and value, in the order of the file."""
@@ -43,10 +43,11 @@ class SigningTables:
     keys: dict[str, str]
     """The KeyTable: value by name."""
 
-    def key_for(self, author: Mailbox) -> Key | None:
-        """The key that signs mail of *author*; None when OpenDKIM will not sign it.
+    def key_for(self, author: Mailbox) -> KeyEntry | None:
+        """Find the key that signs mail of *author*; None when OpenDKIM will not sign it.
 
-        Only the first match counts. OpenDKIM adds the others with MultipleSignatures only.
+        Only the first match counts: OpenDKIM signs with the others only where its option
+        MultipleSignatures is on.
         """
         value = self._first_match(author)
         if value is None:
@@ -57,7 +58,7 @@ class SigningTables:
         if entry is None:
             return None
         signing_domain, selector, location = entry.split(":", 2)
-        return Key(
+        return KeyEntry(
             domain if signing_domain == "%" else signing_domain,
             selector,
             location.replace("%", domain) if location.startswith(("/", "./", "../")) else "",
@@ -74,16 +75,16 @@ class SigningTables:
         )
 
 
-def read_tables(signing_table: str, key_table: str, *, patterns: bool | None) -> SigningTables:
-    """Read the texts of both tables.
+def parse_tables(signing_table: str, key_table: str, *, patterns: bool | None) -> SigningTables:
+    """Parse the texts of both tables.
 
-    *patterns* says whether the SigningTable is a refile; None when its file was named without
-    "refile:" or "file:", and then entries such as `*@mycompany.com`, which a plain file has no
-    use for, make it one.
+    *patterns* says whether the SigningTable is a refile. It is None where its file is named
+    without "refile:" or "file:". Then it counts as a refile if it has an entry such as
+    `*@mycompany.com`, which would match nothing in a plain file.
 
     Raises:
-        TableError: the KeyTable has an entry without domain, selector and key. (A problem of the
-            SigningTable is none to OpenDKIM: what it cannot match does not sign.)
+        TableError: the KeyTable has an entry without domain, selector and key. (An odd entry of
+            the SigningTable is no error to OpenDKIM: it matches nothing, so nothing is signed.)
     """
     signing = [(key.lower(), " ".join(value.split())) for _, key, value in _entries(signing_table)]
     if patterns is None:
@@ -111,6 +112,7 @@ def _wildcard(key: str) -> re.Pattern[str]:
 
 
 def _plain_keys(author: Mailbox) -> Iterator[str]:
+    # The keys under which OpenDKIM looks up an author in a plain file, in its order.
     user, labels = author.local_part.lower(), author.domain.labels
     yield f"{user}@{author.domain}"
     yield author.domain.name

@@ -1,4 +1,4 @@
-"""How the text of one option becomes a value: the types that the settings are made of."""
+"""The types of the options: each parses and validates the text of one option."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _DNS_PORT = 53
 
 @dataclass(frozen=True, slots=True)
 class HeaderPatterns:
-    """Glob patterns by header field name; `"X-Mailer" = "Redmine*"` is one of them."""
+    """Glob patterns by header field name, such as `"X-Mailer" = "Redmine*"`."""
 
     patterns: tuple[tuple[str, re.Pattern[str]], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the fields that `match` looks at."""
+        """The names of the header fields that `match` reads."""
         return tuple(name for name, _ in self.patterns)
 
     def match(self, message: Message) -> bool:
-        """Whether every name has a field in *message* that its pattern matches, any case."""
+        """Whether each pattern matches a field of its name in *message*, ignoring case."""
         return all(
             any(
                 pattern.fullmatch(field.unfolded.decode(errors="replace").strip())
@@ -55,7 +55,7 @@ class HeaderPatterns:
 
 @dataclass(frozen=True, slots=True)
 class Nameserver:
-    """Where DNS is asked."""
+    """The address of a nameserver."""
 
     address: str
     port: int = _DNS_PORT
@@ -63,7 +63,7 @@ class Nameserver:
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where something listens on TCP."""
+    """A TCP address to listen on."""
 
     host: str
     """An IP address, or a name."""
@@ -168,10 +168,10 @@ def _listen_address(value: object) -> ListenAddress | None:
 
 
 def _host(text: str) -> str:
-    """An IP address, IPv6 in brackets, or a name.
+    """Parse an IP address, IPv6 in brackets, or a name.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: *text* is neither.
     """
     if text.startswith("["):
         return str(IPv6Address(text[1:-1]))
@@ -258,9 +258,9 @@ Address = Annotated[Mailbox, PlainValidator(_address)]
 Duration = Annotated[float, PlainValidator(_duration)]
 """Seconds; written as "0s", "500ms", "2s", "5m", "1h" or "3d"."""
 Timeout = Annotated[float, _timeout("100ms", "30s")]
-"""Seconds, written like a duration, that somebody can wait for."""
+"""Seconds, written like a duration; short enough for an SMTP client to wait."""
 IdleTimeout = Annotated[float, _timeout("10m", "1d")]
-"""Seconds, written like a duration, that an SMTP session may well rest for."""
+"""Seconds, written like a duration; longer than an SMTP session is normally silent."""
 NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
 Listen = Annotated[ListenAddress | None, PlainValidator(_listen_address)]
 """None when it is written as an empty text, which means nowhere."""
@@ -276,4 +276,4 @@ NameTemplate = Annotated[str, PlainValidator(_name_template)]
 List = BeforeValidator(_list)
 """Marks a tuple that is written as a list."""
 EmptyIsNone = BeforeValidator(lambda value: None if value == {} else value)
-"""Marks a table that is as good as not there when it is empty."""
+"""Marks a table that counts as missing when it is empty."""

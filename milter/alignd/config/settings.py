@@ -1,7 +1,7 @@
 """Every option of the configuration: its type, its default, and what makes a value valid.
 
-The values are frozen and valid once built. Reading a file, and saying at which line it is wrong,
-is the work of `configfile`.
+The values are frozen, and valid once built. `alignd.config.file` makes them from a file. What an
+option means to the operator is told in conf/alignd.conf.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import Message
 
+WHOLE = "(whole)"
+"""The key under which validation puts a tenant's completed options; no key of a file."""
+
 
 class Table(BaseModel):
     """A table of the configuration; an unknown key in it is an error."""
@@ -47,8 +50,8 @@ class Table(BaseModel):
     )
 
 
-class Milter(Table):
-    """Where Postfix finds us."""
+class MilterOptions(Table):
+    """The socket that Postfix connects to, the processes behind it, and their limits."""
 
     socket: Socket = InetSocket(8899, "127.0.0.1")
     workers: Annotated[int, Field(ge=0, le=64)] = 0
@@ -58,16 +61,16 @@ class Milter(Table):
     max_body_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] = 32_000_000
 
     def workers_on(self, cores: int) -> int:
-        """How many workers share the socket on a machine with so many cores.
+        """The number of workers on a machine with this many cores.
 
-        Two at the least, since one serves while the other is replaced; and no more than a relay
-        can keep busy, since each has to get to know the authors by itself.
+        At least two, so that one serves while the other is replaced. At most eight, which is more
+        than a relay keeps busy: each worker has caches of its own to fill.
         """
         return self.workers or min(max(2, cores), 8)
 
 
 class Relay(Table):
-    """How mail leaves: what receivers judge."""
+    """The HELO name and addresses that mail leaves with, which receivers check SPF for."""
 
     hostname: HostName
     addresses: Annotated[tuple[RelayAddress, ...], List, Field(min_length=1)]
@@ -75,7 +78,7 @@ class Relay(Table):
 
 
 class Notifications(Table):
-    """Whom rewritten mail is from."""
+    """The sender of rewritten mail."""
 
     address: Address
     display_name: NameTemplate = "{name} via Helpdesk"
@@ -84,7 +87,7 @@ class Notifications(Table):
 
     @property
     def domain(self) -> Domain:
-        """The notifications domain."""
+        """The domain that rewritten mail is from, and that has to authenticate it."""
         return self.address.domain
 
     @property
@@ -94,7 +97,7 @@ class Notifications(Table):
 
 
 class Helpdesk(Table):
-    """Which messages are helpdesk messages."""
+    """The conditions that make a message a helpdesk message: its client, and header fields."""
 
     networks: Annotated[tuple[IpNetwork, ...], List] = Field(
         default=("127.0.0.0/8", "::1"), validate_default=True
@@ -104,7 +107,7 @@ class Helpdesk(Table):
 
 
 class RewriteOn(Enum):
-    """Which policies of the author domain an unaligned message is rewritten for."""
+    """The policies of the author domain under which an unaligned message is rewritten."""
 
     UNALIGNED = "unaligned"
     ANY_RECORD = "any-record"
@@ -112,7 +115,7 @@ class RewriteOn(Enum):
 
 
 class Rules(Table):
-    """What the operator chooses."""
+    """The operator's choices in the decision: when to rewrite, and what."""
 
     rewrite_on: Annotated[RewriteOn, Field(strict=False)] = RewriteOn.UNALIGNED
     align_envelope: bool = True
@@ -124,7 +127,7 @@ class Rules(Table):
 
 
 class SignedDomain(Table):
-    """Mail of this author domain is signed by the signer behind us."""
+    """An author domain whose mail the signer behind alignd signs, and with which key."""
 
     domain: DomainName
     selector: Selector
@@ -134,7 +137,7 @@ class SignedDomain(Table):
 
 
 class Delegate(Table):
-    """How a customer delegates a selector to the signer behind us: by an alias, or by a key."""
+    """The record with which a customer delegates a selector: a CNAME of *target*, or a key."""
 
     selector: Selector
     target: DomainName | None = None
@@ -148,14 +151,14 @@ class Delegate(Table):
 
 
 class OpenDkim(Table):
-    """The tables of an OpenDKIM behind us."""
+    """The tables of an OpenDKIM that signs behind alignd, as opendkim.conf(5) names them."""
 
     signing_table: str
     key_table: str
 
 
-class Dkim(Table):
-    """Which DKIM signatures count."""
+class DkimOptions(Table):
+    """The DKIM signatures that count: upstream, on the message, and those still to be made."""
 
     trusted_authserv_ids: Annotated[tuple[str, ...], List] = ()
     verify: bool = False
@@ -164,22 +167,22 @@ class Dkim(Table):
     delegate: Annotated[Delegate | None, EmptyIsNone] = None
 
 
-class Log(Table):
-    """What the log says."""
+class LogOptions(Table):
+    """The detail of the log."""
 
     level: Literal["info", "debug"] = "info"
 
 
-class Metrics(Table):
-    """Where Prometheus and health checks find us."""
+class MetricsOptions(Table):
+    """The address that serves metrics and health checks."""
 
-    # Prometheus has given away all of 9100 to 9999, where exporters are by custom; this is the
-    # milter's own port with a 1 in front, and below those that Linux gives to connections.
+    # Prometheus has assigned all of 9100 to 9999, the customary range of exporters. This is the
+    # milter's port with a 1 in front, below the range that Linux takes for outgoing connections.
     listen: Listen = ListenAddress("127.0.0.1", 18899)
 
 
-class Dns(Table):
-    """How DNS is asked."""
+class DnsOptions(Table):
+    """The nameservers, and the limits of time and caching."""
 
     nameservers: Annotated[tuple[NameserverAddress, ...], List] = ()
     timeout: Timeout = 2.0
@@ -190,19 +193,15 @@ class Dns(Table):
 
 
 class Settings(Table):
-    """What holds for one message: the configuration, or a tenant's view of it."""
+    """The options that can differ from message to message: the general ones, or a tenant's."""
 
     relay: Relay
     notifications: Notifications
     rules: Rules = Rules()
 
 
-WHOLE = "(whole)"
-"""Where validation puts a tenant's options, completed with the general ones; no key of a file."""
-
-
 class Tenant(Table):
-    """One customer's helpdesk: a whole view, made of its own options over the general ones."""
+    """One customer's helpdesk; *settings* are complete: its own options over the general ones."""
 
     match: Patterns
     settings: Annotated[Settings, Field(alias=WHOLE)]
@@ -218,16 +217,16 @@ class Tenant(Table):
 class Configuration(Settings):
     """The whole configuration.
 
-    A tenant is written as the options that differ; validation lays them over the general ones,
-    table by table, so that what `settings_for` returns is always whole.
+    In the file a tenant has only the options that differ. Validation lays them over the general
+    ones, table by table, so that `settings_for` returns complete settings.
     """
 
-    milter: Milter = Milter()
+    milter: MilterOptions = MilterOptions()
     helpdesk: Helpdesk = Helpdesk()
-    dkim: Dkim = Dkim()
-    dns: Dns = Dns()
-    log: Log = Log()
-    metrics: Metrics = Metrics()
+    dkim: DkimOptions = DkimOptions()
+    dns: DnsOptions = DnsOptions()
+    log: LogOptions = LogOptions()
+    metrics: MetricsOptions = MetricsOptions()
     tenant: Annotated[tuple[Tenant, ...], List] = ()
 
     @model_validator(mode="before")
@@ -239,21 +238,21 @@ class Configuration(Settings):
         return tables | {"tenant": [_completed(tenant, tables) for tenant in tenants]}
 
     @property
-    def views(self) -> tuple[Settings, ...]:
-        """Every view that a message may get: the general one, and that of each tenant."""
+    def all_settings(self) -> tuple[Settings, ...]:
+        """All settings that a message may get: the general ones, then those of each tenant."""
         return (self, *(tenant.settings for tenant in self.tenant))
 
     def settings_for(self, message: Message) -> Settings:
-        """The view of the first tenant whose patterns match, else the general one."""
+        """Choose the settings of the first tenant whose patterns match, else the general ones."""
         for tenant in self.tenant:
             if tenant.match.match(message):
                 return tenant.settings
         return self
 
-    def as_of(self, settings: Settings) -> Configuration:
-        """The configuration with the view of one tenant for every message."""
-        view = {name: getattr(settings, name) for name in Settings.model_fields}
-        return self.model_copy(update=view | {"tenant": ()})
+    def narrowed_to(self, settings: Settings) -> Configuration:
+        """Copy the configuration, with *settings*, perhaps a tenant's, for every message."""
+        options = {name: getattr(settings, name) for name in Settings.model_fields}
+        return self.model_copy(update=options | {"tenant": ()})
 
 
 def _completed(tenant: Any, general: dict[str, Any]) -> Any:

@@ -1,4 +1,7 @@
-"""What the signer behind us will sign, from the configuration and OpenDKIM's own tables."""
+"""Predicts which DKIM signatures the signer behind alignd will add.
+
+The configuration names them, or OpenDKIM's own tables, which are read at start.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from alignd.config.file import ConfigError, Problem
-from alignd.config.opendkim import SigningTables, TableError, read_tables
-from alignd.config.settings import Dkim, OpenDkim
+from alignd.config.file import ConfigError, ConfigProblem
+from alignd.config.opendkim import SigningTables, TableError, parse_tables
+from alignd.config.settings import DkimOptions, OpenDkim
 from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dkim import PlannedSignature
@@ -17,15 +20,14 @@ from alignd.mailauth.dkim_key import private_modulus
 
 @dataclass(frozen=True, slots=True)
 class TableSigner:
-    """Knows the signatures to come; made once from the configuration."""
+    """The signer that the configuration describes; a `mailauth.dkim.Signer`."""
 
     signs: tuple[PlannedSignature, ...]
     tables: SigningTables | None
     modulus_of: Callable[[str], int | None]
-    """The modulus of the private key in a file; None when it is not for us to read."""
+    """Reads the modulus of the private key in a file; None where the file cannot be read."""
 
     def signatures_for(self, author: Mailbox) -> tuple[PlannedSignature, ...]:
-        """The signatures that mail of *author* will get."""
         named = tuple(planned for planned in self.signs if planned.domain == author.domain)
         return named + self._from_tables(author)
 
@@ -47,8 +49,8 @@ class TableSigner:
         return (signature,)
 
 
-def load_signer(settings: Dkim) -> TableSigner:
-    """Read the tables and keys that *settings* names.
+def load_signer(settings: DkimOptions) -> TableSigner:
+    """Read the tables and private keys that *settings* names.
 
     Raises:
         ConfigError: a table cannot be read.
@@ -73,9 +75,9 @@ def _load_tables(settings: OpenDkim) -> SigningTables:
     _, _, key_path = settings.key_table.rpartition(":")
     patterns = {"refile": True, "file": False}.get(kind)
     try:
-        return read_tables(_text(signing_path), _text(key_path), patterns=patterns)
+        return parse_tables(_text(signing_path), _text(key_path), patterns=patterns)
     except TableError as error:
-        raise ConfigError((Problem(key_path, error.line, str(error)),)) from error
+        raise ConfigError((ConfigProblem(key_path, error.line, str(error)),)) from error
 
 
 def _text(path: str) -> str:
@@ -83,21 +85,22 @@ def _text(path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError((Problem(path, 1, f"cannot be read: {problem}"),)) from error
+        raise ConfigError((ConfigProblem(path, 1, f"cannot be read: {problem}"),)) from error
 
 
 class _PrivateKeys:
-    """Moduli of private keys by file, each read once.
+    """The moduli of private keys by file, each file read once.
 
-    A key whose path has the author domain in it ("%") is read with the first message of that
-    domain; all others at start.
+    `load_signer` reads the keys that the configuration names, so that no message waits for them.
+    The keys of OpenDKIM's tables are read with the first message that they sign: the path of one
+    may depend on the author domain ("%").
     """
 
     def __init__(self) -> None:
         self._known: dict[str, int | None] = {}
 
     def modulus_of(self, path: str) -> int | None:
-        """The modulus; None where the file is not for us to read, as a private key should be."""
+        """Read the modulus; None where alignd may not read the file, as is usual for a key."""
         if path not in self._known:
             self._known[path] = _modulus(path)
         return self._known[path]

@@ -19,7 +19,7 @@ from alignd.doctor.findings import (
 from alignd.judgement.prediction import Prediction, judge_spf, predict, spf_passes
 from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress, parse_ip_address
-from alignd.mailauth.dkim import Dkim, Signer, check_planned
+from alignd.mailauth.dkim import CheckedSignature, Signer, check_planned
 from alignd.mailauth.dkim_key import DkimResult, key_name
 from alignd.mailauth.dmarc import Policy, record_name
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, RecordType
@@ -41,14 +41,14 @@ def examine_notifications(
     suffixes: PublicSuffixes,
 ) -> TopicReport:
     """Examine every notifications domain, those of tenants included."""
-    views = configuration.views
+    views = configuration.all_settings
     remarks = (r for v in views for r in _notifications(v, signer, new_lookup(), suffixes))
     return topic_report(Topic.NOTIFICATIONS, remarks)
 
 
 def examine_helo(configuration: Configuration, new_lookup: Callable[[], Lookup]) -> TopicReport:
     """Examine every HELO name and relay address, those of tenants included."""
-    remarks = (r for v in configuration.views for r in _helo(v.relay, new_lookup()))
+    remarks = (r for v in configuration.all_settings for r in _helo(v.relay, new_lookup()))
     return topic_report(Topic.HELO, remarks)
 
 
@@ -98,7 +98,7 @@ def _passing(prediction: Prediction, ours: Notifications, relay: Relay) -> Itera
             yield from (_unusable_key(dkim) for dkim in unusable)
 
 
-def _unusable_key(dkim: Dkim) -> Remark:
+def _unusable_key(dkim: CheckedSignature) -> Remark:
     if dkim.result is DkimResult.TEMPERROR:
         return Unknown(f"whether the DKIM key {_key(dkim)} is usable: {dkim.explanation}")
     return warning(
@@ -109,7 +109,7 @@ def _unusable_key(dkim: Dkim) -> Remark:
     )
 
 
-def _key(dkim: Dkim) -> str:
+def _key(dkim: CheckedSignature) -> str:
     assert dkim.domain is not None, "a planned signature names its domain"
     return key_name(dkim.domain, dkim.selector)
 

@@ -118,7 +118,7 @@ def _versions(facts: Facts) -> Iterator[Remark]:
 
 
 def _application(facts: Facts) -> Iterator[Remark]:
-    views = facts.configuration.views
+    views = facts.configuration.all_settings
     ours = {view.notifications.address.address.lower() for view in views}
     if facts.application is None:
         yield Skipped(

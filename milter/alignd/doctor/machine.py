@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from alignd.config.endpoint import Endpoint, UnixEndpoint
-from alignd.config.settings import Dns, Milter
+from alignd.config.settings import DnsOptions, MilterOptions
 from alignd.doctor.facts import DescriptorLimit, MissingPermission, Resolvers, SocketState
 from alignd.doctor.findings import FindingId, Note, Remark, Skipped, Unknown, error, warning
 from alignd.mail.ip_address import parse_ip_address
@@ -69,7 +69,7 @@ def _outside(chain: Chain, smtpd: SmtpdService) -> Remark:
     )
 
 
-def examine_resolver(dns: Dns, resolvers: Resolvers) -> Iterator[Remark]:
+def examine_resolver(dns: DnsOptions, resolvers: Resolvers) -> Iterator[Remark]:
     """Check that nameservers answer, quickly, and on this machine."""
     if isinstance(resolvers, Unknown):
         yield resolvers
@@ -106,7 +106,7 @@ def examine_resolver(dns: Dns, resolvers: Resolvers) -> Iterator[Remark]:
 
 
 def examine_limits(
-    milter: Milter, chain: Chain | None, found: DescriptorLimit, cores: int
+    milter: MilterOptions, chain: Chain | None, found: DescriptorLimit, cores: int
 ) -> Iterator[Remark]:
     """Check that alignd accepts as many connections as Postfix may open."""
     room = found.limit - OTHER_DESCRIPTORS

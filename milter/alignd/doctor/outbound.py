@@ -34,7 +34,7 @@ def examine_outbound(
     configuration: Configuration, postfix: PostfixConfig, interfaces: Interfaces
 ) -> TopicReport:
     """Compare the services that send to other hosts with all relay options, tenants' included."""
-    relays = tuple(view.relay for view in configuration.views)
+    relays = tuple(view.relay for view in configuration.all_settings)
     listed = frozenset(address for relay in relays for address in relay.addresses)
     senders = _senders(postfix)
     remarks = [

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from alignd.config.settings import Configuration
 from alignd.judgement.rewrite import TOUCHED_FIELDS
-from alignd.mail.message import HeaderField, Message, unmapped
+from alignd.mail.ip_address import parse_ip_address
+from alignd.mail.mailbox import envelope_address
+from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.authentication_results import UPSTREAM_FIELDS
 
 
@@ -71,12 +73,12 @@ class Evidence(NamedTuple):
             ValueError: the client address is none; the MTA does not know the protocol.
         """
         return Message(
-            envelope_sender=without_brackets(self.envelope_sender),
+            envelope_sender=envelope_address(self.envelope_sender.decode(errors="replace")),
             recipients=tuple(
                 f"@{each.decode(errors='replace')}" for each in self.recipient_domains
             ),
             header=tuple(HeaderField(name, _value(value)) for name, value in self.fields),
-            client=unmapped(self.client) if self.client else None,
+            client=parse_ip_address(self.client) if self.client else None,
             login="(somebody)" if self.logged_in else "",
         )
 
@@ -109,12 +111,6 @@ def evidence_of(
         bool(login),
         _domains_in(b"\n".join(judged), recipients),
     )
-
-
-def without_brackets(argument: bytes) -> str:
-    """The address in an *argument* of MAIL or RCPT."""
-    text = argument.decode(errors="replace")
-    return text[1:-1] if text.startswith("<") and text.endswith(">") else text
 
 
 def _domains_in(text: bytes, recipients: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -7,7 +7,7 @@ from enum import Enum
 
 from alignd.config.settings import Relay
 from alignd.mail.domain import Domain
-from alignd.mailauth.dkim import Dkim
+from alignd.mailauth.dkim import CheckedSignature
 from alignd.mailauth.dkim_key import DkimResult
 from alignd.mailauth.dmarc import AlignmentMode, Discovery, Model, Policy, aligned, stricter
 from alignd.mailauth.dns import Lookup
@@ -44,7 +44,7 @@ class Prediction:
     author_domain: Domain
     spf: tuple[Spf, ...]
     """One for each relay address: Postfix picks the address, so all have to pass."""
-    dkim: tuple[Dkim, ...]
+    dkim: tuple[CheckedSignature, ...]
     """Each signature that receivers will find."""
     rfc7489: ModelView
     rfc9989: ModelView
@@ -117,7 +117,7 @@ def predict(
     relay: Relay,
     lookup: Lookup,
     suffixes: PublicSuffixes,
-    dkim: tuple[Dkim, ...] = (),
+    dkim: tuple[CheckedSignature, ...] = (),
 ) -> Prediction:
     """Predict what receivers say of mail from *author_domain* with this envelope sender."""
     _, spf_domain = identity(envelope_sender, relay.hostname)

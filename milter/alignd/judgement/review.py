@@ -23,7 +23,7 @@ from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import NO_EDITS, Edits, Message
 from alignd.mailauth.authentication_results import read_upstream
-from alignd.mailauth.dkim import Dkim, Signer, check_planned, verify
+from alignd.mailauth.dkim import CheckedSignature, Signer, check_planned, verify
 from alignd.mailauth.dkim_key import key_name
 from alignd.mailauth.dmarc import record_name
 from alignd.mailauth.dns import Lookup, RecordType
@@ -185,7 +185,9 @@ class Reviewer:
         moved = predict(author.domain, author.address, relay, lookup, self.suffixes, dkim)
         return Predictions(as_sent, moved)
 
-    def _signatures(self, message: Message, author: Mailbox, lookup: Lookup) -> tuple[Dkim, ...]:
+    def _signatures(
+        self, message: Message, author: Mailbox, lookup: Lookup
+    ) -> tuple[CheckedSignature, ...]:
         settings = self.configuration.dkim
         verified = verify(message, lookup, self.now()) if settings.verify else ()
         upstream = read_upstream(message, settings.trusted_authserv_ids)

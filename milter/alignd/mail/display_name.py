@@ -1,4 +1,4 @@
-"""The name that Julia sees: decoded, cleaned, and put into the operator's phrase."""
+"""Decodes and cleans an author's name, and puts it into the display name of a rewritten From."""
 
 from __future__ import annotations
 
@@ -8,43 +8,45 @@ from email.errors import HeaderParseError
 from email.header import decode_header
 
 MAX_LENGTH = 64
-"""Characters of the author's name that are kept; clients show about half of that."""
+"""Characters of the author's name that are kept; mail clients show about half of that."""
 
 _ENCODED_WORD = r"=\?[^?\s]+\?[bBqQ]\?[^?\r\n]*\?="
 _ENCODED_RUN = re.compile(rf"{_ENCODED_WORD}(?:\s+{_ENCODED_WORD})*")
-_AT_SIGN = re.compile("[@\uff20\ufe6b]")  # and the two that look like it
-_DOT = re.compile("[.\u3002\uff0e\uff61]")  # and those that look up as one
+_AT_SIGN = re.compile("[@\uff20\ufe6b]")  # and the full-width and small one, which look like it
+_DOT = re.compile("[.\u3002\uff0e\uff61]")  # and those that IDNA takes for one (RFC 3490, 3.1)
 _DOTTED = re.compile(rf"[\w-]+(?:{_DOT.pattern}[\w-]+)+")
 _BLANKS = re.compile(r"[ \t]+")
 
-# Invisible, but letters or marks to Unicode: the grapheme joiner, Hangul fillers, Braille blank.
+# Invisible, though letters or marks to Unicode, so that their category does not tell: the
+# grapheme joiner, Hangul fillers, the Braille blank. U+FFFD is what a decoder could not read.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u3164\uffa0\u2800\ufffd")
 
 
 def decode(text: str) -> str:
     """Decode the encoded words of *text* (RFC 2047) the way mail clients do.
 
-    Clients also decode inside quoted strings, and join a character that a careless sender cut in
-    two. What cannot be decoded stays as it stands, or loses the characters that are broken.
+    Against RFC 2047, section 5, clients also decode inside quoted strings, and join a character
+    that a careless sender cut in two. Words that cannot be decoded stay as they are; octets that
+    are not characters become U+FFFD.
     """
     return _ENCODED_RUN.sub(lambda match: _decode_run(match.group()), text)
 
 
 def clean(text: str) -> str:
-    """Decoded *text* without anything that could mislead a person or a program.
+    """Remove from decoded *text* whatever could mislead a person or a program.
 
-    Control, bidirectional and zero-width characters go; an address becomes its local part, a
-    domain loses its dots: filters punish an address or a second domain in a display name.
+    Control, bidirectional and zero-width characters go. An address becomes its local part and a
+    domain loses its dots, because filters punish an address or domain in a display name.
     """
     words = (_without_address(word) for word in _BLANKS.split(_visible(text)))
     return _without_encoded_words(" ".join(word for word in words if word))
 
 
 def author_name(display_name: str, template: str) -> str:
-    """The author's name in a *display_name* as a header field has it: decoded, clean, short.
+    """Decode, clean and shorten the author's name in the *display_name* of a header field.
 
-    It has nothing of what *template* puts around it, so that it never reads "via X via X": the
-    application, or an earlier pass, may have said it already.
+    The application, or an earlier pass, may have put the phrase of *template* around it already.
+    It is removed, so that the new name never reads "Ann via X via X".
     """
     name = clean(decode(display_name))
     before, _, after = (re.escape(part.strip()) for part in template.partition("{name}"))
@@ -56,14 +58,14 @@ def author_name(display_name: str, template: str) -> str:
 
 
 def local_name(local_part: str) -> str:
-    """What stands for the name of an author who gives none: the local part, fit to be seen."""
+    """Clean and shorten the local part, which is shown for an author without a name."""
     text = re.sub(r"\\(.)", r"\1", local_part[1:-1]) if local_part[:1] == '"' else local_part
     text = _AT_SIGN.split(_visible(decode(text)))[0]
     return _shortened(_without_encoded_words(text).strip())
 
 
 def compose(template: str, name: str) -> str:
-    """The display name of a rewritten From: *template* with `{name}` filled in."""
+    """Fill `{name}` of *template* in: the display name of a rewritten From."""
     return _without_encoded_words(template.replace("{name}", name).strip())
 
 
@@ -105,12 +107,12 @@ def _without_address(word: str) -> str:
 def _without_domain(match: re.Match[str]) -> str:
     text = match.group()
     last = _DOT.split(text)[-1]
-    # "mycompany.com" is a domain; "J.R.R." and "v1.20" are none.
+    # "mycompany.com" is a domain; "J.R.R." and "v1.20" are not.
     return _DOT.sub(" ", text) if len(last) > 1 and last.isalpha() else text
 
 
 def _without_encoded_words(text: str) -> str:
-    # Clients also decode inside quotes, and whatever was hidden there would come to light.
+    # Clients decode inside quotes too: an encoded word in a clean name would show what it hides.
     while "=?" in text:
         text = text.replace("=?", "= ?")
     return text
@@ -120,6 +122,7 @@ def _shortened(text: str) -> str:
     if len(text) <= MAX_LENGTH:
         return text
     end = MAX_LENGTH
-    while end and unicodedata.category(text[end])[0] == "M":  # not within a letter
+    # Not between a letter and its combining marks.
+    while end and unicodedata.category(text[end])[0] == "M":
         end -= 1
     return text[:end].rstrip()

@@ -1,4 +1,4 @@
-"""Domain names in the one form that all of alignd compares."""
+"""Domain names, normalised so that equal names compare equal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 class DomainError(ValueError):
-    """The text is not a domain name; the message says why."""
+    """The text is not a domain name; the message names the reason."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,12 +26,12 @@ class Domain:
 
     @classmethod
     def parse(cls, text: str) -> Domain:
-        """Normalise *text*: U-labels, upper case and one trailing dot are accepted.
+        """Normalise *text*, which may have U-labels, upper case and one trailing dot.
 
-        Underscores are accepted, as DNS owners use them (RFC 8552).
+        Underscores are accepted: names such as `_dmarc` begin with one (RFC 8552).
 
         Raises:
-            DomainError: *text* is no name that DNS could answer for.
+            DomainError: *text* is not a name that DNS could answer for.
         """
         labels = [_a_label(label, text) for label in text.removesuffix(".").split(".")]
         name = ".".join(labels)
@@ -45,11 +45,11 @@ class Domain:
         return tuple(self.name.split("."))
 
     def last(self, count: int) -> Domain:
-        """The name made of the rightmost *count* labels (at least one)."""
+        """Keep the rightmost *count* labels, at least one."""
         return Domain(".".join(self.labels[-count:]))
 
     def is_within(self, other: Domain) -> bool:
-        """Whether this is *other* itself or a name below it."""
+        """Whether this is *other* or a name below it."""
         return self == other or self.name.endswith("." + other.name)
 
     def __str__(self) -> str:
@@ -61,8 +61,8 @@ def _a_label(label: str, whole: str) -> str:
     # library's "idna" codec is IDNA 2003, for which strasse and straße are one domain.
     if not label.isascii():
         try:
-            # Case folded and nothing else: the mappings of UTS 46 would make one domain of
-            # two that receivers tell apart.
+            # Lower case and no other mapping: UTS 46 maps more characters, and so makes one
+            # domain of two that receivers tell apart.
             label = idna.encode(label.lower()).decode("ascii")
         except idna.IDNAError as error:
             raise DomainError(f"not a domain: {whole[:80]!r}: {error}") from error

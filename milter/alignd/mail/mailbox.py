@@ -1,9 +1,10 @@
-"""Mailboxes of header fields: a strict reader for From, and a writer that proves its output.
+"""Parses mailboxes of header fields in strict grammar, and formats one for a field.
 
-The reader is our own because receivers disagree on everything that the strict grammar of
+The parser is alignd's own because receivers disagree on everything that the strict grammar of
 RFC 5322, section 3.4, does not allow, and the libraries at hand guess there: the standard
 library takes the first address of `evil@x <agent@y>`, drops the second of `A <a@x> <b@y>`, and
-needs seconds for 16 kB of quotes. What this grammar refuses is "not predictable", never a guess.
+needs seconds for 16 kB of quotes. A value that this grammar refuses is unpredictable, and no
+address is guessed from it here.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _MAX_LOCAL_PART, _MAX_ADDRESS = 64, 254  # octets, RFC 5321, section 4.5.3.1
 
 
 class MailboxError(ValueError):
-    """The text is not a list of mailboxes in the strict grammar; the message says why."""
+    """The text is not a list of mailboxes in strict grammar; the message names the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,10 @@ class Mailbox:
 
     @classmethod
     def from_address(cls, text: str) -> Mailbox:
-        """Read an addr-spec as it stands in an envelope, without angle brackets.
+        """Parse an addr-spec without angle brackets, as `envelope_address` returns it.
 
         Raises:
-            MailboxError: *text* is empty, or more or less than one address.
+            MailboxError: *text* is not exactly one address.
         """
         mailboxes = parse_mailboxes(text)
         if len(mailboxes) != 1 or mailboxes[0].display_name or "<" in text:
@@ -61,7 +62,7 @@ class Mailbox:
 
 
 def parse_mailboxes(text: str) -> tuple[Mailbox, ...]:
-    """Read the unfolded value of a From field; at least one mailbox.
+    """Parse the unfolded value of a From field into its mailboxes, at least one.
 
     Raises:
         MailboxError: the value does not follow the strict grammar. Groups, routes, domain
@@ -78,11 +79,23 @@ def parse_mailboxes(text: str) -> tuple[Mailbox, ...]:
     return tuple(mailboxes)
 
 
-def format_mailbox(display_name: str, address: str, field_name: str) -> str:
-    """The value of a field *field_name* with one mailbox, folded with a bare LF.
+def envelope_address(path: str) -> str:
+    """Take the angle brackets off an envelope address (RFC 5321, section 4.1.2).
 
-    *display_name* is clean text (no control characters); it is quoted, or encoded as RFC 2047
-    when it is not ASCII. The address is ASCII unless its local part is internationalised.
+    They may be missing, as in X-Original-To, and Return-Path may have comments around them
+    (RFC 5322, section 3.6.7). A null path gives an empty string.
+    """
+    before, _, rest = path.partition("<")
+    address, bracket, _ = rest.rpartition(">")
+    # Behind a quote, "<" belongs to a quoted local part.
+    return (address if bracket and '"' not in before else path).strip()
+
+
+def format_mailbox(display_name: str, address: str, field_name: str) -> str:
+    """Format one mailbox as the value of a field *field_name*, folded with a bare LF.
+
+    *display_name* has no control characters. It is quoted, or encoded by RFC 2047 if it is not
+    ASCII. The address is ASCII unless its local part is internationalised (RFC 6532).
     """
     if not display_name:
         return address
@@ -127,7 +140,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _end_of_comment(text: str, start: int) -> int:
-    # A loop, not recursion: nesting is as deep as the sender likes.
+    # A loop, not recursion: the sender decides how deep comments nest.
     depth, position = 0, start
     while position < len(text):
         if text[position] == "(":
@@ -144,7 +157,11 @@ def _end_of_comment(text: str, start: int) -> int:
 
 
 class _Reader:
-    """Reads mailboxes from tokens, RFC 5322, sections 3.4 and 3.4.1."""
+    """Parses mailboxes from tokens, RFC 5322, sections 3.4 and 3.4.1.
+
+    Comments may stand between any two tokens. They are collected on the way, since one of them
+    may be the name of a mailbox that has no other.
+    """
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
@@ -179,7 +196,7 @@ class _Reader:
         else:
             name = ""
             local_part, domain = self._addr_spec(words, inside=False)
-        self.peek()  # a comment behind the address, the old place of the name, is read too
+        self.peek()  # collects a comment behind the address, where old programs put the name
         return Mailbox(local_part, domain, name or " ".join(self._comments).strip())
 
     def _words(self) -> list[_Token]:
@@ -216,7 +233,8 @@ def _is_dot_atom(kinds: list[str]) -> bool:
 
 
 def _is_plain(local_part: str) -> bool:
-    # Parsers decode encoded words where none may be, and take odd blanks for the end.
+    # Some parsers decode an encoded word here, where RFC 2047, section 5, forbids one, and some
+    # end the address at an unusual blank.
     odd = any(
         not (each.isprintable() and (each == " " or not each.isspace())) for each in local_part
     )

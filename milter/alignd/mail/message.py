@@ -1,13 +1,16 @@
-"""What alignd knows of one message, and the changes that can be made to it."""
+"""A message as a milter sees it, and the edits that a milter can ask for."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
 
+from alignd.mail.ip_address import IpAddress
+
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+# Postfix takes printable ASCII but the colon as a name, and white space before the colon.
+_FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:(?P<blank>[ ]?)(?P<value>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,47 +19,47 @@ class HeaderField:
 
     name: str
     value: bytes
-    """Without the one blank behind the colon; folds are a LF and white space."""
+    """Without the one blank behind the colon. Folds are a LF and white space."""
     blank: bytes = b" "
-    """What the MTA took away between the colon and the value: a blank, or nothing."""
+    """A blank or nothing: what stands between colon and value, and the MTA may strip."""
 
     @property
     def unfolded(self) -> bytes:
-        """The value on one line, RFC 5322, section 2.2.3."""
+        """The value without its folds, RFC 5322, section 2.2.3."""
         return _FOLD.sub(b"", self.value)
 
     @property
     def line(self) -> bytes:
-        """The field as it stands in the message, with its line end."""
+        """The field as it stands in the message, its CRLF included."""
         value = self.value.replace(b"\n", b"\r\n")
         return b"%s:%s%s\r\n" % (self.name.encode(), self.blank, value)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message at its end: envelope, header, and the body only where a review needs it."""
+    """A whole message: envelope, header, and the body where DKIM needs it."""
 
     envelope_sender: str
     """RFC5321.MailFrom without angle brackets; empty when null."""
     recipients: tuple[str, ...]
     header: tuple[HeaderField, ...]
-    """In the order of the message. Fields that no rule looks at may be missing."""
-    client: IPv4Address | IPv6Address | None = None
+    """In the order of the message. Fields that nothing depends on may be missing."""
+    client: IpAddress | None = None
     """None for a client without an address, such as sendmail(1)."""
     login: str = ""
     """The SASL login name; empty when the client did not log in."""
     body: bytes | None = None
-    """With CRLF line ends; None when it was not asked for, or was too large to keep."""
+    """With CRLF line ends; None when it was not needed, or too large to keep."""
 
     def fields(self, name: str) -> tuple[HeaderField, ...]:
-        """All fields called *name*, whatever its case, topmost first."""
+        """Find the fields called *name*, ignoring case, topmost first."""
         wanted = name.lower()
         return tuple(field for field in self.header if field.name.lower() == wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeField:
-    """Give the *index*-th field of that name, 1 is the topmost, another value."""
+    """Replace the value of the *index*-th field of that name; 1 is the topmost."""
 
     name: str
     index: int
@@ -66,7 +69,7 @@ class ChangeField:
 
 @dataclass(frozen=True, slots=True)
 class DeleteField:
-    """Remove the *index*-th field of that name, which renumbers the ones below at once."""
+    """Remove the *index*-th field of that name, which renumbers those below it at once."""
 
     name: str
     index: int
@@ -81,17 +84,22 @@ class AddField:
     """Folds are a LF and a space."""
 
 
+Before = HeaderField | None
+"""A field as it came; None for one that is added."""
+After = HeaderField | None
+"""A field as it leaves; None for one that is removed."""
+
 HeaderEdit = ChangeField | DeleteField | AddField
 """One change to the header, in the terms of the milter protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """All that changes of one message, in the order in which it is applied."""
+    """The edits to one message, in the order in which the MTA applies them."""
 
     header: tuple[HeaderEdit, ...] = ()
     envelope_sender: str | None = None
-    """The new envelope sender; None when it stays."""
+    """The new envelope sender; None keeps the old one."""
 
     def __bool__(self) -> bool:
         return bool(self.header) or self.envelope_sender is not None
@@ -101,25 +109,15 @@ NO_EDITS = Edits()
 """Of a message that stays as it is."""
 
 
-def unmapped(address: str) -> IPv4Address | IPv6Address:
-    """The IP address in *address*; an IPv4-mapped IPv6 address as IPv4 (RFC 7208, section 5).
-
-    Raises:
-        ValueError: it is no IP address.
-    """
-    parsed = ip_address(address)
-    return getattr(parsed, "ipv4_mapped", None) or parsed
-
-
 class MessageError(ValueError):
-    """The bytes do not begin with a header; the message says what they are."""
+    """The bytes do not begin with a header field."""
 
 
 def split_message(data: bytes) -> tuple[tuple[HeaderField, ...], bytes]:
-    """Take a message apart into its header fields and its body, as Postfix does.
+    """Split a message into its header fields and its body, as Postfix does.
 
-    Line ends are CRLF or LF; the body gets CRLF. The header ends at the first line that is neither
-    a field nor a continuation; one that is not blank is the first line of the body.
+    Line ends are CRLF or LF; those of the body become CRLF. The header ends at the first line
+    that is neither a field nor a continuation. If that line is not empty, the body begins with it.
 
     Raises:
         MessageError: there is no header field at the top.
@@ -147,20 +145,10 @@ def split_message(data: bytes) -> tuple[tuple[HeaderField, ...], bytes]:
     return header, body.removeprefix(b"\r\n")
 
 
-# Postfix takes printable ASCII but the colon as a name, and white space before the colon.
-_FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:(?P<blank>[ ]?)(?P<value>.*)", re.DOTALL)
-
-
-Before = HeaderField | None
-"""A field as it came; None for one that is added."""
-After = HeaderField | None
-"""A field as it leaves; None for one that is removed."""
-
-
 def compare(
     header: tuple[HeaderField, ...], edits: tuple[HeaderEdit, ...]
 ) -> tuple[tuple[Before, After], ...]:
-    """Every field before and after *edits*, which are applied one by one as the MTA does."""
+    """Pair every field before and after *edits*, applied one by one, as the MTA does."""
     pairs: list[tuple[Before, After]] = [(field, field) for field in header]
     for edit in edits:
         match edit:
@@ -175,15 +163,8 @@ def compare(
     return tuple(pairs)
 
 
-def apply_edits(
-    header: tuple[HeaderField, ...], edits: tuple[HeaderEdit, ...]
-) -> tuple[HeaderField, ...]:
-    """The header after *edits*."""
-    return tuple(after for _, after in compare(header, edits) if after is not None)
-
-
 def _place(pairs: list[tuple[Before, After]], name: str, index: int) -> int:
-    # What is removed counts no more: deleting renumbers at once.
+    # A removed field is not counted: deleting renumbers at once.
     wanted = name.lower()
     places = (
         place for place, (_, after) in enumerate(pairs) if after and after.name.lower() == wanted

@@ -1,8 +1,8 @@
-"""Text that is shown to people, made safe for a terminal and a log."""
+"""Makes hostile text safe for a terminal and a log."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """*text* for a terminal; mail, DNS and file names are hostile and must not drive it."""
+    """Replace unprintable characters: text of mail, DNS or file names could control a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,6 +1,7 @@
-"""Authentication-Results (RFC 8601) of an upstream verifier, believed only where told to.
+"""Reads Authentication-Results (RFC 8601) of upstream verifiers that the operator trusts.
 
-Only DKIM is read: SPF and DMARC of a verifier before us are about another sending address.
+Only DKIM is read: the SPF and DMARC results of a verifier before alignd are about another client
+address than this relay's.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ import authres
 
 from alignd.mail.domain import Domain
 from alignd.mail.message import HeaderField, Message
-from alignd.mailauth.dkim import Dkim, Source, signature_domain, signature_tags
+from alignd.mailauth.dkim import CheckedSignature, Source, signature_domain, signature_tags
 from alignd.mailauth.dkim_key import SAFE_ALGORITHM, DkimResult
 
 MAX_LENGTH = 8192
-"""Octets of a field that is read at all."""
+"""Octets of the longest field that is read."""
 _MAX_NESTING = 50
 
 UPSTREAM_FIELDS = frozenset({"authentication-results", "dkim-signature"})
-"""The fields that are read, in lower case."""
+"""The names of the fields that are read, in lower case."""
 
 
-def read_upstream(message: Message, trusted_authserv_ids: tuple[str, ...]) -> tuple[Dkim, ...]:
-    """The DKIM passes in *message* that a verifier with a trusted authserv-id reports."""
+def read_upstream(
+    message: Message, trusted_authserv_ids: tuple[str, ...]
+) -> tuple[CheckedSignature, ...]:
+    """Read the DKIM passes that verifiers with a trusted authserv-id report in *message*."""
     trusted = {authserv_id.lower() for authserv_id in trusted_authserv_ids}
     if not trusted:
         return ()
@@ -38,35 +41,36 @@ def read_upstream(message: Message, trusted_authserv_ids: tuple[str, ...]) -> tu
 
 def _results(field: HeaderField, trusted: set[str]) -> list[Any]:
     text = field.unfolded.decode("ascii", errors="replace").strip()
-    # authres parses comments by recursion.
+    # authres parses nested comments by recursion, and the sender decides how deep they nest.
     if len(text) > MAX_LENGTH or text.count("(") > _MAX_NESTING:
         return []
     try:
         header = authres.AuthenticationResultsHeader.parse(f"Authentication-Results: {text}")
-    except Exception:  # a field that its parser does not take says nothing
+    except Exception:  # a field that cannot be parsed reports nothing
         return []
-    # Compared whole (RFC 8601, section 2.5); another version (section 2.2) raises above.
+    # The whole authserv-id is compared (RFC 8601, section 2.5). A field of another version
+    # (section 2.2) raises above.
     return list(header.results) if header.authserv_id in trusted else []
 
 
-def _dkim(result: Any, signed: dict[Domain, set[str]]) -> Dkim | None:
+def _dkim(result: Any, signed: dict[Domain, set[str]]) -> CheckedSignature | None:
     if result.method.lower() != "dkim" or (result.result or "").lower() != "pass":
         return None
     found: dict[str, str] = {}
     for item in result.properties:
         if item.type.lower() == "header":
             name = item.name.lower()
-            if name in found:  # two values: nobody can say which one was meant
+            if name in found:  # two values: it is unknown which one was meant
                 return None
             found[name] = item.value
     domain = signature_domain(found)
     if domain is None:
         return None
     algorithm = found.get("a", "").lower()
-    # A verifier that does not say: the signatures of that domain, if they are still here, do.
+    # Where the verifier reports no algorithm, the signatures of the domain on the message tell it.
     algorithms = {algorithm} if algorithm else signed.get(domain, {SAFE_ALGORITHM})
     accepted = SAFE_ALGORITHM in algorithms
-    return Dkim(
+    return CheckedSignature(
         domain,
         found.get("s", ""),
         Source.UPSTREAM,
@@ -76,7 +80,7 @@ def _dkim(result: Any, signed: dict[Domain, set[str]]) -> Dkim | None:
 
 
 def _algorithms(message: Message) -> dict[Domain, set[str]]:
-    """The algorithms of the signatures on the message, by domain."""
+    """Collect the algorithms of the signatures on the message, by domain."""
     found: dict[Domain, set[str]] = {}
     for field in message.fields("DKIM-Signature"):
         tags = signature_tags(field)

@@ -1,7 +1,7 @@
-"""DKIM signatures that receivers will verify: those on the message, and the one still to come.
+"""Checks DKIM signatures: those on a message, and those that the signer behind alignd will add.
 
-A pass here is one that every receiver shares: dkimpy verifies, and this module adds what it and
-others leave to the verifier. A message that passes by DKIM must not change afterwards.
+A result is PASS only if every receiver will agree. dkimpy verifies; this module adds the checks
+that RFC 6376 leaves to the receiver. A message that passes by DKIM must not change afterwards.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from alignd.mailauth.dkim_key import (
     KeyProblem,
     PublicKey,
     find_key,
-    read_tags,
+    parse_tags,
 )
 from alignd.mailauth.dns import Lookup
 
 MAX_SIGNATURES = 16
-"""Signatures of one message that are verified, topmost first; each costs a DNS question."""
+"""Signatures of one message that are verified, topmost first; each costs a DNS lookup."""
 EXPIRY_MARGIN = 3600
-"""Seconds that a signature must still have to live (x=): mail may wait in queues."""
+"""Seconds before a signature expires (x=) in which it no longer counts: mail waits in queues."""
 CLOCK_MARGIN = 300
-"""Seconds that a signature may come from the future (t=): clocks differ."""
+"""Seconds that a signature may be dated in the future (t=): clocks differ."""
 MAX_LINE = 998
-"""Octets of a line; Postfix breaks longer ones on the way out, and with them the signature."""
+"""Octets of a line. Postfix breaks longer lines on the way out, which breaks the signature."""
 
 
 class Source(Enum):
-    """How we know of a signature."""
+    """The origin of the result of a signature."""
 
     MESSAGE = "message"
     UPSTREAM = "authentication-results"
@@ -46,11 +46,11 @@ class Source(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Dkim:
-    """What receivers will make of one signature."""
+class CheckedSignature:
+    """A signature, and the result that receivers will come to."""
 
     domain: Domain | None
-    """d=; None when it is not a domain."""
+    """d=; None when it is not a domain name."""
     selector: str
     source: Source
     result: DkimResult
@@ -59,30 +59,32 @@ class Dkim:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSignature:
-    """A signature that the signer behind us will add."""
+    """A signature that the signer behind alignd will add."""
 
     domain: Domain
     selector: str
     algorithm: str = SAFE_ALGORITHM
     identity_domain: Domain | None = None
-    """Domain of i=; None when the signature says none, which means d= itself."""
+    """The domain of i=; None when there is no i=, which means d= itself."""
     modulus: int | None = None
-    """Of the private key; None when we cannot read it."""
+    """The modulus of the private key; None when alignd cannot read the key."""
 
 
 class Signer(Protocol):
-    """Knows the signatures to come."""
+    """The DKIM signer that sees a message after alignd."""
 
     def signatures_for(self, author: Mailbox) -> tuple[PlannedSignature, ...]:
-        """The signatures that mail of *author* will get behind us."""
+        """Predict the signatures that mail of *author* will get."""
         ...
 
 
-def check_planned(planned: PlannedSignature, lookup: Lookup) -> Dkim:
-    """Predict whether *planned* will verify: the published key has to fit it."""
+def check_planned(planned: PlannedSignature, lookup: Lookup) -> CheckedSignature:
+    """Predict whether *planned* will verify, which depends on the published key."""
 
-    def say(result: DkimResult, explanation: str) -> Dkim:
-        return Dkim(planned.domain, planned.selector, Source.SIGNER, result, explanation)
+    def say(result: DkimResult, explanation: str) -> CheckedSignature:
+        return CheckedSignature(
+            planned.domain, planned.selector, Source.SIGNER, result, explanation
+        )
 
     if planned.algorithm != SAFE_ALGORITHM:
         return say(DkimResult.POLICY, f"not every receiver accepts {planned.algorithm}")
@@ -97,25 +99,27 @@ def check_planned(planned: PlannedSignature, lookup: Lookup) -> Dkim:
     return say(DkimResult.PASS, "the published key fits the signer's")
 
 
-def verify(message: Message, lookup: Lookup, now: float) -> tuple[Dkim, ...]:
-    """Verify the signatures on *message*, whose header is whole; *now* is a Unix time."""
+def verify(message: Message, lookup: Lookup, now: float) -> tuple[CheckedSignature, ...]:
+    """Verify the signatures on *message*, whose header is complete; *now* is a Unix time."""
     fields = message.fields("DKIM-Signature")[:MAX_SIGNATURES]
     results = []
     for index, field in enumerate(fields):
         tags = signature_tags(field)
         result, explanation = _verify_one(message, index, tags, lookup, now)
         selector = tags.get("s", "")
-        results.append(Dkim(signature_domain(tags), selector, Source.MESSAGE, result, explanation))
+        results.append(
+            CheckedSignature(signature_domain(tags), selector, Source.MESSAGE, result, explanation)
+        )
     return tuple(results)
 
 
 def signature_tags(field: HeaderField) -> dict[str, str]:
-    """The tags of a DKIM-Signature *field*; none at all when they are no tag list."""
-    return read_tags(field.unfolded.decode("latin-1")) or {}
+    """Parse the tags of a DKIM-Signature *field*; an empty dictionary if it has no tag list."""
+    return parse_tags(field.unfolded.decode("latin-1")) or {}
 
 
 def signature_domain(tags: Mapping[str, str]) -> Domain | None:
-    """The domain that d= of *tags* names; None when it is not a domain."""
+    """Parse the d= of *tags*; None if it is not a domain name."""
     return _parsed(tags.get("d", ""))
 
 
@@ -141,7 +145,7 @@ def _verify_one(
 def _own_problem(
     message: Message, tags: dict[str, str], now: float
 ) -> tuple[DkimResult, str] | None:
-    """What makes a signature no pass for some receivers, before any key is fetched."""
+    """Find what keeps a signature from passing everywhere, before its key is looked up."""
     if tags.get("a") != SAFE_ALGORITHM:
         return DkimResult.POLICY, f"not every receiver accepts {tags.get('a', 'no algorithm')}"
     if "from" not in [name.strip().lower() for name in tags.get("h", "").split(":")]:
@@ -183,9 +187,9 @@ def _covers_body(tags: dict[str, str], body: bytes) -> bool:
 def _signature_holds(message: Message, index: int, key: PublicKey) -> tuple[DkimResult, str]:
     text = b"".join(field.line for field in message.header) + b"\r\n" + (message.body or b"")
     try:
-        # dkimpy looks at the first signature only, unless told which.
+        # dkimpy verifies the first signature, unless it is told which.
         holds = dkim.DKIM(text).verify(index, dnsfunc=lambda *_, **__: key.text)
-    except Exception as error:  # whatever breaks the verifier does not pass it
+    except Exception as error:  # a signature that breaks the verifier does not pass
         return DkimResult.PERMERROR, str(error) or type(error).__name__
     return (DkimResult.PASS, "it verifies") if holds else (DkimResult.FAIL, "it does not verify")
 

@@ -1,4 +1,4 @@
-"""Published DKIM keys (RFC 6376, section 3.6): found, and fit for use by every receiver."""
+"""Published DKIM keys (RFC 6376, section 3.6), checked for use by every receiver."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
+from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
 
 MIN_KEY_BITS = 1024
-"""RFC 8301, section 3.2; shorter keys are no pass for anybody."""
+"""RFC 8301, section 3.2: no receiver may accept a shorter key."""
 SAFE_ALGORITHM = "rsa-sha256"
-"""The one algorithm that every receiver accepts: rsa-sha1 is gone (RFC 8301, section 3.1), and
-few know ed25519-sha256 (RFC 8463)."""
+"""The one algorithm that every receiver accepts: rsa-sha1 is forbidden (RFC 8301, section 3.1),
+and few receivers know ed25519-sha256 (RFC 8463)."""
 
 _BLANKS = re.compile(r"\s+")
 
 
 class DkimResult(Enum):
-    """Results of RFC 8601, section 2.7.1; POLICY is a pass that not every receiver shares."""
+    """Results of RFC 8601, section 2.7.1; POLICY is a pass to some receivers only."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
@@ -39,43 +39,42 @@ class DkimResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that a signature of a domain can be verified with."""
+    """A key that every receiver can verify signatures with."""
 
     text: bytes
     """The record as published."""
     modulus: int
     identity_must_be_domain: bool
-    """t=s: the domain of i= must be d= itself."""
+    """t=s: the domain of i= must be d= itself (RFC 6376, section 3.6.1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyProblem:
-    """Why a key cannot be counted on."""
+    """The reason why not every receiver can use a key, and the result of its signatures."""
 
     result: DkimResult
     explanation: str
 
 
 def key_name(domain: Domain, selector: str) -> str:
-    """Where the key of *selector* at *domain* stands, RFC 6376, section 3.6.2.1."""
+    """The name of the key record of *selector* at *domain*, RFC 6376, section 3.6.2.1."""
     return f"{selector}._domainkey.{domain}"
 
 
 def find_key(domain: Domain, selector: str, lookup: Lookup) -> PublicKey | KeyProblem:
-    """Fetch the key of *selector* at *domain*, and say whether every receiver can use it."""
-    answer = lookup.look_up(key_name(domain, selector), RecordType.TXT)
-    if isinstance(answer, LookupFailed):
-        return KeyProblem(DkimResult.TEMPERROR, f"DNS: {answer.reason}")
-    texts = [record for record in answer.records if isinstance(record, bytes)]
+    """Look up the key of *selector* at *domain*, and check that every receiver can use it."""
+    texts = texts_at(key_name(domain, selector), lookup)
+    if isinstance(texts, LookupFailed):
+        return KeyProblem(DkimResult.TEMPERROR, f"DNS: {texts.reason}")
     if len(texts) != 1:
-        # Section 3.6.2.2: with several, which one a receiver takes is undefined.
+        # Section 3.6.2.2: with several records it is undefined which one a receiver takes.
         return KeyProblem(DkimResult.PERMERROR, f"{len(texts)} key records")
-    return read_key(texts[0])
+    return parse_key(texts[0])
 
 
-def read_key(text: bytes) -> PublicKey | KeyProblem:
-    """Read a key record, section 3.6.1, and check what receivers check."""
-    tags = read_tags(text.decode("latin-1"))
+def parse_key(text: bytes) -> PublicKey | KeyProblem:
+    """Parse a key record, section 3.6.1, and check what receivers check."""
+    tags = parse_tags(text.decode("latin-1"))
     if tags is None or ("v" in tags and (next(iter(tags)) != "v" or tags["v"] != "DKIM1")):
         return KeyProblem(DkimResult.PERMERROR, "not a key record")
     if problem := _unusable(tags):
@@ -99,16 +98,16 @@ def _unusable(tags: dict[str, str]) -> KeyProblem | None:
     if not {"*", "email"} & set(_list(tags.get("s", "*"))):
         return KeyProblem(DkimResult.PERMERROR, "the key is not for mail (s=)")
     if "y" in _list(tags.get("t", "")):
-        # Section 3.6.1: a receiver treats mail of a domain in test mode as if it were unsigned.
+        # Section 3.6.1: signed mail of a domain in test mode is treated as unsigned.
         return KeyProblem(DkimResult.POLICY, "the key is in test mode (t=y)")
     return None
 
 
 def private_modulus(pem: bytes) -> int:
-    """The modulus of a private RSA key in PEM.
+    """Read the modulus of a private RSA key in PEM.
 
     Raises:
-        ValueError: it is no such key.
+        ValueError: *pem* is not a private RSA key, or it is encrypted.
     """
     try:
         key = load_pem_private_key(pem, password=None)
@@ -119,13 +118,13 @@ def private_modulus(pem: bytes) -> int:
     return key.private_numbers().public_numbers.n
 
 
-def read_tags(text: str) -> dict[str, str] | None:
-    """The tags of a key record or signature, section 3.2; None when it is no tag list."""
+def parse_tags(text: str) -> dict[str, str] | None:
+    """Parse the tags of a key record or signature, section 3.2; None if it is not a tag list."""
     tags: dict[str, str] = {}
     for part in text.strip().removesuffix(";").split(";"):
         name, equals, value = part.partition("=")
         name = name.strip()
-        if not equals or not name or name in tags:  # a tag that stands twice spoils the list
+        if not equals or not name or name in tags:  # a duplicate makes the whole list invalid
             return None
         tags[name] = value.strip()
     return tags

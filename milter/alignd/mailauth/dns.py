@@ -1,4 +1,4 @@
-"""What the core asks of DNS, and the shapes of the answers."""
+"""The port to DNS: the questions that the core asks, and the answers it gets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class RecordType(Enum):
-    """The record types that SPF and DMARC ask for."""
+    """The record types that SPF, DKIM and DMARC ask for."""
 
     A = "A"
     AAAA = "AAAA"
@@ -19,41 +19,55 @@ class RecordType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MailExchange:
-    """The data of one MX record; *host* has no trailing dot and is empty for a null MX."""
+    """One MX record. *host* has no trailing dot, and is empty for a null MX (RFC 7505)."""
 
     preference: int
     host: str
 
 
 Record = bytes | str | MailExchange
-"""Data of one record: TXT is bytes (its strings joined without a separator, RFC 7208,
-section 3.3, and RFC 9989, section 4.5), A, AAAA and PTR are text, MX is a MailExchange."""
+"""The data of one record: bytes for TXT, whose strings are joined without a separator (RFC 7208,
+section 3.3; RFC 9989, section 4.5); text for A, AAAA and PTR; MailExchange for MX."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What DNS said, after following CNAMEs; an empty tuple means that no such record is there."""
+    """An answer of DNS, after CNAMEs are followed; no records mean that there are none."""
 
     records: tuple[Record, ...]
     exists: bool = True
-    """False only when the name asked for does not exist (NXDOMAIN, RFC 8020); a name with
-    other record types, an empty non-terminal and a dangling CNAME exist."""
+    """False only for NXDOMAIN (RFC 8020). A name with records of other types, an empty
+    non-terminal and a CNAME of a name that does not exist are names that exist."""
     alias_of: str = field(default="", compare=False)
-    """The target of the CNAME at the name asked for, which the answer has followed; empty when
-    there is none. The answer is the same answer either way."""
+    """The target of the CNAME at the name asked for; empty when there is none. It has no part in
+    comparison: the records are the same with and without a CNAME."""
+
+    @property
+    def texts(self) -> tuple[bytes, ...]:
+        """The TXT records."""
+        return tuple(record for record in self.records if isinstance(record, bytes))
 
 
 @dataclass(frozen=True, slots=True)
 class LookupFailed:
-    """DNS could not say: unknown, which is never the same as absent."""
+    """DNS gave no answer: the records are unknown, which is never the same as absent."""
 
     reason: str
     """For people: "timeout", "SERVFAIL", ..."""
 
 
 class Lookup(Protocol):
-    """Where DNS answers come from."""
+    """A source of DNS answers: the network, a zone file, or advice laid over either."""
 
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
-        """Answer for *name*, ASCII text without a trailing dot (SPF macros make odd names)."""
+        """Look up *name*, ASCII text without a trailing dot.
+
+        It need not be a host name: SPF macros can make any label.
+        """
         ...
+
+
+def texts_at(name: str, lookup: Lookup) -> tuple[bytes, ...] | LookupFailed:
+    """Look up the TXT records of *name*."""
+    answer = lookup.look_up(name, RecordType.TXT)
+    return answer if isinstance(answer, LookupFailed) else answer.texts

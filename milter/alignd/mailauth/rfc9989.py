@@ -1,20 +1,20 @@
-"""DMARC as in RFC 9989, with the DNS tree walk (section 4.10)."""
+"""DMARC by RFC 9989, with the DNS tree walk (section 4.10)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dmarc import Discovery, DmarcRecord, Policy, read_record, records_at, stricter
+from alignd.mailauth.dmarc import Discovery, DmarcRecord, Policy, records_at, stricter
 from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
 
 _WALK_LABELS = 7
-"""A longer name is cut to so many labels after the first query, so that a walk has at most 8."""
+"""Labels of a longer name that are kept after the first query; at most 8 queries make a walk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A name of the walk that had exactly one record."""
+    """A name of the walk that has exactly one record."""
 
     domain: Domain
     tags: dict[str, str]
@@ -28,14 +28,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What a walk saw, longest name first, and why it ended early if it did."""
+    """The records of a walk, longest name first, and the failure that ended it early, if any."""
 
     steps: tuple[Step, ...]
     failure: LookupFailed | None = None
 
 
 def walk_names(domain: Domain) -> tuple[Domain, ...]:
-    """The names that a walk from *domain* asks, at most eight, section 4.10."""
+    """List the names that a walk from *domain* looks up, at most eight, section 4.10."""
     count = len(domain.labels)
     rest = min(count - 1, _WALK_LABELS)
     return (domain, *(domain.last(labels) for labels in range(rest, 0, -1)))
@@ -43,7 +43,7 @@ def walk_names(domain: Domain) -> tuple[Domain, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Rfc9989:
-    """The model of RFC 9989."""
+    """The `Model` of RFC 9989."""
 
     lookup: Lookup
 
@@ -54,7 +54,7 @@ class Rfc9989:
             found = records_at(name, self.lookup)
             if isinstance(found, LookupFailed):
                 return Walk(tuple(steps), found)
-            if len(found) != 1:  # several are as good as none, step 2
+            if len(found) != 1:  # step 2: several records are discarded
                 continue
             steps.append(Step(name, found[0]))
             if steps[-1].psd != "u":
@@ -62,7 +62,7 @@ class Rfc9989:
         return Walk(tuple(steps))
 
     def organizational_domain(self, domain: Domain) -> Domain | LookupFailed:
-        """The organizational domain, section 4.10.2."""
+        """Find the organizational domain, section 4.10.2."""
         return organization_of(domain, self.walk(domain))
 
     def discover(self, author_domain: Domain) -> Discovery:
@@ -70,7 +70,7 @@ class Rfc9989:
         walk = self.walk(author_domain)
         organization = organization_of(author_domain, walk)
         by_name = {step.domain: step for step in walk.steps}
-        # The author's own record holds, even when the walk above it failed.
+        # The author domain's own record applies, even if the walk above it failed.
         step = by_name.get(author_domain)
         if step is None:
             if isinstance(organization, LookupFailed):
@@ -80,7 +80,7 @@ class Rfc9989:
             step = walk.steps[-1]
         if step is None:
             return Discovery(Policy.ABSENT, None, organization, None)
-        record = read_record(step.tags)
+        record = DmarcRecord.from_tags(step.tags)
         inherited = step.domain != author_domain
         policy = self._inherited_policy(author_domain, record) if inherited else record.policy
         record_domain = None if policy is Policy.ABSENT else step.domain
@@ -89,7 +89,7 @@ class Rfc9989:
     def _inherited_policy(self, author_domain: Domain, record: DmarcRecord) -> Policy:
         if record.nonexistent_policy is record.subdomain_policy:
             return record.subdomain_policy
-        # np holds for names that do not exist at all (NXDOMAIN), section 3.2.13.
+        # np applies to names that do not exist at all (NXDOMAIN), section 3.2.13.
         answer = self.lookup.look_up(author_domain.name, RecordType.TXT)
         if isinstance(answer, LookupFailed):
             return stricter(record.subdomain_policy, record.nonexistent_policy)
@@ -97,13 +97,13 @@ class Rfc9989:
 
 
 def organization_of(domain: Domain, walk: Walk) -> Domain | LookupFailed:
-    """The organizational domain of *domain* by a walk from it, section 4.10.2."""
+    """Choose the organizational domain of *domain* from the walk that it began, section 4.10.2."""
     if walk.failure is not None:
         return walk.failure
     for step in walk.steps:
         if step.psd == "n":
             return step.domain
         if step.psd == "y" and step.domain != domain:
-            # One label below, on the path to the domain; that name may never have been asked.
+            # One label below the public suffix domain; the walk may never have looked it up.
             return domain.last(len(step.domain.labels) + 1)
     return walk.steps[-1].domain if walk.steps else domain

@@ -1,7 +1,8 @@
-"""What SPF (RFC 7208) says of one address sending for one envelope sender.
+"""Evaluates SPF (RFC 7208) for one client address and one envelope sender.
 
-pyspf evaluates; this module gives it our DNS, and the stricter answer where it is more lenient
-than the RFC or than other evaluators. Only `pass` counts for DMARC, so strict is safe.
+pyspf does the evaluation. This module gives it a `Lookup` for its DNS, and overrules it where it
+is more lenient than the RFC or than other evaluators: only `pass` counts for DMARC, so the
+stricter result is safe.
 """
 
 from __future__ import annotations
@@ -9,18 +10,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import spf
 
 from alignd.mail.domain import Domain, DomainError
+from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, Record, RecordType
+from alignd.mailauth.spf_record import MACRO
 
-_MACRO = re.compile(r"%(?:[%_-]|\{[slodiphcrtv](?:0*[1-9]\d{0,2})?r?[.+,/_=-]*\})", re.IGNORECASE)
 _NAMED_ONCE = re.compile(r"(?:^|\s)(redirect|exp)=", re.IGNORECASE)
-_MAX_LABEL = 63
-_MAX_NAME = 253
+_MAX_LABEL, _MAX_NAME = 63, 253  # octets, RFC 1035, section 2.3.4
 
 
 class SpfResult(Enum):
@@ -37,32 +37,30 @@ class SpfResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Spf:
-    """The SPF result for one relay address, with its evidence."""
+    """The SPF result for one relay address, and how it came about."""
 
-    address: IPv4Address | IPv6Address
+    address: IpAddress
     result: SpfResult
     domain: Domain | None
-    """The domain that was asked; None when the envelope sender has none."""
+    """The domain whose record was evaluated; None when the envelope sender has no domain."""
     explanation: str
-    """For people: which term decided, or what is wrong with the record."""
+    """For people: the term that decided, or what is wrong with the record."""
     void_lookups: int = 0
-    """Questions that met no record on the way, of which three are too many (section 4.6.4)."""
+    """Lookups that found no record; the third makes a permerror (section 4.6.4)."""
 
     @property
     def counts(self) -> bool:
-        """Whether every receiver takes it for a pass.
+        """Whether every receiver takes the result for a pass.
 
-        rspamd does not when the term that decided is `+all`, which passes the whole world.
+        rspamd does not where `+all` decided, which passes the whole world.
         """
         return self.result is SpfResult.PASS and self.explanation.lower() not in {"all", "+all"}
 
 
-def evaluate(
-    address: IPv4Address | IPv6Address, envelope_sender: str, helo: Domain, lookup: Lookup
-) -> Spf:
+def evaluate(address: IpAddress, envelope_sender: str, helo: Domain, lookup: Lookup) -> Spf:
     """Evaluate check_host() for mail of *envelope_sender* that leaves from *address*.
 
-    A null *envelope_sender* (an empty string) is judged as postmaster at the HELO name.
+    A null *envelope_sender* (an empty string) stands for postmaster at the HELO name.
     """
     local_part, domain = identity(envelope_sender, helo)
     if domain is None or len(domain.labels) == 1:
@@ -71,7 +69,7 @@ def evaluate(
     query = _Query(address, local_part, domain, helo, lookup)
     try:
         code, _, text = query.check()
-    except Exception as error:  # an evaluator that breaks on a record does not pass it
+    except Exception as error:  # a record that breaks the evaluator does not pass
         return Spf(address, SpfResult.PERMERROR, domain, f"evaluation failed: {error!r}")
     if code == "pass" and query.doubt:
         return Spf(address, SpfResult.TEMPERROR, domain, query.doubt)
@@ -82,12 +80,12 @@ def evaluate(
 def expand(
     domain_spec: str,
     domain: Domain,
-    address: IPv4Address | IPv6Address,
+    address: IpAddress,
     envelope_sender: str,
     helo: Domain,
     lookup: Lookup,
 ) -> str:
-    """The name that *domain_spec* means in the record of *domain*; empty when it means none."""
+    """Expand *domain_spec* in the record of *domain* to a name; empty when it has an error."""
     local_part, sender_domain = identity(envelope_sender, helo)
     query = _Query(address, local_part, sender_domain or helo, helo, lookup)
     query.d = domain.name
@@ -98,7 +96,7 @@ def expand(
 
 
 def identity(envelope_sender: str, helo: Domain) -> tuple[str, Domain | None]:
-    """The local part and domain that SPF judges, RFC 7208, sections 2.4 and 4.3."""
+    """Split what SPF checks into local part and domain, RFC 7208, sections 2.4 and 4.3."""
     if not envelope_sender:
         return "postmaster", helo
     # After the last "@": a quoted local part may contain one.
@@ -110,11 +108,14 @@ def identity(envelope_sender: str, helo: Domain) -> tuple[str, Domain | None]:
 
 
 class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
-    """pyspf's evaluation, asking our Lookup."""
+    """pyspf's evaluation with a Lookup for its DNS, and stricter where the module says so.
+
+    The methods without an underscore override those of pyspf.
+    """
 
     def __init__(
         self,
-        address: IPv4Address | IPv6Address,
+        address: IpAddress,
         local_part: str,
         domain: Domain,
         helo: Domain,
@@ -122,17 +123,17 @@ class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
     ) -> None:
         sender = f"{local_part}@{domain}"
         super().__init__(i=str(address), s=sender, h=helo.name)
-        # pyspf splits at the first "@".
+        # pyspf splits at the first "@", and a quoted local part may contain one.
         self.l, self.o, self.d = local_part, domain.name, domain.name
         self._lookup = lookup
         self.doubt = ""
-        """What DNS could not say, where that is no error by the RFC but one to some receivers."""
+        """The DNS failure that is an error to some receivers, though not by the RFC."""
 
     def dns(
         self, name: str, qtype: str, cnames: Any = None, ignore_void: bool = False
     ) -> list[Any]:
-        """Answer in pyspf's shapes; overrides its own resolver."""
-        del cnames  # our Lookup follows them
+        """Answer in pyspf's shapes, in place of its own resolver."""
+        del cnames  # the Lookup follows them
         name = str(name).removesuffix(".").lower()
         if not _could_exist(name):
             return []
@@ -144,37 +145,37 @@ class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
         return [_shape(record) for record in answer.records]
 
     def _count_void_lookup(self) -> None:
-        # RFC 7208, section 4.6.4, counted strictly: every empty answer, of any term.
+        # RFC 7208, section 4.6.4, counted strictly: every empty answer, of any term, each time.
         self.void_lookups += 1
         if self.void_lookups > spf.MAX_VOID_LOOKUPS:
             raise spf.PermError(f"more than {spf.MAX_VOID_LOOKUPS} void lookups")
 
     def dns_a(self, domainname: str, A: str = "A") -> list[Any]:  # noqa: N803  pyspf's name
-        """The addresses of a host; that of a null MX (RFC 7505) has none, as some count it."""
+        """Look up a host; that of a null MX (RFC 7505) is a void lookup, as some count it."""
         if not domainname:
             self._count_void_lookup()
         return list(super().dns_a(domainname, A))
 
     def expand(self, s: str, stripdot: bool = True) -> str:
-        """Expand macros; a malformed one, which pyspf takes in part as text, is an error."""
+        """Expand macros. A malformed one is an error, where pyspf would take it for text."""
         # RFC 7208, section 7.1: a syntax error of a macro makes the record a permerror.
-        if "%" in _MACRO.sub("", s):
+        if "%" in MACRO.sub("", s):
             raise spf.PermError("malformed macro", s)
         return str(super().expand(s, stripdot))
 
     def check0(self, record: str, recursion: int) -> Any:
-        """Evaluate *record*; pyspf tells a second redirect from the first by its case."""
-        # RFC 7208, sections 4.6.1 and 6: names are case-insensitive, and stand once.
+        """Evaluate *record*, which pyspf lets have both `redirect=` and `Redirect=`."""
+        # RFC 7208, sections 4.6.1 and 6: names ignore case, and these two may stand once.
         names = [name.lower() for name in _NAMED_ONCE.findall(record or "")]
         if len(set(names)) != len(names):
             raise spf.PermError("redirect= and exp= may stand once")
         return super().check0(record, recursion)
 
     def validated_ptrs(self) -> list[str]:
-        """The names of the client address that point back to it, at most ten.
+        """Look up the names of the client address that resolve back to it, at most ten.
 
-        By RFC 7208, section 5.5, a name that DNS cannot say is skipped; receivers with pyspf or
-        Mail::SPF make a temporary error of it, so that a pass is none for them.
+        By RFC 7208, section 5.5, a name whose lookup fails is skipped. Receivers with pyspf or
+        Mail::SPF make it a temporary error, so that a pass that follows is not one everywhere.
         """
         try:
             names = self.dns_ptr(self.i)[: spf.MAX_PTR]
@@ -191,12 +192,13 @@ class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
             return False
 
     def get_explanation(self, spec: str) -> None:
-        """Never fetch an explanation: it cannot change the result (RFC 7208, section 6.2)."""
+        """Fetch nothing: an explanation cannot change the result (RFC 7208, section 6.2)."""
         del spec
 
 
 def _could_exist(name: str) -> bool:
-    # A local part that is not ASCII makes names that do not match (RFC 8616, section 4).
+    # Macros can make names that DNS cannot hold. Those of a local part that is not ASCII match
+    # nothing (RFC 8616, section 4).
     return (
         name.isascii()
         and len(name) <= _MAX_NAME

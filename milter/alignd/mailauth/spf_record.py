@@ -1,8 +1,8 @@
-"""SPF records as texts to be edited: read term by term, repaired, merged, added to, and split.
+"""Edits SPF records as texts: parses, repairs and merges them, adds mechanisms, splits strings.
 
-What is kept of a record is kept as its owner wrote it. A term counts as valid only when every
-evaluator takes it (RFC 7208, sections 7.1 and 12, and the stricter of pyspf and spftrace): one
-that is invalid anywhere makes the whole record an error (section 4.6).
+Terms stay as their owner wrote them. A term counts as valid only when every evaluator accepts it
+(RFC 7208, sections 7.1 and 12, and the stricter of pyspf and spftrace), because one invalid term
+makes the whole record an error (section 4.6).
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dns import Record
+from alignd.mail.ip_address import IpAddress
 
 MAX_STRING = 255
 """Octets of one character-string of a TXT record, RFC 1035, section 3.3."""
+MACRO = re.compile(r"%(?:[%_-]|\{[slodiphv](?:0*[1-9]\d{0,2})?r?[.+,/_=-]*\})", re.IGNORECASE)
+"""One macro of a term, RFC 7208, section 7.1. The letters c, r and t are not among them: they may
+stand in the explanation that exp= names, and nowhere else (section 7.2)."""
 
 _VERSION = re.compile(rb"v=spf1(?: |$)", re.IGNORECASE)
-# Quotes that were meant for the zone file, a blank in front, another character than a blank.
+# Quotes that were meant for the zone file, a blank in front, or no blank behind the version.
 _RESEMBLANCE = re.compile(rb"[^!#-&(-~]*v=spf1(?!\d)", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s\x80-\xff]+")
 _TERM = re.compile(
@@ -28,19 +31,18 @@ _TERM = re.compile(
 _MODIFIER = re.compile(r"(?P<name>[a-z][a-z0-9_.-]*)=(?P<value>.*)", re.IGNORECASE)
 _GLUED_ALL = re.compile(r"(?P<term>.+)(?P<all>[-~?+]all)", re.IGNORECASE)
 _CIDR = re.compile(r"(?<!/)(?:/(?P<v4>0|[1-9]\d?))?(?://(?P<v6>0|[1-9]\d{0,2}))?$")
-_MACRO = re.compile(r"%(?:[%_-]|\{[slodiphv](?:[1-9]\d{0,2})?r?[.+,/_=-]*\})", re.IGNORECASE)
-_ENDS_IN_MACRO = re.compile(rf"(?:{_MACRO.pattern})$", re.IGNORECASE)
+_ENDS_IN_MACRO = re.compile(rf"(?:{MACRO.pattern})$", re.IGNORECASE)
 _TOP_LABEL = re.compile(r"(?!\d+$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
 _NETWORK = re.compile(r"(?P<address>[^/%]+)(?:/(?P<length>0|[1-9]\d{0,2}))?")
 _MAX_TERM = 512  # characters; a name of DNS has 253
-_MAX_SPEC, _MAX_LABEL = 255, 63
+_MAX_SPEC, _MAX_LABEL = 255, 63  # characters
 _BITS = {"ip4": 32, "ip6": 128}
-_SOFTEST_LAST = "-~?+"
+_SOFTEST_LAST = "-~?+"  # the qualifiers: fail, softfail, neutral, pass
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One valid mechanism or modifier."""
+    """A valid mechanism or modifier."""
 
     text: str
     """As its owner wrote it."""
@@ -56,13 +58,13 @@ class Term:
         return self.text[0] if self.text[0] in _SOFTEST_LAST else "+"
 
     def names(self, domain: Domain) -> bool:
-        """Whether the argument is *domain*, literally."""
+        """Whether the argument is *domain*, written out without a macro."""
         return self.argument.lower().removesuffix(".") == domain.name
 
 
 @dataclass(frozen=True, slots=True)
 class SpfRecord:
-    """The terms of a valid record."""
+    """A valid record."""
 
     terms: tuple[Term, ...]
 
@@ -72,19 +74,14 @@ class SpfRecord:
         return " ".join(("v=spf1", *(term.text for term in self.terms)))
 
     @property
-    def redirect(self) -> Term | None:
-        """The redirect= modifier, used or not."""
-        return next((term for term in self.terms if term.name == "redirect"), None)
-
-    @property
     def has_all(self) -> bool:
-        """Whether an `all` decides for everybody, so that redirect= is not used."""
+        """Whether there is an `all`, so that redirect= is not used (RFC 7208, section 6.1)."""
         return any(term.name == "all" for term in self.terms)
 
     def with_mechanisms(self, texts: Iterable[str], *, first: bool = False) -> SpfRecord:
-        """The record with mechanisms in front of `all`, or in front of everything.
+        """Add mechanisms in front of `all`, or with *first* in front of everything.
 
-        A mechanism that is there already, with any qualifier, is moved.
+        A mechanism that the record has already, with any qualifier, is moved.
         """
         added = tuple(_valid(text) for text in texts)
         bodies = {_body(term) for term in added}
@@ -94,28 +91,27 @@ class SpfRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A record as it was published."""
+class RepairedRecord:
+    """A published record, repaired."""
 
     record: SpfRecord
-    """What of it is valid."""
+    """The valid terms."""
     dropped: tuple[str, ...]
-    """The terms that are not."""
+    """The invalid terms."""
 
 
-def find_records(records: Iterable[Record]) -> tuple[bytes, ...]:
-    """Those TXT *records* that receivers take for SPF, RFC 7208, section 4.5."""
-    return tuple(text for text in records if isinstance(text, bytes) and _VERSION.match(text))
+def find_records(texts: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Find the TXT records that receivers take for SPF, RFC 7208, section 4.5."""
+    return tuple(text for text in texts if _VERSION.match(text))
 
 
-def find_resembling(records: Iterable[Record]) -> tuple[bytes, ...]:
-    """Those TXT *records* that were meant for SPF, which no receiver takes for it."""
-    texts = (text for text in records if isinstance(text, bytes) and not _VERSION.match(text))
-    return tuple(text for text in texts if _RESEMBLANCE.match(text))
+def find_resembling(texts: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Find the TXT records that were meant for SPF, though no receiver takes them for it."""
+    return tuple(text for text in texts if _RESEMBLANCE.match(text) and not _VERSION.match(text))
 
 
-def read_record(text: bytes, domain: Domain) -> Reading:
-    """Read the SPF record of *domain*, or what resembles one, and keep what is valid of it."""
+def repair_record(text: bytes, domain: Domain) -> RepairedRecord:
+    """Parse the SPF record of *domain*, or what resembles one, and drop its invalid terms."""
     body = text.decode("latin-1")[text.lower().find(b"v=spf1") + len("v=spf1") :]
     kept: list[Term] = []
     dropped = []
@@ -125,18 +121,21 @@ def read_record(text: bytes, domain: Domain) -> Reading:
         kept += usable
         if not usable:
             dropped.append(written)
-    return Reading(SpfRecord(tuple(kept)), tuple(dropped))
+    return RepairedRecord(SpfRecord(tuple(kept)), tuple(dropped))
 
 
-def merge(records: tuple[SpfRecord, ...]) -> SpfRecord:
-    """One record that passes whom any of *records* passes; several are an error (section 4.5)."""
+def merge_records(records: tuple[SpfRecord, ...]) -> SpfRecord:
+    """Merge *records* into one, since several are an error to receivers (section 4.5).
+
+    It passes every sender that one of them passes.
+    """
     if len(records) == 1:
         return records[0]
     terms = [term for record in records for term in record.terms]
     ends = [term for term in terms if term.name == "all"]
     redirects = {term.argument.lower() for term in terms if term.name == "redirect"}
     if ends or len(redirects) > 1:
-        # An `all` of one record would switch off the redirect= of another.
+        # The `all` of one record would make the redirect= of another unused; an include stays.
         terms = [_as_include(term) for term in terms]
     merged: dict[str, Term] = {}
     for term in terms:
@@ -146,13 +145,14 @@ def merge(records: tuple[SpfRecord, ...]) -> SpfRecord:
 
 
 def strings_of(value: str) -> tuple[str, ...]:
-    """*value* as the character-strings of a TXT record."""
+    """Split *value* into the character-strings of a TXT record."""
     cuts = range(0, len(value), MAX_STRING)
     return tuple(value[cut : cut + MAX_STRING] for cut in cuts) or ("",)
 
 
 def _softest(ends: list[Term]) -> list[Term]:
-    # Nobody's mail may fail for it; but `+all` passes the world, which is no kindness.
+    # The softest, so that merging makes no mail fail; but not `+all` beside another, since it
+    # passes the whole world.
     without_plus = [end for end in ends if end.qualifier != "+"]
     return sorted(without_plus or ends, key=lambda end: _SOFTEST_LAST.index(end.qualifier))[-1:]
 
@@ -162,7 +162,7 @@ def _as_include(term: Term) -> Term:
 
 
 def _end_of_evaluation(terms: tuple[Term, ...]) -> int:
-    """Where nothing has decided for everybody yet: in front of `all`, else of the modifiers."""
+    """The place in front of `all`, or else behind the last mechanism: what is there is reached."""
     for place, term in enumerate(terms):
         if term.name == "all":
             return place
@@ -176,7 +176,7 @@ def _body(term: Term) -> str:
 def _is_usable(term: Term, kept: list[Term], domain: Domain) -> bool:
     if term.name in {"include", "redirect"} and _is_itself(term, domain):
         return False
-    # Section 6: redirect= and exp= stand once; pyspf wants it of every modifier.
+    # Section 6: redirect= and exp= may stand once. pyspf refuses any modifier that stands twice.
     return not (term.is_modifier and any(_is_modifier(other, term.name) for other in kept))
 
 
@@ -185,16 +185,16 @@ def _is_modifier(term: Term, name: str) -> bool:
 
 
 def _is_itself(term: Term, domain: Domain) -> bool:
-    # A record that asks for itself never comes to an end.
+    # A record that includes itself is an error: its evaluation would never end.
     return term.names(domain) or term.argument.lower() in {"%{d}", "%{o}"}
 
 
 def _repaired(written: str) -> list[Term]:
-    """The terms that *written* was meant for; none when that cannot be said."""
+    """Guess the terms that *written* was meant for; none when there is no good guess."""
     text = written.strip("\"'").rstrip(",;")
     if term := _parse(written) or _parse(text):
         return [term]
-    # "... ip4:192.0.2.1" "-all": no blank comes between the strings of a record (section 3.3).
+    # "... ip4:192.0.2.1" "-all": the strings of a record are joined without a blank (section 3.3).
     glued = _GLUED_ALL.fullmatch(text) if len(text) <= _MAX_TERM else None
     parts = [_parse(glued["term"]), _parse(glued["all"])] if glued else []
     return [part for part in parts if part] if all(parts) else []
@@ -219,7 +219,7 @@ def _parse(text: str) -> Term | None:
 
 
 def _modifier(text: str, name: str, value: str) -> Term | None:
-    valid = _is_domain(value) if name in {"redirect", "exp"} else "%" not in _MACRO.sub("", value)
+    valid = _is_domain(value) if name in {"redirect", "exp"} else "%" not in MACRO.sub("", value)
     return Term(text, name, value, is_modifier=True) if valid else None
 
 
@@ -253,7 +253,7 @@ def _is_argument(text: str) -> bool:
 
 def _is_domain(spec: str) -> bool:
     """Whether *spec* is a domain-spec, section 7.1."""
-    if not spec or len(spec) > _MAX_SPEC or "%" in _MACRO.sub("", spec):
+    if not spec or len(spec) > _MAX_SPEC or "%" in MACRO.sub("", spec):
         return False
     if _ENDS_IN_MACRO.search(spec):
         return True
@@ -273,6 +273,6 @@ def _network(name: str, text: str) -> str | None:
     return match["address"]
 
 
-def mechanism_for(address: IPv4Address | IPv6Address) -> str:
-    """The mechanism that matches *address* alone (RFC 7208, section 5.6)."""
+def mechanism_for(address: IpAddress) -> str:
+    """Write the mechanism that matches *address* alone (RFC 7208, section 5.6)."""
     return f"ip{address.version}:{address}"

@@ -11,10 +11,11 @@ from alignd.judgement.evidence import (
     Wanted,
     evidence_of,
     wanted_by,
-    without_brackets,
 )
 from alignd.judgement.reasons import Limit
-from alignd.mail.message import HeaderField, Message, unmapped
+from alignd.mail.ip_address import parse_ip_address
+from alignd.mail.mailbox import envelope_address
+from alignd.mail.message import HeaderField, Message
 
 _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
 
@@ -155,10 +156,10 @@ class Transaction:
         whole = not self.header_is_cut and not self.body_is_dropped
         kept = self._body_comes and self._wanted.whole_message and whole
         return Message(
-            envelope_sender=without_brackets(self._envelope_sender),
-            recipients=tuple(map(without_brackets, self._recipients)),
+            envelope_sender=_address(self._envelope_sender),
+            recipients=tuple(map(_address, self._recipients)),
             header=tuple(HeaderField(*each) for each in self._header),
-            client=unmapped(self._client) if self._client else None,
+            client=parse_ip_address(self._client) if self._client else None,
             login=self._login,
             body=b"".join(self._body) if kept else None,
         )
@@ -186,3 +187,7 @@ def transaction_of(message: Message, wanted: Wanted) -> Transaction:
         transaction.add_field(field.name, field.blank + field.value)
     transaction.add_body(message.body or b"")
     return transaction
+
+
+def _address(argument: bytes) -> str:
+    return envelope_address(argument.decode(errors="replace"))

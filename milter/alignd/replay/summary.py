@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar
 
 from alignd.judgement.author import read_author
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.review import Judgement, Reviewer
 from alignd.mail.domain import Domain
+from alignd.mail.ip_address import IpAddress
+from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import HeaderField, Message, split_message
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import Lookup
@@ -24,7 +24,6 @@ MAX_NAMED = 100
 """Problems of a kind that are kept with their names; the rest is counted."""
 
 _Word = TypeVar("_Word", Action, Reason, Policy)
-_ANGLE_ADDRESS = re.compile(r"<([^<>]*)>")
 _RECIPIENT_FIELDS = {"x-original-to", "delivered-to"}
 
 
@@ -41,7 +40,7 @@ class SenderSource(Enum):
 class Submission:
     """How the messages of a corpus are taken to come in."""
 
-    client: IPv4Address | IPv6Address
+    client: IpAddress
     login: str = ""
     envelope_sender: str | None = None
     """Of all of them; None to take each message's own."""
@@ -185,9 +184,7 @@ def _names_recipient(each: HeaderField) -> bool:
 
 
 def _address(each: HeaderField) -> str:
-    text = each.unfolded.decode(errors="replace").strip()
-    match = _ANGLE_ADDRESS.search(text)
-    return match[1] if match else text
+    return envelope_address(each.unfolded.decode(errors="replace"))
 
 
 def _sort_key(result: Result) -> tuple[str, ...]:

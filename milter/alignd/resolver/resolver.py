@@ -23,7 +23,7 @@ import dns.rdatatype
 import dns.resolver
 
 from alignd.config.option_types import Nameserver
-from alignd.config.settings import Dns
+from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.breaker import CircuitBreaker
 from alignd.resolver.cache import Archive, Memory, Question, Remembered
@@ -86,7 +86,7 @@ class Unmetered:
         """The last known answer was used."""
 
 
-def nameservers_of(settings: Dns) -> tuple[Nameserver, ...]:
+def nameservers_of(settings: DnsOptions) -> tuple[Nameserver, ...]:
     """The nameservers of *settings*, or the system's.
 
     Raises:
@@ -121,7 +121,7 @@ class Resolver:
 
     def __init__(
         self,
-        settings: Dns,
+        settings: DnsOptions,
         report: Callable[[str], None],
         archive_path: Path | None = None,
         meter: Meter | None = None,

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from alignd.config.domain_lists import SuffixList
 from alignd.config.file import ConfigError
-from alignd.config.settings import Configuration, Dns
+from alignd.config.settings import Configuration, DnsOptions
 from alignd.doctor.machine import OTHER_DESCRIPTORS
 from alignd.judgement.evidence import wanted_by
 from alignd.judgement.review import make_reviewer
@@ -147,12 +147,12 @@ class Worker:
             configuration.log.level == "debug",
         )
 
-    def _resolver_for(self, settings: Dns) -> Resolver:
+    def _resolver_for(self, settings: DnsOptions) -> Resolver:
         if settings != self._setup.configuration.dns:  # else what it knows is still good
             self._resolver = self._make_resolver(settings)
         return self._resolver
 
-    def _make_resolver(self, settings: Dns) -> Resolver:
+    def _make_resolver(self, settings: DnsOptions) -> Resolver:
         path = archive_path(settings)
         try:
             return Resolver(settings, self._log.service, path, self._metrics)
@@ -179,7 +179,7 @@ def room_for_connections() -> int:
     return max(1, most - OTHER_DESCRIPTORS)
 
 
-def archive_path(settings: Dns) -> Path | None:
+def archive_path(settings: DnsOptions) -> Path | None:
     """Where DNS answers are kept over restarts; None when nowhere."""
     if settings.archive:
         return Path(settings.archive)

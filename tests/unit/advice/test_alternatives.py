@@ -1,4 +1,4 @@
-"""Advice closes its own loop: who publishes what is printed passes, or was told that he cannot."""
+"""Advice proves itself: an owner who publishes the record passes, or was told why he cannot."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from alignd.cli.main import main
 from alignd.cli.render.json import as_json
-from alignd.config import file as configfile
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.review import Judgement, Reviewer, make_reviewer
@@ -73,7 +73,7 @@ def zone_of(customer: Customer) -> Zone:
 
 @cache
 def reviewer(changes: str = "") -> Reviewer:
-    settings = configfile.parse(configuration(changes), "test")
+    settings = parse_configuration(configuration(changes), "test")
     return make_reviewer(settings, load_signer(settings.dkim), lambda: 0.0)
 
 

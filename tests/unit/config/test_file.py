@@ -1,11 +1,10 @@
-"""The configuration file: what is wrong with it, all at once, and at which line."""
+"""The configuration file: every problem at once, each with its line."""
 
 from pathlib import Path
 
 import pytest
 
-from alignd.config import file as configfile
-from alignd.config.file import ConfigError
+from alignd.config.file import ConfigError, load_configuration
 from tests.support.configtext import BASE, problems
 
 
@@ -294,5 +293,5 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         (latin, "not UTF-8 text"),
     ):
         with pytest.raises(ConfigError) as caught:
-            configfile.load(path)
+            load_configuration(path)
         assert str(caught.value) == f"{path}:1: cannot be read: {problem}"

@@ -1,8 +1,8 @@
-"""Options: every spelling that is understood, and what is said of the others."""
+"""Options: every spelling that is accepted, and the error of every other."""
 
 import pytest
 
-from alignd.config import file as configfile
+from alignd.config.file import parse_configuration
 from alignd.config.option_types import ListenAddress, Nameserver
 from alignd.mail.message import HeaderField, Message
 from tests.support.configtext import BASE, problems
@@ -24,7 +24,7 @@ from tests.support.configtext import BASE, problems
     ],
 )
 def test_sockets(written: str, libmilter: str) -> None:
-    parsed = configfile.parse(f'{BASE}[milter]\nsocket = "{written}"\n', "")
+    parsed = parse_configuration(f'{BASE}[milter]\nsocket = "{written}"\n', "")
 
     assert str(parsed.milter.socket) == libmilter
 
@@ -57,14 +57,14 @@ def test_what_is_no_socket(written: str) -> None:
     ],
 )
 def test_addresses_to_listen_on(written: str, host: str, port: int) -> None:
-    listen = configfile.parse(f'{BASE}[metrics]\nlisten = "{written}"\n', "").metrics.listen
+    listen = parse_configuration(f'{BASE}[metrics]\nlisten = "{written}"\n', "").metrics.listen
 
     assert listen == ListenAddress(host, port)
     assert str(listen) in {written, written.lower(), f"[{host}]:{port}"}
 
 
 def test_nowhere_to_listen_on() -> None:
-    assert configfile.parse(f'{BASE}[metrics]\nlisten = ""\n', "").metrics.listen is None
+    assert parse_configuration(f'{BASE}[metrics]\nlisten = ""\n', "").metrics.listen is None
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_is_no_address_to_listen_on(written: str) -> None:
     ],
 )
 def test_nameservers(written: str, address: str, port: int) -> None:
-    settings = configfile.parse(f'{BASE}[dns]\nnameservers = ["{written}"]\n', "").dns
+    settings = parse_configuration(f'{BASE}[dns]\nnameservers = ["{written}"]\n', "").dns
 
     assert settings.nameservers == (Nameserver(address, port),)
 
@@ -118,7 +118,7 @@ def test_what_is_no_nameserver(written: str) -> None:
     [("500ms", 0.5), ("2s", 2), ("1.5s", 1.5), ("0.5m", 30), ("0.001h", 3.6), ("0.0001d", 8.64)],
 )
 def test_durations(written: str, seconds: float) -> None:
-    parsed = configfile.parse(f'{BASE}[dns]\ntimeout = "{written}"\n', "")
+    parsed = parse_configuration(f'{BASE}[dns]\ntimeout = "{written}"\n', "")
 
     assert parsed.dns.timeout == pytest.approx(seconds)
 
@@ -178,7 +178,7 @@ def test_an_address_that_not_every_receiver_takes() -> None:
     ],
 )
 def test_name_templates(written: str) -> None:
-    parsed = configfile.parse(f'{BASE}display_name = "{written}"\n', "")
+    parsed = parse_configuration(f'{BASE}display_name = "{written}"\n', "")
 
     assert parsed.notifications.display_name == written
 
@@ -246,7 +246,7 @@ def test_header_patterns(patterns: str, matches: bool) -> None:
         HeaderField("X-Twice", b"first"),
         HeaderField("X-Twice", b" second "),
     )
-    parsed = configfile.parse(f"{BASE}[helpdesk]\nheaders = {patterns}\n", "")
+    parsed = parse_configuration(f"{BASE}[helpdesk]\nheaders = {patterns}\n", "")
 
     assert parsed.helpdesk.headers.match(Message("", (), header)) is matches
 
@@ -271,14 +271,14 @@ KEY = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAvEP/s0BD8mH1nMShhsxc+w=="
 )
 def test_a_delegation_is_an_alias_or_a_key(written: str, target: str | None, record: str) -> None:
     text = f'{BASE}[dkim]\ndelegate = {{ selector = "easy1", {written} }}\n'
-    delegate = configfile.parse(text, "").dkim.delegate
+    delegate = parse_configuration(text, "").dkim.delegate
 
     assert delegate is not None
     assert (delegate.target and delegate.target.name, delegate.public_key) == (target, record)
 
 
 def test_an_empty_delegation_is_none() -> None:
-    assert configfile.parse(f"{BASE}[dkim]\ndelegate = {{}}\n", "").dkim.delegate is None
+    assert parse_configuration(f"{BASE}[dkim]\ndelegate = {{}}\n", "").dkim.delegate is None
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""Settings: what holds where nothing is said, and for a tenant."""
+"""Settings: the defaults, and the options of a tenant."""
 
 import pytest
 
-from alignd.config import file as configfile
-from alignd.config.settings import Milter, Settings
+from alignd.config.file import parse_configuration
+from alignd.config.settings import MilterOptions, Settings
 from alignd.mail.message import HeaderField, Message
 from tests.support.configtext import BASE
 
@@ -18,7 +18,7 @@ rules = { dry_run = true }
 
 
 def test_the_defaults_hold_where_nothing_is_said() -> None:
-    parsed = configfile.parse(BASE, "")
+    parsed = parse_configuration(BASE, "")
 
     assert str(parsed.milter.socket) == "inet:8899@127.0.0.1"
     assert [str(network) for network in parsed.helpdesk.networks] == ["127.0.0.0/8", "::1/128"]
@@ -28,7 +28,7 @@ def test_the_defaults_hold_where_nothing_is_said() -> None:
 
 
 def test_a_tenant_differs_only_in_what_it_says() -> None:
-    parsed = configfile.parse(BASE + TENANT, "")
+    parsed = parse_configuration(BASE + TENANT, "")
 
     def settings_of(host: bytes) -> Settings:
         return parsed.settings_for(Message("", (), (HeaderField("X-Host", host),)))
@@ -52,4 +52,4 @@ def test_a_tenant_differs_only_in_what_it_says() -> None:
     ],
 )
 def test_workers_are_as_many_as_pay(workers: int, cores: int, wanted: int) -> None:
-    assert Milter(workers=workers).workers_on(cores) == wanted
+    assert MilterOptions(workers=workers).workers_on(cores) == wanted

@@ -3,7 +3,7 @@
 import pytest
 
 from alignd.config.endpoint import Endpoint, InetEndpoint, UnixEndpoint
-from alignd.config.file import parse
+from alignd.config.file import parse_configuration
 from alignd.doctor.chain import TIMEOUTS, examine_chain
 from alignd.doctor.findings import Finding
 from alignd.postfix.chain import read_chain
@@ -30,7 +30,7 @@ def postfix(milters: str, version: str, **general: str) -> PostfixConfig:
 
 
 def findings(config: PostfixConfig, endpoint: Endpoint = ENDPOINT) -> list[Finding]:
-    topics = examine_chain(parse(BASE, "alignd.conf"), read_chain(config, endpoint))
+    topics = examine_chain(parse_configuration(BASE, "alignd.conf"), read_chain(config, endpoint))
     return [finding for topic in topics for finding in topic.findings]
 
 

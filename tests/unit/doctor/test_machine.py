@@ -6,7 +6,7 @@ import pytest
 
 from alignd.config.domain_lists import SuffixList
 from alignd.config.option_types import Nameserver
-from alignd.config.settings import Dns, Milter
+from alignd.config.settings import DnsOptions, MilterOptions
 from alignd.doctor.facts import DescriptorLimit
 from alignd.doctor.findings import Finding, FindingId, Note, Remark, Skipped, Unknown
 from alignd.doctor.machine import examine_limits, examine_resolver, examine_suffixes
@@ -74,13 +74,13 @@ def test_nameservers(
     took: float | LookupFailed | None,
     expected: list[FindingId | type[Remark]],
 ) -> None:
-    assert [said(each) for each in examine_resolver(Dns(), {server: took})] == expected
+    assert [said(each) for each in examine_resolver(DnsOptions(), {server: took})] == expected
 
 
 def test_no_nameserver_at_all_is_unknown() -> None:
     unknown = Unknown("no nameserver")
 
-    assert list(examine_resolver(Dns(), unknown)) == [unknown]
+    assert list(examine_resolver(DnsOptions(), unknown)) == [unknown]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,6 @@ def test_no_nameserver_at_all_is_unknown() -> None:
     ],
 )
 def test_descriptors(limit: int, expected: list[FindingId]) -> None:
-    found = examine_limits(Milter(), None, DescriptorLimit(limit, "a limit"), cores=2)
+    found = examine_limits(MilterOptions(), None, DescriptorLimit(limit, "a limit"), cores=2)
 
     assert [said(each) for each in found] == expected

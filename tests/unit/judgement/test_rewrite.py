@@ -10,17 +10,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alignd.config import file as configfile
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.review import Judgement, add_trace_field, make_reviewer
 from alignd.mail import display_name
-from alignd.mail.message import DeleteField, Edits, HeaderField, Message, apply_edits
+from alignd.mail.message import DeleteField, Edits, HeaderField, Message
 from alignd.resolver.zone import Zone
+from tests.support.edits import apply_edits
 from tests.support.settings import configuration, world
 
 ADDRESS = "helpdesk@notifications.easysoftware.com"
-CONFIG = configfile.parse(configuration(), "test")
+CONFIG = parse_configuration(configuration(), "test")
 SIGNER = load_signer(CONFIG.dkim)
 REVIEWER = make_reviewer(CONFIG, SIGNER, time.time)
 NOBODY = Zone.parse(world(""))

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignd.mail.domain import Domain
-from alignd.mail.mailbox import Mailbox, MailboxError, format_mailbox, parse_mailboxes
+from alignd.mail.mailbox import (
+    Mailbox,
+    MailboxError,
+    envelope_address,
+    format_mailbox,
+    parse_mailboxes,
+)
 
 
 def addresses(value: str) -> tuple[Address, ...]:
@@ -126,3 +132,23 @@ def test_an_envelope_address_is_bare() -> None:
     for text in ("", "<a@b.cz>", "Ann <a@b.cz>", "a@b.cz (Ann)", "a@b.cz, c@d.cz", "a", "a@"):
         with pytest.raises(MailboxError):
             Mailbox.from_address(text)
+
+
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        pytest.param("<a@b.cz>", "a@b.cz", id="a-path"),
+        pytest.param("a@b.cz", "a@b.cz", id="without-brackets"),
+        pytest.param(" <a@b.cz> ", "a@b.cz", id="blanks-around"),
+        pytest.param("<>", "", id="the-null-path"),
+        pytest.param("< >", "", id="a-blank-in-the-null-path"),
+        pytest.param("", "", id="nothing"),
+        pytest.param("(old) <a@b.cz> (bounces)", "a@b.cz", id="comments-around"),
+        pytest.param('<"a>b"@c.cz>', '"a>b"@c.cz', id="a-bracket-in-a-quoted-local-part"),
+        pytest.param('"<a>"@c.cz', '"<a>"@c.cz', id="brackets-in-quotes-alone"),
+        pytest.param("<a@b.cz", "<a@b.cz", id="a-bracket-that-is-never-closed"),
+        pytest.param("a@b.cz>", "a@b.cz>", id="a-bracket-that-was-never-opened"),
+    ],
+)
+def test_an_envelope_address_is_what_the_angle_brackets_hold(path: str, address: str) -> None:
+    assert envelope_address(path) == address

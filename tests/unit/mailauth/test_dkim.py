@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignd.config.file import ConfigError
-from alignd.config.opendkim import TableError, read_tables
-from alignd.config.settings import Dkim
+from alignd.config.opendkim import TableError, parse_tables
+from alignd.config.settings import DkimOptions
 from alignd.config.signer import load_signer
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
@@ -30,7 +30,7 @@ from alignd.mailauth.dkim import (
     check_planned,
     verify,
 )
-from alignd.mailauth.dkim_key import DkimResult, KeyProblem, read_key
+from alignd.mailauth.dkim_key import DkimResult, KeyProblem, parse_key
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 
 PRIVATE = rsa.generate_private_key(65537, 2048)
@@ -66,7 +66,7 @@ class Published:
     ],
 )
 def test_keys_that_every_receiver_can_use(text: str) -> None:
-    assert not isinstance(read_key(text.encode()), KeyProblem)
+    assert not isinstance(parse_key(text.encode()), KeyProblem)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_keys_that_every_receiver_can_use(text: str) -> None:
     ],
 )
 def test_keys_that_some_receiver_cannot_use(text: str) -> None:
-    assert isinstance(read_key(text.encode()), KeyProblem)
+    assert isinstance(parse_key(text.encode()), KeyProblem)
 
 
 @given(st.binary(max_size=300))
 def test_any_key_record_is_read_or_refused(text: bytes) -> None:
-    read_key(text)
+    parse_key(text)
 
 
 def test_the_published_key_must_be_that_of_the_private_key() -> None:
@@ -187,19 +187,21 @@ x.org  x.org:s6:/keys/x
 def test_opendkim_tables(table: str, address: str, expected: str) -> None:
     local_part, _, domain = address.partition("@")
 
-    key = read_tables(table, KEYS, patterns=None).key_for(Mailbox(local_part, Domain(domain)))
+    key = parse_tables(table, KEYS, patterns=None).key_for(Mailbox(local_part, Domain(domain)))
 
     assert (f"{key.domain}:{key.selector}:{key.path}" if key else "") == expected
 
 
 def test_a_table_named_as_plain_has_no_patterns() -> None:
-    assert read_tables(REFILE, KEYS, patterns=False).key_for(MARKY) is not None
-    assert read_tables("*@mycompany.com two", KEYS, patterns=False).key_for(MARKY) is None
+    assert parse_tables(REFILE, KEYS, patterns=False).key_for(MARKY) is not None
+    assert parse_tables("*@mycompany.com two", KEYS, patterns=False).key_for(MARKY) is None
 
 
 def test_a_key_table_that_is_none() -> None:
     with pytest.raises(TableError) as caught:
-        read_tables(REFILE, "one mycompany.com:s1:/keys/one\n\ntwo mycompany.com\n", patterns=None)
+        parse_tables(
+            REFILE, "one mycompany.com:s1:/keys/one\n\ntwo mycompany.com\n", patterns=None
+        )
 
     assert caught.value.line == 3
 
@@ -208,7 +210,7 @@ def test_the_signer_reads_tables_and_keys(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(PEM)
     (tmp_path / "signing").write_text("*@mycompany.com k:marky@elsewhere.com\n")
     (tmp_path / "keys").write_text(f"k mycompany.com:s1:{tmp_path}/key.pem\n")
-    settings = Dkim.model_validate(
+    settings = DkimOptions.model_validate(
         {
             "opendkim": {
                 "signing_table": f"refile:{tmp_path}/signing",
@@ -232,7 +234,7 @@ def test_a_table_that_is_not_there_is_a_problem_of_the_configuration(tmp_path: P
     tables = {"signing_table": f"refile:{tmp_path}/none", "key_table": f"{tmp_path}/none"}
 
     with pytest.raises(ConfigError, match=f"{tmp_path}/none:1: cannot be read"):
-        load_signer(Dkim.model_validate({"opendkim": tables}))
+        load_signer(DkimOptions.model_validate({"opendkim": tables}))
 
 
 PIECES = [

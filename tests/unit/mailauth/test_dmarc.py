@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from alignd.config.domain_lists import SuffixList
 from alignd.mail.domain import Domain
-from alignd.mailauth.dmarc import AlignmentMode, Policy, aligned, read_record, records_at
+from alignd.mailauth.dmarc import AlignmentMode, DmarcRecord, Policy, aligned, records_at
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.mailauth.rfc7489 import Rfc7489
 from alignd.mailauth.rfc9989 import Rfc9989, walk_names
@@ -62,7 +62,7 @@ def test_policies_of_a_record(text: str, policy: str, subdomain: str, nonexisten
     found = records_at(Domain("a.cz"), records(a_cz=text))
     assert isinstance(found, tuple)
 
-    record = read_record(found[0])
+    record = DmarcRecord.from_tags(found[0])
 
     assert record.policy.value == policy
     assert record.subdomain_policy.value == subdomain
@@ -81,7 +81,7 @@ def test_a_record_that_says_nothing(text: str) -> None:
     found = records_at(Domain("a.cz"), records(a_cz=text))
 
     assert isinstance(found, tuple)
-    assert read_record(found[0]).policy is Policy.ABSENT
+    assert DmarcRecord.from_tags(found[0]).policy is Policy.ABSENT
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.config import file as configfile
 from alignd.config.domain_lists import SuffixList
-from alignd.config.settings import Configuration, Dns
+from alignd.config.file import parse_configuration
+from alignd.config.settings import Configuration, DnsOptions
 from alignd.config.signer import load_signer
 from alignd.judgement.author import read_author
 from alignd.judgement.decision import Circumstances
@@ -55,7 +55,7 @@ class Dated:
 
 
 def configured(config: str = "") -> Configuration:
-    return configfile.parse(configuration(config), "test")
+    return parse_configuration(configuration(config), "test")
 
 
 def reviewer_of(config: str = "", now: Callable[[], float] = time.time) -> Reviewer:
@@ -194,7 +194,7 @@ def test_what_does_not_hold_is_judged_anew(good_until: float) -> None:
 def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserver) -> None:
     memory = Memory(reviewer_of())
     options = {"nameservers": [nameserver.address], "min_ttl": "0s", "timeout": "20s"}
-    resolver = Resolver(Dns.model_validate(options), report=print)
+    resolver = Resolver(DnsOptions.model_validate(options), report=print)
     actions = defaultdict(list)
     for ttl in (0, 300):
         for spf in ("-all", "include:spf.mailing.easy.cz -all"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.config import file as configfile
+from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import make_reviewer
@@ -16,7 +16,7 @@ from alignd.replay.summary import Result, SenderSource, Submission, judge
 from alignd.resolver.zone import Zone
 from tests.support.settings import configuration, world
 
-CONFIG = configfile.parse(configuration('[rules]\nrewrite_on = "enforced"'), "")
+CONFIG = parse_configuration(configuration('[rules]\nrewrite_on = "enforced"'), "")
 REVIEWER = make_reviewer(CONFIG, load_signer(CONFIG.dkim), time.time)
 ZONE = Zone.parse(world('mycompany.com. TXT "v=spf1 -all"\n'))
 LOCAL = Submission(ip_address("127.0.0.1"))

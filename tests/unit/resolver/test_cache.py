@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dns.rcode
 import pytest
 
-from alignd.config.settings import Dns
+from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, RecordType
 from alignd.resolver.resolver import MAX_NEGATIVE_TTL, Resolver
 from tests.support.nameserver import Nameserver, run_nameserver
@@ -17,7 +17,7 @@ A, TXT = RecordType.A, RecordType.TXT
 
 def resolver_of(nameserver: Nameserver, min_ttl: str = "0s") -> Resolver:
     options = {"nameservers": [nameserver.address], "timeout": "20s", "min_ttl": min_ttl}
-    return Resolver(Dns.model_validate(options), report=print)
+    return Resolver(DnsOptions.model_validate(options), report=print)
 
 
 def test_an_answer_is_kept_while_its_ttl_lasts(nameserver: Nameserver) -> None:

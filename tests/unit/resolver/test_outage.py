@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alignd.config.settings import Dns
+from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.cache import Archive
 from alignd.resolver.resolver import Resolver
@@ -34,7 +34,7 @@ def resolver_of(
     **options: str,
 ) -> Resolver:
     settings = {"nameservers": [nameserver.address], "timeout": "300ms", "min_ttl": "0s"} | options
-    return Resolver(Dns.model_validate(settings), report, archive)
+    return Resolver(DnsOptions.model_validate(settings), report, archive)
 
 
 @pytest.mark.parametrize("failure", ["TIMEOUT", "SERVFAIL"])

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import dns.rcode
 import pytest
 
-from alignd.config.settings import Dns
+from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
 from alignd.resolver.resolver import MessageLookup, Resolver
 from alignd.resolver.zone import Zone
@@ -41,7 +41,7 @@ A, AAAA, MX, PTR, TXT = RecordType
 def resolver_of(*nameservers: Nameserver, timeout: str = "20s") -> Resolver:
     addresses = [nameserver.address for nameserver in nameservers]
     options = {"nameservers": addresses, "timeout": timeout, "min_ttl": "0s"}
-    return Resolver(Dns.model_validate(options), report=print)
+    return Resolver(DnsOptions.model_validate(options), report=print)
 
 
 @pytest.fixture
@@ -260,10 +260,10 @@ FIRST_QUESTIONS = """\
 import sys
 from alignd.mailauth.dns import RecordType
 from alignd.resolver.resolver import Resolver
-from alignd.config.settings import Dns
+from alignd.config.settings import DnsOptions
 
 before = set(sys.modules)
-lookup = Resolver(Dns.model_validate({"nameservers": [sys.argv[1]]}), print).for_message()
+lookup = Resolver(DnsOptions.model_validate({"nameservers": [sys.argv[1]]}), print).for_message()
 answers = [lookup.look_up("a.example", each) for each in RecordType]
 assert all(each.records or each.exists for each in answers), answers
 print(*sorted(set(sys.modules) - before))

@@ -25,7 +25,7 @@ from alignd.cli.render.examination import as_json, report
 from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.option_types import Nameserver
-from alignd.config.settings import Dns
+from alignd.config.settings import DnsOptions
 from alignd.doctor.evidence import machine
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
@@ -128,7 +128,7 @@ def _endpoint(
 
 
 def _machine(
-    dns: Dns, endpoint: Endpoint, postfix: PostfixConfig | Unknown, *, is_asked: bool
+    dns: DnsOptions, endpoint: Endpoint, postfix: PostfixConfig | Unknown, *, is_asked: bool
 ) -> Machine:
     user = postfix.value("mail_owner") if isinstance(postfix, PostfixConfig) else _MAIL_OWNER
     return Machine(
@@ -142,7 +142,7 @@ def _machine(
     )
 
 
-def _resolvers(dns: Dns, *, is_asked: bool) -> Resolvers:
+def _resolvers(dns: DnsOptions, *, is_asked: bool) -> Resolvers:
     def took(server: Nameserver) -> float | LookupFailed | None:
         return response_time(server, dns.timeout) if is_asked else None
 
@@ -152,7 +152,7 @@ def _resolvers(dns: Dns, *, is_asked: bool) -> Resolvers:
         return Unknown(f"whether DNS answers: {error}")
 
 
-def _lookups(zone: Path | None, dns: Dns) -> Callable[[], Lookup]:
+def _lookups(zone: Path | None, dns: DnsOptions) -> Callable[[], Lookup]:
     """Make lookups with a long timeout; without a nameserver, lookups that fail."""
     patient = dns.model_copy(update={"timeout": DNS_SECONDS})
     try:

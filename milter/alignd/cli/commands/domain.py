@@ -22,7 +22,6 @@ from alignd.cli.options import (
     CannotSayError,
     load,
     open_lookups,
-    without_brackets,
 )
 from alignd.cli.render.advice import advice_story
 from alignd.cli.render.json import ADVICE_COLUMNS, advice_as_json, advice_as_row
@@ -30,7 +29,7 @@ from alignd.cli.text import with_progress
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import make_reviewer
 from alignd.mail.domain import Domain, DomainError
-from alignd.mail.mailbox import Mailbox, MailboxError
+from alignd.mail.mailbox import Mailbox, MailboxError, envelope_address
 from alignd.mail.printable import printable
 
 AGENT = "agent"
@@ -124,7 +123,7 @@ def _authors(texts: Iterable[str]) -> tuple[list[Mailbox], list[str]]:
 
 
 def _author(text: str) -> Mailbox:
-    address = without_brackets(text)
+    address = envelope_address(text)
     mailbox = (
         Mailbox.from_address(address) if "@" in address else Mailbox(AGENT, Domain.parse(address))
     )

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import click
@@ -22,13 +21,14 @@ from alignd.cli.options import (
     CannotSayError,
     load,
     open_lookup,
-    without_brackets,
 )
 from alignd.cli.render.explanation import story
 from alignd.cli.render.json import as_json
 from alignd.cli.text import show
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Judgement, Reviewer, make_reviewer
+from alignd.mail.ip_address import IpAddress
+from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import HeaderField, Message, MessageError, split_message
 from alignd.mailauth.dns import Lookup
 from alignd.mta.transaction import as_judged
@@ -51,7 +51,7 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
     message: Path,
     mail_from: str,
     rcpt: tuple[str, ...],
-    client: IPv4Address | IPv6Address,
+    client: IpAddress,
     login: str,
     zone: Path | None,
     as_json_: bool,
@@ -76,8 +76,8 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
     lookup = open_lookup(zone, configuration.dns)
     reviewer = make_reviewer(configuration, signer, time.time)
     whole = Message(
-        envelope_sender=without_brackets(mail_from),
-        recipients=tuple(map(without_brackets, rcpt)),
+        envelope_sender=envelope_address(mail_from),
+        recipients=tuple(map(envelope_address, rcpt)),
         header=header,
         client=client,
         login=login,
@@ -95,7 +95,7 @@ def _advise(reviewer: Reviewer, judgement: Judgement, lookup: Lookup) -> Advice 
     author = judgement.circumstances.author
     if judgement.reason.action is not Action.REWRITE or not author.mailbox or not author.domain:
         return None
-    configuration = reviewer.configuration.as_of(judgement.settings)
+    configuration = reviewer.configuration.narrowed_to(judgement.settings)
     return advise(replace(reviewer, configuration=configuration), author.mailbox, lookup)
 
 

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import click
@@ -21,11 +20,12 @@ from alignd.cli.options import (
     ZONE,
     load,
     open_lookups,
-    without_brackets,
 )
 from alignd.cli.text import Line, Style, fold, show, with_progress
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Reviewer, make_reviewer
+from alignd.mail.ip_address import IpAddress
+from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import MessageError
 from alignd.mailauth.dns import Lookup
 from alignd.replay.mail_store import Problem, Trouble, walk
@@ -59,7 +59,7 @@ _ROW = "{:>8}  {:<8}  {:<23}  {:<10}  {}"
 def replay(
     corpus: Path,
     mail_from: str | None,
-    client: IPv4Address | IPv6Address,
+    client: IpAddress,
     login: str,
     zone: Path | None,
     as_json: bool,
@@ -87,7 +87,7 @@ def replay(
     """
     configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
     reviewer = make_reviewer(configuration, signer, time.time)
-    sender = None if mail_from is None else without_brackets(mail_from)
+    sender = None if mail_from is None else envelope_address(mail_from)
     submission = Submission(client, login, sender)
     summary = _summary(corpus, submission, reviewer, open_lookups(zone, configuration.dns))
     if as_json:

@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from alignd.cli.options import CONFIG, show
-from alignd.config import file as configfile
-from alignd.config.file import ConfigError
+from alignd.config.file import ConfigError, load_configuration
 from alignd.config.signer import load_signer
 from alignd.mail.printable import printable
 from alignd.resolver.resolver import ResolverError, nameservers_of
@@ -36,7 +35,7 @@ def serve(config: Path) -> None:
     from alignd.telemetry.log import MessageLog  # noqa: PLC0415
 
     def load_setup() -> Setup:
-        configuration = configfile.load(config)
+        configuration = load_configuration(config)
         nameservers_of(configuration.dns)  # in time to complain
         return Setup(configuration, load_signer(configuration.dkim))
 

@@ -12,7 +12,7 @@ from alignd.judgement.prediction import ModelView, Prediction
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.review import Judgement, add_trace_field
 from alignd.mail.message import Edits, HeaderField, Message, compare
-from alignd.mailauth.dkim import Dkim, Source
+from alignd.mailauth.dkim import CheckedSignature, Source
 from alignd.mailauth.dmarc import AlignmentMode, record_name
 from alignd.mailauth.dns import LookupFailed
 from alignd.mailauth.spf import Spf, SpfResult
@@ -174,7 +174,7 @@ def _spf(spf: Spf) -> str:
     return f"{text} (section {_SPF_SECTIONS[spf.result]})"
 
 
-def _dkim(dkim: Dkim, aligns: Ternary) -> str:
+def _dkim(dkim: CheckedSignature, aligns: Ternary) -> str:
     where, section = _DKIM_SOURCES[dkim.source]
     name = f"{_brief(dkim.selector)} of {dkim.domain or 'no domain'}, {where}"
     evidence = f", {_brief(dkim.explanation)}" if dkim.explanation else ""
