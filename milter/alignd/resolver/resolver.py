@@ -29,7 +29,7 @@ from alignd.resolver.breaker import CircuitBreaker
 from alignd.resolver.cache import Archive, Memory, Question, Remembered
 from alignd.resolver.client import Silence, ask
 from alignd.resolver.single_flight import SingleFlight
-from alignd.resolver.wire import Heard, read_response, to_name
+from alignd.resolver.wire import Heard, read_response, to_name, to_rdtype
 
 MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is kept: the record may be what we asked for."""
@@ -209,8 +209,7 @@ class Resolver:
         if seconds <= 0:
             return LookupFailed("no time is left for this message")
         asked = time.monotonic()
-        record_type = dns.rdatatype.from_text(question[1].value)
-        response = ask(name, record_type, self._nameservers, seconds)
+        response = ask(name, to_rdtype(question[1]), self._nameservers, seconds)
         if isinstance(response, Silence | LookupFailed):
             heard: Heard | LookupFailed | Silence = response
         else:

@@ -23,7 +23,7 @@ import dns.tokenizer
 import dns.zonefile
 
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
-from alignd.resolver.wire import to_name, to_records
+from alignd.resolver.wire import to_name, to_rdtype, to_records, to_text
 
 _FAILURE = re.compile(
     r"^[ \t]*;[ \t]*(SERVFAIL|TIMEOUT)[ \t]+(\S+)(?:[ \t]+(\w+))?[ \t\r]*$", re.MULTILINE
@@ -82,17 +82,17 @@ class Zone:
 
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
         """Answer for *name* as the network would."""
+        rdtype = to_rdtype(record_type)
         try:
-            outcome = self._find(to_name(name), dns.rdatatype.from_text(record_type.value))
+            outcome = self._find(to_name(name), rdtype)
         except (dns.exception.DNSException, UnicodeError):
             return Answer((), exists=False)  # no name that DNS could carry
         if outcome.failure:
             return LookupFailed(outcome.failure)
-        wanted = [rrset for rrset in outcome.rrsets if rrset.rdtype.name == record_type.value]
+        wanted = [rrset for rrset in outcome.rrsets if rrset.rdtype == rdtype]
         records = to_records(wanted[-1]) if wanted else ()
-        first = outcome.rrsets[0] if outcome.rrsets else None
-        is_alias = first is not None and first.rdtype is dns.rdatatype.CNAME
-        alias_of = first[0].target.to_text(omit_final_dot=True) if first and is_alias else ""
+        aliases = [rrset for rrset in outcome.rrsets if rrset.rdtype == dns.rdatatype.CNAME]
+        alias_of = to_text(aliases[0][0].target) if aliases else ""
         return Answer(records, outcome.exists or bool(outcome.rrsets), alias_of)
 
     def respond(self, query: dns.message.Message) -> dns.message.Message | None:

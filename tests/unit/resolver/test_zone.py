@@ -47,7 +47,8 @@ here.loop.example.          CNAME there.loop.example.
 there.loop.example.         CNAME here.loop.example.
 """
 
-A, AAAA, MX, PTR, TXT = RecordType
+A, AAAA, MX = RecordType.A, RecordType.AAAA, RecordType.MX
+PTR, TXT = RecordType.PTR, RecordType.TXT
 
 
 @pytest.mark.parametrize(
