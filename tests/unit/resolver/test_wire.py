@@ -51,21 +51,24 @@ FIRST_QUESTIONS = """\
 import sys
 from alignd.config.settings import Dns
 from alignd.mailauth.dns import Answer, RecordType
-from alignd.resolver.resolver import Resolver
+from alignd.resolver.resolver import Resolver, nameservers_of, response_time
 
 before = set(sys.modules)
-lookup = Resolver(Dns.model_validate({"nameservers": [sys.argv[1]]}), print).for_message()
+settings = Dns.model_validate({"nameservers": [sys.argv[1]]})
+lookup = Resolver(settings, print).for_message()
 for record_type in RecordType:
     answer = lookup.look_up(f"{record_type.value}.example", record_type)
     assert isinstance(answer, Answer) and answer.records, answer
 assert lookup.look_up("alias.example", RecordType.A).records
 assert not lookup.look_up("nowhere.example", RecordType.A).exists
+assert isinstance(response_time(*nameservers_of(settings), seconds=5.0), float)
 print(*sorted(set(sys.modules) - before))
 """
 
 
 def test_no_message_waits_for_an_import(nameserver: Nameserver) -> None:
-    nameserver.serve("".join(map(zone_with, RecordType)) + "alias.example. CNAME A.example.\n")
+    more = "alias.example. CNAME A.example.\n. NS ns.example.\n"
+    nameserver.serve("".join(map(zone_with, RecordType)) + more)
 
     command = [sys.executable, "-c", FIRST_QUESTIONS, nameserver.address]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
