@@ -39,7 +39,7 @@ _READERS: dict[type[dns.rdata.Rdata], Callable[[Any], Record]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedAnswer:
     """An answer from the network."""
 
     answer: Answer
@@ -62,7 +62,7 @@ def to_rdtype(record_type: RecordType) -> dns.rdatatype.RdataType:
     return dns.rdatatype.from_text(record_type.value)
 
 
-def read_response(response: dns.message.Message) -> Heard | LookupFailed:
+def read_response(response: dns.message.Message) -> ReceivedAnswer | LookupFailed:
     """Read a NOERROR or NXDOMAIN *response*, following its CNAMEs."""
     try:
         chain = response.resolve_chaining()  # type: ignore[attr-defined]  # of a query's response
@@ -73,7 +73,7 @@ def read_response(response: dns.message.Message) -> Heard | LookupFailed:
     exists = response.rcode() != dns.rcode.NXDOMAIN or bool(response.answer)
     alias_of = to_text(chain.cnames[0][0].target) if chain.cnames else ""
     answer = Answer(records, exists=exists, alias_of=alias_of)
-    return Heard(answer, float(chain.minimum_ttl))
+    return ReceivedAnswer(answer, float(chain.minimum_ttl))
 
 
 def to_records(rrset: dns.rrset.RRset) -> tuple[Record, ...]:

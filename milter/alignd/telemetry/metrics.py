@@ -168,16 +168,13 @@ class WorkerMetrics:
         """Count a departure from the ordinary."""
         self._row.add(_column(_FALLBACKS, cause.value))
 
-    def asked(self, record_type: RecordType, result: QueryResult) -> None:
-        """Count a question to the nameservers."""
+    def queried(self, record_type: RecordType, result: QueryResult) -> None:
         self._row.add(self._queries[record_type, result])
 
-    def remembered(self) -> None:
-        """Count a question answered from memory."""
+    def hit_cache(self) -> None:
         self._row.add(self._cache_hits)
 
     def used_last_known(self) -> None:
-        """Count a question that DNS failed to answer, answered as the last time."""
         self.fell_back(Fallback.LAST_KNOWN_ANSWER)
 
     def dns_is_down(self, is_down: bool) -> None:
