@@ -6,7 +6,7 @@ at once when the first refuses, and the first good response wins, whoever it com
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import time
 from collections.abc import Iterator
@@ -63,12 +63,14 @@ class _Exchange:
         self._deadline = deadline
         self._refusals: dict[Nameserver, str] = {}
         self._sockets: dict[socket.AddressFamily, socket.socket] = {}
+        # select() takes no descriptor above 1023, and a worker has one for each connection.
+        self._selector = selectors.PollSelector()
 
     def run(self) -> dns.message.Message | LookupFailed | Silence:
         try:
             for server, next_turn in self._turns():
                 self._send(server)
-                if found := self._receive_until(next_turn):
+                if server not in self._refusals and (found := self._receive_until(next_turn)):
                     return found
         finally:
             for each in self._sockets.values():
@@ -92,21 +94,25 @@ class _Exchange:
             turn, wait = turn + 1, wait * _BACKOFF
 
     def _send(self, server: Nameserver) -> None:
-        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
-        if family not in self._sockets:
-            self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self._sockets[family].sendto(self._wire, (server.address, server.port))
-        except OSError as error:
+            udp = self._socket(socket.AF_INET6 if ":" in server.address else socket.AF_INET)
+            udp.sendto(self._wire, (server.address, server.port))
+        except OSError as error:  # no route, no descriptor left, no IPv6
             self._refusals[server] = error.strerror or type(error).__name__
+
+    def _socket(self, family: socket.AddressFamily) -> socket.socket:
+        if family not in self._sockets:
+            udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            self._sockets[family] = udp
+            self._selector.register(udp, selectors.EVENT_READ, udp)
+        return self._sockets[family]
 
     def _receive_until(self, moment: float) -> dns.message.Message | None:
         """Wait for a good response until *moment*; give up early when a nameserver refuses."""
         refusals = len(self._refusals)
         while (left := moment - time.monotonic()) > 0 and len(self._refusals) == refusals:
-            readable, _, _ = select.select(list(self._sockets.values()), [], [], left)
-            for each in readable:
-                if found := self._receive(each):
+            for key, _ in self._selector.select(left):
+                if found := self._receive(key.data):
                     return found
         return None
 

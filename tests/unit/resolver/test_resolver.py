@@ -1,14 +1,24 @@
 """DNS over the network: what it says, and one budget of time for a message."""
 
+import os
+import resource
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import dns.rcode
 import pytest
+from dns.message import Message
+from dns.rdatatype import RdataType
 
+from alignd.config import option_types
 from alignd.config.settings import Dns
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
+from alignd.resolver.client import ask
 from alignd.resolver.resolver import MessageLookup, Resolver
+from alignd.resolver.wire import ReceivedAnswer, read_response, to_name
 from alignd.resolver.zone import Zone
 from tests.support.nameserver import Nameserver, run_nameserver
 from tests.support.readiness import wait_until
@@ -167,6 +177,38 @@ def test_the_next_nameserver_is_asked_when_one_is_silent(served: Nameserver) -> 
         resolver = resolver_of(silent, served, timeout="4s")
 
         assert resolver.for_message().look_up("a.example", A) == Answer(("192.0.2.1",))
+
+
+def test_the_next_nameserver_is_asked_at_once_when_one_cannot_be_reached(
+    served: Nameserver,
+) -> None:
+    unreachable = [option_types.Nameserver(f"127.0.0.{n}", port=0) for n in range(1, 21)]
+    served_one = option_types.Nameserver("127.0.0.1", served.port)
+
+    # If each of the twenty were waited for, the deadline would come before the last.
+    response = ask(to_name("a.example"), RdataType.A, (*unreachable, served_one), seconds=10)
+
+    assert isinstance(response, Message)
+    assert read_response(response) == ReceivedAnswer(Answer(("192.0.2.1",)), ttl=0)
+
+
+@pytest.fixture
+def a_thousand_files() -> Iterator[None]:
+    """Files that this process has open, as a worker has its connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with ExitStack() as files:
+        for _ in range(1100):
+            files.enter_context(Path(os.devnull).open("rb"))
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("a_thousand_files")
+def test_a_process_with_a_thousand_connections_is_answered(served: Nameserver) -> None:
+    answer = resolver_of(served).for_message().look_up("a.example", A)
+
+    assert answer == Answer(("192.0.2.1",))
 
 
 def test_a_long_answer_comes_over_tcp(served: Nameserver) -> None:
