@@ -1,8 +1,8 @@
 """DNS answers from a master file instead of the network: for `explain --zone` and for tests.
 
 The file (RFC 1035, section 5) holds absolute names of any domain, as if it were the root zone:
-what it does not have does not exist. It may have $TTL and $ORIGIN; wildcards follow RFC 4592. Two
-kinds of comment lines declare failures: `; SERVFAIL name [TYPE]` and `; TIMEOUT name [TYPE]`.
+a name that it does not have does not exist. $TTL and $ORIGIN are allowed; wildcards follow
+RFC 4592. Two comments declare failures: `; SERVFAIL name [TYPE]` and `; TIMEOUT name [TYPE]`.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _SOA = re.compile(
         (?P<rest>\((?:[^;)]|;[^\n]*)*\))?""",
     re.MULTILINE | re.IGNORECASE | re.VERBOSE,
 )
-_PLACE = re.compile(r"^<\w+>:\d+: ")
-_MAX_CHAIN = 16
+_DNSPYTHON_POSITION = re.compile(r"^<\w+>:\d+: ")
+_MAX_CHAIN = 16  # CNAMEs that are followed, as dnspython does
 _MAX_RECORD_LINES = 16
 _DEFAULT_TTL = 0  # seconds: what a file without TTLs says may change at any time
 
 
 class ZoneError(ValueError):
-    """The text is no master file; the message is `source:line: problem`."""
+    """The text is not a master file; the message is `source:line: problem`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What the zone has for a question: a failure, or a code and the records of the chain."""
+    """The zone's answer to a question: a failure, or the records of the CNAME chain."""
 
     rrsets: tuple[dns.rrset.RRset, ...] = ()
     exists: bool = True
@@ -54,14 +54,14 @@ class _Outcome:
 
 
 class Zone:
-    """The names of a master file; a Lookup, and the data of a nameserver."""
+    """The names of a master file: a Lookup, and the data of a nameserver."""
 
     def __init__(
         self, rrsets: list[dns.rrset.RRset], failures: dict[tuple[dns.name.Name, str], str]
     ) -> None:
         self._rrsets = {(rrset.name, rrset.rdtype): rrset for rrset in rrsets}
         self._failures = failures
-        # Every ancestor of a name exists, with records or without (RFC 8020, section 2).
+        # Every ancestor of a name exists, with or without records (RFC 8020, section 2).
         owners = {rrset.name for rrset in rrsets} | {name for name, _ in failures}
         self._names = {ancestor for owner in owners for ancestor in _ancestors(owner)}
         self._names.add(dns.name.root)
@@ -77,16 +77,15 @@ class Zone:
             return cls(*_read(text))
         except (dns.exception.DNSException, ValueError) as error:
             line = _first_bad_line(text)
-            problem = _PLACE.sub("", str(error)) or type(error).__name__
+            problem = _DNSPYTHON_POSITION.sub("", str(error)) or type(error).__name__
             raise ZoneError(f"{source}:{line}: {problem}") from error
 
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
-        """Answer for *name* as the network would."""
         rdtype = to_rdtype(record_type)
         try:
             outcome = self._find(to_name(name), rdtype)
         except (dns.exception.DNSException, UnicodeError):
-            return Answer((), exists=False)  # no name that DNS could carry
+            return Answer((), exists=False)  # a name that DNS cannot carry
         if outcome.failure:
             return LookupFailed(outcome.failure)
         wanted = [rrset for rrset in outcome.rrsets if rrset.rdtype == rdtype]
@@ -96,7 +95,7 @@ class Zone:
         return Answer(records, outcome.exists or bool(outcome.rrsets), alias_of)
 
     def respond(self, query: dns.message.Message) -> dns.message.Message | None:
-        """The response of a nameserver with this zone; None where it would not answer at all."""
+        """The response of a nameserver that has this zone; None for a timeout."""
         question = query.question[0]
         outcome = self._find(question.name, question.rdtype)
         if outcome.failure == "timeout":
@@ -148,14 +147,18 @@ def _read(
             dns.tokenizer.Tokenizer(_SOA.sub(_placeholder, text)),
             dns.rdataclass.IN,
             transaction,
-            allow_directives={"$TTL", "$ORIGIN"},  # and no other file
+            allow_directives={"$TTL", "$ORIGIN"},  # no $INCLUDE: it would read another file
             default_ttl=_DEFAULT_TTL,
         ).read()
     return manager.rrsets, dict(map(_failure, _FAILURE.finditer(text)))
 
 
 def _first_bad_line(text: str) -> int:
-    """The line that makes *text* unreadable; dnspython has often gone on when it complains."""
+    """The line that makes *text* unreadable.
+
+    dnspython has often read further when it complains, so its line numbers are of no use: the
+    shortest beginning of the text that cannot be read ends with the line.
+    """
     lines = text.split("\n")
 
     def fails(count: int) -> bool:
@@ -166,14 +169,14 @@ def _first_bad_line(text: str) -> int:
         return False
 
     bad = bisect_left(range(len(lines) + 1), True, key=fails)
-    # Half of a record over several lines is no zone either: the error is behind it.
+    # Half of a record that spans lines cannot be read either: look for the error behind it.
     while whole := [n for n in range(bad + 1, bad + _MAX_RECORD_LINES) if not fails(n)]:
         bad = bisect_left(range(len(lines) + 1), True, lo=whole[-1], key=fails)
     return min(bad, len(lines))
 
 
 def _placeholder(soa: re.Match[str]) -> str:
-    """A record of the same name, on as many lines, that nobody asks for."""
+    """A record with the owner of *soa*, on as many lines, of a type that nobody asks for."""
     return f"{soa['owner']}{soa['ttl']} TYPE65534 \\# 0" + "\n" * (soa["rest"] or "").count("\n")
 
 
