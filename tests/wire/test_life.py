@@ -1,4 +1,4 @@
-"""The life of the service: signals, workers, the socket, and what systemd is told."""
+"""The processes of the service: signals, workers, the socket, and notices to systemd."""
 
 import os
 import signal

@@ -159,7 +159,7 @@ class Worker:
         return self._resolver
 
     def _make_resolver(self, settings: Dns) -> Resolver:
-        path = archive_path(settings)
+        path = _archive_path(settings)
         try:
             return Resolver(settings, self._log.service, path, self._metrics)
         except sqlite3.Error as error:
@@ -185,7 +185,7 @@ def room_for_connections() -> int:
     return max(1, most - OTHER_DESCRIPTORS)
 
 
-def archive_path(settings: Dns) -> Path | None:
+def _archive_path(settings: Dns) -> Path | None:
     """The file that keeps DNS answers over restarts, if there is one."""
     if settings.archive:
         return Path(settings.archive)

@@ -1,4 +1,4 @@
-"""What the resolver keeps, for how long, and that it stays what it was."""
+"""The cache of answers: how long each is kept, and that it stays what it was."""
 
 import time
 from collections.abc import Iterator

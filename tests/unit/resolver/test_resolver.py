@@ -1,4 +1,4 @@
-"""DNS over the network: what it says, and one budget of time for a message."""
+"""DNS over the network: its answers and failures, and one time budget for each message."""
 
 import os
 import resource
@@ -261,7 +261,7 @@ def test_all_questions_share_one_budget(served: Nameserver) -> None:
 
 
 def message_with(resolver: Resolver, seconds: float) -> MessageLookup:
-    """A message that has so many seconds left."""
+    """The lookup of a message that has *seconds* left."""
     return MessageLookup(resolver, time.monotonic() + seconds)
 
 
@@ -283,7 +283,7 @@ def test_no_question_is_asked_when_the_budget_is_spent(served: Nameserver) -> No
     assert resolver.for_message().look_up("a.example", A) == Answer(("192.0.2.1",))
 
 
-def test_who_asks_with_less_time_costs_nobody_else_his_answer(nameserver: Nameserver) -> None:
+def test_a_question_with_little_time_does_not_fail_one_with_more(nameserver: Nameserver) -> None:
     resolver = resolver_of(nameserver)
     nameserver.serve("; TIMEOUT slow.example\n")
     with ThreadPoolExecutor() as pool:

@@ -1,4 +1,4 @@
-"""Zone files: what the text says is what DNS would answer."""
+"""Zone files: they answer as DNS would."""
 
 from collections.abc import Iterator
 from pathlib import Path

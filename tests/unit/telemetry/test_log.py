@@ -1,4 +1,4 @@
-"""The log: lines stay whole, whoever else writes to the same place."""
+"""The log: lines stay whole, no mail can forge one, and an error is named by its place."""
 
 import io
 import os

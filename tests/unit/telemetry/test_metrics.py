@@ -1,4 +1,4 @@
-"""What is counted: each in its series, all of which are there before."""
+"""Metrics: each event counts in its series, and every series exists from the start."""
 
 import math
 
