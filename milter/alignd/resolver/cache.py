@@ -47,7 +47,7 @@ class CachedAnswer:
     """Unix time."""
     expires: float
     """Unix time; afterwards it is stale."""
-    refreshing: bool = False
+    is_refreshing: bool = False
 
     @property
     def due(self) -> float:

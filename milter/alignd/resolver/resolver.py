@@ -138,7 +138,7 @@ class Resolver:
         self._archive = Archive(archive_path) if archive_path else None
         self._breaker = CircuitBreaker(self._probe, report)
         self._meter = meter or _NoMeter()
-        self._asking: SingleFlight[Question, CachedAnswer | LookupFailed] = SingleFlight()
+        self._single_flight: SingleFlight[Question, CachedAnswer | LookupFailed] = SingleFlight()
         self._to_refresh: queue.SimpleQueue[Question] = queue.SimpleQueue()
         self._refresher: threading.Thread | None = None
         if self._archive:
@@ -191,7 +191,7 @@ class Resolver:
         """Ask, or wait for the answer of another thread that is asking the same."""
         deadline = time.monotonic() + seconds
         try:
-            outcome, is_own = self._asking.run(
+            outcome, is_own = self._single_flight.run(
                 question, lambda: self._ask(question, seconds), seconds
             )
         except TimeoutError:
@@ -242,9 +242,9 @@ class Resolver:
 
     def _refresh_ahead(self, question: Question, known: CachedAnswer) -> None:
         """Refresh an answer in use before it expires, so that no message waits for it."""
-        if known.refreshing:
+        if known.is_refreshing:
             return
-        known.refreshing = True
+        known.is_refreshing = True
         # Started with the first refresh: an invocation of the command line needs none.
         if self._refresher is None:
             self._refresher = threading.Thread(target=self._refresh, name="dns", daemon=True)
