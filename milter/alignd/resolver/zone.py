@@ -46,7 +46,7 @@ class ZoneError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """The zone's answer to a question: a failure, or the records of the CNAME chain."""
+    """What the zone has for a question: a failure, or a code and the records of the chain."""
 
     rrsets: tuple[dns.rrset.RRset, ...] = ()
     exists: bool = True
@@ -54,7 +54,7 @@ class _Outcome:
 
 
 class Zone:
-    """The names of a master file: a Lookup, and the data of a nameserver."""
+    """The names of a master file; a Lookup, and the data of a nameserver."""
 
     def __init__(
         self, rrsets: list[dns.rrset.RRset], failures: dict[tuple[dns.name.Name, str], str]
@@ -95,7 +95,7 @@ class Zone:
         return Answer(records, outcome.exists or bool(outcome.rrsets), alias_of)
 
     def respond(self, query: dns.message.Message) -> dns.message.Message | None:
-        """The response of a nameserver that has this zone; None for a timeout."""
+        """The response of a nameserver with this zone; None where it would not answer at all."""
         question = query.question[0]
         outcome = self._find(question.name, question.rdtype)
         if outcome.failure == "timeout":
