@@ -63,7 +63,7 @@ def main(socket: str, workers: int, *, keeps_to_cores: bool) -> None:
         pid = os.fork()
         if pid == 0:
             if keeps_to_cores:
-                child_process.keep_to_a_core(number, MessageLog(sys.stderr))
+                child_process.pin_to_core(number, MessageLog(sys.stderr))
             threading.Thread(target=milter.main, daemon=True).start()
             signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
             while True:

@@ -1,4 +1,4 @@
-"""The life of the service: signals, workers, the socket, and what systemd is told."""
+"""The processes of the service: signals, workers, the socket, and notices to systemd."""
 
 import os
 import signal
@@ -206,7 +206,7 @@ def test_a_worker_that_hangs_is_replaced(alignd: Alignd) -> None:
 
     wait_until(lambda: len(workers(alignd) - {victim}) == WORKERS, "another worker", LIMIT)
     assert is_rewritten(send(alignd))
-    assert "worker is silent and is killed" in alignd.log()
+    assert "worker hangs and is killed" in alignd.log()
 
 
 def replace_a_worker(alignd: Alignd) -> None:
@@ -280,7 +280,7 @@ def test_the_watchdog_is_not_fed_when_nobody_answers(
 
         def is_noticed() -> bool:
             fed.append(alignd.notices.take("WATCHDOG=1"))
-            return "worker is silent and is killed" in alignd.log()
+            return "worker hangs and is killed" in alignd.log()
 
         wait_until(is_noticed, "the supervisor to notice", LIMIT)
         assert not any(fed[:-1])  # the last one may be of the worker that came after

@@ -177,7 +177,7 @@ def test_a_supervisor_that_hangs_is_not_healthy(start: Start) -> None:
     watched.alignd.process.send_signal(signal.SIGSTOP)
     try:
         wait_until(has_status(watched, "/healthz", 503), "it to be noticed", 20)
-        assert watched.request("/healthz").body == "the supervisor is silent\n"
+        assert watched.request("/healthz").body == "the supervisor does not respond\n"
     finally:
         watched.alignd.process.send_signal(signal.SIGCONT)
     wait_until(has_status(watched, "/healthz", 200), "it to be well again")
@@ -188,7 +188,7 @@ def test_metrics_are_served_until_the_last_session_has_ended(start: Start) -> No
     with MilterConnection(watched.alignd.socket) as mta:
         watched.alignd.process.terminate()
         wait_until(has_status(watched, "/readyz", 503), "it to say that it ends")
-        assert watched.request("/readyz").body == "the service is ending\n"
+        assert watched.request("/readyz").body == "the service is stopping\n"
 
         mta.send(AGENT, ("julia@customer.example",), message(AGENT))
 
@@ -480,7 +480,7 @@ def test_a_monitor_that_dies_is_replaced_and_loses_nothing(start: Start) -> None
 
     wait_until(lambda: watched.monitor() not in {None, victim}, "another one")
     assert watched.scrape().of("alignd_messages_total") == 2
-    assert "monitor ended and is replaced" in watched.alignd.log()
+    assert "metrics process ended and is replaced" in watched.alignd.log()
 
 
 def test_the_monitor_ends_with_a_supervisor_that_is_killed(start: Start) -> None:
@@ -500,7 +500,7 @@ def test_a_port_in_use_stops_no_mail(nameserver: Nameserver, directory: Path) ->
         changes = f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
         with run_alignd(directory / "alignd", nameserver.address, changes) as alignd:
             watched = Watched(alignd, port)
-            complaint = f"metrics are not served, mail is listen=127.0.0.1:{port} "
+            complaint = f"cannot serve metrics (mail is not affected) listen=127.0.0.1:{port} "
             wait_until(lambda: complaint in alignd.log(), "the complaint")
             send(watched, AGENT)
 
@@ -508,7 +508,7 @@ def test_a_port_in_use_stops_no_mail(nameserver: Nameserver, directory: Path) ->
 
             watched.wait_until_served()
             assert watched.scrape().of("alignd_messages_total") == 1
-            assert alignd.log().count("metrics are not served") == 1
+            assert alignd.log().count("cannot serve metrics") == 1
 
 
 def test_metrics_that_are_off_have_no_process_and_no_port(

@@ -77,7 +77,7 @@ def test_another_worker_warns_in_the_place_of_one_that_died(
 def test_silent_dns_delays_neither_start_nor_end(directory: Path, nameserver: Nameserver) -> None:
     nameserver.serve(SILENT)
     with run_alignd(directory / "alignd", nameserver.address) as alignd:
-        wait_until(lambda: nameserver.questions, "the adviser to ask")
+        wait_until(lambda: nameserver.questions, "the self check to ask")
         assert "could not be checked" not in alignd.log()
         alignd.process.terminate()
         alignd.process.wait(timeout=10)
@@ -86,7 +86,7 @@ def test_silent_dns_delays_neither_start_nor_end(directory: Path, nameserver: Na
 def test_what_dns_does_not_say_is_one_line(directory: Path, nameserver: Nameserver) -> None:
     nameserver.serve(FAILING)
     with run_alignd(directory / "alignd", nameserver.address) as alignd:
-        wait_until(lambda: "could not be checked" in alignd.log(), "the adviser")
+        wait_until(lambda: "could not be checked" in alignd.log(), "the self check")
 
     assert warnings(alignd) == []
     assert len(re.findall("^DNS of the relay could not be checked", alignd.log(), re.M)) == 1

@@ -26,7 +26,7 @@ pytestmark = [
 UNIT = ROOT / "systemd/alignd.service"
 AGENT = "marky.mark@mycompany.com"
 MESSAGE = f"From: Marky Mark <{AGENT}>\r\nSubject: Re: printer\r\n\r\nHello\r\n".encode()
-COMPLAINT = "worker cannot keep to one core"
+COMPLAINT = "worker cannot be pinned to one core"
 
 
 @pytest.fixture

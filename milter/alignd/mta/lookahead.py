@@ -67,6 +67,6 @@ class LookAhead:
 
     def _ask(self, question: Question) -> None:
         try:
-            self._resolver.learn(question)
+            self._resolver.prefetch(question)
         finally:
             self._free.release()

@@ -1,4 +1,4 @@
-"""Knows whether DNS as a whole is down, so that an outage costs one timeout, not one a message."""
+"""The circuit breaker of DNS: an outage costs one timeout, not one for each message."""
 
 from __future__ import annotations
 
@@ -7,50 +7,51 @@ import time
 from collections.abc import Callable
 
 RETRY_SECONDS = 1.0
-"""How often it is tried in the background whether DNS is back."""
+"""How long to wait between two probes while DNS is down."""
 
 
 class CircuitBreaker:
-    """A circuit breaker around the nameservers; safe for threads.
+    """Opens when DNS as a whole is silent, and closes when it answers again; safe for threads.
 
-    It opens when a question met silence and nothing was heard of any other since that question
-    was asked. One slow domain does not open it for long: the first trial follows at once.
+    It opens when a query times out and no nameserver has answered any other query since that one
+    was sent. One slow domain does not keep it open: it probes at once, and closes when any
+    nameserver answers.
     """
 
-    def __init__(self, is_answered: Callable[[], bool], report: Callable[[str], None]) -> None:
-        """*is_answered* asks something, and says whether any nameserver said anything."""
-        self._is_answered = is_answered
+    def __init__(self, probe: Callable[[], bool], report: Callable[[str], None]) -> None:
+        """*probe* sends a query and says whether any nameserver answered, be it with an error."""
+        self._probe = probe
         self._report = report
-        self._last_heard = 0.0
-        self._down_since: float | None = None
+        self._last_response = 0.0
+        self._is_open = False
         self._lock = threading.Lock()
 
     @property
-    def is_down(self) -> bool:
-        """Whether it is pointless to ask."""
-        return self._down_since is not None
+    def is_open(self) -> bool:
+        """Whether to ask no nameserver."""
+        return self._is_open
 
-    def heard(self) -> None:
-        """Note that a nameserver said something."""
-        self._last_heard = time.monotonic()
+    def record_response(self) -> None:
+        """Take note that a nameserver answered, be it with an error."""
+        self._last_response = time.monotonic()
 
-    def met_silence(self, asked: float) -> None:
-        """Note that a question, asked at the monotonic time *asked*, was not answered."""
+    def record_timeout(self, asked: float) -> None:
+        """Take note that a query, sent at the monotonic time *asked*, was not answered."""
         with self._lock:
-            if self.is_down or self._last_heard > asked:
+            if self._is_open or self._last_response > asked:
                 return
-            self._down_since = time.monotonic()
-        threading.Thread(target=self._wait_for_answer, name="dns trial", daemon=True).start()
+            self._is_open = True
+        threading.Thread(target=self._close_when_answered, name="dns probe", daemon=True).start()
 
-    def _wait_for_answer(self) -> None:
-        down_since, reported = time.monotonic(), False
-        pause = threading.Event()
-        while not self._is_answered():
+    def _close_when_answered(self) -> None:
+        opened, reported = time.monotonic(), False
+        while not self._probe():
+            # Reported only now: the first probe closes it again after one slow domain.
             if not reported:
-                self._report("DNS is down: answers that are known are used, others are unknown")
+                self._report("DNS is down: last known answers stay in use, all else is unknown")
                 reported = True
-            pause.wait(RETRY_SECONDS)
-        self._last_heard = time.monotonic()
-        self._down_since = None
+            time.sleep(RETRY_SECONDS)
+        self._last_response = time.monotonic()
+        self._is_open = False
         if reported:
-            self._report(f"DNS is back after {time.monotonic() - down_since:.0f} s")
+            self._report(f"DNS is back after {time.monotonic() - opened:.0f} s")

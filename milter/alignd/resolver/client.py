@@ -1,12 +1,12 @@
-"""Asks nameservers one question over the network: the first good answer wins, within a deadline.
+"""Sends one query to the nameservers: the first good response wins, within a deadline.
 
 A nameserver that is silent or broken costs little: the next one is asked after a short wait, or
-at once when the first says that it cannot answer, and whoever answers first is believed.
+at once when the first refuses, and the first good response wins, whoever it comes from.
 """
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import time
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ from alignd.config.option_types import Nameserver
 from alignd.mailauth.dns import LookupFailed
 
 HEDGE_SECONDS = 0.15
-"""How long a nameserver may take before the next is asked as well, or it again."""
-_BACKOFF = 1.6  # each wait is so much longer than the one before
+"""How long to wait for a response before the next nameserver is asked as well."""
+_BACKOFF = 1.6  # how much longer each wait is than the one before
 _EDNS_PAYLOAD = 1232  # octets, the size that is safe from fragments (DNS flag day 2020)
 _MAX_DATAGRAM = 65535
 _FINAL = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
@@ -33,7 +33,7 @@ _FINAL = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No nameserver said anything at all: DNS may be down as a whole."""
+    """No nameserver answered, not even with an error: DNS may be down as a whole."""
 
 
 def ask(
@@ -42,13 +42,17 @@ def ask(
     nameservers: tuple[Nameserver, ...],
     seconds: float,
 ) -> dns.message.Message | LookupFailed | Silence:
-    """Ask all *nameservers* in turn for at most *seconds*."""
+    """Ask *nameservers* in turn, again and again, for at most *seconds*.
+
+    Returns:
+        A NOERROR or NXDOMAIN response; or why there is none: the first refusal, or Silence.
+    """
     query = dns.message.make_query(name, record_type, use_edns=0, payload=_EDNS_PAYLOAD)
-    return _Question(query, nameservers, time.monotonic() + seconds).answer()
+    return _Exchange(query, nameservers, time.monotonic() + seconds).run()
 
 
-class _Question:
-    """One question on its way to several nameservers."""
+class _Exchange:
+    """One query to several nameservers, and their responses."""
 
     def __init__(
         self, query: dns.message.Message, nameservers: tuple[Nameserver, ...], deadline: float
@@ -59,15 +63,15 @@ class _Question:
         self._deadline = deadline
         self._refusals: dict[Nameserver, str] = {}
         self._sockets: dict[socket.AddressFamily, socket.socket] = {}
+        # select() takes no descriptor above 1023, and a worker has one for each connection.
+        self._selector = selectors.PollSelector()
 
-    def answer(self) -> dns.message.Message | LookupFailed | Silence:
+    def run(self) -> dns.message.Message | LookupFailed | Silence:
         try:
-            for server in self._turns():
+            for server, next_turn in self._turns():
                 self._send(server)
-                if found := self._heard_until(self._next_turn):
+                if server not in self._refusals and (found := self._receive_until(next_turn)):
                     return found
-                if len(self._refusals) == len(self._servers):
-                    return LookupFailed(next(iter(self._refusals.values())))
         finally:
             for each in self._sockets.values():
                 each.close()
@@ -75,31 +79,40 @@ class _Question:
             return LookupFailed(next(iter(self._refusals.values())))
         return Silence()
 
-    def _turns(self) -> Iterator[Nameserver]:
-        """Whom to ask next, again and again until time is up."""
+    def _turns(self) -> Iterator[tuple[Nameserver, float]]:
+        """The next nameserver to ask, and the monotonic time of the turn after it.
+
+        Ends with the deadline, or when all have refused.
+        """
         wait, turn = HEDGE_SECONDS, 0
         while (now := time.monotonic()) < self._deadline:
+            # Looked at anew each turn: the consumer adds refusals between two of them.
             willing = [server for server in self._servers if server not in self._refusals]
-            self._next_turn = min(now + wait, self._deadline)
-            yield willing[turn % len(willing)]
+            if not willing:
+                return
+            yield willing[turn % len(willing)], min(now + wait, self._deadline)
             turn, wait = turn + 1, wait * _BACKOFF
 
     def _send(self, server: Nameserver) -> None:
-        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
-        if family not in self._sockets:
-            self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self._sockets[family].sendto(self._wire, (server.address, server.port))
-        except OSError as error:
+            udp = self._socket(socket.AF_INET6 if ":" in server.address else socket.AF_INET)
+            udp.sendto(self._wire, (server.address, server.port))
+        except OSError as error:  # no route, no descriptor left, no IPv6
             self._refusals[server] = error.strerror or type(error).__name__
 
-    def _heard_until(self, moment: float) -> dns.message.Message | None:
-        """A final answer that arrives before *moment*; returns early after a refusal."""
+    def _socket(self, family: socket.AddressFamily) -> socket.socket:
+        if family not in self._sockets:
+            udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            self._sockets[family] = udp
+            self._selector.register(udp, selectors.EVENT_READ, udp)
+        return self._sockets[family]
+
+    def _receive_until(self, moment: float) -> dns.message.Message | None:
+        """Wait for a good response until *moment*; give up early when a nameserver refuses."""
         refusals = len(self._refusals)
         while (left := moment - time.monotonic()) > 0 and len(self._refusals) == refusals:
-            readable, _, _ = select.select(list(self._sockets.values()), [], [], left)
-            for each in readable:
-                if found := self._receive(each):
+            for key, _ in self._selector.select(left):
+                if found := self._receive(key.data):
                     return found
         return None
 
@@ -108,13 +121,13 @@ class _Question:
             wire, source = udp.recvfrom(_MAX_DATAGRAM)
             response = dns.message.from_wire(wire, ignore_trailing=True)
         except (OSError, dns.exception.DNSException):
-            return None  # not an answer, or not to us: go on listening
+            return None  # nothing after all, or not DNS: go on listening
         server = next((each for each in self._servers if _is_from(each, source)), None)
         if server is None or not self._query.is_response(response):
             return None
         if response.flags & dns.flags.TC:
             return self._ask_again_over_tcp(server)
-        return self._judged(server, response)
+        return self._accept(server, response)
 
     def _ask_again_over_tcp(self, server: Nameserver) -> dns.message.Message | None:
         left = max(0.0, self._deadline - time.monotonic())
@@ -123,9 +136,9 @@ class _Question:
         except (OSError, EOFError, dns.exception.DNSException) as error:
             self._refusals[server] = f"truncated, and over TCP: {type(error).__name__}"
             return None
-        return self._judged(server, response)
+        return self._accept(server, response)
 
-    def _judged(
+    def _accept(
         self, server: Nameserver, response: dns.message.Message
     ) -> dns.message.Message | None:
         if response.rcode() in _FINAL:

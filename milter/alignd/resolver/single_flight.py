@@ -1,4 +1,4 @@
-"""Has one thread do what several want at the same moment; the others wait for what it finds."""
+"""Coalesces identical calls: one thread runs, the others wait for its result."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ Outcome = TypeVar("Outcome")
 
 
 class SingleFlight(Generic[Key, Outcome]):
-    """Work in progress, by its key; safe for threads."""
+    """The calls in progress, by key; safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[Key, Future[Outcome]] = {}
 
     def run(self, key: Key, work: Callable[[], Outcome], patience: float) -> tuple[Outcome, bool]:
-        """What *work* finds, and whether it was done here, not waited for.
+        """Run *work*, or wait for the call with this *key* that is in progress.
+
+        Returns:
+            The result, and whether it was computed here.
 
         Raises:
-            TimeoutError: another thread was at it, and took longer than *patience*, in seconds.
+            TimeoutError: another thread's call took longer than *patience*, in seconds.
         """
         own: Future[Outcome] = Future()
+        # Whoever finds his own future in the dictionary came first, and does the work.
         with self._lock:
             flight = self._flights.setdefault(key, own)
         if flight is not own:
@@ -32,7 +36,7 @@ class SingleFlight(Generic[Key, Outcome]):
         try:
             own.set_result(work())
         except BaseException as error:
-            own.set_exception(error)  # those who wait must not wait for ever
+            own.set_exception(error)  # raised here and in every thread that waits
         finally:
             with self._lock:
                 del self._flights[key]

@@ -1,7 +1,8 @@
-"""How dnspython's names and records become ours, and ours become dnspython's."""
+"""Converts names and records between the project's types and dnspython's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,11 @@ import dns.exception
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
 import dns.rdatatype
 
-# dnspython would import these when it meets the first record of the type, while a message waits.
+# dnspython imports the module of a record type when it meets the first such record. Each of them
+# is imported here, so that this happens at start and not while a message waits.
 import dns.rdtypes.ANY.CNAME
 import dns.rdtypes.ANY.MX
 import dns.rdtypes.ANY.NS
@@ -22,11 +25,21 @@ import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
 import dns.rrset
 
-from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, Record
+from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, Record, RecordType
+
+_READERS: dict[type[dns.rdata.Rdata], Callable[[Any], Record]] = {
+    dns.rdtypes.IN.A.A: lambda data: str(data.address),
+    dns.rdtypes.IN.AAAA.AAAA: lambda data: str(data.address),
+    dns.rdtypes.ANY.MX.MX: lambda data: MailExchange(data.preference, to_text(data.exchange)),
+    dns.rdtypes.ANY.PTR.PTR: lambda data: to_text(data.target),
+    # RFC 7208, section 3.3: the strings are joined without a separator.
+    dns.rdtypes.ANY.TXT.TXT: lambda data: b"".join(data.strings),
+}
+"""How to read the data of a record, by dnspython's class; one entry for each RecordType."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedAnswer:
     """An answer from the network."""
 
     answer: Answer
@@ -36,7 +49,7 @@ class Heard:
 
 
 def to_name(text: str) -> dns.name.Name:
-    """The absolute name of *text*, taken as it is: SPF macros may leave any character in it.
+    """The absolute name of *text*, without escapes: SPF macros may leave any character in it.
 
     Raises:
         dns.exception.DNSException: a label or the whole is empty or too long.
@@ -45,8 +58,12 @@ def to_name(text: str) -> dns.name.Name:
     return dns.name.Name([*(label.encode("ascii") for label in text.split(".")), b""])
 
 
-def read_response(response: dns.message.Message) -> Heard | LookupFailed:
-    """What a nameserver's final *response* says, with CNAMEs followed."""
+def to_rdtype(record_type: RecordType) -> dns.rdatatype.RdataType:
+    return dns.rdatatype.from_text(record_type.value)
+
+
+def read_response(response: dns.message.Message) -> ReceivedAnswer | LookupFailed:
+    """Read a NOERROR or NXDOMAIN *response*, following its CNAMEs."""
     try:
         chain = response.resolve_chaining()  # type: ignore[attr-defined]  # of a query's response
         records = to_records(chain.answer) if chain.answer is not None else ()
@@ -54,30 +71,16 @@ def read_response(response: dns.message.Message) -> Heard | LookupFailed:
         return LookupFailed(f"not an answer: {type(error).__name__}")
     # The name at the end of a CNAME may not exist; the one asked for does.
     exists = response.rcode() != dns.rcode.NXDOMAIN or bool(response.answer)
-    alias_of = _to_text(chain.cnames[0][0].target) if chain.cnames else ""
+    alias_of = to_text(chain.cnames[0][0].target) if chain.cnames else ""
     answer = Answer(records, exists=exists, alias_of=alias_of)
-    return Heard(answer, float(chain.minimum_ttl))
+    return ReceivedAnswer(answer, float(chain.minimum_ttl))
 
 
 def to_records(rrset: dns.rrset.RRset) -> tuple[Record, ...]:
-    """The data of *rrset* in the shapes of `lookup.Record`."""
-    return tuple(_to_record(data) for data in rrset)
+    """The data of *rrset*, whose type is one of RecordType, in the shapes of `Record`."""
+    return tuple(_READERS[type(data)](data) for data in rrset)
 
 
-def _to_record(data: Any) -> Record:
-    match data.rdtype:
-        case dns.rdatatype.TXT:
-            # RFC 7208, section 3.3: the strings are joined without a separator.
-            return b"".join(data.strings)
-        case dns.rdatatype.A | dns.rdatatype.AAAA:
-            return str(data.address)
-        case dns.rdatatype.MX:
-            return MailExchange(data.preference, _to_text(data.exchange))
-        case dns.rdatatype.PTR:
-            return _to_text(data.target)
-        case _:
-            raise ValueError(f"no record of a type that is asked for: {data.rdtype!r}")
-
-
-def _to_text(name: dns.name.Name) -> str:
+def to_text(name: dns.name.Name) -> str:
+    """*name* without its final dot; empty for the root, as in a null MX (RFC 7505)."""
     return "" if name == dns.name.root else str(name.to_text(omit_final_dot=True))

@@ -1,8 +1,8 @@
 """DNS answers from a master file instead of the network: for `explain --zone` and for tests.
 
 The file (RFC 1035, section 5) holds absolute names of any domain, as if it were the root zone:
-what it does not have does not exist. It may have $TTL and $ORIGIN; wildcards follow RFC 4592. Two
-kinds of comment lines declare failures: `; SERVFAIL name [TYPE]` and `; TIMEOUT name [TYPE]`.
+a name that it does not have does not exist. $TTL and $ORIGIN are allowed; wildcards follow
+RFC 4592. Two comments declare failures: `; SERVFAIL name [TYPE]` and `; TIMEOUT name [TYPE]`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import dns.tokenizer
 import dns.zonefile
 
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
-from alignd.resolver.wire import to_name, to_records
+from alignd.resolver.wire import to_name, to_rdtype, to_records, to_text
 
 _FAILURE = re.compile(
     r"^[ \t]*;[ \t]*(SERVFAIL|TIMEOUT)[ \t]+(\S+)(?:[ \t]+(\w+))?[ \t\r]*$", re.MULTILINE
@@ -34,14 +34,14 @@ _SOA = re.compile(
         (?P<rest>\((?:[^;)]|;[^\n]*)*\))?""",
     re.MULTILINE | re.IGNORECASE | re.VERBOSE,
 )
-_PLACE = re.compile(r"^<\w+>:\d+: ")
-_MAX_CHAIN = 16
+_DNSPYTHON_POSITION = re.compile(r"^<\w+>:\d+: ")
+_MAX_CHAIN = 16  # CNAMEs that are followed, as dnspython does
 _MAX_RECORD_LINES = 16
 _DEFAULT_TTL = 0  # seconds: what a file without TTLs says may change at any time
 
 
 class ZoneError(ValueError):
-    """The text is no master file; the message is `source:line: problem`."""
+    """The text is not a master file; the message is `source:line: problem`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Zone:
     ) -> None:
         self._rrsets = {(rrset.name, rrset.rdtype): rrset for rrset in rrsets}
         self._failures = failures
-        # Every ancestor of a name exists, with records or without (RFC 8020, section 2).
+        # Every ancestor of a name exists, with or without records (RFC 8020, section 2).
         owners = {rrset.name for rrset in rrsets} | {name for name, _ in failures}
         self._names = {ancestor for owner in owners for ancestor in _ancestors(owner)}
         self._names.add(dns.name.root)
@@ -77,22 +77,21 @@ class Zone:
             return cls(*_read(text))
         except (dns.exception.DNSException, ValueError) as error:
             line = _first_bad_line(text)
-            problem = _PLACE.sub("", str(error)) or type(error).__name__
+            problem = _DNSPYTHON_POSITION.sub("", str(error)) or type(error).__name__
             raise ZoneError(f"{source}:{line}: {problem}") from error
 
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
-        """Answer for *name* as the network would."""
+        rdtype = to_rdtype(record_type)
         try:
-            outcome = self._find(to_name(name), dns.rdatatype.from_text(record_type.value))
+            outcome = self._find(to_name(name), rdtype)
         except (dns.exception.DNSException, UnicodeError):
-            return Answer((), exists=False)  # no name that DNS could carry
+            return Answer((), exists=False)  # a name that DNS cannot carry
         if outcome.failure:
             return LookupFailed(outcome.failure)
-        wanted = [rrset for rrset in outcome.rrsets if rrset.rdtype.name == record_type.value]
+        wanted = [rrset for rrset in outcome.rrsets if rrset.rdtype == rdtype]
         records = to_records(wanted[-1]) if wanted else ()
-        first = outcome.rrsets[0] if outcome.rrsets else None
-        is_alias = first is not None and first.rdtype is dns.rdatatype.CNAME
-        alias_of = first[0].target.to_text(omit_final_dot=True) if first and is_alias else ""
+        aliases = [rrset for rrset in outcome.rrsets if rrset.rdtype == dns.rdatatype.CNAME]
+        alias_of = to_text(aliases[0][0].target) if aliases else ""
         return Answer(records, outcome.exists or bool(outcome.rrsets), alias_of)
 
     def respond(self, query: dns.message.Message) -> dns.message.Message | None:
@@ -148,14 +147,18 @@ def _read(
             dns.tokenizer.Tokenizer(_SOA.sub(_placeholder, text)),
             dns.rdataclass.IN,
             transaction,
-            allow_directives={"$TTL", "$ORIGIN"},  # and no other file
+            allow_directives={"$TTL", "$ORIGIN"},  # no $INCLUDE: it would read another file
             default_ttl=_DEFAULT_TTL,
         ).read()
     return manager.rrsets, dict(map(_failure, _FAILURE.finditer(text)))
 
 
 def _first_bad_line(text: str) -> int:
-    """The line that makes *text* unreadable; dnspython has often gone on when it complains."""
+    """The line that makes *text* unreadable.
+
+    dnspython has often read further when it complains, so its line numbers are of no use: the
+    shortest beginning of the text that cannot be read ends with the line.
+    """
     lines = text.split("\n")
 
     def fails(count: int) -> bool:
@@ -166,14 +169,14 @@ def _first_bad_line(text: str) -> int:
         return False
 
     bad = bisect_left(range(len(lines) + 1), True, key=fails)
-    # Half of a record over several lines is no zone either: the error is behind it.
+    # Half of a record that spans lines cannot be read either: look for the error behind it.
     while whole := [n for n in range(bad + 1, bad + _MAX_RECORD_LINES) if not fails(n)]:
         bad = bisect_left(range(len(lines) + 1), True, lo=whole[-1], key=fails)
     return min(bad, len(lines))
 
 
 def _placeholder(soa: re.Match[str]) -> str:
-    """A record of the same name, on as many lines, that nobody asks for."""
+    """A record with the owner of *soa*, on as many lines, of a type that nobody asks for."""
     return f"{soa['owner']}{soa['ttl']} TYPE65534 \\# 0" + "\n" * (soa["rest"] or "").count("\n")
 
 

@@ -1,4 +1,4 @@
-"""Processes that the supervisor forks: begun alike, and never left behind."""
+"""Forks the supervisor's children, and makes sure that they end when it does."""
 
 from __future__ import annotations
 
@@ -14,48 +14,54 @@ _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
 def fork(name: str, run: Callable[[], int], log: MessageLog) -> int:
-    """Start a process that does *run* and ends with its status; the process id.
+    """Fork a process that exits with the status that *run* returns; its process id.
 
-    TERM ends it, and comes from the kernel when the supervisor dies, however it does. INT, which
-    a terminal sends to all, is the supervisor's. HUP waits until the process unblocks it.
+    TERM ends it, and the kernel sends TERM when the supervisor dies, however it dies. INT, which
+    a terminal sends to the whole group, is ignored: the supervisor handles it. HUP stays blocked
+    until the process unblocks it.
     """
     parent = os.getpid()
-    # A signal between here and there would meet a handler that is the supervisor's, and be lost.
+    # Until the child sets handlers of its own, it has the supervisor's, which would note a signal
+    # in the child's copy of memory, where nobody looks. Blocked, the signal waits.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     pid = os.fork()
     if pid:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
-    # Whatever happens in the child must not unwind into the supervisor's code.
+    # From here on this is the child. No exception may leave this function: it would unwind into
+    # the supervisor's loop, and two processes would supervise.
     status = os.EX_SOFTWARE
     try:
-        _be_a_child_of(parent)
+        _become_child_of(parent)
         status = run()
     except Exception as error:
         log.service(f"{name} failed", error=repr(error))
     finally:
-        os._exit(status)  # libmilter's thread may still be there, and nothing ends it soon
+        # Not sys.exit(): Python's finalization would run the parent's exit handlers and flush its
+        # buffers a second time, while libmilter's thread is still running.
+        os._exit(status)
 
 
-def keep_to_a_core(number: int, log: MessageLog) -> None:
-    """Have this process, the one with that *number*, run on one core.
+def pin_to_core(number: int, log: MessageLog) -> None:
+    """Let this process, the worker with that *number*, run on one core only.
 
-    Its threads take turns at one interpreter lock. On several cores they wake each other for
-    nothing, which leaves half to three quarters of the rate (measured).
+    Its threads share one interpreter lock. On several cores they wake each other in vain, which
+    costs a quarter to half of the throughput (measured).
     """
     cores = sorted(os.sched_getaffinity(0))
     try:
         os.sched_setaffinity(0, {cores[number % len(cores)]})
-    except OSError as error:  # a sandbox of the operator's own: slower, and it serves all the same
-        log.service("worker cannot keep to one core", problem=str(error))
+    except OSError as error:  # the operator's sandbox forbids it: slower, but it works
+        log.service("worker cannot be pinned to one core: it is slower", problem=str(error))
 
 
-def _be_a_child_of(parent: int) -> None:
+def _become_child_of(parent: int) -> None:
+    # The wakeup descriptor is the supervisor's: a signal of this process would wake that one.
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGHUP})
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the kernel was told
+    if os.getppid() != parent:  # it died before that call
         os.kill(os.getpid(), signal.SIGTERM)

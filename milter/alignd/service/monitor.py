@@ -1,7 +1,7 @@
-"""Shows over HTTP how the service is: /metrics for Prometheus, /healthz and /readyz for probes.
+"""Serves over HTTP: /metrics for Prometheus, /healthz and /readyz for probes.
 
-It does so in a process of its own, which only reads what the others write into shared memory:
-whatever its clients do, and however many they are, nobody else waits for it.
+It is a process of its own and only reads what the others write into shared memory: whatever its
+clients do, and however many they are, no mail waits for it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.prometheus import CONTENT_TYPE, exposition
 
 MAX_CONNECTIONS = 32
-"""So many at the same time; another one ends the oldest."""
+"""Connections at a time; one more closes the oldest."""
 MAX_REQUEST = 8192
-"""Octets of a request's header."""
+"""Octets of a request line and its header."""
 PATIENCE_SECONDS = 5.0
-"""How long a client may take, for its request and for reading the answer."""
+"""How long a client may take, to send its request and to read the answer."""
 SILENCE_SECONDS = 10.0
-"""A supervisor that shows no life for so long hangs."""
-_RETRY_SECONDS = 2.0  # after which it is tried again to listen
-_RESTART_SECONDS = 1.0  # at the least between two starts
+"""A supervisor that has not written its state for this long hangs."""
+_LISTEN_AGAIN_SECONDS = 2.0  # after a port that is in use
+_RESTART_SECONDS = 1.0  # at least, between two starts
 _WORDS = 3  # of a request line
-_TRY = b"try /metrics, /healthz or /readyz\n"
+_USAGE = b"try /metrics, /healthz or /readyz\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,78 +45,87 @@ class _Page:
 
 
 class Monitor:
-    """The process that answers, as its parent sees it: started, replaced, ended."""
+    """The parent's side: starts the process, replaces and stops it."""
 
-    def __init__(self, metrics: Metrics, log: MessageLog, let_go: Callable[[], None]) -> None:
-        """*let_go* is done in the new process, to close what is the parent's alone."""
+    def __init__(
+        self, metrics: Metrics, log: MessageLog, close_inherited: Callable[[], None]
+    ) -> None:
+        """*close_inherited* is called in the child, and closes descriptors of the parent."""
         self._metrics = metrics
         self._log = log
-        self._let_go = let_go
+        self._close_inherited = close_inherited
         self._pid: int | None = None
         self._listen: ListenAddress | None = None
         self._next_start = 0.0
 
-    def tend(self, listen: ListenAddress | None) -> None:
-        """Have it answer at *listen*, or nowhere; replace it when it has died."""
+    def keep_running(self, listen: ListenAddress | None) -> None:
+        """Let it serve at *listen*, or not at all; replace it when it has died."""
         if self._pid is not None and os.waitpid(self._pid, os.WNOHANG)[0]:
-            self._log.service("monitor ended and is replaced", pid=self._pid)
+            self._log.service("metrics process ended and is replaced", pid=self._pid)
             self._pid = None
         if listen != self._listen:
-            self.end()
+            self.stop()
             self._listen, self._next_start = listen, 0.0
         if listen is not None and self._pid is None and time.monotonic() >= self._next_start:
             self._next_start = time.monotonic() + _RESTART_SECONDS
-            self._pid = child_process.fork("monitor", lambda: self._run(listen), self._log)
+            self._pid = child_process.fork("metrics process", lambda: self._run(listen), self._log)
 
-    def end(self) -> None:
-        """End it at once: it has nothing to lose."""
+    def stop(self) -> None:
+        """Kill it: it has nothing to lose."""
         if self._pid is not None:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
             self._pid = None
 
     def _run(self, listen: ListenAddress) -> int:
-        self._let_go()
-        listening_socket.stop_listening()  # to the MTA: that is the workers' part
-        asyncio.run(_serve(self._metrics, listen, self._log))
+        self._close_inherited()
+        listening_socket.stop_listening()  # on the milter's socket, which is the workers'
+        asyncio.run(_serve_http(self._metrics, listen, self._log))
         return os.EX_OK
 
 
-async def _serve(metrics: Metrics, listen: ListenAddress, log: MessageLog) -> None:
-    def report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+async def _serve_http(metrics: Metrics, listen: ListenAddress, log: MessageLog) -> None:
+    def log_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = type(context.get("exception")).__name__
-        log.once_a_minute("monitor failed", problem=context["message"], error=error)
+        log.once_a_minute("metrics request failed", problem=context["message"], error=error)
 
-    asyncio.get_running_loop().set_exception_handler(report)
-    server = await _open(Answering(metrics), listen, log)
-    log.service("metrics are served", listen=str(listen))
+    asyncio.get_running_loop().set_exception_handler(log_exception)
+    server = await _listen(RequestHandler(metrics), listen, log)
+    log.service("serving metrics", listen=str(listen))
     await server.serve_forever()
 
 
-async def _open(answering: Answering, listen: ListenAddress, log: MessageLog) -> asyncio.Server:
+async def _listen(
+    handler: RequestHandler, listen: ListenAddress, log: MessageLog
+) -> asyncio.Server:
+    """Listen, however long something else has the port."""
     complained = False
     while True:
         try:
             return await asyncio.start_server(
-                answering.serve, listen.host, listen.port, limit=MAX_REQUEST
+                handler.handle, listen.host, listen.port, limit=MAX_REQUEST
             )
         except OSError as error:
             if not complained:
                 problem = error.strerror or str(error)
-                log.service("metrics are not served, mail is", listen=str(listen), problem=problem)
+                log.service(
+                    "cannot serve metrics (mail is not affected)",
+                    listen=str(listen),
+                    problem=problem,
+                )
                 complained = True
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
 
 
-class Answering:
-    """What the process does with its connections: one request each."""
+class RequestHandler:
+    """The child's side: answers one request on each connection."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._open: dict[StreamWriter, None] = {}  # the oldest first
+        self._open: dict[StreamWriter, None] = {}  # oldest first
 
-    async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """Answer the request on a new connection, and hang up."""
+    async def handle(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Answer the request on a new connection, and close it."""
         if len(self._open) >= MAX_CONNECTIONS:
             oldest = next(iter(self._open))
             del self._open[oldest]
@@ -124,19 +133,19 @@ class Answering:
         self._open[writer] = None
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._answer(reader, writer)
+                await self._respond(reader, writer)
         except (OSError, EOFError, TimeoutError):
-            return  # it went away, or is too slow
+            return  # the client went away, or is too slow
         finally:
             self._open.pop(writer, None)
             writer.transport.abort()
 
-    async def _answer(self, reader: StreamReader, writer: StreamWriter) -> None:
+    async def _respond(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
             header = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             header = b""
-        method, page = self._respond(header.partition(b"\r\n")[0])
+        method, page = self._route(header.partition(b"\r\n")[0])
         fields = (
             f"HTTP/1.1 {page.status.value} {page.status.phrase}",
             f"Content-Type: {page.content_type}",
@@ -150,10 +159,10 @@ class Answering:
         writer.close()
         await writer.wait_closed()
 
-    def _respond(self, request: bytes) -> tuple[bytes, _Page]:
+    def _route(self, request: bytes) -> tuple[bytes, _Page]:
         words = request.split(b" ")
         if len(words) != _WORDS or not words[2].startswith(b"HTTP/1."):
-            return b"", _Page(HTTPStatus.BAD_REQUEST, _TRY)
+            return b"", _Page(HTTPStatus.BAD_REQUEST, _USAGE)
         method, target, _ = words
         if method not in {b"GET", b"HEAD"}:
             return method, _Page(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n")
@@ -164,28 +173,28 @@ class Answering:
             case b"/metrics":
                 return _Page(HTTPStatus.OK, exposition(self._metrics), CONTENT_TYPE)
             case b"/healthz":
-                return _verdict(self._why_not_alive())
+                return _health_page(self._why_not_alive())
             case b"/readyz":
-                return _verdict(self._why_not_ready())
+                return _health_page(self._why_not_ready())
             case _:
-                return _Page(HTTPStatus.NOT_FOUND, _TRY)
+                return _Page(HTTPStatus.NOT_FOUND, _USAGE)
 
     def _why_not_alive(self) -> str:
-        life = self._metrics.life()
-        if time.monotonic() - life.last_sign > SILENCE_SECONDS:
-            return "the supervisor is silent"
-        return "" if life.workers_ready else "no worker is ready"
+        state = self._metrics.read_state()
+        if time.monotonic() - state.updated > SILENCE_SECONDS:
+            return "the supervisor does not respond"
+        return "" if state.workers_ready else "no worker is ready"
 
     def _why_not_ready(self) -> str:
-        life = self._metrics.life()
-        if life.is_ending:
-            return "the service is ending"
-        if life.workers_ready < life.workers_wanted:
-            return f"{life.workers_ready} of {life.workers_wanted} workers are ready"
+        state = self._metrics.read_state()
+        if state.is_ending:
+            return "the service is stopping"
+        if state.workers_ready < state.workers_wanted:
+            return f"{state.workers_ready} of {state.workers_wanted} workers are ready"
         return self._why_not_alive()
 
 
-def _verdict(problem: str) -> _Page:
+def _health_page(problem: str) -> _Page:
     if problem:
         return _Page(HTTPStatus.SERVICE_UNAVAILABLE, f"{problem}\n".encode())
     return _Page(HTTPStatus.OK, b"ok\n")

@@ -1,4 +1,4 @@
-"""Looks at the DNS that rewritten mail depends on, in the background, and warns in the log."""
+"""Checks the DNS that rewritten mail depends on, in the background, and warns in the log."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of, re
 from alignd.telemetry.log import MessageLog
 
 DNS_SECONDS = 20.0
-"""For all questions about one view of the relay: nobody's mail waits for them."""
+"""Budget for all questions about one tenant of the relay: no mail waits for them."""
 
 
-def advise(
+def start_self_check(
     configuration: Configuration, signer: Signer, suffixes: PublicSuffixes, log: MessageLog
 ) -> None:
-    """Begin to look; the log gets a line for each finding, and one if DNS could not say."""
+    """Start a thread that logs a line for each finding, and one if DNS did not answer."""
 
-    def look() -> None:
+    def check() -> None:
         try:
             topics = tuple(_examine(configuration, signer, suffixes))
         except ResolverError as error:
@@ -36,7 +36,7 @@ def advise(
         if unknown:
             log.service("DNS of the relay could not be checked", problem="; ".join(unknown))
 
-    threading.Thread(target=look, name="adviser", daemon=True).start()
+    threading.Thread(target=check, name="self check", daemon=True).start()
 
 
 def _examine(
@@ -44,7 +44,7 @@ def _examine(
 ) -> Iterator[TopicReport]:
     dns = configuration.dns
     resolver = Resolver(dns.model_copy(update={"timeout": DNS_SECONDS}), report=lambda _: None)
-    # Of the rest, `alignd doctor` tells whoever asks.
+    # `alignd doctor` examines the rest.
     yield examine_notifications(configuration, signer, resolver.for_message, suffixes)
     took = {each: response_time(each, dns.timeout) for each in nameservers_of(dns)}
     yield topic_report(Topic.RESOLVER, examine_resolver(dns, took))

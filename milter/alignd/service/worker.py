@@ -1,4 +1,4 @@
-"""One worker process: serves the shared socket with libmilter until it is told to end."""
+"""A worker process: serves the shared socket with libmilter until TERM."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Runtime
 from alignd.resolver.resolver import Resolver, ResolverError
-from alignd.service.self_check import advise
+from alignd.service.self_check import start_self_check
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import WorkerMetrics
 
 DRAIN_SECONDS = 45.0
-"""How long open sessions may take to end after TERM; then the MTA keeps what it has (451)."""
+"""How long open sessions may take to end after TERM; then they are cut (451 from the MTA)."""
 BEAT_SECONDS = 1.0
-"""How often a worker says that it is alive."""
+"""How often a worker sends a heartbeat."""
 LOAD_ERRORS = (ConfigError, ResolverError)
-"""What loading a setup may raise; those who serve already keep what they have."""
+"""What loading a setup may raise; after a reload that does, the old setup stays in force."""
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
-"""What a worker says to its supervisor."""
+"""What a worker writes to its supervisor, on the pipe of its heartbeat."""
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All that comes from the configuration file."""
+    """The configuration file, and the keys and tables that it names."""
 
     configuration: Configuration
     signer: Signer
@@ -54,61 +54,62 @@ class Worker:
     def __init__(
         self,
         setup: Setup,
-        load: Callable[[], Setup],
+        load_setup: Callable[[], Setup],
         suffixes: SuffixList,
         sessions: libmilter.Sessions,
         log: MessageLog,
         metrics: WorkerMetrics,
         *,
-        advises: bool,
+        checks_dns: bool,
     ) -> None:
-        """One worker of all *advises*: it says in the log what is wrong with the relay's DNS."""
-        self._load = load
+        """One worker *checks_dns* for all: it warns in the log of bad DNS of the relay."""
+        self._load_setup = load_setup
         self._suffixes = suffixes
         self._sessions = sessions
         self._log = log
         self._metrics = metrics
-        self._advises = advises
+        self._checks_dns = checks_dns
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
         self._resolver = self._make_resolver(setup.configuration.dns)
         self._runtime = self._make_runtime(setup)
 
     def runtime(self) -> Runtime:
-        """What the next message is reviewed with; those in progress keep theirs."""
+        """What the next message is served with; messages in progress keep theirs."""
         return self._runtime
 
     def run(self, heartbeat: int) -> int:
-        """Serve until TERM, then until all sessions have ended; the exit status.
+        """Serve until TERM, then drain; the exit status.
 
-        *heartbeat* is a descriptor to say ALIVE, RELOADED and DRAINING on.
+        *heartbeat* is the descriptor to write ALIVE, RELOADED and DRAINING to.
         """
-        # A handler interrupts the main thread anywhere, and so must not take a lock: no log here,
-        # and no Event. The put() of a SimpleQueue is made for this.
+        # A handler interrupts the main thread anywhere, even where it holds a lock: a handler that
+        # takes the same lock (of an Event, a Queue, the log) waits for ever. SimpleQueue.put() is
+        # documented to be reentrant.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda found, _frame: self._signals.put(found))
-        # A HUP since the fork has waited: the setup that came with it may be the one before.
+        # A HUP since the fork is pending: this worker was forked with the setup before it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         thread = threading.Thread(target=libmilter.serve, name="libmilter", daemon=True)
         thread.start()
-        self._advise()
+        self._start_self_check()
         received: int | None = None
         while received != signal.SIGTERM:
             if not thread.is_alive():
-                self._log.service("libmilter ended by itself")
+                self._log.service("libmilter stopped unexpectedly: the worker ends")
                 return os.EX_SOFTWARE
-            _say(heartbeat, ALIVE)
-            self._metrics.dns_is_down(self._resolver.is_down)
+            _send(heartbeat, ALIVE)
+            self._metrics.set_breaker(is_open=self._resolver.is_down)
             if received == signal.SIGHUP:
                 self._reload()
-                _say(heartbeat, RELOADED)
+                _send(heartbeat, RELOADED)
             received = self._next_signal()
         listening_socket.stop_listening()
-        _say(heartbeat, DRAINING)
+        _send(heartbeat, DRAINING)
         return self._drain(heartbeat)
 
     def _next_signal(self) -> int | None:
-        """The signal that comes within a beat, or None."""
+        """The next signal, or None when none comes before the next heartbeat is due."""
         try:
             return self._signals.get(timeout=BEAT_SECONDS)
         except Empty:
@@ -116,19 +117,20 @@ class Worker:
 
     def _reload(self) -> None:
         try:
-            setup = self._load()
+            setup = self._load_setup()
             self._runtime = self._make_runtime(setup)
         except LOAD_ERRORS as error:
-            # The supervisor has just read it; it, or resolv.conf, was changed again since.
-            self._log.service("worker keeps its configuration", problem=str(error))
+            # The supervisor has just loaded it: the file, or resolv.conf, has changed since.
+            problem = str(error)
+            self._log.service("worker keeps the old configuration: reload failed", problem=problem)
             return
         self._setup = setup
-        self._advise()
+        self._start_self_check()
 
-    def _advise(self) -> None:
-        if self._advises:
+    def _start_self_check(self) -> None:
+        if self._checks_dns:
             setup = self._setup
-            advise(setup.configuration, setup.signer, self._suffixes, self._log)
+            start_self_check(setup.configuration, setup.signer, self._suffixes, self._log)
 
     def _make_runtime(self, setup: Setup) -> Runtime:
         configuration, milter = setup.configuration, setup.configuration.milter
@@ -148,49 +150,49 @@ class Worker:
         )
 
     def _resolver_for(self, settings: DnsOptions) -> Resolver:
-        if settings != self._setup.configuration.dns:  # else what it knows is still good
+        if settings != self._setup.configuration.dns:  # else keep its cache
             self._resolver = self._make_resolver(settings)
         return self._resolver
 
     def _make_resolver(self, settings: DnsOptions) -> Resolver:
-        path = archive_path(settings)
+        path = _archive_path(settings)
         try:
             return Resolver(settings, self._log.service, path, self._metrics)
         except sqlite3.Error as error:
-            self._log.service("no archive of DNS answers", path=str(path), error=str(error))
+            self._log.service("cannot archive DNS answers", path=str(path), error=str(error))
             return Resolver(settings, self._log.service, meter=self._metrics)
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS
         while len(self._sessions) and time.monotonic() < deadline:
-            _say(heartbeat, ALIVE)
+            _send(heartbeat, ALIVE)
             time.sleep(_POLL_SECONDS)
         if left := len(self._sessions):
-            self._log.service("sessions are cut", open=left, after_seconds=DRAIN_SECONDS)
+            self._log.service("open sessions are cut", open=left, after_seconds=DRAIN_SECONDS)
         return os.EX_OK
 
 
 def room_for_connections() -> int:
-    """How many connections this process has descriptors for.
+    """How many connections this process has descriptors for, less those it needs itself.
 
-    With none left, libmilter would spin on accept() until one is free.
+    With no descriptor left, libmilter would spin on accept() until one is free.
     """
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, most - OTHER_DESCRIPTORS)
 
 
-def archive_path(settings: DnsOptions) -> Path | None:
-    """Where DNS answers are kept over restarts; None when nowhere."""
+def _archive_path(settings: DnsOptions) -> Path | None:
+    """The file that keeps DNS answers over restarts, if there is one."""
     if settings.archive:
         return Path(settings.archive)
     state = os.environ.get("STATE_DIRECTORY")  # systemd.exec(5), StateDirectory=
     return Path(state) / "dns.sqlite" if state else None
 
 
-def _say(heartbeat: int, word: bytes) -> None:
+def _send(heartbeat: int, word: bytes) -> None:
     try:
         os.write(heartbeat, word)
     except BlockingIOError:
-        return  # the supervisor has enough to read
+        return  # the pipe is full: the supervisor is busy, and has heartbeats to read
     except BrokenPipeError:
-        return  # it is gone, and TERM is on its way
+        return  # the supervisor is dead, and the kernel is about to send TERM

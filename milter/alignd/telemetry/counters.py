@@ -1,8 +1,8 @@
-"""Numbers in memory that all processes of the service share, so that none is lost with a process.
+"""Counters in memory that all processes of the service share, so that a crash loses no count.
 
-Each process adds to a row of its own, and the one that takes its place goes on with the row: a sum
-over the rows never goes back, whichever process dies. Adding costs a lock of the process's own
-threads and no system call.
+Each process adds to a row of its own, so no two processes write to one cell. The process that
+replaces a dead one continues its row, so a sum over the rows never decreases. Adding takes a lock
+among the threads of the process, and no system call.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from __future__ import annotations
 import mmap
 import threading
 
-_OCTETS = 8  # of a float; written and read in one step, so never seen half written
+_OCTETS = 8  # of a float: aligned, so written and read in one step and never seen half written
 
 
 class CounterRow:
-    """The numbers of one process; safe for its threads."""
+    """The counters of one process; safe for its threads."""
 
     def __init__(self, cells: memoryview[float]) -> None:
         self._cells = cells
         self._lock = threading.Lock()
 
     def add(self, *columns: int) -> None:
-        """Add one in each of these columns."""
+        """Add one to each of *columns*."""
         with self._lock:
             for column in columns:
                 self._cells[column] += 1.0
 
     def add_sample(self, column: int, bucket: int, total: int, amount: float) -> None:
-        """Add one in *column* and in *bucket*, and *amount* in *total*."""
+        """Add one to *column* and to *bucket*, and *amount* to *total*."""
         cells = self._cells
         with self._lock:
             cells[column] += 1.0
@@ -35,20 +35,19 @@ class CounterRow:
             cells[total] += amount
 
     def set(self, column: int, value: float) -> None:
-        """Let this column have that value."""
         self._cells[column] = value
 
 
 class SharedCounters:
-    """So many rows of so many columns, all 0.0; made before the processes are forked."""
+    """A table of counters, all 0.0 at first."""
 
     def __init__(self, rows: int, columns: int) -> None:
+        """Map the memory: before the fork, since only the children of this process share it."""
         self._columns = columns
         self._cells = memoryview(mmap.mmap(-1, rows * columns * _OCTETS)).cast("d")
         self._rows = rows
 
     def row(self, number: int) -> CounterRow:
-        """The row of one process."""
         start = number * self._columns
         return CounterRow(self._cells[start : start + self._columns])
 

@@ -1,6 +1,6 @@
-"""What the service counts and measures, over all its processes.
+"""The metrics of the service, summed over all its processes.
 
-All values of all labels are known beforehand: none names a domain or an address.
+Every value of every label is known in advance: none names a domain or an address.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0),
 )
-"""Upper bounds of the decision time in seconds: with DNS in memory 1 ms, at worst dns.timeout."""
+"""Upper bounds of the decision time in seconds: 1 ms with DNS cached, at worst dns.timeout."""
 
 
 class Degraded(Enum):
     """Degraded handling that has no word in the log."""
 
     LAST_KNOWN_ANSWER = "last-known-answer"
-    """DNS failed, and a question was answered as the last time."""
+    """DNS failed, and the last known answer was used."""
     MAX_CONNECTIONS = "max_connections"
-    """A session was refused."""
+    """A connection was refused."""
 
 
 Cause = Degraded | Failure | Limit | Reason
@@ -45,18 +45,18 @@ CAUSES: tuple[Cause, ...] = (
 
 
 class Reload(Enum):
-    """What became of a reload."""
+    """The result of a reload."""
 
     DONE = "done"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
-    """The series of one name: one for each combination of the values of its labels."""
+class MetricFamily:
+    """A metric: one series for each combination of the values of its labels."""
 
     name: str
-    text: str
+    help_text: str
     labels: tuple[str, ...] = ()
     series: tuple[tuple[str, ...], ...] = ((),)
     is_gauge: bool = False
@@ -67,51 +67,51 @@ def _values(*sets: type[Enum]) -> tuple[tuple[str, ...], ...]:
 
 
 _NOT_DECIDED = (Failure.TEMPFAIL.value, Reason.INTERNAL_ERROR.value)
-_MESSAGES = Family(
+_MESSAGES = MetricFamily(
     "alignd_messages_total",
-    "Messages by what was done and why, in the words of the log.",
+    "Messages, by action and reason, in the words of the log.",
     ("action", "reason"),
     (*((reason.action.value, reason.value) for reason in Reason), _NOT_DECIDED),
 )
-_DRY_RUN = Family(
+_DRY_RUN = MetricFamily(
     "alignd_dry_run_messages_total",
-    "Messages that would have been changed, and were not because of rules.dry_run.",
+    "Messages left unchanged only because of rules.dry_run.",
 )
-_FALLBACKS = Family(
+_FALLBACKS = MetricFamily(
     "alignd_fallbacks_total",
-    "Departures from the ordinary, by cause.",
+    "Degraded handling, by cause.",
     ("cause",),
     tuple((cause.value,) for cause in CAUSES),
 )
-_QUERIES = Family(
+_QUERIES = MetricFamily(
     "alignd_dns_queries_total",
-    "Questions to nameservers, by record type and by what came of them.",
+    "DNS queries to the nameservers, by record type and result.",
     ("type", "result"),
     _values(RecordType, QueryResult),
 )
-_CACHE_HITS = Family(
-    "alignd_dns_cache_hits_total", "Questions answered from memory, which asked no nameserver."
+_CACHE_HITS = MetricFamily(
+    "alignd_dns_cache_hits_total", "DNS questions answered from the cache, without a query."
 )
-_BREAKERS = Family(
+_BREAKERS = MetricFamily(
     "alignd_dns_breakers_open",
-    "Workers that hold DNS for down, and ask it nothing but whether it is back.",
+    "Workers whose DNS circuit breaker is open.",
     is_gauge=True,
 )
-_RELOADS = Family(
+_RELOADS = MetricFamily(
     "alignd_configuration_reloads_total",
-    "Reloads of the configuration, by what became of them.",
+    "Reloads of the configuration, by result.",
     ("result",),
     _values(Reload),
 )
-_LAST_RELOAD = Family(
+_LAST_RELOAD = MetricFamily(
     "alignd_configuration_last_reload_successful",
-    "Whether the configuration in force is the file as it was at the last reload.",
+    "Whether the last reload succeeded; if not, the old configuration stays in force.",
     is_gauge=True,
 )
-_WANTED = Family("alignd_workers_wanted", "Workers that should run.", is_gauge=True)
-_READY = Family("alignd_workers_ready", "Workers that serve.", is_gauge=True)
-_RESTARTS = Family(
-    "alignd_worker_restarts_total", "Workers that were started in place of one that ended."
+_WANTED = MetricFamily("alignd_workers_wanted", "Workers that should be ready.", is_gauge=True)
+_READY = MetricFamily("alignd_workers_ready", "Workers that are ready for mail.", is_gauge=True)
+_RESTARTS = MetricFamily(
+    "alignd_worker_restarts_total", "Workers started to replace one that ended."
 )
 _FAMILIES = (
     *(_MESSAGES, _DRY_RUN, _FALLBACKS, _QUERIES, _CACHE_HITS, _BREAKERS),
@@ -125,23 +125,23 @@ _COLUMN = {
     )
 }
 _FIRST_BUCKET = len(_COLUMN)
-_SECONDS = _FIRST_BUCKET + len(BUCKETS) + 1  # behind the bucket of what takes longer
-_LAST_SIGN = _SECONDS + 1
-_ENDING = _LAST_SIGN + 1
+_SECONDS = _FIRST_BUCKET + len(BUCKETS) + 1  # after the bucket without an upper bound
+_UPDATED = _SECONDS + 1
+_ENDING = _UPDATED + 1
 _COLUMNS = _ENDING + 1
 
 
-def _column(family: Family, *values: str) -> int:
-    """Where the series with these values of its labels is counted."""
+def _column(family: MetricFamily, *values: str) -> int:
+    """The column that counts the series with these values of its labels."""
     return _COLUMN[family.name, *values]
 
 
 class WorkerMetrics:
-    """What one worker counts, on the way of each message; safe for threads."""
+    """The metrics that one worker counts; safe for threads."""
 
     def __init__(self, row: CounterRow) -> None:
         self._row = row
-        # Looked up here once: a message takes no other time than that of the additions.
+        # Looked up once here, so that a message costs no more than the additions.
         self._queries = {
             (record_type, result): _column(_QUERIES, record_type.value, result.value)
             for record_type, result in product(RecordType, QueryResult)
@@ -153,53 +153,49 @@ class WorkerMetrics:
         return _column(_MESSAGES, reason.action.value, reason.value)
 
     def answered(self, column: int, seconds: float) -> None:
-        """Count a message in *column*, which was decided on and answered within *seconds*."""
+        """Count a message in *column* (see `column_of`), answered after *seconds*."""
         bucket = _FIRST_BUCKET + bisect_left(BUCKETS, seconds)
         self._row.add_sample(column, bucket, _SECONDS, seconds)
 
     def left_alone(self) -> None:
-        """Count a message that would have been changed, but for a dry run."""
+        """Count a message left unchanged only because of a dry run."""
         self._row.add(_column(_DRY_RUN))
 
     def failed(self) -> None:
-        """Count a message that got a temporary failure for an error of ours."""
+        """Count a message that was refused with a temporary failure because of a bug."""
         self._row.add(_column(_MESSAGES, *_NOT_DECIDED))
         self.degraded(Failure.TEMPFAIL)
 
     def degraded(self, cause: Cause) -> None:
-        """Count degraded handling."""
         self._row.add(_column(_FALLBACKS, cause.value))
 
-    def asked(self, record_type: RecordType, result: QueryResult) -> None:
-        """Count a question to the nameservers."""
+    def queried(self, record_type: RecordType, result: QueryResult) -> None:
         self._row.add(self._queries[record_type, result])
 
-    def remembered(self) -> None:
-        """Count a question answered from memory."""
+    def hit_cache(self) -> None:
         self._row.add(self._cache_hits)
 
     def used_last_known(self) -> None:
-        """Count a question that DNS failed to answer, answered as the last time."""
         self.degraded(Degraded.LAST_KNOWN_ANSWER)
 
-    def dns_is_down(self, is_down: bool) -> None:
-        """Say whether this worker holds DNS for down."""
-        self._row.set(_column(_BREAKERS), is_down)
+    def set_breaker(self, *, is_open: bool) -> None:
+        """Set the gauge of this worker's DNS circuit breaker."""
+        self._row.set(_column(_BREAKERS), is_open)
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """How the service is, as its supervisor sees it."""
+class ServiceState:
+    """The state of the service, as its supervisor writes it and the monitor reads it."""
 
     workers_wanted: int
     workers_ready: int
     is_ending: bool
-    last_sign: float
-    """The monotonic time at which the supervisor said so."""
+    updated: float
+    """The monotonic time at which the supervisor wrote it."""
 
 
 class Metrics:
-    """The numbers of all processes; made by the supervisor before it forks any."""
+    """The metrics of all processes; made by the supervisor before it forks any."""
 
     def __init__(self, workers: int) -> None:
         self._counters = SharedCounters(workers + 1, _COLUMNS)
@@ -207,42 +203,38 @@ class Metrics:
         self._own.set(_column(_LAST_RELOAD), 1)
 
     def of_worker(self, number: int) -> WorkerMetrics:
-        """What the worker in that place counts, 0 is the first; it goes on where another ended."""
+        """The metrics of worker *number*, from 0; its replacement continues them."""
         return WorkerMetrics(self._counters.row(number))
 
     def reloaded(self, result: Reload) -> None:
-        """Count a reload."""
         self._own.add(_column(_RELOADS, result.value))
         self._own.set(_column(_LAST_RELOAD), result is Reload.DONE)
 
     def worker_ended(self, number: int) -> None:
-        """Forget what the worker in that place held for true; what it counted stays."""
+        """Reset the gauges of worker *number*; its counters stay."""
         self._counters.row(number).set(_column(_BREAKERS), False)
 
     def worker_replaced(self) -> None:
-        """Count a worker that was started in place of another."""
         self._own.add(_column(_RESTARTS))
 
-    def show_life(self, life: Life) -> None:
-        """Show how the service is."""
-        self._own.set(_column(_WANTED), life.workers_wanted)
-        self._own.set(_column(_READY), life.workers_ready)
-        self._own.set(_ENDING, life.is_ending)
-        self._own.set(_LAST_SIGN, life.last_sign)
+    def write_state(self, state: ServiceState) -> None:
+        self._own.set(_column(_WANTED), state.workers_wanted)
+        self._own.set(_column(_READY), state.workers_ready)
+        self._own.set(_ENDING, state.is_ending)
+        self._own.set(_UPDATED, state.updated)
 
-    def life(self) -> Life:
-        """How the service was when it was shown last."""
-        return Life(
+    def read_state(self) -> ServiceState:
+        return ServiceState(
             int(self._counters.sum(_column(_WANTED))),
             int(self._counters.sum(_column(_READY))),
             bool(self._counters.sum(_ENDING)),
-            self._counters.sum(_LAST_SIGN),
+            self._counters.sum(_UPDATED),
         )
 
-    def families(self) -> Iterator[tuple[Family, dict[tuple[str, ...], float]]]:
-        """Every family, with the number of each series by the values of its labels.
+    def families(self) -> Iterator[tuple[MetricFamily, dict[tuple[str, ...], float]]]:
+        """Every family, with the value of each series by the values of its labels.
 
-        A series is there before it counts, so that a rate sees its first step.
+        A series begins at 0, before its first event, so that rate() and increase() see that one.
         """
         for family in _FAMILIES:
             yield (
@@ -251,7 +243,7 @@ class Metrics:
             )
 
     def decision_time(self) -> tuple[dict[float, float], float]:
-        """How many messages took at most each of BUCKETS, and infinity; and all their seconds."""
+        """How many messages took at most each of BUCKETS and infinity, and the sum of seconds."""
         bounds = (*BUCKETS, inf)
         numbers = (self._counters.sum(_FIRST_BUCKET + place) for place in range(len(bounds)))
         within = dict(zip(bounds, accumulate(numbers), strict=True))

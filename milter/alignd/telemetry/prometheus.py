@@ -1,4 +1,4 @@
-"""What is counted and measured, in the text format that Prometheus reads."""
+"""Renders the metrics in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 def exposition(metrics: Metrics) -> bytes:
-    """All of *metrics* as it is now, and what runs."""
+    """The current values of *metrics*, and the versions that run."""
     return generate_latest(_Snapshot(metrics))
 
 
@@ -33,20 +33,24 @@ class _Snapshot(Collector):
     def collect(self) -> Iterator[Metric]:
         for family, numbers in self._metrics.families():
             kind = GaugeMetricFamily if family.is_gauge else CounterMetricFamily
-            metric = kind(family.name, family.text, labels=family.labels)
+            metric = kind(family.name, family.help_text, labels=family.labels)
             for values, number in numbers.items():
                 metric.add_metric(values, number)
             yield metric
         within, seconds = self._metrics.decision_time()
         yield HistogramMetricFamily(
             "alignd_decision_seconds",
-            "From the end of a message to the answer: DNS, the decision, the changes.",
+            "Seconds from the end of a message to the answer: DNS, decision and changes.",
             buckets=[
                 ("+Inf" if bound == inf else str(bound), number)
                 for bound, number in within.items()
             ],
             sum_value=seconds,
         )
-        build = GaugeMetricFamily("alignd_build_info", "What runs.", labels=("version", "python"))
+        build = GaugeMetricFamily(
+            "alignd_build_info",
+            "The version of alignd and of its Python.",
+            labels=("version", "python"),
+        )
         build.add_metric((version("alignd"), platform.python_version()), 1)
         yield build

@@ -1,4 +1,4 @@
-"""What the resolver keeps, for how long, and that it stays what it was."""
+"""The cache of answers: how long each is kept, and that it stays what it was."""
 
 import time
 from collections.abc import Iterator
@@ -67,9 +67,9 @@ def test_a_dangling_cname_is_there_when_it_is_kept_too(nameserver: Nameserver) -
 
 
 def seconds_kept(resolver: Resolver) -> Iterator[float]:
-    """How long from now each answer in the memory is fresh."""
-    for remembered in resolver._memory._known.values():
-        yield remembered.expires - time.time()
+    """How long from now each answer in the cache is fresh."""
+    for cached in resolver._cache._answers.values():
+        yield cached.expires - time.time()
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_an_answer_in_use_is_refreshed_before_it_expires(nameserver: Nameserver)
     nameserver.serve('hot.example. 300 TXT "new"')
 
     def refreshed() -> bool:
-        # It is never waited for: what is known is said until the new answer is there.
+        # No message waits for the refresh: until it is done, the old answer is used.
         answer = resolver.for_message().look_up("hot.example", TXT)
         assert answer in (Answer((b"old",)), Answer((b"new",)))
         return bool(nameserver.questions)

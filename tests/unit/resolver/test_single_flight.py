@@ -1,4 +1,4 @@
-"""What several want at the same moment is done once."""
+"""Identical calls at the same time run once."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ PATIENCE = 20.0  # seconds
 
 
 class Key:
-    """The one key, which tells when somebody else has come for it."""
+    """The only key; sets *met* when a second caller looks it up."""
 
     def __init__(self, met: threading.Event) -> None:
         self._met = met
@@ -30,11 +30,11 @@ Outcome = Future[tuple[str, bool]]
 
 
 def unwanted() -> str:
-    raise AssertionError("done twice")
+    raise AssertionError("run twice")
 
 
-def fly_together(flights: Flights, work: Callable[[], str]) -> tuple[Outcome, Outcome]:
-    """Have *work* done once somebody else waits for it; what came of it for both."""
+def run_together(flights: Flights, work: Callable[[], str]) -> tuple[Outcome, Outcome]:
+    """Call twice, and let *work* run once the second call waits; the outcomes of both."""
     begun, met = threading.Event(), threading.Event()
 
     def awaited_work() -> str:
@@ -49,29 +49,29 @@ def fly_together(flights: Flights, work: Callable[[], str]) -> tuple[Outcome, Ou
         return first, second
 
 
-def test_others_get_what_the_first_finds() -> None:
-    first, second = fly_together(SingleFlight(), lambda: "found")
+def test_the_others_get_the_result_of_the_first() -> None:
+    first, second = run_together(SingleFlight(), lambda: "found")
 
     assert (first.result(), second.result()) == (("found", True), ("found", False))
 
 
-def test_who_waits_hears_of_the_failure_too() -> None:
+def test_a_failure_is_raised_in_every_caller() -> None:
     def fail() -> str:
         raise LookupError("of the first")
 
-    for outcome in fly_together(SingleFlight(), fail):
+    for outcome in run_together(SingleFlight(), fail):
         with pytest.raises(LookupError, match="of the first"):
             outcome.result()
 
 
-def test_it_is_done_anew_once_it_was_done() -> None:
+def test_a_later_call_runs_again() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
 
     assert flights.run("key", lambda: "old", PATIENCE) == ("old", True)
     assert flights.run("key", lambda: "new", PATIENCE) == ("new", True)
 
 
-def test_nobody_waits_for_longer_than_he_can() -> None:
+def test_a_caller_waits_no_longer_than_its_patience() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
 
     def work() -> str:

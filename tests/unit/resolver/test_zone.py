@@ -1,4 +1,4 @@
-"""Zone files: what the text says is what DNS would answer."""
+"""Zone files: they answer as DNS would."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +47,8 @@ here.loop.example.          CNAME there.loop.example.
 there.loop.example.         CNAME here.loop.example.
 """
 
-A, AAAA, MX, PTR, TXT = RecordType
+A, AAAA, MX = RecordType.A, RecordType.AAAA, RecordType.MX
+PTR, TXT = RecordType.PTR, RecordType.TXT
 
 
 @pytest.mark.parametrize(

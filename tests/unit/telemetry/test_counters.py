@@ -1,4 +1,4 @@
-"""Numbers in shared memory: of all processes, whole, and never lost with one."""
+"""Shared counters: exact over all processes, and not lost with one of them."""
 
 import os
 from threading import Thread

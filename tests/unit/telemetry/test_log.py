@@ -1,11 +1,14 @@
-"""The log: lines stay whole, whoever else writes to the same place."""
+"""The log: lines stay whole, no mail can forge one, and an error is named by its place."""
 
 import io
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from alignd.telemetry.log import MessageLog
+from dns.name import Name
+
+from alignd.telemetry.log import MessageLog, described
 
 WRITERS, LINES = 4, 500
 
@@ -46,3 +49,30 @@ def test_a_log_that_cannot_be_written_stops_nothing() -> None:
     with Path("/dev/full").open("w", buffering=1) as stream:
         MessageLog(stream).message("Q1", action="pass")
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def error_of(run: Callable[[], object]) -> Exception:
+    try:
+        run()
+    except Exception as error:
+        return error
+    raise AssertionError("no error")
+
+
+def test_an_error_of_alignd_is_named_by_its_place_in_the_package() -> None:
+    error = error_of(lambda: MessageLog(io.TextIOWrapper(io.BytesIO())))
+
+    assert re.fullmatch(r"UnsupportedOperation at telemetry/log\.py:\d+", described(error))
+
+
+def test_an_error_of_a_library_is_named_by_its_place_in_the_library() -> None:
+    error = error_of(lambda: Name((b"x" * 64,)))
+
+    assert re.fullmatch(r"LabelTooLong at dns/name\.py:\d+", described(error))
+
+
+def test_an_error_is_described_without_its_text() -> None:
+    def fail() -> None:
+        raise ValueError("From: Julia <julia@customer.example>")
+
+    assert "Julia" not in described(error_of(fail))

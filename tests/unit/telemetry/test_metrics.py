@@ -1,11 +1,11 @@
-"""What is counted: each in its series, all of which are there before."""
+"""Metrics: each event counts in its series, and every series exists from the start."""
 
 import math
 
 import pytest
 
 from alignd.judgement.reasons import Reason
-from alignd.telemetry.metrics import BUCKETS, CAUSES, Cause, Life, Metrics, Reload
+from alignd.telemetry.metrics import BUCKETS, CAUSES, Cause, Metrics, Reload, ServiceState
 from tests.support.case import Case
 from tests.support.selection import CASES
 
@@ -81,13 +81,13 @@ def test_an_error_of_ours_is_a_message_and_a_fallback() -> None:
     assert counted(metrics, "alignd_fallbacks_total") == {("tempfail",): 1}
 
 
-def test_what_is_shown_of_the_life_is_seen() -> None:
+def test_the_state_is_read_as_it_was_written() -> None:
     metrics = Metrics(3)
-    life = Life(workers_wanted=3, workers_ready=2, is_ending=True, last_sign=12.5)
+    state = ServiceState(workers_wanted=3, workers_ready=2, is_ending=True, updated=12.5)
 
-    metrics.show_life(life)
+    metrics.write_state(state)
 
-    assert metrics.life() == life
+    assert metrics.read_state() == state
 
 
 def test_the_last_reload_is_told_from_those_before() -> None:
