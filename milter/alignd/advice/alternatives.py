@@ -21,7 +21,7 @@ from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import Lookup, LookupFailed
-from alignd.mailauth.spf import evaluate, expand
+from alignd.mailauth.spf import evaluate_spf, expand_macros
 from alignd.mailauth.spf_record import SpfRecord
 from alignd.mailauth.ternary import Ternary
 
@@ -225,7 +225,7 @@ class _Adviser:
         most = 0
         for address in relay.addresses:
             expand_at = partial(
-                expand,
+                expand_macros,
                 address=address,
                 envelope_sender=sender,
                 helo=relay.hostname,
@@ -251,7 +251,7 @@ class _Adviser:
             )
         if relay.spf_include:
             postmaster = f"postmaster@{relay.spf_include}"
-            ours = evaluate(failing.address, postmaster, relay.hostname, self.lookup)
+            ours = evaluate_spf(failing.address, postmaster, relay.hostname, self.lookup)
             if not ours.counts:
                 return (
                     f"the operator's own record at {relay.spf_include} does not authorise "

@@ -1,1 +1,7 @@
-"""One message, from words to edits."""
+"""One message, from words to edits: the core of the product.
+
+Pure: the message, DNS, the time and the configuration are arguments. Imports `config`, `mailauth`
+and `mail`. Begin with `review.Reviewer.judge`, the road that every message takes; every rule
+stands in `decision.decide`, every change in `rewrite`, every word of the log in `reasons`, and
+`evidence` is all of a message that a judgement may look at.
+"""

@@ -13,7 +13,7 @@ from alignd.mailauth.dmarc import AlignmentMode, Discovery, Model, Policy, align
 from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes, Rfc7489
 from alignd.mailauth.rfc9989 import Rfc9989
-from alignd.mailauth.spf import Spf, SpfResult, evaluate, identity
+from alignd.mailauth.spf import Spf, SpfResult, evaluate_spf, spf_identity
 from alignd.mailauth.ternary import Ternary
 
 
@@ -120,7 +120,7 @@ def predict(
     dkim: tuple[CheckedSignature, ...] = (),
 ) -> Prediction:
     """Predict what receivers say of mail from *author_domain* with this envelope sender."""
-    _, spf_domain = identity(envelope_sender, relay.hostname)
+    _, spf_domain = spf_identity(envelope_sender, relay.hostname)
     domains = (spf_domain, tuple(signature.domain for signature in dkim))
     return Prediction(
         author_domain=author_domain,
@@ -134,7 +134,8 @@ def predict(
 def judge_spf(envelope_sender: str, relay: Relay, lookup: Lookup) -> tuple[Spf, ...]:
     """The SPF result of every relay address for *envelope_sender*."""
     return tuple(
-        evaluate(address, envelope_sender, relay.hostname, lookup) for address in relay.addresses
+        evaluate_spf(address, envelope_sender, relay.hostname, lookup)
+        for address in relay.addresses
     )
 
 

@@ -23,13 +23,13 @@ from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import NO_EDITS, Edits, Message
 from alignd.mailauth.authentication_results import read_upstream
-from alignd.mailauth.dkim import CheckedSignature, Signer, check_planned, verify
+from alignd.mailauth.dkim import CheckedSignature, Signer, check_planned, verify_signatures
 from alignd.mailauth.dkim_key import key_name
 from alignd.mailauth.dmarc import record_name
 from alignd.mailauth.dns import Lookup, RecordType
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.mailauth.rfc9989 import walk_names
-from alignd.mailauth.spf import identity
+from alignd.mailauth.spf import spf_identity
 from alignd.mailauth.ternary import Ternary
 
 
@@ -113,7 +113,7 @@ class Reviewer:
             for each in self.signer.signatures_for(author.mailbox)
         }
         sender, settings = message.envelope_sender, self.configuration.settings_for(message)
-        _, spf_domain = identity(sender, settings.relay.hostname)
+        _, spf_domain = spf_identity(sender, settings.relay.hostname)
         moves = bool(sender) and settings.rules.align_envelope
         senders = (spf_domain, author.domain if moves else None)
         names |= {domain.name for domain in senders if domain is not None}
@@ -189,7 +189,7 @@ class Reviewer:
         self, message: Message, author: Mailbox, lookup: Lookup
     ) -> tuple[CheckedSignature, ...]:
         settings = self.configuration.dkim
-        verified = verify(message, lookup, self.now()) if settings.verify else ()
+        verified = verify_signatures(message, lookup, self.now()) if settings.verify else ()
         upstream = read_upstream(message, settings.trusted_authserv_ids)
         planned = self.signer.signatures_for(author)
         return (*verified, *upstream, *(check_planned(each, lookup) for each in planned))

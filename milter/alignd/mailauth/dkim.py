@@ -99,7 +99,9 @@ def check_planned(planned: PlannedSignature, lookup: Lookup) -> CheckedSignature
     return say(DkimResult.PASS, "the published key fits the signer's")
 
 
-def verify(message: Message, lookup: Lookup, now: float) -> tuple[CheckedSignature, ...]:
+def verify_signatures(
+    message: Message, lookup: Lookup, now: float
+) -> tuple[CheckedSignature, ...]:
     """Verify the signatures on *message*, whose header is complete; *now* is a Unix time."""
     fields = message.fields("DKIM-Signature")[:MAX_SIGNATURES]
     results = []

@@ -57,12 +57,12 @@ class Spf:
         return self.result is SpfResult.PASS and self.explanation.lower() not in {"all", "+all"}
 
 
-def evaluate(address: IpAddress, envelope_sender: str, helo: Domain, lookup: Lookup) -> Spf:
+def evaluate_spf(address: IpAddress, envelope_sender: str, helo: Domain, lookup: Lookup) -> Spf:
     """Evaluate check_host() for mail of *envelope_sender* that leaves from *address*.
 
     A null *envelope_sender* (an empty string) stands for postmaster at the HELO name.
     """
-    local_part, domain = identity(envelope_sender, helo)
+    local_part, domain = spf_identity(envelope_sender, helo)
     if domain is None or len(domain.labels) == 1:
         # RFC 7208, section 4.3: malformed, or not a multi-label name.
         return Spf(address, SpfResult.NONE, domain, "no domain that could have a record")
@@ -77,7 +77,7 @@ def evaluate(address: IpAddress, envelope_sender: str, helo: Domain, lookup: Loo
     return Spf(address, SpfResult(code), domain, explanation, query.void_lookups)
 
 
-def expand(
+def expand_macros(
     domain_spec: str,
     domain: Domain,
     address: IpAddress,
@@ -86,7 +86,7 @@ def expand(
     lookup: Lookup,
 ) -> str:
     """Expand *domain_spec* in the record of *domain* to a name; empty when it has an error."""
-    local_part, sender_domain = identity(envelope_sender, helo)
+    local_part, sender_domain = spf_identity(envelope_sender, helo)
     query = _Query(address, local_part, sender_domain or helo, helo, lookup)
     query.d = domain.name
     try:
@@ -95,7 +95,7 @@ def expand(
         return ""
 
 
-def identity(envelope_sender: str, helo: Domain) -> tuple[str, Domain | None]:
+def spf_identity(envelope_sender: str, helo: Domain) -> tuple[str, Domain | None]:
     """Split what SPF checks into local part and domain, RFC 7208, sections 2.4 and 4.3."""
     if not envelope_sender:
         return "postmaster", helo

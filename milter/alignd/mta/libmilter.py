@@ -23,7 +23,7 @@ class ListenError(RuntimeError):
 
 
 class Sessions:
-    """The milter connections of this process."""
+    """Creates and counts the milter connections of this process."""
 
     def __init__(self, current_runtime: Callable[[], Runtime], idle_timeout: float) -> None:
         """*current_runtime* says what the next message is served with.
@@ -43,8 +43,8 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def come_over(self, family: socket.AddressFamily) -> None:
-        """Learn by what kind of socket connections come.
+    def serve_over(self, family: socket.AddressFamily) -> None:
+        """Negotiate for connections over this kind of socket.
 
         Over TCP what Postfix sends of the header waits until what it has sent before is
         acknowledged, and the kernel does that after 40 ms or with an answer: so DATA is asked
@@ -54,25 +54,28 @@ class Sessions:
             self._unasked &= ~milter.P_NODATA
 
     def want(self, wanted: Wanted) -> None:
-        """Take the header fields that are *wanted* too; messages in progress keep theirs."""
+        """Collect the fields that are *wanted* too; those wanted before are kept.
+
+        A message in progress at a reload still needs the fields of the old configuration.
+        """
         self._wanted |= wanted.fields
         self._wants_all = self._wants_all or wanted.whole_message
 
     def field(self, context: milter.milterContext, name: str, value: bytes) -> int:
-        """One more header field; most are wanted by nobody, and there are many."""
+        """Handle a header field. There are many, and most are not wanted: return early."""
         if self._wants_all or name.lower() in self._wanted:
             context.getpriv().field(name, value)
         return milter.NOREPLY
 
     def begin(self, context: milter.milterContext, offer: list[int]) -> int:
-        """A connection begins, as each does, with its negotiation."""
+        """Open a session for a connection, which begins with its negotiation."""
         session = Session(context, self._current_runtime, self.__len__, self._unasked)
         context.setpriv(session)
         self._open.add(session)
         return session.negotiate(offer)
 
     def close(self, context: milter.milterContext) -> int:
-        """A connection has ended."""
+        """Close the session of a connection that has ended."""
         session = context.getpriv()
         if isinstance(session, Session):
             self._open.discard(session)
@@ -104,10 +107,10 @@ def listen(where: MilterSocket, sessions: Sessions) -> None:
     try:
         milter.setconn(str(where))
         milter.settimeout(int(sessions.idle_timeout))
-        milter.opensocket(True)  # a socket file that a dead process left is in nobody's use
+        milter.opensocket(True)  # True: remove a socket file that a dead process left
     except milter.error as error:
         raise ListenError(f"{where}: {error}") from error
-    sessions.come_over(listening_socket.address()[0])
+    sessions.serve_over(listening_socket.address()[0])
 
 
 def serve() -> None:

@@ -1,4 +1,4 @@
-"""The listening socket that the workers share: found, made safe to share, and left."""
+"""Finds the listening socket that the workers share, makes it safe to share, and closes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 @contextmanager
 def open_to_all() -> Iterator[None]:
-    """Lets Postfix, which runs as another user, connect to a unix socket made meanwhile."""
+    """Create unix sockets to which Postfix, which runs as another user, can connect."""
     before = os.umask(0o111)
     try:
         yield
@@ -22,7 +22,7 @@ def open_to_all() -> Iterator[None]:
 
 
 def is_served(path: str) -> bool:
-    """Whether somebody listens on the unix socket at *path*.
+    """Whether a process listens on the unix socket at *path*.
 
     libmilter would take the path from a process that is still there.
     """
@@ -50,7 +50,8 @@ def share() -> None:
 
 def address() -> tuple[socket.AddressFamily, Any]:
     """Family and address at which the listening socket is reached from this machine."""
-    # Any of them: the one that was handed over may be open under more than one number.
+    # systemd hands the socket over as descriptor 3, and libmilter works on a copy: all are the
+    # same socket, and the lowest is as good as any.
     descriptor = min(listening())
     with socket.socket(fileno=os.dup(descriptor)) as copy:
         name = copy.getsockname()
@@ -61,7 +62,7 @@ def close_for_all() -> None:
     """Refuse connections to the listening socket from now on, in every process that shares it.
 
     Without this, the kernel goes on to take connections for as long as libmilter waits on the
-    socket, up to five seconds (measured), and nobody would ever answer them.
+    socket, up to five seconds (measured), and no worker would ever answer them.
     """
     for descriptor in listening():
         with socket.socket(fileno=os.dup(descriptor)) as copy:
@@ -71,15 +72,15 @@ def close_for_all() -> None:
 def stop_listening() -> None:
     """Take no new connection in this process, and leave open ones alone.
 
-    libmilter has no call for this (measured): a socket that nobody knows takes the place of the
-    one that it listens on.
+    libmilter has no call for this (measured), and waits on a descriptor number: a socket that no
+    client can find takes the place of the listening one under that number.
     """
-    with socket.socket(socket.AF_UNIX) as nobody:
-        nobody.bind("")  # an abstract name that the kernel picks
-        nobody.listen()
-        nobody.setblocking(False)
+    with socket.socket(socket.AF_UNIX) as unreachable:
+        unreachable.bind("")  # an abstract name that the kernel picks
+        unreachable.listen()
+        unreachable.setblocking(False)
         for descriptor in listening():
-            os.dup2(nobody.fileno(), descriptor)
+            os.dup2(unreachable.fileno(), descriptor)
 
 
 def listening() -> set[int]:
@@ -94,5 +95,5 @@ def listening() -> set[int]:
                 if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                     found.add(number)
         except OSError:
-            continue  # the directory's own descriptor, closed by now
+            continue  # the descriptor of the directory itself, closed by now
     return found

@@ -1,7 +1,7 @@
-"""Has DNS asked about a message as soon as its author is known, while the rest is on its way.
+"""Starts the DNS lookups of a message as soon as its From arrives, while the rest is on its way.
 
-What is asked side by side here costs one round trip; the review, which asks one thing after the
-other, then finds the answers in memory, or waits for what is still under way.
+Lookups side by side cost one round trip. The judgement, which asks one after the other, then finds
+the answers in the cache, or waits for those that are still under way.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from alignd.resolver.cache import Question
 from alignd.resolver.resolver import Resolver
 
 QUESTIONS_AT_ONCE = 16
-"""How many questions of a process may be under way ahead of reviews; more are left to these."""
-_MAX_KEYS = 20_000
+"""Lookups of a process that may be under way ahead of judgements; these make the others."""
+_MAX_ORIGINS = 20_000
 
 
 class _Known:
-    """Until when (Unix time) all is known that one kind of message asks, or under way."""
+    """Until when (Unix time) the answers for one origin are in the cache, or under way."""
 
     __slots__ = ("until",)
 
@@ -34,20 +34,21 @@ class _Known:
 
 
 class LookAhead:
-    """Begins the lookups of messages; safe for threads."""
+    """Starts the lookups of messages; safe for threads."""
 
     def __init__(self, reviewer: Reviewer, resolver: Resolver) -> None:
         self._reviewer = reviewer
         self._resolver = resolver
         self._min_ttl = reviewer.configuration.dns.min_ttl
-        self._known = lru_cache(_MAX_KEYS)(_Known)
+        # A bounded dictionary that is safe for threads, as in the judgement cache.
+        self._known = lru_cache(_MAX_ORIGINS)(_Known)
         self._free = threading.Semaphore(QUESTIONS_AT_ONCE)
-        self._threads = ThreadPoolExecutor(QUESTIONS_AT_ONCE, "look ahead")
+        self._threads = ThreadPoolExecutor(QUESTIONS_AT_ONCE, "lookahead")
 
     def begin(self, transaction: Transaction) -> None:
-        """Begin the lookups for a message, of which no more need be known than its From.
+        """Start the lookups for a message whose From has just arrived.
 
-        Messages of the same origin ask the same; the first of them begins the lookups.
+        Messages of the same origin ask the same; the first of them starts the lookups.
         """
         known = self._known(transaction.origin)
         if time.time() < known.until:

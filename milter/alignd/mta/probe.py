@@ -1,4 +1,4 @@
-"""Asks alignd, through its own socket, what an MTA asks first."""
+"""Probes alignd through its own socket with what an MTA asks first."""
 
 from __future__ import annotations
 

@@ -97,11 +97,11 @@ class Session:
         """Unix time: libmilter measures idle sessions by the wall clock."""
 
     def negotiate(self, offer: list[int]) -> int:
-        """Ask for what is needed of what the MTA offers."""
+        """Accept of the MTA's *offer* what is needed; it becomes the answer."""
         actions, steps = offer[0], offer[1]
         self._actions = actions & _NEEDED_ACTIONS
         self._is_refused = self._open_sessions() > self._runtime.max_sessions
-        # libmilter answers in our place an MTA that waits all the same (engine.c, "fake it").
+        # libmilter answers for alignd if the MTA waits all the same (engine.c, "fake it").
         unanswered = _UNANSWERED & ~(milter.P_NR_CONN if self._is_refused else 0)
         # With the blanks behind the colon as they are: signatures cover them.
         self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
@@ -119,7 +119,7 @@ class Session:
         return milter.CONTINUE
 
     def connect(self, address: object) -> int:
-        """A client connected, or XCLIENT said who it really is."""
+        """Note the client; Postfix calls again when XCLIENT says who it really is."""
         self._client = str(address[0]) if isinstance(address, tuple) else None
         if self._is_refused:
             limit = self._runtime.max_sessions
@@ -129,7 +129,7 @@ class Session:
         return milter.NOREPLY
 
     def mail(self, sender: bytes) -> int:
-        """A message begins; it keeps the configuration that is in force now."""
+        """Begin a message, which keeps the configuration that is in force now."""
         self._runtime = self._current_runtime()
         self.last_event = time.time()
         self._transaction = Transaction(
@@ -143,24 +143,21 @@ class Session:
         return milter.NOREPLY
 
     def recipient(self, recipient: bytes) -> int:
-        """One more recipient."""
         if self._transaction is not None:
             self._transaction.add_recipient(recipient)
         return milter.NOREPLY
 
     def field(self, name: str, value: bytes) -> None:
-        """One more header field, of those that are wanted."""
         if self._transaction is not None and self._transaction.add_field(name, value):
             self._look_ahead(self._transaction)
 
     def body(self, chunk: bytes) -> int:
-        """One more piece of the body."""
         if self._transaction is not None:
             self._transaction.add_body(chunk)
         return milter.NOREPLY
 
     def end_of_message(self) -> int:
-        """The message is complete: judge it and apply the edits, whole or not at all."""
+        """Judge the message and apply the edits, whole or not at all."""
         started = time.monotonic()
         self.last_event = time.time()
         transaction, self._transaction = self._transaction, None
@@ -184,21 +181,21 @@ class Session:
         return milter.TEMPFAIL if refusal else milter.CONTINUE
 
     def abort(self) -> int:
-        """The message in progress is given up; the session may go on."""
+        """Drop the message in progress; the session may go on."""
         self._transaction = None
         return milter.CONTINUE
 
     def close(self, idle_timeout: float) -> None:
-        """The connection has ended, perhaps because libmilter lost its patience."""
+        """Log if the connection ended because libmilter found it idle for too long."""
         if time.time() - self.last_event >= idle_timeout:
-            self._runtime.log.once_a_minute("milter.idle_timeout is over: connection cut")
+            self._runtime.log.once_a_minute("idle connection closed: milter.idle_timeout is over")
 
     def _look_ahead(self, transaction: Transaction) -> None:
         try:
             self._runtime.look_ahead.begin(transaction)
         except Exception as error:  # the judgement will meet it again, and answer for it
             problem = described(error)
-            self._runtime.log.once_a_minute("no lookups ahead of a message", problem=problem)
+            self._runtime.log.once_a_minute("DNS lookups were not started early", problem=problem)
 
     def _judge(self, transaction: Transaction, queue_id: str) -> CachedJudgement:
         try:
@@ -254,4 +251,4 @@ class Session:
         try:
             return self._context.getsymval(name) or ""
         except UnicodeDecodeError:
-            return "?"  # there is one, in no charset that we know
+            return "?"  # it has a value, in an unknown charset

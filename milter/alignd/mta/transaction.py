@@ -1,4 +1,4 @@
-"""A message in progress: collects what a judgement will look at, and no more."""
+"""Collects of a message in progress what a judgement will look at, and no more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
 
 
 class Transaction:
-    """What has been seen of one message so far.
+    """One message in progress: what has been collected of it so far.
 
     It stays as the MTA wrote it: most messages are like others, and known by their `evidence`.
     """
@@ -68,21 +68,20 @@ class Transaction:
         self._body: list[bytes] = []
         self._body_size = 0
         self.author: Author | None = None
-        """The author, if somebody has read it since the last From field came."""
+        """The author, if it was read since the last From field was added."""
 
     def add_recipient(self, argument: bytes) -> None:
-        """Take an envelope recipient, as the MTA writes it."""
         self._recipients.append(argument)
 
     def add_field(self, name: str, value: bytes) -> bool:
-        """Take a header field, if it is wanted; whether it may name the author."""
+        """Collect a header field if it is wanted; return whether it may name the author."""
         lower = name.lower()
         if not self._wanted.whole_message and lower not in self._wanted.fields:
             return False
         self._header_size += len(value)
         if self.header_is_cut:
-            # It still counts, so that edits find the fields of its name; what it says is lost,
-            # and a From that says nothing is rewritten.
+            # The field still counts, so that edits find the fields of its name; its value is
+            # lost, and an empty From is rewritten.
             value = b""
         rest = value.removeprefix(b" ") if self._leading_blank else value
         blank = value[: len(value) - len(rest)] if self._leading_blank else b" "
@@ -93,7 +92,6 @@ class Transaction:
         return len(rest) <= MAX_FROM
 
     def add_body(self, chunk: bytes) -> None:
-        """Take a piece of the body."""
         self._body_size += len(chunk)
         if self._body_size <= self._wanted.max_body:
             self._body.append(chunk)
@@ -102,7 +100,7 @@ class Transaction:
 
     @property
     def origin(self) -> tuple[Hashable, ...]:
-        """Where it comes from, as far as that is known when From is the last field so far."""
+        """What determines the first DNS questions, right after From was added."""
         return (self._envelope_sender, self._client, bool(self._login), self._header[-1][1])
 
     @property

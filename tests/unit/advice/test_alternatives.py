@@ -27,7 +27,7 @@ from alignd.judgement.review import Judgement, Reviewer, make_reviewer
 from alignd.mail.domain import Domain
 from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.dns import Answer, Lookup, RecordType
-from alignd.mailauth.spf import SpfResult, evaluate
+from alignd.mailauth.spf import SpfResult, evaluate_spf
 from alignd.resolver.zone import Zone
 from tests.support.customers import SHARED, Customer, Way, customers
 from tests.support.settings import configuration, world
@@ -186,8 +186,8 @@ def test_nobody_elses_mail_suffers(customer: Customer, advised: dict[str, Any]) 
     for alternative in advised[customer.domain]["publish"]:
         after = zone_of(published(customer, alternative))
         for address in map(ip_address, OTHERS):
-            was = evaluate(address, sender, helo, before).result
-            is_ = evaluate(address, sender, helo, after).result
+            was = evaluate_spf(address, sender, helo, before).result
+            is_ = evaluate_spf(address, sender, helo, after).result
             assert is_ is SpfResult.PASS or was is not SpfResult.PASS
             if len(customer.spf) == 1 and was not in {SpfResult.PERMERROR, SpfResult.NONE}:
                 assert is_ is was

@@ -28,7 +28,7 @@ from alignd.mailauth.dkim import (
     EXPIRY_MARGIN,
     PlannedSignature,
     check_planned,
-    verify,
+    verify_signatures,
 )
 from alignd.mailauth.dkim_key import DkimResult, KeyProblem, parse_key
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
@@ -122,7 +122,7 @@ def test_times_of_a_signature(tags: str, problem: str) -> None:
     header = (HeaderField("DKIM-Signature", signature.encode()), HeaderField("From", b"a@b.cz"))
     message = Message("", (), header, body=b"")
 
-    (dkim,) = verify(message, Published(f"p={P}"), NOW)
+    (dkim,) = verify_signatures(message, Published(f"p={P}"), NOW)
 
     assert dkim.result is not DkimResult.PASS
     assert ("it is" in dkim.explanation) == bool(problem)
@@ -134,7 +134,7 @@ def test_any_signature_is_read_or_refused(values: list[bytes], body: bytes) -> N
     clean = [value.replace(b"\n", b"\n ") for value in values]
     header = tuple(HeaderField("DKIM-Signature", value) for value in clean)
 
-    results = verify(Message("", (), header, body=body), Published(f"p={P}"), NOW)
+    results = verify_signatures(Message("", (), header, body=body), Published(f"p={P}"), NOW)
 
     assert len(results) == len(values)
     assert all(dkim.result is not DkimResult.PASS for dkim in results)

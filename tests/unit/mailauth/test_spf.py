@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.spf import SpfResult, evaluate
+from alignd.mailauth.spf import SpfResult, evaluate_spf
 from alignd.resolver.zone import Zone
 from tests.support.openspf import SuiteTest, suite_tests
 from tests.support.spftrace import second_opinion
@@ -21,7 +21,7 @@ IPV4, IPV6 = ip_address("192.0.2.25"), ip_address("2001:db8::25")
 def test_openspf_suite(test: SuiteTest) -> None:
     helo = Domain(test.helo)  # as it stands: some of the suite's are no names at all
 
-    spf = evaluate(ip_address(test.address), test.envelope_sender, helo, test.zone)
+    spf = evaluate_spf(ip_address(test.address), test.envelope_sender, helo, test.zone)
 
     assert spf.result.value in test.results
 
@@ -32,7 +32,7 @@ def test_the_suite_is_whole() -> None:
 
 @pytest.mark.parametrize("test", SUITE, ids=lambda test: test.name)
 def test_the_second_evaluator_agrees_on_the_suite(test: SuiteTest) -> None:
-    ours = evaluate(
+    ours = evaluate_spf(
         ip_address(test.address), test.envelope_sender, Domain(test.helo), test.zone
     ).result.value
 
@@ -95,7 +95,7 @@ def test_the_second_evaluator_agrees_on_generated_records(
     texts = "".join(f'{name}. TXT "{text}"\n' for name, text in zip(NAMES, records, strict=False))
     zone = Zone.parse(HOSTS + texts)
 
-    ours = evaluate(address, "marky@a.example", HELO, zone)
+    ours = evaluate_spf(address, "marky@a.example", HELO, zone)
     theirs = second_opinion(str(address), "marky@a.example", HELO.name, zone)
 
     assert ours.result.value == theirs or any(word in ours.explanation for word in EXPLAINED)
@@ -168,4 +168,4 @@ def test_single_facts(
     """
     zone = Zone.parse("\n".join(line.strip() for line in world.splitlines()))
 
-    assert evaluate(address, sender, HELO, zone).result.value == result
+    assert evaluate_spf(address, sender, HELO, zone).result.value == result

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.spf import SpfResult, evaluate
+from alignd.mailauth.spf import SpfResult, evaluate_spf
 from alignd.mailauth.spf_record import (
     MAX_STRING,
     SpfRecord,
@@ -197,7 +197,7 @@ def all_take(record: str) -> bool:
     data = "".join(f"\\{octet:03}" for octet in record.encode("latin-1"))
     strings = " ".join(f'"{data[cut : cut + 800]}"' for cut in range(0, len(data), 800))
     zone = Zone.parse(f"customer.cz. TXT {strings}")
-    ours = evaluate(ADDRESS, "a@customer.cz", HELO, zone).result
+    ours = evaluate_spf(ADDRESS, "a@customer.cz", HELO, zone).result
     theirs = second_opinion(str(ADDRESS), "a@customer.cz", HELO.name, zone)
     return ours is SpfResult.PASS and theirs == "pass"
 
