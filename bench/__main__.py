@@ -25,9 +25,9 @@ from bench import (
     world,
 )
 from bench.page import OVER_TCP, OVER_UNIX, Results
-from demo.syslog import record_syslog
-from demo.world import furnish, run_isolated
-from tests.support import postfix, unbound
+from tests.lab import postfix, unbound
+from tests.lab.namespaces import furnish, run_isolated
+from tests.lab.syslog import record_syslog
 
 _DOCS = Path(__file__).parents[1] / "docs"
 _MANY_DOMAINS = 100_000

@@ -13,7 +13,7 @@ import tomli_w
 from bench import world
 from bench.generator import Generator, Load
 from bench.usage import processor_seconds, resident, workers_of
-from tests.support.process import Alignd
+from tests.lab.alignd import Alignd
 
 _CONNECTIONS = 2
 _SECONDS = 2.0

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.postfix import Postfix, run_postfix
-from tests.support.readiness import wait_until
+from tests.lab.postfix import Postfix, run_postfix
+from tests.lab.readiness import wait_until
 
 ALONE = "Postfix alone"
 SESSIONS = 10

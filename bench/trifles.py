@@ -12,9 +12,9 @@ from pathlib import Path
 from bench import world
 from bench.generator import Generator, Load
 from bench.usage import resident, workers_of
-from tests.support.mta import MilterConnection
-from tests.support.process import Alignd
-from tests.support.readiness import wait_until
+from tests.lab.alignd import Alignd
+from tests.lab.milter_client import MilterConnection
+from tests.lab.readiness import wait_until
 
 _IDLE = 2_000
 _NO_BODY = 0x10  # SMFIP_NOBODY

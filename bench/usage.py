@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.support.process import Alignd
-from tests.support.readiness import children_of
+from tests.lab.alignd import Alignd
+from tests.lab.readiness import children_of
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")

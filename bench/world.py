@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.process import Alignd, run_alignd
-from tests.support.settings import world
-from tests.support.unbound import run_unbound
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.settings import world
+from tests.lab.unbound import run_unbound
 
 DOMAINS = 1_000
 EDITS = 5

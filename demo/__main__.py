@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from demo import world
 from demo.acts import PLAY
 from demo.process import NotReadyError
 from demo.report import Report
 from demo.stage import set_stage
+from tests.lab import namespaces
 
 PROGRAMS = ("unbound", "postfix", "opendkim", "opendkim-genkey", "opendmarc", "ip")
 
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 def step_inside(report: Report) -> int:
     """Run this program again, as root and in namespaces of its own."""
-    if missing := world.missing_programs(PROGRAMS):
+    if missing := namespaces.missing_programs(PROGRAMS):
         report.fail(f"not installed: {', '.join(missing)}; `make packages` installs them")
         return FAILED
     ourselves = [sys.executable, "-m", "demo"]
@@ -52,7 +52,7 @@ def step_inside(report: Report) -> int:
         # Root must not leave compiled files that the user cannot remove.
         os.execvp("sudo", ["sudo", "--", "env", "PYTHONDONTWRITEBYTECODE=1", *ourselves])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    return world.run_isolated(ourselves)
+    return namespaces.run_isolated(ourselves)
 
 
 def play(directory: Path, report: Report) -> int:

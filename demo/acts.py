@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import cast
 from demo.journey import Journey, Mail, send
 from demo.stage import Stage
+from tests.lab import cast
 
 MARKY_WRITES = Path(__file__).with_name("marky.eml")
 HARRIET_WRITES = Path(__file__).with_name("harriet.eml")

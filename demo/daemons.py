@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from demo import cast
 from demo.process import accepts, start_daemon
+from tests.lab import cast
 
 SELECTOR = "easy1"
 PUBLIC_SUFFIX_LIST = "/usr/share/publicsuffix/public_suffix_list.dat"

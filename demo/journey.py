@@ -7,9 +7,9 @@ import smtplib
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import cast
 from demo.process import NotReadyError, wait_for
 from demo.stage import Stage
+from tests.lab import cast
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import cast, daemons, world
+from demo import daemons
 from demo.postfix import Listener, Postfix
-from demo.syslog import record_syslog
+from tests.lab import cast, namespaces
+from tests.lab.syslog import record_syslog
 
 ZONE = Path(__file__).with_name("story.zone")
 
@@ -53,7 +54,7 @@ class Stage:
 def set_stage(directory: Path, step: Step) -> Stage:
     """Start everything, each part within a *step*, with files below *directory*."""
     with step("A network of its own, where nothing touches this machine"):
-        world.furnish(directory, cast.ADDRESSES, cast.NAMESERVER)
+        namespaces.furnish(directory, cast.ADDRESSES, cast.NAMESERVER)
         record_syslog(Path("/dev/log"), directory / "syslog.log")
         sockets = directory / "daemons"
         sockets.mkdir()

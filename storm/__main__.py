@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from demo.world import ISOLATED
 from storm.report import ROOT, Report, write_page
 from storm.stage import MEMORY
 from storm.table import STORMS
-from tests.support import postfix, unbound
+from tests.lab import postfix, unbound
+from tests.lab.namespaces import ISOLATED
 
 PAGE = ROOT / "docs/storms.md"
 

@@ -12,10 +12,10 @@ from storm.parallel import in_parallel
 from storm.run import Findings, Order, Outcome
 from storm.stage import AS_SHIPPED
 from storm.wire import run_alone, weigh
-from tests.support.message import ChangeSender, edited
-from tests.support.mta import Answer, MilterConnection, steps
-from tests.support.protocol import Reply
-from tests.support.unbound import run_unbound
+from tests.lab.message import ChangeSender, edited
+from tests.lab.milter_client import Answer, MilterConnection, steps
+from tests.lab.protocol import Reply
+from tests.lab.unbound import run_unbound
 
 AUTHOR_DOMAINS = 5_000
 GROWTH = 8 * 2**20

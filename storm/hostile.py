@@ -13,12 +13,12 @@ from storm.parallel import in_parallel
 from storm.run import Findings, Order, Outcome
 from storm.stage import AS_SHIPPED
 from storm.wire import run_alone
-from tests.support.message import edited, split
-from tests.support.mta import Answer, MilterConnection, steps
-from tests.support.nameserver import run_nameserver
-from tests.support.protocol import Reply
-from tests.support.settings import world
-from tests.support.systemd import Service
+from tests.lab.message import edited, split
+from tests.lab.milter_client import Answer, MilterConnection, steps
+from tests.lab.nameserver import run_nameserver
+from tests.lab.protocol import Reply
+from tests.lab.settings import world
+from tests.lab.systemd import Service
 
 HEADERS_PER_PACKETS = 5
 """Packets that go with one hostile header, so that one number sizes the storm."""

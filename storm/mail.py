@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from tests.support.message import split
-from tests.support.settings import world
+from tests.lab.message import split
+from tests.lab.settings import world
 
 RECIPIENT = "julia@customer.example"
 HELPDESK = "tickets@helpdesk.example"

@@ -19,11 +19,11 @@ from storm.run import Findings, Order, Outcome
 from storm.sink import run_sink
 from storm.stage import AS_SHIPPED, memory_directory
 from storm.wire import run_alone
+from tests.lab.layouts import SUBMISSION, run_layout
+from tests.lab.message import split
+from tests.lab.nameserver import run_nameserver
+from tests.lab.postfix import Postfix
 from tests.support.case import normalised
-from tests.support.layout import SUBMISSION, run_layout
-from tests.support.message import split
-from tests.support.nameserver import run_nameserver
-from tests.support.postfix import Postfix
 
 LISTED = re.compile(
     rb"From|Reply-To|Sender|DKIM-Signature|ARC-.*|X-Original-From|Alignd", re.IGNORECASE

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Sequence
 from math import ceil
 
-from storm.faults import Fault, SickNameserver
 from storm.ledger import Ledger
 from storm.mail import Kind, Left, Post
 from storm.run import Findings, Order, Outcome
 from storm.sink import Arrival
 from storm.stage import Logged, Stage, set_stage
-from tests.support.readiness import wait_until
+from tests.lab.faulty_nameserver import Fault, SickNameserver
+from tests.lab.readiness import wait_until
 
 MESSAGES_PER_SECOND = 42
 """So 5,000 messages take the two minutes of the outage."""

@@ -14,7 +14,7 @@ from storm.ledger import Ledger
 from storm.mail import Post
 from storm.run import Findings, Order, Outcome
 from storm.stage import Stage, set_stage
-from tests.support.readiness import wait_until
+from tests.lab.readiness import wait_until
 
 EVENTS = 50
 _MESSAGES_PER_EVENT = 100  # a smaller storm has fewer events

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from storm.ledger import StalledError
 from storm.run import Order, Outcome, Storm
-from tests.support import machine
+from tests.lab import machine
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,12 +15,12 @@ from storm.ledger import Ledger
 from storm.load import Parcel, send_all
 from storm.mail import RECIPIENT, Post
 from storm.sink import Arrival, run_sink
-from tests.support.layout import SUBMISSION, run_layout
-from tests.support.nameserver import Nameserver, run_nameserver
-from tests.support.postfix import Postfix
-from tests.support.readiness import open_directory
-from tests.support.settings import configuration
-from tests.support.systemd import Service, run_service
+from tests.lab.layouts import SUBMISSION, run_layout
+from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.postfix import Postfix
+from tests.lab.readiness import open_directory
+from tests.lab.settings import configuration
+from tests.lab.systemd import Service, run_service
 
 AS_SHIPPED = '[milter]\nworkers = 0\n[dns]\nmin_ttl = "5s"\nstale = "3d"\n'
 """The defaults, where the configuration of all tests has other values."""

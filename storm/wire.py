@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.readiness import open_directory, wait_until
-from tests.support.settings import configuration
-from tests.support.systemd import Service, run_service
+from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import configuration
+from tests.lab.systemd import Service, run_service
 
 
 @dataclass(frozen=True, slots=True)

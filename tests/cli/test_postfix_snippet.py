@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from alignd.cli.main import main
-from tests.support import postfix
+from tests.lab import postfix
+from tests.lab.places import ROOT
+from tests.lab.readiness import open_directory
+from tests.lab.settings import configuration
 from tests.support.commandline import CommandLine
-from tests.support.places import ROOT
-from tests.support.readiness import open_directory
-from tests.support.settings import configuration
 
 SHIPPED = ROOT / "conf/postfix"
 FILES = [f"{path.parent.name}/{path.name}" for path in sorted(SHIPPED.glob("*/*.cf"))]

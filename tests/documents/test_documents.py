@@ -15,7 +15,7 @@ from alignd.config.settings import Configuration, Dkim, Helpdesk, Rules
 from alignd.judgement.reasons import ENTRIES, Action, Failure, Limit, Reason, Refusal, Rule
 from bench.speed import GOALS
 from storm.table import STORMS
-from tests.support.places import ROOT
+from tests.lab.places import ROOT
 from tests.support.selection import CASES
 
 CONF = ROOT / "conf/alignd.conf"

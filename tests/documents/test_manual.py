@@ -20,8 +20,8 @@ from alignd.mail.message import Message, split_message
 from alignd.resolver.zone import Zone
 from man.mdoc import escaped, prose
 from man.pages import ROOT, pages
+from tests.lab.settings import configuration
 from tests.support.commandline import MARKY, ZONE
-from tests.support.settings import configuration
 
 PAGES = pages()
 SETUP = configparser.ConfigParser()

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.halfway import run_halfway_milter
-from tests.support.layout import SUBMISSION, run_layout
-from tests.support.logins import run_login_service
-from tests.support.nameserver import Nameserver
-from tests.support.postfix import Postfix, obstacle
-from tests.support.readiness import open_directory, wait_until
-from tests.support.settings import configuration, world
-from tests.support.sink import Delivery, Sink, run_sink
-from tests.support.submission import SubmissionReply, submit
-from tests.support.systemd import Service, run_service
+from tests.lab.halfway_milter import run_halfway_milter
+from tests.lab.layouts import SUBMISSION, run_layout
+from tests.lab.login_service import run_login_service
+from tests.lab.nameserver import Nameserver
+from tests.lab.postfix import Postfix, obstacle
+from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import configuration, world
+from tests.lab.sink import Delivery, Sink, run_sink
+from tests.lab.submission import SubmissionReply, submit
+from tests.lab.systemd import Service, run_service
 
 pytestmark = [
     pytest.mark.postfix,

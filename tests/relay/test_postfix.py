@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.alignd import Fleet
+from tests.lab.nameserver import Nameserver
+from tests.lab.postfix import Postfix, obstacle, run_postfix
+from tests.lab.settings import world
+from tests.lab.sink import Sink, run_sink
+from tests.lab.submission import submit
 from tests.support.case import Case, Speed, normalised
-from tests.support.nameserver import Nameserver
-from tests.support.postfix import Postfix, obstacle, run_postfix
-from tests.support.process import Fleet
 from tests.support.selection import CASES, every_case
-from tests.support.settings import world
-from tests.support.sink import Sink, run_sink
-from tests.support.submission import submit
 
 pytestmark = [
     pytest.mark.postfix,

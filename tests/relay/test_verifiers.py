@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from demo.cast import NOTIFICATIONS_DOMAIN
 from demo.daemons import PUBLIC_SUFFIX_LIST
-from demo.world import missing_programs
+from tests.lab.cast import NOTIFICATIONS_DOMAIN
+from tests.lab.namespaces import missing_programs
+from tests.lab.places import ROOT
+from tests.lab.settings import world
 from tests.support.case import Case, Speed
-from tests.support.places import ROOT
 from tests.support.selection import CASES, every_case
-from tests.support.settings import world
 from tests.verifiers.verdict import Verdict
 
 PROGRAMS = ("ip", "opendkim", "opendkim-genkey", "opendmarc", "postfix", "rspamd")

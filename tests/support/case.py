@@ -42,7 +42,7 @@ from enum import Enum
 from itertools import takewhile
 from pathlib import Path
 
-from tests.support.message import split
+from tests.lab.message import split
 
 _BLOCKS = {"zone", "config", "message"}
 _LINES = {"only", "client", "login", "MAIL", "RCPT", "EXPECT"}

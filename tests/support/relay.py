@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from alignd.cli.main import main as main_command
 from alignd.postfix.endpoint import Endpoint
 from alignd.postfix.layouts import Layout, Place, lines
-from tests.support import postfix
+from tests.lab import postfix
+from tests.lab.settings import configuration
 from tests.support.commandline import CommandLine, Outcome
-from tests.support.settings import configuration
 
 ZONE = """\
 spf.mailing.easy.cz. TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"

@@ -9,8 +9,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.support.process import Alignd, run_alignd
-from tests.support.readiness import children_of, free_ports, wait_until
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.readiness import children_of, free_ports, wait_until
 
 _TIMEOUT = 10  # seconds
 

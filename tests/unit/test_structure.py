@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import alignd
-from tests.support.places import ROOT
+from tests.lab.places import ROOT
 
 SOURCE = Path(alignd.__file__).parent
 CONTRACTS = ROOT / ".importlinter"

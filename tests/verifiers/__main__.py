@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from demo import world
+from tests.lab import namespaces
+from tests.lab.settings import world as with_general_records
 from tests.support.case import Case, Speed
 from tests.support.selection import CASES
-from tests.support.settings import world as with_general_records
 from tests.verifiers.delivery import deliver
 from tests.verifiers.stage import Stage, set_stage, sources
 
@@ -22,9 +22,9 @@ _AT_ONCE = 8
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run in a world of its own; with a directory as argument, we are in it already."""
+    """Run in a network of its own; with a directory as argument, we are in it already."""
     if not arguments:
-        return world.run_isolated([sys.executable, "-m", "tests.verifiers"])
+        return namespaces.run_isolated([sys.executable, "-m", "tests.verifiers"])
     cases = [case for case in CASES if Speed.POSTFIX in case.speeds]
     with set_stage(Path(arguments[0]), cases) as stage:
         send_all(stage, cases)

@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 
 from demo.process import NotReadyError
+from tests.lab.submission import submit
 from tests.support.case import Case
-from tests.support.submission import submit
 from tests.verifiers import rspamd
 from tests.verifiers.stage import Stage
 from tests.verifiers.verdict import Received, Verdict

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from demo import cast
+from tests.lab import cast
 
 NAMESERVER: Final = "127.0.0.1"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-from demo import cast
+from tests.lab import cast
 from tests.verifiers import places
 from tests.verifiers.daemons import RSPAMD_ENDPOINT
 

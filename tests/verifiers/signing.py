@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.cast import NOTIFICATIONS_DOMAIN
 from demo.daemons import SELECTOR, make_signing_key
+from tests.lab.cast import NOTIFICATIONS_DOMAIN
 
 _KEY_FILE = re.compile(r"/etc/opendkim/keys/\S+")
 # A case shows the key of the vendor's selector, wherever a customer publishes it.

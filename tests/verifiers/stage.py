@@ -8,13 +8,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import cast, world
 from demo.postfix import Listener, Postfix
-from demo.syslog import record_syslog
+from tests.lab import cast, namespaces
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.sink import Sink, run_sink
+from tests.lab.syslog import record_syslog
 from tests.support.case import Case
-from tests.support.nameserver import Nameserver, run_nameserver
-from tests.support.process import Alignd, run_alignd
-from tests.support.sink import Sink, run_sink
 from tests.verifiers import places
 from tests.verifiers.daemons import Daemons
 from tests.verifiers.signing import SigningKey, Tables
@@ -102,7 +102,7 @@ def set_stage(directory: Path, cases: Sequence[Case]) -> Iterator[Stage]:
     """Start all that *cases* need, with files below *directory*."""
     exits = [(case.config, source) for case in cases for source in sources(case)]
     addresses = {source for _, source in exits} | {places.RECEIVER_IPV4, places.RECEIVER_IPV6}
-    world.furnish(directory, addresses, places.NAMESERVER)
+    namespaces.furnish(directory, addresses, places.NAMESERVER)
     record_syslog(Path("/dev/log"), directory / "syslog.log")
     sockets = directory / "daemons"
     sockets.mkdir()

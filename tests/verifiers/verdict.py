@@ -5,7 +5,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from tests.support.message import split
+from tests.lab.message import split
 from tests.verifiers import places
 
 _DMARC = re.compile(r"\bdmarc=(\w+).*?\bheader\.from=(\S+)", re.DOTALL)

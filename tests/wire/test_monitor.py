@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from storm.faults import Fault, SickNameserver
-from tests.support.message import ChangeSender
-from tests.support.mta import ALL_ACTIONS, CHANGE_HEADERS, MilterConnection
-from tests.support.nameserver import Nameserver, run_nameserver
-from tests.support.process import run_alignd
-from tests.support.readiness import free_ports, open_directory, wait_until
+from tests.lab.alignd import run_alignd
+from tests.lab.faulty_nameserver import Fault, SickNameserver
+from tests.lab.message import ChangeSender
+from tests.lab.milter_client import ALL_ACTIONS, CHANGE_HEADERS, MilterConnection
+from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.readiness import free_ports, open_directory, wait_until
+from tests.lab.settings import world
 from tests.support.scrape import Scrape, Watched, children, listening, run_watched
-from tests.support.settings import world
 
 pytestmark = pytest.mark.wire
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.nameserver import Nameserver
-from tests.support.process import Alignd, run_alignd
-from tests.support.readiness import children_of, open_directory, wait_until
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.nameserver import Nameserver
+from tests.lab.readiness import children_of, open_directory, wait_until
 from tests.support.relay import ZONE
 
 pytestmark = pytest.mark.wire

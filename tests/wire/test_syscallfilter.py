@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mta import MilterConnection
-from tests.support.nameserver import Nameserver
-from tests.support.places import ROOT
-from tests.support.process import Alignd, run_alignd
-from tests.support.readiness import children_of, open_directory
-from tests.support.settings import world
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.milter_client import MilterConnection
+from tests.lab.nameserver import Nameserver
+from tests.lab.places import ROOT
+from tests.lab.readiness import children_of, open_directory
+from tests.lab.settings import world
 
 pytestmark = [
     pytest.mark.wire,

@@ -30,8 +30,8 @@ from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.dns import Answer, Lookup, RecordType
 from alignd.mailauth.spf import SpfResult, evaluate
 from alignd.resolver.zone import Zone
+from tests.lab.settings import configuration, world
 from tests.support.customers import SHARED, Customer, Way, customers
-from tests.support.settings import configuration, world
 from tests.support.spftrace import second_evaluation
 
 CUSTOMERS = list(customers(each=9))

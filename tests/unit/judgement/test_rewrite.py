@@ -18,7 +18,7 @@ from alignd.judgement.review import Review, Reviewer, carry_out
 from alignd.mail import display_name
 from alignd.mail.message import DeleteField, HeaderField, Message, apply_edits
 from alignd.resolver.zone import Zone
-from tests.support.settings import configuration, world
+from tests.lab.settings import configuration, world
 
 ADDRESS = "helpdesk@notifications.easysoftware.com"
 CONFIG = configfile.parse(configuration(), "test")

@@ -25,10 +25,10 @@ from alignd.mta.judgement_cache import DatedLookup, RememberingReviewer
 from alignd.mta.transaction import Collected, interest_of
 from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone
+from tests.lab.nameserver import Nameserver
+from tests.lab.settings import configuration, world
 from tests.support.case import Case
-from tests.support.nameserver import Nameserver
 from tests.support.selection import CASES
-from tests.support.settings import configuration, world
 
 SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()
 LENIENT = '[rules]\nrewrite_on = "enforced"\nfreemail = false\n'

@@ -15,7 +15,7 @@ from alignd.judgement.review import Reviewer
 from alignd.mail.message import MessageError, split_message
 from alignd.replay.summary import Result, SenderSource, Submission, judge
 from alignd.resolver.zone import Zone
-from tests.support.settings import configuration, world
+from tests.lab.settings import configuration, world
 
 CONFIG = configfile.parse(configuration('[rules]\nrewrite_on = "enforced"'), "")
 REVIEWER = Reviewer(CONFIG, SuffixList(), load_signer(CONFIG.dkim), FreemailDomains(), time.time)

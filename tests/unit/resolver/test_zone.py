@@ -11,7 +11,7 @@ import pytest
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, Record, RecordType
 from alignd.resolver.wire import to_records
 from alignd.resolver.zone import Zone, ZoneError
-from tests.support import unbound
+from tests.lab import unbound
 
 ZONE = """\
 .                           SOA ns. hostmaster. 1 3600 600 86400 0

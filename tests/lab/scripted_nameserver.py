@@ -7,7 +7,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
-from tests.support.nameserver import Nameserver
+from tests.lab.nameserver import Nameserver
 
 Script = Callable[[dns.message.Message], bytes]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from demo.daemons import UNBOUND
-from tests.support.readiness import free_ports, listens, open_directory, wait_until
+from tests.lab.readiness import free_ports, listens, open_directory, wait_until
 
 
 def obstacle() -> str | None:

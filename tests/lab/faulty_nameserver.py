@@ -9,7 +9,7 @@ from enum import Enum
 import dns.message
 import dns.rcode
 
-from tests.support.nameserver import Nameserver
+from tests.lab.nameserver import Nameserver
 
 SLOW_SECONDS = 1.5
 LOSS = 0.3

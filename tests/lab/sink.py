@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.support.readiness import free_ports
+from tests.lab.readiness import free_ports
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.protocol import strings
-from tests.support.unixserver import run_unix_server
+from tests.lab.protocol import strings
+from tests.lab.unix_server import run_unix_server
 
 _VERSION, _CHANGE_HEADERS, _NO_STEPS = 6, 0x10, 0
 _UNANSWERED = (b"D", b"A")  # macros, abort

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.readiness import open_directory, wait_until
-from tests.support.settings import configuration
+from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import configuration
 
 _START = 30  # seconds, for a machine that is busy
 _END = 15  # libmilter takes up to 5 s to end while a session is open

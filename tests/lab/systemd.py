@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.readiness import session_members, wait_until
+from tests.lab.readiness import session_members, wait_until
 
 START = 20.0  # seconds, TimeoutStartSec
 STOP = 55.0  # seconds, TimeoutStopSec

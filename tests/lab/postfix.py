@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.readiness import (
+from tests.lab.readiness import (
     free_ports,
     listens,
     open_directory,

@@ -8,8 +8,8 @@ from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
-from tests.support.message import ChangeSender, Modification, edited, split
-from tests.support.protocol import MODIFICATIONS, Command, Reply, macro_names, strings
+from tests.lab.message import ChangeSender, Modification, edited, split
+from tests.lab.protocol import MODIFICATIONS, Command, Reply, macro_names, strings
 
 ALL_ACTIONS = 0x1FF
 CHANGE_HEADERS = 0x10  # the action without which a milter may add fields only

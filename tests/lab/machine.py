@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.support.places import ROOT
+from tests.lab.places import ROOT
 
 
 def described() -> str:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.places import ROOT
-from tests.support.postfix import Postfix, run_services
-from tests.support.readiness import free_ports
+from tests.lab.places import ROOT
+from tests.lab.postfix import Postfix, run_services
+from tests.lab.readiness import free_ports
 
 SUBMISSION = "submission"
 

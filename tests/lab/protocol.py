@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable
 from enum import Enum
 
-from tests.support.message import (
+from tests.lab.message import (
     AddHeader,
     AddRecipient,
     ChangeHeader,
