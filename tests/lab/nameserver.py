@@ -8,12 +8,15 @@ from contextlib import ExitStack, contextmanager
 
 import dns.exception
 import dns.message
+import dns.rcode
 import dns.rdatatype
+import dns.rrset
 
 from alignd.resolver.zone import Zone
 
 _LARGEST = 65535
 _LARGEST_WITHOUT_EDNS = 512
+_SOA = "ns. hostmaster. 1 3600 600 86400 0"  # nothing is to be kept of what does not exist
 
 
 class Nameserver:
@@ -43,12 +46,29 @@ class Nameserver:
         for question in query.question:
             kind = dns.rdatatype.to_text(question.rdtype)
             self.questions.append((question.name.to_text(), kind))
-        response = self._zone.respond(query)
+        response = respond(self._zone, query)
         if response is None:
             return None
         limit = max(query.payload, _LARGEST_WITHOUT_EDNS) if over_udp else _LARGEST
         # Too large for UDP: the client sees the flag TC and asks again over TCP.
         return response.to_wire(max_size=limit, prefer_truncation=True)
+
+
+def respond(zone: Zone, query: dns.message.Message) -> dns.message.Message | None:
+    """The response of a nameserver with this zone; None where it would not answer at all."""
+    question = query.question[0]
+    found = zone.find(question.name, question.rdtype)
+    if found.failure == "timeout":
+        return None
+    response = dns.message.make_response(query, recursion_available=True)
+    if found.failure:
+        response.set_rcode(dns.rcode.SERVFAIL)
+        return response
+    response.set_rcode(dns.rcode.NOERROR if found.exists else dns.rcode.NXDOMAIN)
+    response.answer.extend(found.rrsets)
+    if not found.rrsets:
+        response.authority.append(dns.rrset.from_text(".", 0, "IN", "SOA", _SOA))
+    return response
 
 
 @contextmanager
