@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import world
+from bench import setup
 from bench.generator import Generator, Load
-from bench.usage import processor_seconds, workers_of
+from tests.lab.processes import processor_seconds
 
 STAGES = {
     "protocol": ("session", "bridge"),
@@ -43,16 +43,16 @@ class Profile:
 def profile(generator: Generator, directory: Path, nameserver: str) -> Profile:
     """Profile the one worker of an alignd of its own, with one message after another."""
     statistics = directory / "statistics"
-    warming = Load(1, _WARMING, 60.0, edits=world.EDITS)
-    load = Load(1, 1_000_000, _SECONDS, edits=world.EDITS)
-    with world.run_ours(directory / "plain", nameserver, workers=1) as alignd:
+    warming = Load(1, _WARMING, 60.0, edits=setup.EDITS)
+    load = Load(1, 1_000_000, _SECONDS, edits=setup.EDITS)
+    with setup.run_ours(directory / "plain", nameserver, workers=1) as alignd:
         generator.run(alignd.socket, warming)
-        (worker,) = workers_of(alignd)
+        (worker,) = alignd.children()
         before = processor_seconds(worker)
         messages = generator.run(alignd.socket, load).messages
         whole = (processor_seconds(worker) - before) / messages * 1e6
     under = (sys.executable, "-m", "bench.profiled", str(statistics), str(_WARMING))
-    with world.run_ours(directory / "profiled", nameserver, workers=1, under=under) as alignd:
+    with setup.run_ours(directory / "profiled", nameserver, workers=1, under=under) as alignd:
         generator.run(alignd.socket, warming)
         messages = generator.run(alignd.socket, load).messages
     found = _by_stage(statistics, messages)

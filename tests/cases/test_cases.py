@@ -9,8 +9,9 @@ from alignd.config.signer import load_signer
 from alignd.judgement.review import Reviewer
 from alignd.mail.message import Message, apply_edits, split_message
 from alignd.resolver.zone import Zone
+from tests.lab.message import normalised
 from tests.lab.settings import configuration, world
-from tests.support.case import Case, Speed, normalised
+from tests.support.case import Case, Speed
 from tests.support.selection import every_case
 
 SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()

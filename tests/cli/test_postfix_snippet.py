@@ -127,7 +127,7 @@ def test_postfix_accepts_what_is_printed(cli: CommandLine, layout: str, socket: 
     settings = printed(cli, layout, "--file", "main.cf", socket=socket)
     services = printed(cli, layout, "--file", "master.cf", socket=socket)
     with open_directory() as directory:
-        postfix.configure(directory, services, settings)
+        postfix.configure_relay(directory, services, settings)
 
         checked = postfix_says(directory, "postfix", "-c", f"{directory}/etc", "check")
         wrong = postfix_says(directory, "postconf", "-c", "etc", "-n")

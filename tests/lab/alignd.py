@@ -1,4 +1,4 @@
-"""Responsible for running the real alignd: started, ready, heard, and ended in bounded time."""
+"""The real alignd: started, ready, heard, and ended in bounded time."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.processes import StartError, children_of
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import configuration
 
@@ -41,13 +42,17 @@ class Alignd:
         line = re.compile(rf"^{re.escape(queue_id)}: .*", re.MULTILINE)
         return wait_until(lambda: line.search(self.log()), f"a log line of {queue_id}")[0]
 
+    def children(self) -> list[int]:
+        """The process ids of its workers, and of its monitor if it has metrics."""
+        return children_of(self.process.pid)
+
     def wait_for_notice(self, notice: str, timeout: float = _START) -> None:
         """Wait until it has told systemd *notice* since it was last waited for."""
         wait_until(lambda: self._has_notice(notice), f"alignd to say {notice}", timeout)
 
     def _has_notice(self, notice: str) -> bool:
         if self.returncode is not None and not self.notices.take(notice):
-            raise RuntimeError(f"alignd ended, {self.returncode}:\n{self.log()}")
+            raise StartError(f"alignd ended, {self.returncode}:\n{self.log()}")
         return self.notices.take(notice)
 
 
@@ -93,7 +98,7 @@ def run_alignd(
     given: a program that limits what it runs.
     """
     directory.mkdir(parents=True)
-    config_path, log_path = directory / "alignd.conf", directory / "log"
+    config_path, log_path = directory / "alignd.conf", directory / "alignd.log"
     spec = f"unix:{directory}/milter.sock"
     ours = "fd:3" if listening else spec
     config_path.write_text(configuration(changes, socket=ours, nameserver=nameserver))

@@ -1,4 +1,4 @@
-"""Responsible for a wall clock that runs fast: libmilter looks for idle sessions every 600 s."""
+"""A wall clock that runs fast: libmilter looks for idle sessions every 600 s."""
 
 import shutil
 import subprocess

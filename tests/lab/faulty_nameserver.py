@@ -1,6 +1,4 @@
-"""A nameserver in bad health."""
-
-from __future__ import annotations
+"""A nameserver that is silent, slow, lossy or failing."""
 
 import random
 import threading
@@ -26,7 +24,7 @@ class Fault(Enum):
     FAILING = "SERVFAIL half the time"
 
 
-class SickNameserver(Nameserver):
+class FaultyNameserver(Nameserver):
     """Answers with the zone, as far as its *fault* lets it."""
 
     def __init__(self, seed: int) -> None:

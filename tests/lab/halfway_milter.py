@@ -1,4 +1,4 @@
-"""Responsible for a milter that dies between two edits, which the real one does at no call."""
+"""A milter that dies between two edits, which the real one does at no call."""
 
 import socketserver
 import struct

@@ -1,4 +1,4 @@
-"""Responsible for running the layouts of conf/postfix as shipped, on ports of a test's own."""
+"""The layouts of conf/postfix as shipped, run on ports of their own."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab.places import ROOT
-from tests.lab.postfix import Postfix, run_services
+from tests.lab.postfix import Postfix, run_relay_services
 from tests.lab.readiness import free_ports
 
 SUBMISSION = "submission"
@@ -69,7 +69,7 @@ def run_layout(  # noqa: PLR0913  each is a thing that some test changes
     text = re.sub(r"^submission inet(.*\n)", rf"{listener}\1{more}", text, flags=re.MULTILINE)
     # The lines for alignd stand in master.cf, where inline/main.cf has them for all listeners.
     lines = re.sub(r"^(non_)?smtpd_milters = .*\n", "", main.read_text(), flags=re.MULTILINE)
-    with run_services(
+    with run_relay_services(
         text,
         {SUBMISSION: submission},
         relay_port,

@@ -1,4 +1,4 @@
-"""Responsible for as much of a Dovecot as Postfix wants to see before it believes in logins."""
+"""As much of a Dovecot as Postfix wants to see before it believes in logins."""
 
 import socketserver
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Responsible for saying what machine a figure was measured on, and with which versions."""
+"""The machine that a figure was measured on, and the versions of what ran."""
 
 import os
 import platform

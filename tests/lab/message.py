@@ -1,4 +1,4 @@
-"""Responsible for a message in Postfix's hands: split into fields, edited as a milter asks."""
+"""A message in Postfix's hands: split into fields, edited as a milter asks."""
 
 import re
 from collections.abc import Iterable
@@ -7,6 +7,8 @@ from typing import Self
 
 # Postfix's idea of a field (is_header.c): printable ASCII, perhaps blanks, and a colon.
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:( ?)(.*?)\r?\n?\Z", re.DOTALL)
+_FOLD = re.compile(rb"\r\n[ \t]+")
+_QUEUE_ID = re.compile(rb"; *id=[^;\s]*")
 _MAILBOX_LINE = b"From "  # on top: Postfix takes it for what mailbox files have there
 
 
@@ -144,6 +146,23 @@ def edited(message: bytes, modifications: Iterable[Modification], blank: bytes =
                 body = (body or b"") + part
     header = b"".join(field.raw for field in fields if field is not own)
     return header + (rest if body is None else b"\r\n" + body)
+
+
+def normalised(message: bytes) -> bytes:
+    """Return *message* without what differs from run to run.
+
+    Received fields are dropped, and the queue id in an Alignd field becomes QUEUEID.
+    """
+    fields, rest = split(message)
+    header = b""
+    for field in fields:
+        if field.name.lower() == b"alignd":
+            # Where the field is folded depends on the length of the id.
+            line = _QUEUE_ID.sub(b"", _FOLD.sub(b" ", field.raw.rstrip(b"\r\n")))
+            header += line + b"; id=QUEUEID\r\n"
+        elif field.name.lower() != b"received":
+            header += field.raw
+    return header + rest
 
 
 def _change(fields: list[Field], own: Field, edit: ChangeHeader, blank: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Responsible for the MTA's side of the milter protocol, version 6 as Postfix 3.7 speaks it."""
+"""The MTA's side of the milter protocol, version 6 as Postfix 3.7 speaks it."""
 
 import socket
 import struct

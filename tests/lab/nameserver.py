@@ -1,4 +1,4 @@
-"""Responsible for a name server on loopback whose zone a test swaps as it likes."""
+"""A name server on loopback whose zone is swapped while it runs."""
 
 import socketserver
 import struct

@@ -1,15 +1,12 @@
-"""Gives a command a network, a process table and mounts of its own, which vanish with it.
+"""A network, a process table and mounts for one command, which vanish with it.
 
-The demo plays on real-looking addresses and on port 53, as root. Linux namespaces without a
-name keep all that away from the machine, and there is nothing to clean up afterwards: when the
-first process of the namespaces ends, however it ends, the kernel ends the others, and the
-network, the mounts and the files (they are in memory) are gone.
+The demo and others play on real-looking addresses and on port 53, as root. Linux namespaces
+without a name keep all that away from the machine, and there is nothing to clean up afterwards:
+when the first process of the namespaces ends, however it ends, the kernel ends the others, and
+the network, the mounts and the files (they are in memory) are gone.
 """
 
-from __future__ import annotations
-
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -37,14 +34,14 @@ def run_isolated(command: Sequence[str]) -> int:
 
 
 def directory_of(process_id: int) -> Path:
-    """Return the directory of the demo with this process id; it stays empty outside."""
+    """Return the directory of the run with this process id; it stays empty outside."""
     # Not below /tmp: the daemons run as several users, and TMPDIR may be closed to them.
-    return Path(f"/run/alignd-demo-{process_id}")
+    return Path(f"/run/alignd-lab-{process_id}")
 
 
 def furnish(directory: Path, addresses: Iterable[str], nameserver: str) -> None:
     """Prepare the namespaces that we are in: files in *directory*, addresses, DNS and syslog."""
-    _run("mount", "-t", "tmpfs", "-o", "mode=755", "alignd-demo", directory)
+    _run("mount", "-t", "tmpfs", "-o", "mode=755", "alignd-lab", directory)
     _run("ip", "link", "set", "lo", "up")
     for address in addresses:
         prefix = "128" if ":" in address else "32"
@@ -62,19 +59,14 @@ def _hide(path: Path, text: str, directory: Path) -> None:
 
 
 def _hide_syslog(directory: Path) -> None:
-    """Make room for a /dev/log of our own; the machine's must not hear of the story."""
+    """Make room for a /dev/log of our own; the machine's must not hear of it."""
     devices = directory / "dev"
     devices.mkdir()
     _run("mount", "--rbind", "/dev", devices)
-    _run("mount", "-t", "tmpfs", "-o", "mode=755", "alignd-demo", "/dev")
+    _run("mount", "-t", "tmpfs", "-o", "mode=755", "alignd-lab", "/dev")
     for device in devices.iterdir():
         if device.name != "log":
             Path("/dev", device.name).symlink_to(device)
-
-
-def missing_programs(names: Iterable[str]) -> tuple[str, ...]:
-    """Return which of the programs are not installed."""
-    return tuple(name for name in names if shutil.which(name) is None)
 
 
 def _run(*command: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Responsible for the words of the milter protocol, version 6: commands, replies, payloads."""
+"""The words of the milter protocol, version 6: commands, replies, payloads."""
 
 import struct
 from collections.abc import Callable

@@ -1,16 +1,19 @@
-"""Responsible for what every server of the tests needs: ports, a place, and bounded waiting."""
+"""Ports, places, and waiting in bounded time, which every server needs."""
 
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 T = TypeVar("T")
 
-_PAUSE = 0.01
+Endpoint = Path | tuple[str, int]
+"""A unix socket, or host and port."""
+
+_PAUSE = 0.01  # seconds between two looks
 
 
 def free_ports(count: int) -> tuple[int, ...]:
@@ -33,10 +36,14 @@ def wait_until(condition: Callable[[], T | None], what: str, timeout: float = 10
     return value
 
 
-def listens(port: int) -> bool:
-    """Whether something accepts connections on this port of 127.0.0.1."""
+def accepts(endpoint: Endpoint) -> bool:
+    """Whether a server accepts connections there."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        if isinstance(endpoint, Path):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(endpoint))
+        else:
+            socket.create_connection(endpoint, timeout=1).close()
     except OSError:
         return False
     return True
@@ -49,20 +56,3 @@ def open_directory(parent: Path | None = None) -> Iterator[Path]:
         directory = Path(name)
         directory.chmod(0o755)
         yield directory
-
-
-def children_of(pid: int) -> list[int]:
-    """Return the processes that *pid* has started; none when it is gone."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()] if path.exists() else []
-
-
-def session_members(leader: int) -> list[int]:
-    """Return the processes of the session that *leader* began, as the master of Postfix does."""
-    members = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _parent, _group, session = path.read_text().rpartition(")")[2].split()[:4]
-            if int(session) == leader and state != "Z":
-                members.append(int(path.parent.name))
-    return members

@@ -1,4 +1,4 @@
-"""Responsible for a name server that answers what a function says, however wrong."""
+"""A name server that answers what a function says, however wrong."""
 
 from collections.abc import Callable
 

@@ -1,40 +1,17 @@
-"""Responsible for the configuration and the zone that all cases share, and what a case changes."""
+"""The configuration and the zone that all share, with what one of them changes."""
 
 import tomllib
 from collections.abc import Mapping
-from string import Template
 
 import tomli_w
 
-_CONFIG = Template("""\
-[milter]
-socket = "$socket"
-workers = 1
+from tests.lab import cast
 
-[relay]
-hostname = "smtp2.easyredmine.com"
-addresses = ["192.0.2.25", "2001:db8::25"]
-spf_include = "spf.mailing.easy.cz"
-
-[notifications]
-address = "helpdesk@notifications.easysoftware.com"
-display_name = "{name} via Easy Helpdesk"
-envelope_sender = "bounces@notifications.easysoftware.com"
-
-[dns]
-nameservers = ["$nameserver"]
-min_ttl = "0s"
-stale = "0s"
-
-[metrics]
-listen = ""
-""")
-
-_ZONE = """\
-spf.mailing.easy.cz.                   TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"
-notifications.easysoftware.com.        TXT "v=spf1 include:spf.mailing.easy.cz -all"
-_dmarc.notifications.easysoftware.com. TXT "v=DMARC1; p=reject"
-smtp2.easyredmine.com.                 A 192.0.2.25
+_ZONE = f"""\
+{cast.SPF_INCLUDE}. TXT "v=spf1 ip4:{cast.RELAY_IPV4} ip6:{cast.RELAY_IPV6} -all"
+{cast.NOTIFICATIONS_DOMAIN}. TXT "v=spf1 include:{cast.SPF_INCLUDE} -all"
+_dmarc.{cast.NOTIFICATIONS_DOMAIN}. TXT "v=DMARC1; p=reject"
+{cast.RELAY}. A {cast.RELAY_IPV4}
 """
 
 
@@ -45,7 +22,21 @@ def configuration(
     nameserver: str = "127.0.0.1:53",
 ) -> str:
     """Return the configuration with the options of *changes* (TOML) laid over it."""
-    general = tomllib.loads(_CONFIG.substitute(socket=socket, nameserver=nameserver))
+    general = {
+        "milter": {"socket": socket, "workers": 1},
+        "relay": {
+            "hostname": cast.RELAY,
+            "addresses": list(cast.RELAY_ADDRESSES),
+            "spf_include": cast.SPF_INCLUDE,
+        },
+        "notifications": {
+            "address": cast.NOTIFICATIONS,
+            "display_name": f"{{name}} {cast.VIA}",
+            "envelope_sender": cast.BOUNCES,
+        },
+        "dns": {"nameservers": [nameserver], "min_ttl": "0s", "stale": "0s"},
+        "metrics": {"listen": ""},
+    }
     return tomli_w.dumps(_merged(general, tomllib.loads(changes)))
 
 

@@ -1,6 +1,4 @@
-"""Keeps what OpenDKIM and OpenDMARC tell syslog, for the case that something goes wrong."""
-
-from __future__ import annotations
+"""A syslog that keeps what OpenDKIM and OpenDMARC say, for when something goes wrong."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""Responsible for playing systemd: keeps a socket open, starts alignd on it, and watches it."""
+"""A systemd of its own: keeps a socket open, starts alignd on it, and watches it."""
 
 import os
 import signal
@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.readiness import session_members, wait_until
+from tests.lab.processes import session_members
+from tests.lab.readiness import wait_until
 
 START = 20.0  # seconds, TimeoutStartSec
 STOP = 55.0  # seconds, TimeoutStopSec
@@ -168,7 +169,7 @@ def run_service(
         listening.bind(str(directory / "milter.sock"))
         (directory / "milter.sock").chmod(0o666)
         listening.listen(socket.SOMAXCONN)
-        service = Service(listening, config_path, directory / "log", watchdog)
+        service = Service(listening, config_path, directory / "alignd.log", watchdog)
         service.start()
         try:
             yield service

@@ -1,13 +1,42 @@
-"""Responsible for a real DNS server: unbound, which serves a zone as if it were the root."""
+"""A real DNS server: unbound, which serves a zone as if it were the root."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from demo.daemons import UNBOUND
-from tests.lab.readiness import free_ports, listens, open_directory, wait_until
+from tests.lab.processes import run_daemon
+from tests.lab.readiness import accepts, free_ports, open_directory
+
+ROOT_RECORDS = """\
+. SOA ns. hostmaster. 1 3600 600 86400 300
+. NS ns.
+ns. A 127.0.0.1
+"""
+"""What a zone needs to be a root."""
+
+_CONFIGURATION = """\
+server:
+  directory: "{directory}"
+  chroot: ""
+  username: ""
+  pidfile: ""
+  interface: {address}
+  port: {port}
+  access-control: 0.0.0.0/0 allow
+  use-syslog: no
+  do-ip6: no
+  module-config: "iterator"
+  unblock-lan-zones: yes
+auth-zone:
+  name: "."
+  zonefile: "{zone}"
+  for-downstream: no
+  for-upstream: yes
+  fallback-enabled: no
+remote-control:
+  control-enable: no
+"""
 
 
 def obstacle() -> str | None:
@@ -16,34 +45,24 @@ def obstacle() -> str | None:
 
 
 @contextmanager
-def run_unbound(zone: str, port: int = 0) -> Iterator[int]:
-    """Run an unbound that asks nobody else, and return its *port* on 127.0.0.1; 0 is any."""
+def run_unbound(
+    zone: str, port: int = 0, *, address: str = "127.0.0.1", parent: Path | None = None
+) -> Iterator[int]:
+    """Run an unbound that asks nobody else, and return its *port*; 0 is any."""
     port = port or free_ports(1)[0]
-    with open_directory() as directory:
-        zone_file = directory / "root.zone"
+    with open_directory(parent) as directory:
+        zone_file, configuration = directory / "root.zone", directory / "unbound.conf"
         zone_file.write_text(zone)
-        config = UNBOUND.format(directory=directory, nameserver="127.0.0.1", zone=zone_file)
-        (directory / "unbound.conf").write_text(f"{config}server:\n  port: {port}\n")
+        configuration.write_text(
+            _CONFIGURATION.format(directory=directory, address=address, port=port, zone=zone_file)
+        )
         # A copy: Debian's AppArmor profile keeps /usr/sbin/unbound away from our files.
         program = shutil.copy(_program() or "unbound", directory / "unbound")
-        with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [program, "-d", "-c", directory / "unbound.conf"], stdout=log, stderr=log
-            )
-        try:
-            wait_until(lambda: _listens(port, process, directory), "unbound to listen")
+        command = [program, "-d", "-c", configuration]
+        with run_daemon(command, directory / "unbound.log", lambda: accepts((address, port))):
             yield port
-        finally:
-            process.kill()
-            process.wait()
 
 
 def _program() -> str | None:
     # Not every user has /usr/sbin in PATH.
     return shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin")
-
-
-def _listens(port: int, process: subprocess.Popen[bytes], directory: Path) -> bool:
-    if process.poll() is not None:
-        raise RuntimeError(f"unbound ended at once:\n{(directory / 'log').read_text()}")
-    return listens(port)

@@ -1,4 +1,4 @@
-"""Responsible for servers on Unix sockets that Postfix may connect to."""
+"""Servers on Unix sockets that Postfix may connect to."""
 
 import socketserver
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Responsible for the demo: it keeps its promises, and leaves nothing however it ends."""
+"""The demo keeps its promises, and leaves nothing however it ends."""
 
 import os
 import signal
@@ -12,8 +12,9 @@ import pytest
 
 from demo.__main__ import PROGRAMS
 from demo.acts import PLAY
-from tests.lab.namespaces import directory_of, missing_programs
+from tests.lab.namespaces import directory_of
 from tests.lab.places import ROOT
+from tests.lab.processes import missing_programs
 from tests.lab.readiness import wait_until
 
 LIMIT = 120

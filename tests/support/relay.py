@@ -79,7 +79,7 @@ class Relay:
         cli.write("alignd.conf", configuration(fault.conf, socket=self.socket))
         cli.write("relay.zone", _changed(ZONE, fault.zone))
         main, master = self._postfix(fault.layout)
-        postfix.configure(self.directory, master, SETTINGS + main)
+        postfix.configure_relay(self.directory, master, SETTINGS + main)
         for name, changes in (("main.cf", fault.main), ("master.cf", fault.master)):
             path = self.directory / "etc" / name
             path.write_text(_changed(path.read_text(), changes))

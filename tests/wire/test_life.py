@@ -19,7 +19,7 @@ from tests.lab.message import ChangeSender
 from tests.lab.milter_client import MilterConnection, Result, steps
 from tests.lab.nameserver import Nameserver
 from tests.lab.protocol import Command
-from tests.lab.readiness import children_of, open_directory, wait_until
+from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import world
 
 pytestmark = pytest.mark.wire
@@ -57,7 +57,7 @@ def is_rewritten(result: Result) -> bool:
 
 def workers(alignd: Alignd) -> set[int]:
     """The process ids of the workers."""
-    return set(children_of(alignd.process.pid))
+    return set(alignd.children())
 
 
 def state(pid: int) -> str:

@@ -12,7 +12,7 @@ from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import Nameserver
 from tests.lab.places import ROOT
-from tests.lab.readiness import children_of, open_directory
+from tests.lab.readiness import open_directory
 from tests.lab.settings import world
 
 pytestmark = [
@@ -44,7 +44,7 @@ def serve_one(directory: Path, nameserver: Nameserver, unit: Path) -> Alignd:
         run_alignd(directory / "alignd", nameserver.address, changes, under=under) as alignd,
         MilterConnection(alignd.socket) as mta,
     ):
-        (worker, *_) = children_of(alignd.process.pid)
+        (worker, *_) = alignd.children()
         assert "Seccomp:\t2" in Path(f"/proc/{worker}/status").read_text()
         result = mta.send(AGENT, ("julia@customer.example",), MESSAGE)
     assert result.accepted

@@ -7,6 +7,7 @@ from itertools import islice
 import pytest
 
 from tests.lab.alignd import Alignd, Fleet
+from tests.lab.message import normalised
 from tests.lab.milter_client import (
     ALL_ACTIONS,
     ALL_PROTOCOL,
@@ -19,7 +20,7 @@ from tests.lab.milter_client import (
 from tests.lab.nameserver import Nameserver
 from tests.lab.protocol import Command, Reply
 from tests.lab.settings import world
-from tests.support.case import Case, Speed, normalised
+from tests.support.case import Case, Speed
 from tests.support.selection import every_case
 
 pytestmark = pytest.mark.wire

@@ -1,6 +1,4 @@
-"""Shares out the work of a storm among threads."""
-
-from __future__ import annotations
+"""Work shared out among threads."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -38,7 +36,7 @@ def in_parallel(
         except Exception as error:  # of a thread of ours: told where all of it was asked for
             failures.append(error)
 
-    running = [threading.Thread(target=run, name=f"storm-{n}") for n in range(threads)]
+    running = [threading.Thread(target=run, name=f"parallel-{n}") for n in range(threads)]
     for thread in running:
         thread.start()
     for thread in running:

@@ -1,4 +1,4 @@
-"""The place of a storm: a relay in the queue-first layout, alignd under systemd, DNS, a sink."""
+"""The mail path of a storm: a relay in a shipped layout, alignd under systemd, DNS, a sink."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from storm.ledger import Ledger
-from storm.load import Parcel, send_all
-from storm.mail import RECIPIENT, Post
-from storm.sink import Arrival, run_sink
+from storm.accounts import Accounts
+from storm.mail import Post
+from tests.lab import cast
 from tests.lab.layouts import SUBMISSION, run_layout
+from tests.lab.load import Parcel, send_all
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.postfix import Postfix
 from tests.lab.readiness import open_directory
 from tests.lab.settings import configuration
+from tests.lab.sink import Arrival, run_sink
 from tests.lab.systemd import Service, run_service
 
 AS_SHIPPED = '[milter]\nworkers = 0\n[dns]\nmin_ttl = "5s"\nstale = "3d"\n'
@@ -41,7 +42,7 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class MailPath:
     """What a storm has at hand."""
 
     directory: Path
@@ -63,43 +64,43 @@ class Stage:
         return self.postfix.log().count(" status=deferred ")
 
     def send(
-        self, post: Post, ledger: Ledger, numbers: range, *, rate: float | None = None
+        self, post: Post, accounts: Accounts, numbers: range, *, rate: float | None = None
     ) -> None:
-        """Send these messages, no more than *rate* a second, and enter them in the books."""
+        """Send these messages, no more than *rate* a second, and enter them in the accounts."""
         started = time.monotonic()
 
-        def report(number: int, taken: bool) -> None:
-            (ledger.accept if taken else ledger.refuse)(number)
+        def enter(number: int, taken: bool) -> None:
+            (accounts.accept if taken else accounts.refuse)(number)
 
         def parcels() -> Iterator[tuple[int, Parcel]]:
             for sent, number in enumerate(numbers):
-                ledger.wait_for_room(_ON_THEIR_WAY)
+                accounts.wait_for_room(_ON_THEIR_WAY)
                 if rate is not None:  # a pace, which nothing else waits for
                     time.sleep(max(0.0, started + sent / rate - time.monotonic()))
                 letter = post.letter(number)
-                yield number, Parcel(letter.envelope_sender, [RECIPIENT], letter.content)
+                yield number, Parcel(letter.envelope_sender, [cast.JULIA], letter.content)
 
-        send_all(self.postfix.ports[SUBMISSION], parcels(), report)
+        send_all(self.postfix.ports[SUBMISSION], parcels(), enter)
 
 
 @contextmanager
-def set_stage(
-    arrival: Arrival,
+def run_mail_path(
+    arrive: Callable[[Arrival], None],
     *,
     nameserver: Nameserver | None = None,
     changes: str = AS_SHIPPED,
     layout: str = "queue-first",
     watchdog: float = 30.0,
     settings: str = "",
-) -> Iterator[Stage]:
-    """Start everything, and leave nothing; *changes* (TOML) are of alignd's configuration.
+) -> Iterator[MailPath]:
+    """Run everything, and leave nothing; *changes* (TOML) are of alignd's configuration.
 
     They may name {directory}, which is of this run alone.
     """
     with (
         open_directory(memory_directory()) as directory,
         run_nameserver(nameserver) as dns,
-        run_sink(arrival) as sink_port,
+        run_sink(arrive) as sink_port,
         run_service(
             directory / "alignd",
             lambda socket: configuration(
@@ -111,7 +112,7 @@ def set_stage(
             layout, service.socket, sink_port, settings=settings, parent=memory_directory()
         ) as postfix,
     ):
-        yield Stage(directory, dns, service, postfix)
+        yield MailPath(directory, dns, service, postfix)
 
 
 def memory_directory() -> Path | None:

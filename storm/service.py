@@ -1,4 +1,4 @@
-"""Runs alignd alone, for the storms that skip Postfix, and weighs it."""
+"""alignd alone, for the storms that skip Postfix, and what it takes up."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
+from tests.lab.processes import resident_memory
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import configuration
 from tests.lab.systemd import Service, run_service
@@ -46,8 +46,7 @@ def weigh(service: Service) -> Weight:
         return resting[-10:] == [now] * 10
 
     wait_until(rests, "alignd to come to rest", timeout=30)
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in _all(service))
-    return Weight(pages * os.sysconf("SC_PAGE_SIZE"), *resting[-1])
+    return Weight(sum(map(resident_memory, _all(service))), *resting[-1])
 
 
 def _counted(service: Service) -> tuple[int, int]:

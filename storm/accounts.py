@@ -1,4 +1,4 @@
-"""Keeps the books of a storm: every message that was taken has to arrive once, as promised."""
+"""The accounts of a storm: every message that was taken has to arrive once, as promised."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from storm.mail import EXPECTED, Kind, Left, Post
+from tests.lab.sink import Arrival
 
 
 class StalledError(Exception):
@@ -17,7 +18,7 @@ class StalledError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """How the books stand."""
+    """How the accounts stand."""
 
     accepted: int
     refused: int
@@ -34,8 +35,8 @@ class Balance:
         return not (self.lost or self.duplicated or self.unrewritten or self.half_changed)
 
 
-class Ledger:
-    """The books of one run; *expected* is how each kind has to leave. Safe for threads."""
+class Accounts:
+    """The accounts of one run; *expected* is how each kind has to leave. Safe for threads."""
 
     def __init__(self, post: Post, expected: Mapping[Kind, Left] = EXPECTED) -> None:
         self._post = post
@@ -58,12 +59,12 @@ class Ledger:
             self._refused.add(number)
             self._changed.notify_all()
 
-    def arrive(self, envelope_sender: str, content: bytes) -> None:
+    def arrive(self, arrival: Arrival) -> None:
         """A message has come out at the far end."""
-        number = self._post.number_of(content)
+        number = self._post.number_of(arrival.message)
         if number is None:
             return
-        left = self._post.judge(number, envelope_sender, content)
+        left = self._post.judge(number, arrival.envelope_sender, arrival.message)
         with self._changed:
             self._arrivals[number] += 1
             # A second copy may not make up for the first.

@@ -1,19 +1,12 @@
-"""Tells the reader how the storms go, and writes the page of what came of them."""
+"""The page of what came of the storms: docs/storms.md."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
-from storm.ledger import StalledError
-from storm.run import Order, Outcome, Storm
+from storm.run import Outcome, Result
 from tests.lab import machine
-
-ROOT = Path(__file__).parents[1]
 
 _INTRODUCTION = """\
 # Storms
@@ -40,55 +33,7 @@ every 10th message is compared whole, the others by the kind of answer.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A storm that is over."""
-
-    storm: Storm
-    order: Order
-    outcome: Outcome
-    seconds: float
-
-
-class Report:
-    """Writes to a console, with a line that moves where it is a terminal."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def brew(self, storm: Storm, messages: int, seed: int) -> Result:
-        """Run one storm, and show how it goes and what came of it."""
-        started = time.monotonic()
-        with self._console.status(storm.name) as status:
-
-            def show(done: int, total: int) -> None:
-                elapsed = time.monotonic() - started
-                status.update(f"{storm.name}: {done:,} of {total:,}, {elapsed:.0f} s")
-
-            order = Order(messages, seed, show)
-            try:
-                outcome = storm.play(order)
-            except (StalledError, TimeoutError, OSError, RuntimeError) as error:
-                outcome = Outcome((), (f"ended early: {error}",))
-        result = Result(storm, order, outcome, time.monotonic() - started)
-        self._show(result)
-        return result
-
-    def fail(self, text: str) -> None:
-        """Say what went wrong."""
-        self._console.print(Text(f"storm: {text}", "red"), soft_wrap=True)
-
-    def _show(self, result: Result) -> None:
-        broken = result.outcome.broken
-        mark, style = ("NOT", "bold red") if broken else ("ok", "green")
-        figures = "; ".join(result.outcome.figures)
-        line = f"  {result.storm.name}: {result.storm.claim}: {figures}; {result.seconds:.0f} s"
-        self._console.print(Text.assemble((f"{mark:>4}", style), line), soft_wrap=True)
-        for promise in broken:
-            self.fail(f"{result.storm.name}: not as promised: {promise}")
-
-
-def write_page(path: Path, results: list[Result]) -> None:
+def write_page(path: Path, results: Sequence[Result]) -> None:
     """Write the page of these results."""
     path.parent.mkdir(exist_ok=True)
     lines = ["| storm | held | what came of it | time |\n|---|---|---|---|\n"]

@@ -6,17 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.lab import cast
 from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.settings import world
-from tests.lab.unbound import run_unbound
+from tests.lab.unbound import ROOT_RECORDS
 
 DOMAINS = 1_000
 EDITS = 5
 """Of a message that is rewritten: From, Reply-To, X-Original-From, Alignd, envelope sender."""
 _TTL = 86_400  # seconds
-
-# unbound is the root of its own DNS, for resolvers that know how to ask.
-_ROOT = ". SOA ns. hostmaster. 1 3600 600 86400 300\n. NS ns.\nns. A 127.0.0.1\n"
 
 # As shipped, but for the client's network: other milters would leave loopback alone.
 CHANGES = """\
@@ -38,18 +36,11 @@ def zone(domains: int = DOMAINS) -> str:
         unaligned = number % 3 == 0
         name = f"{'unaligned' if unaligned else 'aligned'}{number}.authors.example."
         # As the companies of the demo have it: all have a mail host of their own, too.
-        spf = "mx -all" if unaligned else "mx include:spf.mailing.easy.cz -all"
+        spf = "mx -all" if unaligned else f"mx include:{cast.SPF_INCLUDE} -all"
         lines.append(f'{name} TXT "v=spf1 {spf}"\n')
         lines.append(f"{name} MX 10 mail.mailhost.example.\n")
         lines.append(f'_dmarc.{name} TXT "v=DMARC1; p=reject"\n')
-    return f"$TTL {_TTL}\n{_ROOT}{world(''.join(lines))}"
-
-
-@contextmanager
-def run_world(domains: int = DOMAINS) -> Iterator[str]:
-    """Serve that DNS, at the address that the block gets."""
-    with run_unbound(zone(domains)) as port:
-        yield f"127.0.0.1:{port}"
+    return f"$TTL {_TTL}\n{world(''.join(lines))}{ROOT_RECORDS}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Tells the reader what happens, and at the end what came out."""
+"""What the reader is told: what happens, and at the end what came out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demo.acts import Act, Comparison, Outcome
 LAST_LINES = 20
 
 
-class Report:
+class Narrator:
     """Writes to a console, with colour and a spinner where it is a terminal."""
 
     def __init__(self, console: Console) -> None:
