@@ -1,11 +1,11 @@
-"""Responsible for alignd(8): the commands and options, as the program itself has them."""
+"""Writes alignd(8): the commands and options, as the program itself has them."""
 
 from collections.abc import Iterator
 from inspect import cleandoc
 
 import click
 
-from man.mdoc import escaped, literal, page, prose, tagged, word
+from tools.man.mdoc import escaped, literal, page, prose, tagged, word
 
 _DESCRIPTION = """\
 alignd is a milter for Postfix. It predicts what the DMARC checks of receivers will say of a

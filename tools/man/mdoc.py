@@ -1,4 +1,4 @@
-"""Responsible for mdoc(7): how text becomes roff that mandoc and groff read alike."""
+"""Writes mdoc(7): text becomes roff that mandoc and groff read alike."""
 
 import re
 import textwrap

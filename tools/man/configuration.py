@@ -1,10 +1,10 @@
-"""Responsible for alignd.conf(5): conf/alignd.conf as a manual page, option by option."""
+"""Writes alignd.conf(5): conf/alignd.conf as a manual page, option by option."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from man.mdoc import literal, page, prose, tagged, word
+from tools.man.mdoc import literal, page, prose, tagged, word
 
 _TABLE = re.compile(r"^\[(\w+)\]\n", re.MULTILINE)
 _OPTION = re.compile(r"^#?(?P<name>[a-z_]+) = (?P<value>.*)$", re.MULTILINE)

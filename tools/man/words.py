@@ -1,7 +1,7 @@
-"""Responsible for alignd-reasons(7): every word of the log, from the table of the program."""
+"""Writes alignd-reasons(7): every word of the log, from the table of the program."""
 
 from alignd.judgement.reasons import ENTRIES, Entry, key_of
-from man.mdoc import page, prose, tagged
+from tools.man.mdoc import page, prose, tagged
 
 _KEYS = ("action", "reason", "limit", "error")
 _DESCRIPTION = """\

@@ -1,14 +1,14 @@
-"""Responsible for what manual pages there are."""
+"""All manual pages."""
 
 import configparser
 from pathlib import Path
 
 from alignd.cli.main import main
-from man.configuration import configuration_page
-from man.program import program_page
-from man.words import reasons_page
+from tools.man.configuration import configuration_page
+from tools.man.program import program_page
+from tools.man.words import reasons_page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _DATE = "November 24, 2026"
 
 
