@@ -41,6 +41,7 @@ TOGETHER = 40
 OTHERS = ("198.51.100.5", "198.51.100.7", "203.0.113.3", "203.0.113.200", "2001:db8:ffff::5")
 """Where other mail of customers comes from; from the fourth, only that of nobody."""
 DELEGATE = '[dkim]\ndelegate = { selector = "easy1", target = "easy1.dkim.easy.cz" }\n'
+SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()  # once: they take long to read
 VOUCHED = {Reason.SPF_ALIGNED, Reason.DKIM_ALIGNED, Reason.ENVELOPE_ALIGNED}
 
 
@@ -75,9 +76,7 @@ def zone_of(customer: Customer) -> Zone:
 @cache
 def reviewer(changes: str = "") -> Reviewer:
     settings = configfile.parse(configuration(changes), "test")
-    return Reviewer(
-        settings, SuffixList(), load_signer(settings.dkim), FreemailDomains(), lambda: 0.0
-    )
+    return Reviewer(settings, SUFFIXES, load_signer(settings.dkim), FREEMAIL, lambda: 0.0)
 
 
 def review(author_domain: str, sender: str, lookup: Lookup, changes: str = "") -> Review:
