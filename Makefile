@@ -31,7 +31,7 @@ storm: venv  ## prove under failure, load and change that nothing is lost; see d
 	@.venv/bin/python -m storm
 
 man: venv  ## write the manual pages anew, from the program, its options and its reasons
-	.venv/bin/python -m man
+	.venv/bin/python -m tools.man
 
 venv: .venv/.installed  ## install alignd and its tools for development, into .venv
 

@@ -17,17 +17,17 @@ from bench import (
     page,
     peers,
     plot,
+    setup,
     speed,
     stages,
     through_postfix,
     trifles,
     workers,
-    world,
 )
 from bench.page import OVER_TCP, OVER_UNIX, Results
-from demo.syslog import record_syslog
-from demo.world import furnish, run_isolated
-from tests.support import postfix, unbound
+from tests.lab import postfix, unbound
+from tests.lab.namespaces import furnish, run_isolated
+from tests.lab.syslog import record_syslog
 
 _DOCS = Path(__file__).parents[1] / "docs"
 _MANY_DOMAINS = 100_000
@@ -83,9 +83,9 @@ def main(
 def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Tell) -> Results:
     results = Results(MilterOptions().workers_on(len(os.sched_getaffinity(0))))
     load = generator.build(directory)
-    domains = _MANY_DOMAINS if "growth" in parts else world.DOMAINS
+    domains = _MANY_DOMAINS if "growth" in parts else setup.DOMAINS
     tell("DNS")
-    with unbound.run_unbound(world.zone(domains), _DNS_PORT):
+    with unbound.run_unbound(setup.zone(domains), _DNS_PORT):
         if "speed" in parts or "postfix" in parts:
             _measure_beside(parts, runs, directory, load, tell, results)
         if "workers" in parts:
@@ -111,7 +111,7 @@ def _measure_beside(
 ) -> None:
     beside = directory / "beside"
     beside.mkdir()
-    with world.run_ours(beside, "127.0.0.1") as alignd:
+    with setup.run_ours(beside, "127.0.0.1") as alignd:
         ours = peers.Peer(speed.OURS, alignd.socket)
         others = [
             start(beside, results.workers) for start in (peers.start_empty, peers.start_kept)
@@ -135,7 +135,7 @@ def _measure_relays(
     over_tcp = directory / "tcp"
     over_tcp.mkdir()
     socket = f'socket = "inet:{_TCP_PORT}@127.0.0.1"'
-    with world.run_ours(over_tcp, "127.0.0.1", milter=socket):
+    with setup.run_ours(over_tcp, "127.0.0.1", milter=socket):
         milters = {
             through_postfix.ALONE: "",
             OVER_UNIX: ours,

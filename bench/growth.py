@@ -10,10 +10,10 @@ from pathlib import Path
 
 import tomli_w
 
-from bench import world
+from bench import setup
 from bench.generator import Generator, Load
-from bench.usage import processor_seconds, resident, workers_of
-from tests.support.process import Alignd
+from tests.lab.alignd import Alignd
+from tests.lab.processes import processor_seconds, resident_memory
 
 _CONNECTIONS = 2
 _SECONDS = 2.0
@@ -35,7 +35,7 @@ class Cost:
 
 def measure(generator: Generator, directory: Path, nameserver: str, tell: Tell) -> Iterator[Cost]:
     """Let everything grow, one thing after another; *nameserver* knows 100,000 domains."""
-    plain = Load(_CONNECTIONS, 1_000_000, _SECONDS, edits=world.EDITS)
+    plain = Load(_CONNECTIONS, 1_000_000, _SECONDS, edits=setup.EDITS)
     with _one_worker(directory / "fields", nameserver) as worker:
         for size in (16, 116, 1_016, 10_016):
             tell(f"{size} header fields")
@@ -76,14 +76,14 @@ class Worker:
         before = processor_seconds(self.pid)
         run = generator.run(self.alignd.socket, load)
         used = processor_seconds(self.pid) - before
-        return Cost(what, size, used / run.messages * 1e6, resident(self.pid))
+        return Cost(what, size, used / run.messages * 1e6, resident_memory(self.pid) / 2**20)
 
 
 @contextmanager
 def _one_worker(directory: Path, nameserver: str, changes: str = "") -> Iterator[Worker]:
     directory.mkdir()
-    with world.run_ours(directory, nameserver, workers=1, changes=changes) as alignd:
-        yield Worker(alignd, workers_of(alignd)[0])
+    with setup.run_ours(directory, nameserver, workers=1, changes=changes) as alignd:
+        yield Worker(alignd, alignd.children()[0])
 
 
 def _relay(more: Iterable[str]) -> str:

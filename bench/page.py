@@ -11,7 +11,7 @@ from bench.stages import Profile
 from bench.through_postfix import ALONE, Relay
 from bench.trifles import Figure
 from bench.workers import Crew
-from tests.support import machine
+from tests.lab import machine
 
 KEEPS = 0.62
 """The share of its throughput that Postfix is to keep."""

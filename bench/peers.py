@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.process import NotReadyError, accepts, start_daemon
-from tests.verifiers.daemons import RSPAMD_FILES
+from tests.lab import rspamd
+from tests.lab.processes import StartError, start_daemon
+from tests.lab.readiness import Endpoint, accepts
 
 EMPTY, KEPT = "empty pymilter", "empty pymilter, kept to cores"
 OPENDMARC, PYSPF, PYDMARC = "opendmarc", "pyspf-milter", "pydmarc's milter"
@@ -29,7 +30,7 @@ IgnoreHosts {ignored}
 _RSPAMD = (
     "options {{\n"
     '  .include "$CONFDIR/options.inc"\n'
-    + RSPAMD_FILES
+    + rspamd.FILES
     + """\
   dynamic_conf = "{directory}/dynamic";
   rrd = "{directory}/rrd";
@@ -61,7 +62,7 @@ modules {{ path = "${{PLUGINSDIR}}"; }}
 )
 _BARE = (
     "options {{\n"
-    + RSPAMD_FILES
+    + rspamd.FILES
     + """\
   filters = "";
   dns {{ nameserver = ["127.0.0.1:53:1"]; }}
@@ -187,13 +188,13 @@ STARTS: tuple[Callable[[Path, int], Peer], ...] = (
 def _start(name: str, command: _Command, directory: Path, where: Path | int) -> Peer:
     if shutil.which(command[0]) is None:
         raise MissingError(f"{name}: {command[0]} is not installed")
-    endpoint = where if isinstance(where, Path) else ("127.0.0.1", where)
+    endpoint: Endpoint = where if isinstance(where, Path) else ("127.0.0.1", where)
     log = directory / f"{Path(command[0]).name}.log"
     try:
         start_daemon(command, log, lambda: accepts(endpoint))
-    except (NotReadyError, OSError) as error:
-        said = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
-        raise MissingError(": ".join([name, str(error), *said])) from error
+    except (StartError, OSError) as error:
+        first, *said = str(error).splitlines()
+        raise MissingError(": ".join([name, first, *said[-1:]])) from error
     if isinstance(where, Path):
         where.chmod(0o666)  # Postfix is another user
         return Peer(name, f"unix:{where}")

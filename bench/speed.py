@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.generator import Generator, Load, LoadError
 from bench.peers import EMPTY, OPENDMARC, PYDMARC, PYSPF, RSPAMD, Peer
-from bench.world import EDITS
+from bench.setup import EDITS
 
 CONNECTIONS = (1, 10, 100)
 OURS = "alignd"

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import cProfile
 import pstats
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import world
+import alignd
+from bench import setup
 from bench.generator import Generator, Load
-from bench.usage import processor_seconds, workers_of
+from tests.lab.processes import processor_seconds
 
 STAGES = {
-    "protocol": ("session", "bridge"),
-    "collecting": ("collected", "message"),
-    "memory": ("judgements", "lookahead", "resolver", "dnscache"),
-    "decision": ("review", "decision", "prediction", "author", "mailbox", "domain", "settings"),
-    "edits": ("rewrite", "displayname"),
-    "log": ("journal", "report"),
-    "metrics": ("metrics", "tally"),
+    "protocol": ("mta/session", "mta/libmilter"),
+    "collecting": ("mta/transaction", "mail/message"),
+    "memory": ("mta/judgement_cache", "mta/lookahead", "resolver"),
+    "decision": ("judgement", "mailauth", "mail", "config"),
+    "edits": ("judgement/rewrite", "mail/display_name", "mta/session:_apply"),
+    "log": ("telemetry/log",),
+    "metrics": ("telemetry/metrics", "telemetry/counters"),
 }
-"""The modules of each stage."""
+"""What each stage is made of: packages, modules and functions; the most exact name counts."""
 OTHER, NATIVE = "other Python", "libmilter, pymilter, kernel"
-_APPLYING = frozenset({"_apply", "_carry_out"})
+PACKAGE = Path(alignd.__file__).parent
+_STAGE_OF = {name: stage for stage, names in STAGES.items() for name in names}
 _CALLS = 200_000  # by which the profiler itself is measured
 _SECONDS = 8.0
 _WARMING = 3_000  # messages after which every author is known
@@ -41,18 +45,24 @@ class Profile:
 
 
 def profile(generator: Generator, directory: Path, nameserver: str) -> Profile:
-    """Profile the one worker of an alignd of its own, with one message after another."""
+    """Profile the one worker of an alignd of its own, with one message after another.
+
+    Raises:
+        LookupError: a stage names what there is not, whose time would count for another.
+    """
+    if unknown := unknown_names():
+        raise LookupError(f"no such package, module or function: {', '.join(unknown)}")
     statistics = directory / "statistics"
-    warming = Load(1, _WARMING, 60.0, edits=world.EDITS)
-    load = Load(1, 1_000_000, _SECONDS, edits=world.EDITS)
-    with world.run_ours(directory / "plain", nameserver, workers=1) as alignd:
+    warming = Load(1, _WARMING, 60.0, edits=setup.EDITS)
+    load = Load(1, 1_000_000, _SECONDS, edits=setup.EDITS)
+    with setup.run_ours(directory / "plain", nameserver, workers=1) as alignd:
         generator.run(alignd.socket, warming)
-        (worker,) = workers_of(alignd)
+        (worker,) = alignd.children()
         before = processor_seconds(worker)
         messages = generator.run(alignd.socket, load).messages
         whole = (processor_seconds(worker) - before) / messages * 1e6
     under = (sys.executable, "-m", "bench.profiled", str(statistics), str(_WARMING))
-    with world.run_ours(directory / "profiled", nameserver, workers=1, under=under) as alignd:
+    with setup.run_ours(directory / "profiled", nameserver, workers=1, under=under) as alignd:
         generator.run(alignd.socket, warming)
         messages = generator.run(alignd.socket, load).messages
     found = _by_stage(statistics, messages)
@@ -65,16 +75,31 @@ def _by_stage(statistics: Path, messages: int) -> dict[str, float]:
     added = _cost_of_a_call()
     read: Any = pstats.Stats(str(statistics))
     for (path, _, function), (_, calls, own, *_) in read.stats.items():
-        seconds[_stage(function, Path(path))] += max(0.0, own - calls * added)
+        seconds[stage_of(function, Path(path))] += max(0.0, own - calls * added)
     return {stage: seconds[stage] / messages * 1e6 for stage in (*STAGES, OTHER)}
 
 
-def _stage(function: str, path: Path) -> str:
-    if path.parent.name != "alignd":
+def stage_of(function: str, path: Path) -> str:
+    """The stage that the time of a function in the file at *path* counts for."""
+    if not path.is_relative_to(PACKAGE):
         return OTHER
-    if function in _APPLYING:
-        return "edits"
-    return next((stage for stage, modules in STAGES.items() if path.stem in modules), OTHER)
+    module = path.relative_to(PACKAGE).with_suffix("")
+    names = (f"{module}:{function}", module.as_posix(), *map(Path.as_posix, module.parents))
+    return next((_STAGE_OF[name] for name in names if name in _STAGE_OF), OTHER)
+
+
+def unknown_names(names: Iterable[str] = _STAGE_OF) -> list[str]:
+    """Which of *names* no package, module or function has."""
+    return [name for name in names if not _exists(name)]
+
+
+def _exists(name: str) -> bool:
+    module, _colon, function = name.partition(":")
+    path = PACKAGE / f"{module}.py"
+    if not function:
+        return path.is_file() or (PACKAGE / module).is_dir()
+    nodes = ast.walk(ast.parse(path.read_text())) if path.is_file() else ()
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in nodes)
 
 
 def _cost_of_a_call() -> float:

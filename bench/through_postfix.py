@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.postfix import Postfix, run_postfix
-from tests.support.readiness import wait_until
+from tests.lab import cast
+from tests.lab.postfix import Postfix, run_relay
+from tests.lab.readiness import wait_until
 
 ALONE = "Postfix alone"
 SESSIONS = 10
@@ -55,7 +56,7 @@ def measure(milters: Mapping[str, str], directory: Path, tell: Tell) -> list[Rel
     Raises:
         RelayError: a milter did not let it.
     """
-    with run_postfix(milters, _RELAY_PORT, settings=_SETTINGS, parent=directory) as postfix:
+    with run_relay(milters, _RELAY_PORT, settings=_SETTINGS, parent=directory) as postfix:
         rates: dict[str, list[float]] = {name: [] for name in milters}
         ones: dict[str, list[float]] = {name: [] for name in milters}
         for number in range(-1, _ROUNDS):  # the first is for warming up
@@ -95,6 +96,6 @@ def _one_by_one(postfix: Postfix, name: str) -> float:
 
 def _source(port: int, sender: str, sessions: int, messages: int) -> list[str]:
     counts = ("-s", str(sessions), "-m", str(messages), "-l", _SIZE)
-    to = ("-f", sender, "-t", "julia@customer.example", f"inet:127.0.0.1:{port}")
+    to = ("-f", sender, "-t", cast.JULIA, f"inet:127.0.0.1:{port}")
     # Bounded by a program: where Python waits for a time, it looks every 50 ms only.
     return ["timeout", "--foreground", str(_PATIENCE), "/usr/sbin/smtp-source", *counts, *to]

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import world
+from bench import setup
 from bench.generator import Generator, Load
-from bench.usage import resident, workers_of
-from tests.support.mta import MilterConnection
-from tests.support.process import Alignd
-from tests.support.readiness import wait_until
+from tests.lab.alignd import Alignd
+from tests.lab.milter_client import MilterConnection
+from tests.lab.processes import resident_memory
+from tests.lab.readiness import wait_until
 
 _IDLE = 2_000
 _NO_BODY = 0x10  # SMFIP_NOBODY
@@ -35,7 +35,7 @@ def measure(generator: Generator, directory: Path, nameserver: str) -> Iterator[
     """Take them, each with an alignd of its own."""
     directory.mkdir()
     started = time.monotonic()
-    with world.run_ours(directory / "ready", nameserver) as alignd:
+    with setup.run_ours(directory / "ready", nameserver) as alignd:
         seconds = time.monotonic() - started
         yield Figure("from start to ready", f"{seconds:.2f} s", "under 0.5 s", seconds < 0.5)
         first = _milliseconds(alignd, 0)
@@ -51,7 +51,7 @@ def measure(generator: Generator, directory: Path, nameserver: str) -> Iterator[
         flags = generator.run(alignd.socket, Load(1, 1, 10)).flags
         never = bool(flags & _NO_BODY)
         yield Figure("a body of 50 MB", "never sent" if never else "sent", "never sent", never)
-    with world.run_ours(directory / "idle", nameserver, workers=1) as alignd:
+    with setup.run_ours(directory / "idle", nameserver, workers=1) as alignd:
         yield _idle(alignd)
 
 
@@ -67,14 +67,14 @@ def _milliseconds(alignd: Alignd, number: int) -> float:
 
 
 def _idle(alignd: Alignd) -> Figure:
-    (worker,) = workers_of(alignd)
+    (worker,) = alignd.children()
     _milliseconds(alignd, 0)
-    before, path = resident(worker), alignd.socket.partition(":")[2]
+    before, path = resident_memory(worker), alignd.socket.partition(":")[2]
     descriptors = Path(f"/proc/{worker}/fd")
     with ExitStack() as connections:
         for _ in range(_IDLE):
             client = connections.enter_context(socket.socket(socket.AF_UNIX))
             client.connect(path)
         wait_until(lambda: len(list(descriptors.iterdir())) > _IDLE, "all to be accepted")
-        grown = resident(worker) - before
+        grown = (resident_memory(worker) - before) / 2**20
     return Figure(f"{_IDLE} idle connections", f"{grown:.1f} MiB", "under 15 MiB", grown < 15)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import speed, world
+from bench import setup, speed
 from bench.generator import Generator, Load
 from bench.peers import Peer
 
@@ -36,11 +36,11 @@ def measure(
         tell(f"{workers} workers")
         place = directory / f"workers{workers}"
         place.mkdir()
-        with world.run_ours(place, nameserver, workers=workers) as alignd:
+        with setup.run_ours(place, nameserver, workers=workers) as alignd:
             speed.warm(generator, Peer(speed.OURS, alignd.socket), workers)
             rates = []
             for connections in speed.CONNECTIONS:
-                load = Load(connections, _MOST, runs.seconds, edits=world.EDITS)
+                load = Load(connections, _MOST, runs.seconds, edits=setup.EDITS)
                 found = [generator.run(alignd.socket, load).rate for _ in range(runs.rounds)]
                 rates.append(statistics.median(found))
             yield Crew(workers, tuple(rates))

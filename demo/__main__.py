@@ -1,4 +1,4 @@
-"""Becomes root, steps into a world of its own, plays the three acts there, and reports."""
+"""Becomes root, steps into namespaces of its own, and plays the three acts there."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from demo import world
 from demo.acts import PLAY
-from demo.process import NotReadyError
-from demo.report import Report
-from demo.stage import set_stage
+from demo.journey import RefusedError
+from demo.narrator import Narrator
+from demo.servers import run_servers
+from tests.lab import namespaces
+from tests.lab.processes import StartError, missing_programs
 
 PROGRAMS = ("unbound", "postfix", "opendkim", "opendkim-genkey", "opendmarc", "ip")
 
@@ -28,48 +29,48 @@ def main(arguments: list[str]) -> int:
     """Play the demo; with a directory as argument, we are in the namespaces already."""
     # A shell starts what runs in its background with Ctrl-C ignored, and the daemons do not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    report = Report(Console(highlight=False))
+    narrator = Narrator(Console(highlight=False))
     # Debian keeps these directories from users, also from one who became root with su.
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
     try:
         if arguments:
-            return play(Path(arguments[0]), report)
-        return step_inside(report)
+            return play(Path(arguments[0]), narrator)
+        return step_inside(narrator)
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def step_inside(report: Report) -> int:
+def step_inside(narrator: Narrator) -> int:
     """Run this program again, as root and in namespaces of its own."""
-    if missing := world.missing_programs(PROGRAMS):
-        report.fail(f"not installed: {', '.join(missing)}; `make packages` installs them")
+    if missing := missing_programs(PROGRAMS):
+        narrator.fail(f"not installed: {', '.join(missing)}; `make packages` installs them")
         return FAILED
     ourselves = [sys.executable, "-m", "demo"]
     if os.geteuid() != 0:
         if shutil.which("sudo") is None:
-            report.fail("needs root, to make a network of its own and to run Postfix in it")
+            narrator.fail("needs root, to make a network of its own and to run Postfix in it")
             return FAILED
         # Root must not leave compiled files that the user cannot remove.
         os.execvp("sudo", ["sudo", "--", "env", "PYTHONDONTWRITEBYTECODE=1", *ourselves])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    return world.run_isolated(ourselves)
+    return namespaces.run_isolated(ourselves)
 
 
-def play(directory: Path, report: Report) -> int:
-    """Set the stage, play the acts and return 0 if all came out as promised."""
+def play(directory: Path, narrator: Narrator) -> int:
+    """Play the acts and return 0 if all came out as promised."""
     outcomes = {}
     try:
-        stage = set_stage(directory, report.step)
-        for act in PLAY:
-            with report.step(act.title):
-                outcomes[act] = act.play(stage)
-    except (NotReadyError, OSError, subprocess.CalledProcessError) as error:
-        report.fail(str(error))
-        report.show_logs(directory)
+        with run_servers(directory, narrator.step) as servers:
+            for act in PLAY:
+                with narrator.step(act.title):
+                    outcomes[act] = act.play(servers)
+    except (StartError, RefusedError, OSError, subprocess.CalledProcessError) as error:
+        narrator.fail(str(error))
+        narrator.show_logs(directory)
         return FAILED
-    report.show(outcomes)
+    narrator.show(outcomes)
     if not all(outcome.as_promised for outcome in outcomes.values()):
-        report.show_logs(directory)
+        narrator.show_logs(directory)
         return FAILED
     return 0
 

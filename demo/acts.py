@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import cast
 from demo.journey import Journey, Mail, send
-from demo.stage import Stage
+from demo.servers import PORT_WITH_ALIGND, PORT_WITHOUT_ALIGND, Servers
+from tests.lab import cast
 
 MARKY_WRITES = Path(__file__).with_name("marky.eml")
 HARRIET_WRITES = Path(__file__).with_name("harriet.eml")
@@ -56,12 +56,12 @@ class Act:
     title: str
     setting: str
     promise: str
-    play: Callable[[Stage], Outcome]
+    play: Callable[[Servers], Outcome]
 
 
-def marky_without_alignd(stage: Stage) -> Outcome:
+def marky_without_alignd(servers: Servers) -> Outcome:
     """Send Marky's answer as the relay always did: Julia never gets it."""
-    journey = send(stage, MARKY_WRITES, cast.MARKY, cast.PORT_WITHOUT_ALIGND)
+    journey = send(servers, MARKY_WRITES, cast.MARKY, PORT_WITHOUT_ALIGND)
     checks = (
         Check("Julia's server rejects the message", journey.status == "bounced"),
         Check("it does so because of DMARC", "rejected by DMARC policy" in journey.answer),
@@ -69,19 +69,19 @@ def marky_without_alignd(stage: Stage) -> Outcome:
     return _outcome(journey, (_compare(journey, "From"), _envelope_sender(journey)), checks)
 
 
-def marky_with_alignd(stage: Stage) -> Outcome:
+def marky_with_alignd(servers: Servers) -> Outcome:
     """Send the same answer through alignd: it arrives, and the conversation stays whole."""
-    journey = send(stage, MARKY_WRITES, cast.MARKY, cast.PORT_WITH_ALIGND)
+    journey = send(servers, MARKY_WRITES, cast.MARKY, PORT_WITH_ALIGND)
     names = ("From", "Reply-To", "Sender", "X-Original-From", "Alignd")
     comparisons = (*(_compare(journey, name) for name in names), _envelope_sender(journey))
     rewriting = _rewriting(journey.sent, journey.received) if journey.received else ()
     return _outcome(journey, comparisons, (*_arrival(journey), *rewriting))
 
 
-def harriet_with_alignd(stage: Stage) -> Outcome:
+def harriet_with_alignd(servers: Servers) -> Outcome:
     """Send mail of a company that authorised the relay: alignd leaves it alone."""
-    plain = send(stage, HARRIET_WRITES, cast.HARRIET, cast.PORT_WITHOUT_ALIGND)
-    journey = send(stage, HARRIET_WRITES, cast.HARRIET, cast.PORT_WITH_ALIGND)
+    plain = send(servers, HARRIET_WRITES, cast.HARRIET, PORT_WITHOUT_ALIGND)
+    journey = send(servers, HARRIET_WRITES, cast.HARRIET, PORT_WITH_ALIGND)
     received, expected = journey.received or NOTHING, plain.received or NOTHING
     untouched = (
         Check(
@@ -133,7 +133,7 @@ def _rewriting(sent: Mail, received: Mail) -> tuple[Check, ...]:
     return (
         Check(
             "From is the notifications address and still names Marky Mark",
-            f"<{cast.NOTIFICATIONS_ADDRESS}>" in author and "Marky Mark" in author,
+            f"<{cast.NOTIFICATIONS}>" in author and "Marky Mark" in author,
         ),
         Check("answers go to Marky", f"<{cast.MARKY}>" in received.field("Reply-To")),
         Check("no Sender field is left", not received.fields("Sender")),
@@ -144,7 +144,7 @@ def _rewriting(sent: Mail, received: Mail) -> tuple[Check, ...]:
         Check("the Alignd field says why", "action=rewrite" in received.field("Alignd")),
         Check(
             "bounces go to the notifications domain",
-            received.field("Return-Path") == f"<{cast.NOTIFICATIONS_BOUNCES}>",
+            received.field("Return-Path") == f"<{cast.BOUNCES}>",
         ),
         Check("the body is the same, byte for byte", received.body() == sent.body()),
     )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-import smtplib
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import cast
-from demo.process import NotReadyError, wait_for
-from demo.stage import Stage
+from demo.servers import Servers
+from tests.lab import cast
+from tests.lab.readiness import wait_until
+from tests.lab.submission import SmtpClient
+
+_DELIVERY = 30  # seconds
+
+
+class RefusedError(Exception):
+    """The relay did not take a message; the text has its reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +60,30 @@ class Journey:
     log: tuple[str, ...]
 
 
-def send(stage: Stage, message: Path, sender: str, port: int) -> Journey:
+def send(servers: Servers, message: Path, sender: str, port: int) -> Journey:
     """Send *message* to Julia through that port of the relay and follow it to the end."""
     sent = Mail(message.read_bytes())
     queue_id = _submit(sent, sender, port)
-    delivery = stage.relay.wait_for_delivery(queue_id)
-    log = stage.relay.log_lines(queue_id)
+    delivery = servers.relay.wait_for_delivery(queue_id)
+    log = servers.relay.log_lines(queue_id)
     received = None
     if next_queue_id := delivery.next_queue_id:
-        stage.receiver.wait_for_delivery(next_queue_id)
-        log += stage.receiver.log_lines(next_queue_id)
-        received = _find(stage.inbox, next_queue_id)
+        servers.receiver.wait_for_delivery(next_queue_id)
+        log += servers.receiver.log_lines(next_queue_id)
+        received = _find(servers.inbox, next_queue_id)
     return Journey(sender, sent, delivery.status, delivery.answer, received, log)
 
 
 def _submit(mail: Mail, sender: str, port: int) -> str:
     """Hand the message to the relay, as the helpdesk does, and return its queue id there."""
-    lines = mail.content.replace(b"\n", b"\r\n")
-    source = (cast.HELPDESK_IPV4, 0)
-    with smtplib.SMTP(cast.RELAY_IPV4, port, cast.HELPDESK, 60, source) as relay:
-        relay.ehlo()
-        replies = (
-            relay.mail(sender, ["BODY=8BITMIME"]),
-            relay.rcpt(cast.JULIA),
-            relay.data(lines),
-        )
-    text = replies[-1][1].decode(errors="replace")
-    match = re.search(r"queued as (\w+)", text)
-    if match is None:
-        raise NotReadyError(f"the relay did not take the message: {text}")
-    return match[1]
+    message = mail.content.replace(b"\n", b"\r\n")
+    with SmtpClient(
+        port, server=cast.RELAY_IPV4, source=cast.HELPDESK_IPV4, helo=cast.HELPDESK
+    ) as relay:
+        reply = relay.send(sender, [cast.JULIA], message)
+    if not reply.is_taken:
+        raise RefusedError(f"the relay did not take the message: {reply.code} {reply.text}")
+    return reply.queue_id
 
 
 def _find(inbox: Path, queue_id: str) -> Mail:
@@ -95,4 +95,4 @@ def _find(inbox: Path, queue_id: str) -> Mail:
         found = (mail for mail in mails if re.search(trace, mail.field("Received")))
         return next(found, None)
 
-    return wait_for(look, f"message {queue_id} in Julia's mailbox")
+    return wait_until(look, f"message {queue_id} in Julia's mailbox", _DELIVERY)

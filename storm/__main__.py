@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from demo.world import ISOLATED
-from storm.report import ROOT, Report, write_page
-from storm.stage import MEMORY
+from storm.mail_path import MEMORY
+from storm.page import write_page
+from storm.progress import ProgressDisplay
 from storm.table import STORMS
-from tests.support import postfix, unbound
+from tests.lab import places, postfix, unbound
+from tests.lab.namespaces import ISOLATED
 
-PAGE = ROOT / "docs/storms.md"
+PAGE = places.ROOT / "docs/storms.md"
 
 
 @click.command()
@@ -33,17 +34,17 @@ def main(
     All of them, at their full size, are written to docs/storms.md; others where --page says. The
     exit status is 0 if every promise was kept.
     """
-    report = Report(Console(highlight=False))
+    display = ProgressDisplay(Console(highlight=False))
     # Debian keeps these directories from users, also from one who became root with su.
     os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
     if obstacle := postfix.obstacle() or unbound.obstacle():
-        report.fail(f"{obstacle}; `make packages` installs what is missing")
+        display.fail(f"{obstacle}; `make packages` installs what is missing")
         sys.exit(1)
     if not inside:
         sys.exit(_step_inside())
     _furnish()
     chosen = [storm for storm in STORMS if not names or storm.name in names]
-    results = [report.brew(storm, messages or storm.messages, seed) for storm in chosen]
+    results = [display.brew(storm, messages or storm.messages, seed) for storm in chosen]
     if where := page or (PAGE if not names and messages is None else None):
         write_page(where, results)
     sys.exit(1 if any(result.outcome.broken for result in results) else 0)

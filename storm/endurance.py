@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from itertools import islice
 from math import ceil
 
-from storm.mail import RECIPIENT, Kind, Left, Post
-from storm.parallel import in_parallel
+from storm.mail import Kind, Left, Post
+from storm.mail_path import AS_SHIPPED
 from storm.run import Findings, Order, Outcome
-from storm.stage import AS_SHIPPED
-from storm.wire import run_alone, weigh
-from tests.support.message import ChangeSender, edited
-from tests.support.mta import Answer, MilterConnection, steps
-from tests.support.protocol import Reply
-from tests.support.unbound import run_unbound
+from storm.service import run_alone, weigh
+from tests.lab import cast
+from tests.lab.message import ChangeSender, edited
+from tests.lab.milter_client import Answer, MilterConnection, steps
+from tests.lab.parallel import in_parallel
+from tests.lab.protocol import Reply
+from tests.lab.unbound import ROOT_RECORDS, run_unbound
 
 AUTHOR_DOMAINS = 5_000
 GROWTH = 8 * 2**20
@@ -25,8 +26,6 @@ _MESSAGES_PER_CONNECTION = 20
 _WHOLE_COMPARISON = 10  # every so many messages
 _STEPS_OF_PROGRESS = 20
 
-# unbound is the root of its own DNS, for a resolver that asks no Python.
-_ROOT = ". SOA ns. hostmaster. 1 3600 600 86400 300\n. NS ns.\nns. A 127.0.0.1\n"
 _WORKERS = AS_SHIPPED.replace("workers = 0", "workers = 2")
 
 
@@ -35,9 +34,8 @@ def endure(order: Order) -> Outcome:
     domains = max(1, ceil(min(AUTHOR_DOMAINS, order.messages // 40) / len(Kind)))
     post = Post(order.seed, domains=domains)
     findings = Findings()
-    zone = post.zone().partition("\n")
     with (
-        run_unbound(f"{zone[0]}\n{_ROOT}{zone[2]}") as port,
+        run_unbound(post.zone() + ROOT_RECORDS) as port,
         run_alone(f"127.0.0.1:{port}", _WORKERS) as service,
     ):
         warm = int(order.messages * _WARM)
@@ -88,7 +86,7 @@ def _send(socket: str, post: Post, numbers: range, order: Order) -> int:
 def _is_promised(mta: MilterConnection, post: Post, number: int) -> bool:
     letter = post.letter(number)
     answer = mta.tell_at_once(
-        steps(letter.envelope_sender, [RECIPIENT], letter.content, leading_blank=True)
+        steps(letter.envelope_sender, [cast.JULIA], letter.content, leading_blank=True)
     )
     if answer.reply is not Reply.CONTINUE:
         return False

@@ -8,17 +8,17 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 
-from storm.mail import NOTIFICATIONS, RECIPIENT
-from storm.parallel import in_parallel
+from storm.mail_path import AS_SHIPPED
 from storm.run import Findings, Order, Outcome
-from storm.stage import AS_SHIPPED
-from storm.wire import run_alone
-from tests.support.message import edited, split
-from tests.support.mta import Answer, MilterConnection, steps
-from tests.support.nameserver import run_nameserver
-from tests.support.protocol import Reply
-from tests.support.settings import world
-from tests.support.systemd import Service
+from storm.service import run_alone
+from tests.lab import cast
+from tests.lab.message import edited, split
+from tests.lab.milter_client import Answer, MilterConnection, steps
+from tests.lab.nameserver import run_nameserver
+from tests.lab.parallel import in_parallel
+from tests.lab.protocol import Reply
+from tests.lab.settings import world
+from tests.lab.systemd import Service
 
 HEADERS_PER_PACKETS = 5
 """Packets that go with one hostile header, so that one number sizes the storm."""
@@ -137,7 +137,7 @@ def _send_packets(service: Service, order: Order) -> int:
         for number in shared:
             if not _is_ended(service.socket, _session(random.Random(f"{order.seed}/{number}"))):
                 unanswered.append(number)
-            _report(order, number * _PACKETS_PER_SESSION, order.messages)
+            _show_progress(order, number * _PACKETS_PER_SESSION, order.messages)
 
     in_parallel(work, range(order.messages // _PACKETS_PER_SESSION))
     return len(unanswered)
@@ -173,7 +173,7 @@ def _session(chance: random.Random) -> bytes:
 
 def _nearly_a_message(chance: random.Random) -> list[bytes]:
     """The packets of a message, one of which is lost, doubled, cut or replaced."""
-    said = steps("a@mycompany.com", [RECIPIENT], _message(chance), leading_blank=True)
+    said = steps("a@mycompany.com", [cast.JULIA], _message(chance), leading_blank=True)
     packets = [_packet(command.letter, payload) for command, payload, _macros in said]
     at = chance.randrange(len(packets))
     letter, payload = packets[at][4:5], packets[at][5:]
@@ -208,10 +208,10 @@ def _send_headers(service: Service, count: int, order: Order) -> list[int]:
             with MilterConnection(service.socket) as mta:
                 for number in some:
                     message = _message(random.Random(f"{order.seed}/header/{number}"))
-                    said = steps("a@mycompany.com", [RECIPIENT], message, leading_blank=True)
+                    said = steps("a@mycompany.com", [cast.JULIA], message, leading_blank=True)
                     if not _is_ours(message, mta.tell_at_once(said)):
                         wrong.append(number)
-            _report(order, some[-1] * _FIELDS_PER_MESSAGE, count)
+            _show_progress(order, some[-1] * _FIELDS_PER_MESSAGE, count)
 
     in_parallel(work, range(count // _FIELDS_PER_MESSAGE))
     return wrong
@@ -237,9 +237,10 @@ def _is_ours(message: bytes, answer: Answer) -> bool:
     fields, _rest = split(edited(message, answer.modifications, b""))
     authors = [field.value for field in fields if field.name.lower() == b"from"]
     clean = all(32 <= byte < 127 or byte in b"\n" for value in authors for byte in value)
-    return len(authors) == 1 and clean and authors[0].endswith(b"<%s>" % NOTIFICATIONS.encode())
+    ours = f"<{cast.NOTIFICATIONS}>".encode()
+    return len(authors) == 1 and clean and authors[0].endswith(ours)
 
 
-def _report(order: Order, done: int, total: int) -> None:
+def _show_progress(order: Order, done: int, total: int) -> None:
     if done % max(1, total // _STEPS_OF_PROGRESS) < _PACKETS_PER_SESSION:
         order.progress(done, total)

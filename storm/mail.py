@@ -7,14 +7,11 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from tests.support.message import split
-from tests.support.settings import world
+from tests.lab import cast
+from tests.lab.message import split
+from tests.lab.settings import world
 
-RECIPIENT = "julia@customer.example"
-HELPDESK = "tickets@helpdesk.example"
-NOTIFICATIONS = "helpdesk@notifications.easysoftware.com"
-BOUNCES = "bounces@notifications.easysoftware.com"
-
+_HELPDESK = "tickets@helpdesk.example"
 _MESSAGE_ID = re.compile(rb"^Message-ID: <(\d+)\.(\w+)@storm\.example>\r$", re.MULTILINE)
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _LONGEST_BODY = 2_000  # octets
@@ -74,7 +71,7 @@ class Post:
 
     def records(self) -> str:
         """Of that, what the author domains publish."""
-        authorised, refused = "include:spf.mailing.easy.cz -all", "-all"
+        authorised, refused = f"include:{cast.SPF_INCLUDE} -all", "-all"
         lines = []
         for number in range(self.domains):
             for kind in Kind:
@@ -97,8 +94,8 @@ class Post:
         body = random_of.randbytes(random_of.randrange(_LONGEST_BODY) // 2).hex()
         lines = [
             f"From: Agent {number} <{agent}>",
-            f"Sender: {HELPDESK}",
-            f"To: {RECIPIENT}",
+            f"Sender: {_HELPDESK}",
+            f"To: {cast.JULIA}",
             f"Message-ID: <{number}.{self.prefix}{self.seed}@storm.example>",
             "Date: Mon, 2 Nov 2026 10:00:00 +0100",
             f"DKIM-Signature: v=1; a=rsa-sha256; d={domain}; s=old; h=from; bh=AA==; b=AA==",
@@ -106,7 +103,7 @@ class Post:
             "",
             *(body[start : start + 76] for start in range(0, len(body), 76)),
         ]
-        sender = HELPDESK if kind is Kind.ENVELOPE else agent
+        sender = _HELPDESK if kind is Kind.ENVELOPE else agent
         return Letter(kind, sender, "".join(f"{line}\r\n" for line in lines).encode())
 
     def domain(self, kind: Kind, number: int) -> str:
@@ -131,7 +128,7 @@ class Post:
                 return Left.UNTOUCHED
             moved = letter.kind is Kind.ENVELOPE and envelope_sender == _author(before)
             return Left.ENVELOPE if moved else Left.HALF_CHANGED
-        rewritten = sorted(after) == sorted(_rewritten(before)) and envelope_sender == BOUNCES
+        rewritten = sorted(after) == sorted(_rewritten(before)) and envelope_sender == cast.BOUNCES
         return Left.REWRITTEN if rewritten else Left.HALF_CHANGED
 
 
@@ -156,9 +153,10 @@ def _rewritten(fields: Fields) -> Fields:
     kept = [(n, v) for n, v in fields if n not in (b"From", b"Sender", b"DKIM-Signature")]
     author = dict(fields)[b"From"]
     name, _blank, address = author.rpartition(b" ")
+    replaced = f' {cast.VIA}" <{cast.NOTIFICATIONS}>'.encode()
     return [
         *kept,
-        (b"From", b'"%s via Easy Helpdesk" <%s>' % (name, NOTIFICATIONS.encode())),
+        (b"From", b'"' + name + replaced),
         (b"Reply-To", b'"%s" %s' % (name, address)),
         (b"X-Original-From", author),
         (b"Alignd", b"action=rewrite"),

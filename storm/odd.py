@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
-from storm.load import Parcel, send_all
 from storm.mail import Kind, Post
+from storm.mail_path import AS_SHIPPED, memory_directory
 from storm.oddities import odd_message, vast_message
 from storm.run import Findings, Order, Outcome
-from storm.sink import run_sink
-from storm.stage import AS_SHIPPED, memory_directory
-from storm.wire import run_alone
-from tests.support.case import normalised
-from tests.support.layout import SUBMISSION, run_layout
-from tests.support.message import split
-from tests.support.nameserver import run_nameserver
-from tests.support.postfix import Postfix
+from storm.service import run_alone
+from tests.lab.layouts import SUBMISSION, run_layout
+from tests.lab.load import Parcel, send_all
+from tests.lab.message import normalised, split
+from tests.lab.nameserver import run_nameserver
+from tests.lab.postfix import Postfix
+from tests.lab.sink import Arrival, run_sink
 
 LISTED = re.compile(
     rb"From|Reply-To|Sender|DKIM-Signature|ARC-.*|X-Original-From|Alignd", re.IGNORECASE
@@ -50,18 +49,18 @@ class Pairs:
         self._waiting: dict[int, tuple[str, bytes]] = {}
         self._changed = threading.Condition()
 
-    def arrive(self, recipients: Sequence[str], content: bytes) -> None:
+    def arrive(self, arrival: Arrival) -> None:
         """Take one side of a pair."""
-        found = _RECIPIENT.fullmatch(recipients[0])
+        found = _RECIPIENT.fullmatch(arrival.recipients[0])
         if found is None:
             return
         number, side = int(found[1]), found[2]
         with self._changed:
             other = self._waiting.pop(number, None)
             if other is None:
-                self._waiting[number] = side, content
+                self._waiting[number] = side, arrival.message
                 return
-            self._compare(number, *dict(sorted([other, (side, content)])).values())
+            self._compare(number, *dict(sorted([other, (side, arrival.message)])).values())
             self._changed.notify_all()
 
     @property
@@ -90,10 +89,10 @@ class Pairs:
 def compare(order: Order) -> Outcome:
     """Send every message twice, and compare byte for byte what arrives."""
     post = Post(order.seed)
-    pairs = Pairs(partial(_report, order))
+    pairs = Pairs(partial(_show_progress, order))
     with (
         run_nameserver() as nameserver,
-        run_sink(lambda _sender, to, content: pairs.arrive(to, content)) as sink_port,
+        run_sink(pairs.arrive) as sink_port,
         run_alone(nameserver.address, AS_SHIPPED) as service,
         _run_relay(service.socket, sink_port) as with_alignd,
         _run_relay("", sink_port) as without,
@@ -151,11 +150,11 @@ def _send(
             pairs.wait_for(number - _ON_THEIR_WAY)
             yield number, _parcel(post, order, side, number)
 
-    def report(number: int, taken: bool) -> None:
+    def note(number: int, taken: bool) -> None:
         if not taken:
             refused.append(number)
 
-    send_all(port, parcels(), report, sessions=4)
+    send_all(port, parcels(), note, sessions=4)
 
 
 def _parcel(post: Post, order: Order, side: str, number: int) -> Parcel:
@@ -165,8 +164,7 @@ def _parcel(post: Post, order: Order, side: str, number: int) -> Parcel:
     author = f"agent{number}@{post.domain(kind, chance.randrange(post.domains))}"
     vast = _VAST if order.messages >= _MESSAGES_PER_VAST else 0
     content = vast_message(author) if number < vast else odd_message(author, chance)
-    parameters = "" if content.isascii() else " BODY=8BITMIME"
-    return Parcel(author, [f"odd{number}@{side}.example"], content, parameters)
+    return Parcel(author, [f"odd{number}@{side}.example"], content)
 
 
 def _unlisted(message: bytes) -> bytes:
@@ -175,6 +173,6 @@ def _unlisted(message: bytes) -> bytes:
     return b"".join(each.raw for each in fields if not LISTED.fullmatch(each.name)) + rest
 
 
-def _report(order: Order, done: int) -> None:
+def _show_progress(order: Order, done: int) -> None:
     if done % max(1, order.messages // 20) == 0:
         order.progress(done, order.messages)

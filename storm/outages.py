@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
-from storm.faults import Fault, SickNameserver
-from storm.ledger import Ledger
+from storm.accounts import Accounts
 from storm.mail import Kind, Left, Post
+from storm.mail_path import Logged, MailPath, run_mail_path
 from storm.run import Findings, Order, Outcome
-from storm.sink import Arrival
-from storm.stage import Logged, Stage, set_stage
-from tests.support.readiness import wait_until
+from tests.lab.faulty_nameserver import Fault, FaultyNameserver
+from tests.lab.readiness import wait_until
+from tests.lab.sink import Arrival
 
 MESSAGES_PER_SECOND = 42
 """So 5,000 messages take the two minutes of the outage."""
@@ -38,20 +38,20 @@ def outage(order: Order) -> Outcome:
     """Silence DNS while mail of known and of unknown domains goes on."""
     known, unknown = Post(order.seed), Post(order.seed, prefix="new")
     warm = Post(order.seed + 1)
-    books = [Ledger(warm), Ledger(known), Ledger(unknown, _REWRITTEN)]
-    nameserver = SickNameserver(order.seed)
+    accounts = [Accounts(warm), Accounts(known), Accounts(unknown, _REWRITTEN)]
+    nameserver = FaultyNameserver(order.seed)
     findings = Findings()
-    with set_stage(_enter_in(books), nameserver=nameserver, changes=_CHANGES) as stage:
+    with run_mail_path(_enter_in(accounts), nameserver=nameserver, changes=_CHANGES) as mail_path:
         nameserver.serve(known.zone() + unknown.records())
-        stage.send(warm, books[0], range(min(_WARMING, order.messages)))
-        findings.hold("warmed up", kept=books[0].settle(_SETTLING).is_even)
+        mail_path.send(warm, accounts[0], range(min(_WARMING, order.messages)))
+        findings.hold("warmed up", kept=accounts[0].settle(_SETTLING).is_even)
         nameserver.fault = Fault.SILENT
-        first, steady = _through_outage(stage, order, (known, unknown), books[1:])
+        first, steady = _through_outage(mail_path, order, (known, unknown), accounts[1:])
         findings.note(f"DNS silent for {order.messages / MESSAGES_PER_SECOND:.0f} s")
-        findings.add(books[1].settle(_SETTLING))
+        findings.add(accounts[1].settle(_SETTLING))
         findings.note("of unknown domains")
-        findings.add(books[2].settle(_SETTLING))
-        put_off = stage.times_put_off()
+        findings.add(accounts[2].settle(_SETTLING))
+        put_off = mail_path.times_put_off()
     tempfails = sum(each.action == "tempfail" for each in (*first, *steady))
     findings.hold(f"{put_off + tempfails} temporary failures", kept=not put_off + tempfails)
     within = percentile(steady, 0.99)
@@ -62,69 +62,69 @@ def outage(order: Order) -> Outcome:
 
 def bad_dns(order: Order) -> Outcome:
     """Let mail meet a nameserver that is slow, then one that loses, then one that fails."""
-    nameserver = SickNameserver(order.seed)
+    nameserver = FaultyNameserver(order.seed)
     findings = Findings()
-    books: list[Ledger] = []
+    accounts: list[Accounts] = []
     faults = (Fault.SLOW, Fault.LOSSY, Fault.FAILING)
-    with set_stage(_enter_in(books), nameserver=nameserver) as stage:
+    with run_mail_path(_enter_in(accounts), nameserver=nameserver) as mail_path:
         for number, fault in enumerate(faults):
             post = Post(order.seed, domains=100, prefix=f"dns{number}")
-            books.append(Ledger(post))
+            accounts.append(Accounts(post))
             nameserver.fault = fault
             nameserver.serve(post.zone())
-            position = stage.log_position()
-            stage.send(post, books[-1], range(order.messages // len(faults)))
+            position = mail_path.log_position()
+            mail_path.send(post, accounts[-1], range(order.messages // len(faults)))
             findings.note(fault.value)
-            findings.add(books[-1].settle(_SETTLING), cautious=True)
-            slowest = percentile(stage.logged(position), 1)
+            findings.add(accounts[-1].settle(_SETTLING), cautious=True)
+            slowest = percentile(mail_path.logged(position), 1)
             findings.hold(f"slowest {slowest:.0f} ms", kept=slowest <= BUDGET)
             order.progress((number + 1) * order.messages // len(faults), order.messages)
     return findings.outcome()
 
 
 def _through_outage(
-    stage: Stage, order: Order, posts: Sequence[Post], books: Sequence[Ledger]
+    mail_path: MailPath, order: Order, posts: Sequence[Post], accounts: Sequence[Accounts]
 ) -> tuple[list[Logged], list[Logged]]:
     """Send all the mail at its pace; what was logged until the breaker was open, and then."""
     unknown = order.messages // _UNKNOWN_SHARE
     shares = (order.messages - unknown, unknown)
     senders = [
         threading.Thread(
-            target=stage.send,
-            args=(post, ledger, range(share)),
+            target=mail_path.send,
+            args=(post, its_accounts, range(share)),
             kwargs={"rate": MESSAGES_PER_SECOND * share / order.messages},
         )
-        for post, ledger, share in zip(posts, books, shares, strict=True)
+        for post, its_accounts, share in zip(posts, accounts, shares, strict=True)
     ]
-    begin = stage.log_position()
+    begin = mail_path.log_position()
     for sender in senders:
         sender.start()
     try:
-        opened = _await_breakers(stage, begin, order.messages / MESSAGES_PER_SECOND)
+        opened = _await_breakers(mail_path, begin, order.messages / MESSAGES_PER_SECOND)
     finally:
         for sender in senders:
             sender.join()
     order.progress(order.messages, order.messages)
-    for ledger in books:
-        ledger.settle(_SETTLING)
-    return stage.logged(begin, opened), stage.logged(opened)
+    for each in accounts:
+        each.settle(_SETTLING)
+    return mail_path.logged(begin, opened), mail_path.logged(opened)
 
 
-def _await_breakers(stage: Stage, begin: int, seconds: float) -> int:
+def _await_breakers(mail_path: MailPath, begin: int, seconds: float) -> int:
     """Where the log ends once the breaker of every worker is open; within *seconds*."""
-    workers = len(stage.service.workers())
+    workers = len(mail_path.service.workers())
 
     def all_open() -> bool:
-        return stage.service.log(begin).count("DNS is down: ") >= workers
+        return mail_path.service.log(begin).count("DNS is down: ") >= workers
 
     wait_until(all_open, "the breaker of every worker to open", seconds)
-    return stage.log_position()
+    return mail_path.log_position()
 
 
-def _enter_in(books: Sequence[Ledger]) -> Arrival:
-    def enter(sender: str, _recipients: Sequence[str], content: bytes) -> None:
-        for ledger in books:
-            ledger.arrive(sender, content)
+def _enter_in(accounts: Sequence[Accounts]) -> Callable[[Arrival], None]:
+    def enter(arrival: Arrival) -> None:
+        for each in accounts:
+            each.arrive(arrival)
 
     return enter
 

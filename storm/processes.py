@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from storm.ledger import Ledger
+from storm.accounts import Accounts
 from storm.mail import Post
+from storm.mail_path import run_mail_path
 from storm.run import Findings, Order, Outcome
-from storm.stage import Stage, set_stage
-from tests.support.readiness import wait_until
+from tests.lab.readiness import wait_until
+from tests.lab.systemd import Service
 
 EVENTS = 50
 _MESSAGES_PER_EVENT = 100  # a smaller storm has fewer events
@@ -23,7 +24,7 @@ _WATCHDOG_SECONDS = 30.0
 """As the unit has it: what is stopped stays so for as long."""
 _SHORT_WATCHDOG_SECONDS = 3.0
 
-Event = Callable[[Stage], None]
+Event = Callable[[Service], None]
 
 
 def restart_and_reload(order: Order) -> Outcome:
@@ -40,7 +41,11 @@ def kill(order: Order) -> Outcome:
     count = _events(order)
     findings = Findings()
     chosen = random.Random(order.seed)
-    _play(order, findings, [lambda stage: _kill_worker(stage, chosen), _kill_supervisor] * count)
+    _play(
+        order,
+        findings,
+        [lambda service: _kill_worker(service, chosen), _kill_supervisor] * count,
+    )
     findings.note(f"{count} workers and {count} supervisors killed")
     return findings.outcome()
 
@@ -51,9 +56,9 @@ def stop(order: Order) -> Outcome:
     is_short = order.messages < EVENTS * _MESSAGES_PER_EVENT
     watchdog = _SHORT_WATCHDOG_SECONDS if is_short else _WATCHDOG_SECONDS
     seen: list[str] = []
-    events: list[Event] = [lambda stage: seen.append(_stop_all(stage))]
+    events: list[Event] = [lambda service: seen.append(_stop_all(service))]
     if not is_short:  # the supervisor takes ten seconds to lose its patience
-        events.insert(0, lambda stage: seen.append(_stop_worker(stage)))
+        events.insert(0, lambda service: seen.append(_stop_worker(service)))
     _play(order, findings, events, watchdog)
     for line in seen:
         findings.note(line)
@@ -65,7 +70,12 @@ def inline(order: Order) -> Outcome:
     count = max(1, _events(order) // 2)
     findings = Findings()
     chosen = random.Random(order.seed)
-    turns = [_restart, _reload, lambda stage: _kill_worker(stage, chosen), _kill_supervisor]
+    turns = [
+        _restart,
+        _reload,
+        lambda service: _kill_worker(service, chosen),
+        _kill_supervisor,
+    ]
     _play(order, findings, turns * count, layout="inline")
     findings.note(
         f"{count} restarts, {count} reloads, {count} workers and {count} supervisors killed"
@@ -86,71 +96,71 @@ def _play(
 ) -> None:
     """Send the mail, have each event at its point of the way, and add up."""
     post = Post(order.seed)
-    ledger = Ledger(post)
-    with set_stage(
-        lambda sender, _to, content: ledger.arrive(sender, content),
-        watchdog=watchdog,
-        layout=layout,
-    ) as stage:
-        stage.nameserver.serve(post.zone())
+    accounts = Accounts(post)
+    with run_mail_path(accounts.arrive, watchdog=watchdog, layout=layout) as mail_path:
+        mail_path.nameserver.serve(post.zone())
         started = time.monotonic()
-        sender = threading.Thread(target=stage.send, args=(post, ledger, range(order.messages)))
+        sender = threading.Thread(
+            target=mail_path.send, args=(post, accounts, range(order.messages))
+        )
         sender.start()
         try:
-            _have(events, stage, ledger, order)
+            _have(events, mail_path.service, accounts, order)
         finally:
             sender.join()
-        balance = ledger.settle(_SETTLING)
-        order.progress(ledger.arrived, order.messages)
+        balance = accounts.settle(_SETTLING)
+        order.progress(accounts.arrived, order.messages)
         findings.add(balance, may_refuse=layout == "inline")
-        findings.note(f"{stage.times_put_off()} times put off")
+        findings.note(f"{mail_path.times_put_off()} times put off")
         seconds = time.monotonic() - started
         findings.note(f"{balance.accepted / seconds:.0f} messages a second")
 
 
-def _have(events: Iterable[Event], stage: Stage, ledger: Ledger, order: Order) -> None:
+def _have(events: Iterable[Event], service: Service, accounts: Accounts, order: Order) -> None:
     planned = list(events)
     for number, event in enumerate(planned, start=1):
-        ledger.wait_for(number * order.messages // (len(planned) + 1))
-        order.progress(ledger.arrived, order.messages)
-        event(stage)
+        accounts.wait_for(number * order.messages // (len(planned) + 1))
+        order.progress(accounts.arrived, order.messages)
+        event(service)
 
 
-def _restart(stage: Stage) -> None:
-    stage.service.restart()
+def _restart(service: Service) -> None:
+    service.restart()
 
 
-def _reload(stage: Stage) -> None:
-    stage.service.reload()
+def _reload(service: Service) -> None:
+    service.reload()
 
 
-def _kill_worker(stage: Stage, chosen: random.Random) -> None:
+def _kill_worker(service: Service, chosen: random.Random) -> None:
     with suppress(ProcessLookupError, IndexError):
-        os.kill(chosen.choice(stage.service.workers()), signal.SIGKILL)
+        os.kill(chosen.choice(service.workers()), signal.SIGKILL)
 
 
-def _kill_supervisor(stage: Stage) -> None:
-    starts = stage.service.starts
-    os.kill(stage.service.main_pid, signal.SIGKILL)
-    stage.service.await_restart(starts)
+def _kill_supervisor(service: Service) -> None:
+    starts = service.starts
+    os.kill(service.main_pid, signal.SIGKILL)
+    service.await_restart(starts)
 
 
-def _stop_worker(stage: Stage) -> str:
-    stopped, started = stage.service.workers()[0], time.monotonic()
+def _stop_worker(service: Service) -> str:
+    stopped, started = service.workers()[0], time.monotonic()
     os.kill(stopped, signal.SIGSTOP)
-    wait_until(
-        lambda: stopped not in stage.service.workers(), "the worker to be replaced", timeout=30
-    )
+    wait_until(lambda: stopped not in service.workers(), "the worker to be replaced", timeout=30)
     return f"a stopped worker replaced after {time.monotonic() - started:.0f} s"
 
 
-def _stop_all(stage: Stage) -> str:
-    starts, kills, started = stage.service.starts, stage.service.watchdog_kills, time.monotonic()
-    for pid in [stage.service.main_pid, *stage.service.workers()]:
+def _stop_all(service: Service) -> str:
+    starts, kills, started = (
+        service.starts,
+        service.watchdog_kills,
+        time.monotonic(),
+    )
+    for pid in [service.main_pid, *service.workers()]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-    stage.service.await_restart(starts)
-    count = stage.service.watchdog_kills - kills
+    service.await_restart(starts)
+    count = service.watchdog_kills - kills
     seconds = time.monotonic() - started
     by = "the watchdog" if count else "itself"
     return f"all of it stopped, replaced after {seconds:.0f} s by {by}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from storm.ledger import Balance
+from storm.accounts import Balance
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Findings:
             self.broken.append(promise)
 
     def add(self, balance: Balance, *, cautious: bool = False, may_refuse: bool = False) -> None:
-        """Add the books.
+        """Add the accounts.
 
         *cautious*: what would have passed may have been rewritten; *may_refuse*: what the client
-        was told to send again is in the client's books, not in these.
+        was told to send again is in the client's accounts, not in these.
         """
         self.hold(f"{balance.accepted} taken", kept=balance.accepted > 0)
         self.hold(f"{balance.refused} refused", kept=may_refuse or not balance.refused)
@@ -81,3 +81,13 @@ class Storm:
     """With {messages} where the number of messages stands."""
     messages: int
     play: Callable[[Order], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A storm that is over."""
+
+    storm: Storm
+    order: Order
+    outcome: Outcome
+    seconds: float

@@ -5,8 +5,8 @@ from itertools import count
 
 import pytest
 
-from tests.support.nameserver import Nameserver, run_nameserver
-from tests.support.process import Fleet, run_fleet
+from tests.lab.alignd import Fleet, run_fleet
+from tests.lab.nameserver import Nameserver, run_nameserver
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,11 @@ from alignd.judgement.review import add_trace_field, make_reviewer
 from alignd.mail.message import Edits, Message, split_message
 from alignd.mta.transaction import as_judged
 from alignd.resolver.zone import Zone
-from tests.support.case import Case, Speed, normalised
+from tests.lab.message import normalised
+from tests.lab.settings import configuration, world
+from tests.support.case import Case, Speed
 from tests.support.edits import apply_edits
 from tests.support.selection import every_case
-from tests.support.settings import configuration, world
 
 SUFFIXES = SuffixList()
 

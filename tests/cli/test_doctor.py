@@ -19,10 +19,10 @@ from alignd.doctor.findings import (
     one_line,
     topic_report,
 )
+from tests.lab.alignd import Fleet
+from tests.lab.postfix import obstacle
+from tests.lab.readiness import open_directory
 from tests.support.commandline import CommandLine
-from tests.support.postfix import obstacle
-from tests.support.process import Fleet
-from tests.support.readiness import open_directory
 from tests.support.relay import QUEUE_FIRST, Fault, Relay
 
 pytestmark = [

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.nameserver import Nameserver
+from tests.lab.places import CASES, SNAPSHOTS
+from tests.lab.settings import configuration, world
 from tests.support.commandline import CommandLine, Outcome
-from tests.support.nameserver import Nameserver
-from tests.support.places import CASES, SNAPSHOTS
-from tests.support.settings import configuration, world
 
 KEY = next(
     line

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from tests.lab.nameserver import Nameserver
+from tests.lab.places import CASES, SNAPSHOTS
+from tests.lab.settings import configuration, world
 from tests.support.case import load_case
 from tests.support.commandline import MARKY, PROGRAM, CommandLine
-from tests.support.nameserver import Nameserver
-from tests.support.places import CASES, SNAPSHOTS
-from tests.support.settings import configuration, world
 
 NOTIFICATIONS = "helpdesk@notifications.easysoftware.com"
 BOUNCES = "bounces@notifications.easysoftware.com"

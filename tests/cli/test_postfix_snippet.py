@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from alignd.cli.main import main
-from tests.support import postfix
+from tests.lab import postfix
+from tests.lab.places import ROOT
+from tests.lab.readiness import open_directory
+from tests.lab.settings import configuration
 from tests.support.commandline import CommandLine
-from tests.support.places import ROOT
-from tests.support.readiness import open_directory
-from tests.support.settings import configuration
 
 SHIPPED = ROOT / "conf/postfix"
 FILES = [f"{path.parent.name}/{path.name}" for path in sorted(SHIPPED.glob("*/*.cf"))]
@@ -127,7 +127,7 @@ def test_postfix_accepts_what_is_printed(cli: CommandLine, layout: str, socket: 
     settings = printed(cli, layout, "--file", "main.cf", socket=socket)
     services = printed(cli, layout, "--file", "master.cf", socket=socket)
     with open_directory() as directory:
-        postfix.configure(directory, services, settings)
+        postfix.configure_relay(directory, services, settings)
 
         checked = postfix_says(directory, "postfix", "-c", f"{directory}/etc", "check")
         wrong = postfix_says(directory, "postconf", "-c", "etc", "-n")

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from alignd.cli.main import Program, main
+from tests.lab.settings import configuration
 from tests.support.commandline import CommandLine, Outcome, without_privileges
-from tests.support.settings import configuration
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from alignd.config.signer import load_signer
 from alignd.judgement.review import make_reviewer
 from alignd.replay.summary import SenderSource, Submission, judge
 from alignd.resolver.zone import Zone
+from tests.lab.nameserver import Nameserver
+from tests.lab.settings import configuration, world
 from tests.support.case import Case, Speed
 from tests.support.commandline import (
     GOOD,
@@ -29,9 +31,7 @@ from tests.support.commandline import (
     Outcome,
     without_privileges,
 )
-from tests.support.nameserver import Nameserver
 from tests.support.selection import every_case
-from tests.support.settings import configuration, world
 
 SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()
 FREE = b"Return-Path: <>\r\nFrom: ann@gmail.com\r\n\r\nHello\r\n"

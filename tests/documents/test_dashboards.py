@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from alignd.config.file import load_configuration
-from tests.support.nameserver import Nameserver
-from tests.support.places import ROOT
-from tests.support.readiness import open_directory
+from tests.lab.nameserver import Nameserver
+from tests.lab.places import ROOT
+from tests.lab.readiness import open_directory
 from tests.support.scrape import Scrape, run_watched
 
 pytestmark = pytest.mark.wire

@@ -16,7 +16,7 @@ from alignd.config.settings import Configuration, DkimOptions, Helpdesk, Rules
 from alignd.judgement.reasons import WORDS, Reason, Rule
 from bench.speed import GOALS
 from storm.table import STORMS
-from tests.support.places import ROOT
+from tests.lab.places import ROOT
 from tests.support.selection import CASES
 
 CONF = ROOT / "conf/alignd.conf"

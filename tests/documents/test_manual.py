@@ -17,10 +17,10 @@ from alignd.judgement.reasons import WORDS
 from alignd.judgement.review import log_fields, make_reviewer
 from alignd.mail.message import Message, split_message
 from alignd.resolver.zone import Zone
-from man.mdoc import escaped, prose
-from man.pages import ROOT, pages
+from tests.lab.settings import configuration
 from tests.support.commandline import MARKY, ZONE
-from tests.support.settings import configuration
+from tools.man.mdoc import escaped, prose
+from tools.man.pages import ROOT, pages
 
 PAGES = pages()
 SETUP = configparser.ConfigParser()

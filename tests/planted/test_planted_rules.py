@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import alignd
-from tests.support.places import ROOT
+from tests.lab.places import ROOT
 
 CACHE_TEST = "tests/unit/mta/test_judgement_cache.py"
 PROPERTY = "test_whatever_differs_is_not_confused"

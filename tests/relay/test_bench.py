@@ -9,8 +9,8 @@ import pytest
 
 from bench.peers import EMPTY
 from bench.speed import CONNECTIONS, OURS
-from tests.support import postfix, unbound
-from tests.support.places import ROOT
+from tests.lab import postfix, unbound
+from tests.lab.places import ROOT
 
 OBSTACLE = postfix.obstacle() or unbound.obstacle()
 PATIENCE = 180.0  # seconds

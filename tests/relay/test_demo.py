@@ -1,4 +1,4 @@
-"""Responsible for the demo: it keeps its promises, and leaves nothing however it ends."""
+"""The demo keeps its promises, and leaves nothing however it ends."""
 
 import os
 import signal
@@ -12,9 +12,10 @@ import pytest
 
 from demo.__main__ import PROGRAMS
 from demo.acts import PLAY
-from demo.world import directory_of, missing_programs
-from tests.support.places import ROOT
-from tests.support.readiness import wait_until
+from tests.lab.namespaces import directory_of
+from tests.lab.places import ROOT
+from tests.lab.processes import missing_programs
+from tests.lab.readiness import wait_until
 
 LIMIT = 120
 

@@ -6,11 +6,11 @@ import pytest
 
 from alignd.config.endpoint import InetEndpoint, UnixEndpoint
 from alignd.doctor.findings import FindingId
-from tests.support.nameserver import Nameserver
-from tests.support.places import CASES
-from tests.support.postfix import obstacle
-from tests.support.process import Fleet, run_alignd
-from tests.support.readiness import free_ports, open_directory
+from tests.lab.alignd import Fleet, run_alignd
+from tests.lab.nameserver import Nameserver
+from tests.lab.places import CASES
+from tests.lab.postfix import obstacle
+from tests.lab.readiness import free_ports, open_directory
 from tests.support.relay import (
     INLINE_FOR_ALL,
     INLINE_FOR_SUBMISSION,

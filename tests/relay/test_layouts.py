@@ -10,26 +10,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.halfway import run_halfway_milter
-from tests.support.layout import SUBMISSION, run_layout
-from tests.support.logins import run_login_service
-from tests.support.nameserver import Nameserver
-from tests.support.postfix import Postfix, obstacle
-from tests.support.readiness import open_directory, wait_until
-from tests.support.settings import configuration, world
-from tests.support.sink import Delivery, Sink, run_sink
-from tests.support.submission import SubmissionReply, submit
-from tests.support.systemd import Service, run_service
+from tests.lab import cast
+from tests.lab.halfway_milter import run_halfway_milter
+from tests.lab.layouts import SUBMISSION, run_layout
+from tests.lab.login_service import run_login_service
+from tests.lab.nameserver import Nameserver
+from tests.lab.postfix import Postfix, obstacle
+from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import configuration, world
+from tests.lab.sink import Arrival, Inbox, run_inbox
+from tests.lab.submission import SubmissionReply, submit
+from tests.lab.systemd import Service, run_service
 
 pytestmark = [
     pytest.mark.postfix,
     pytest.mark.skipif(obstacle() is not None, reason=obstacle() or ""),
 ]
 
-AGENT = "marky.mark@mycompany.com"
-BOUNCES = "bounces@notifications.easysoftware.com"
-FROM = b"From: Marky Mark <marky.mark@mycompany.com>"
-REWRITTEN = b'From: "Marky Mark via Easy Helpdesk" <helpdesk@notifications.easysoftware.com>'
+FROM = f"From: Marky Mark <{cast.MARKY}>".encode()
+REWRITTEN = f'From: "Marky Mark {cast.VIA}" <{cast.NOTIFICATIONS}>'.encode()
 ZONE = world("""\
 mycompany.com.        TXT "v=spf1 -all"
 _dmarc.mycompany.com. TXT "v=DMARC1; p=reject"
@@ -54,9 +53,9 @@ _numbers = count()
 
 
 @pytest.fixture(scope="module")
-def sink() -> Iterator[Sink]:
-    with run_sink() as sink:
-        yield sink
+def inbox() -> Iterator[Inbox]:
+    with run_inbox() as inbox:
+        yield inbox
 
 
 @pytest.fixture
@@ -85,73 +84,73 @@ def send(
     header = b"%s\r\nMessage-ID: %s\r\nSubject: Re: printer\r\n\r\n" % (FROM, message_id.encode())
     body = (b"Hello\r\n" + filler * (size // len(filler) + 1))[: size or 7]
     return message_id, submit(
-        postfix.ports[SUBMISSION], AGENT, ["julia@customer.example"], header + body, login=login
+        postfix.ports[SUBMISSION], cast.MARKY, [cast.JULIA], header + body, login=login
     )
 
 
-def arrivals(sink: Sink, message_id: str) -> list[Delivery]:
-    return [each for each in sink.deliveries if message_id.encode() in each.message]
+def arrivals(inbox: Inbox, message_id: str) -> list[Arrival]:
+    return [each for each in inbox.arrivals if message_id.encode() in each.message]
 
 
-def arrival(sink: Sink, message_id: str) -> Delivery:
-    return sink.wait_for(lambda delivery: message_id.encode() in delivery.message, timeout=30)
+def arrival(inbox: Inbox, message_id: str) -> Arrival:
+    return inbox.wait_for(lambda arrival: message_id.encode() in arrival.message, timeout=30)
 
 
-def assert_rewritten(sink: Sink, message_id: str) -> None:
+def assert_rewritten(inbox: Inbox, message_id: str) -> None:
     """Show that it leaves once, and whole."""
-    delivery = arrival(sink, message_id)
+    delivery = arrival(inbox, message_id)
 
-    assert delivery.envelope_sender == BOUNCES
+    assert delivery.envelope_sender == cast.BOUNCES
     assert REWRITTEN in delivery.message.replace(b"\r\n ", b" ")
     assert b"Reply-To: " in delivery.message
-    assert len(arrivals(sink, message_id)) == 1
+    assert len(arrivals(inbox, message_id)) == 1
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_mail_is_rewritten(layout: str, service: Service, sink: Sink) -> None:
-    with run_layout(layout, service.socket, sink.port) as postfix:
+def test_mail_is_rewritten(layout: str, service: Service, inbox: Inbox) -> None:
+    with run_layout(layout, service.socket, inbox.port) as postfix:
         message_id, reply = send(postfix)
 
         assert reply.code == 250
-        assert_rewritten(sink, message_id)
+        assert_rewritten(inbox, message_id)
 
 
-def test_queue_first_keeps_mail_while_alignd_is_down(service: Service, sink: Sink) -> None:
-    with _nobody() as away, run_layout("queue-first", away, sink.port) as postfix:
+def test_queue_first_keeps_mail_while_alignd_is_down(service: Service, inbox: Inbox) -> None:
+    with _nobody() as away, run_layout("queue-first", away, inbox.port) as postfix:
         message_id, reply = send(postfix)
         wait_until(lambda: "status=deferred" in postfix.log(), "the message to be deferred")
 
         assert reply.code == 250
-        assert arrivals(sink, message_id) == []
+        assert arrivals(inbox, message_id) == []
         with _moved(service, away):
-            assert_rewritten(sink, message_id)
+            assert_rewritten(inbox, message_id)
 
 
-def test_inline_refuses_mail_for_now_while_alignd_is_down(sink: Sink) -> None:
-    with _nobody() as away, run_layout("inline", away, sink.port) as postfix:
+def test_inline_refuses_mail_for_now_while_alignd_is_down(inbox: Inbox) -> None:
+    with _nobody() as away, run_layout("inline", away, inbox.port) as postfix:
         message_id, reply = send(postfix)
 
     assert reply.code == 451
-    assert arrivals(sink, message_id) == []
+    assert arrivals(inbox, message_id) == []
 
 
-def test_inline_with_accept_lets_mail_leave_unrewritten_while_alignd_is_down(sink: Sink) -> None:
+def test_inline_with_accept_lets_mail_leave_unrewritten_while_alignd_is_down(inbox: Inbox) -> None:
     with (
         _nobody() as away,
-        run_layout("inline", away, sink.port, default_action="accept") as postfix,
+        run_layout("inline", away, inbox.port, default_action="accept") as postfix,
     ):
         message_id, reply = send(postfix)
-        delivery = arrival(sink, message_id)
+        delivery = arrival(inbox, message_id)
 
     assert reply.code == 250
     assert FROM in delivery.message
-    assert delivery.envelope_sender == AGENT
+    assert delivery.envelope_sender == cast.MARKY
 
 
 def test_queue_first_rewrites_what_alignd_was_killed_over(
-    service: Service, nameserver: Nameserver, sink: Sink
+    service: Service, nameserver: Nameserver, inbox: Inbox
 ) -> None:
-    with run_layout("queue-first", service.socket, sink.port) as postfix:
+    with run_layout("queue-first", service.socket, inbox.port) as postfix:
         starts = service.starts
         nameserver.serve(SILENT)
         message_id, reply = send(postfix)
@@ -160,14 +159,14 @@ def test_queue_first_rewrites_what_alignd_was_killed_over(
         service.await_restart(starts)
 
         assert reply.code == 250
-        assert_rewritten(sink, message_id)
+        assert_rewritten(inbox, message_id)
         assert "451" in postfix.log()
 
 
 def test_inline_refuses_for_now_what_alignd_is_killed_over(
-    service: Service, nameserver: Nameserver, sink: Sink
+    service: Service, nameserver: Nameserver, inbox: Inbox
 ) -> None:
-    with run_layout("inline", service.socket, sink.port) as postfix:
+    with run_layout("inline", service.socket, inbox.port) as postfix:
         nameserver.serve(SILENT)
         killer = threading.Thread(target=_kill_over_a_question, args=(service, nameserver))
         killer.start()
@@ -175,74 +174,74 @@ def test_inline_refuses_for_now_what_alignd_is_killed_over(
         killer.join()
 
     assert reply.code == 451
-    assert arrivals(sink, message_id) == []
+    assert arrivals(inbox, message_id) == []
 
 
-def test_inline_never_lets_half_a_change_leave(sink: Sink) -> None:
+def test_inline_never_lets_half_a_change_leave(inbox: Inbox) -> None:
     with (
         open_directory() as directory,
         run_halfway_milter(directory) as halfway,
-        run_layout("inline", halfway, sink.port) as postfix,
+        run_layout("inline", halfway, inbox.port) as postfix,
     ):
         message_id, reply = send(postfix)
 
     assert reply.code == 451
-    assert arrivals(sink, message_id) == []
+    assert arrivals(inbox, message_id) == []
 
 
-def test_queue_first_never_lets_half_a_change_leave(sink: Sink) -> None:
+def test_queue_first_never_lets_half_a_change_leave(inbox: Inbox) -> None:
     with (
         open_directory() as directory,
         run_halfway_milter(directory) as halfway,
-        run_layout("queue-first", halfway, sink.port) as postfix,
+        run_layout("queue-first", halfway, inbox.port) as postfix,
     ):
         message_id, reply = send(postfix)
         wait_until(lambda: "status=deferred" in postfix.log(), "the message to be deferred")
 
     assert reply.code == 250
-    assert arrivals(sink, message_id) == []
+    assert arrivals(inbox, message_id) == []
 
 
-def test_inline_with_accept_lets_half_a_change_leave(sink: Sink) -> None:
+def test_inline_with_accept_lets_half_a_change_leave(inbox: Inbox) -> None:
     """The reason why no layout of ours says accept."""
     with (
         open_directory() as directory,
         run_halfway_milter(directory) as halfway,
-        run_layout("inline", halfway, sink.port, default_action="accept") as postfix,
+        run_layout("inline", halfway, inbox.port, default_action="accept") as postfix,
     ):
         message_id, _reply = send(postfix)
-        delivery = arrival(sink, message_id)
+        delivery = arrival(inbox, message_id)
 
     assert b"helpdesk@half.example" in delivery.message
-    assert delivery.envelope_sender == AGENT
+    assert delivery.envelope_sender == cast.MARKY
 
 
-def test_queue_first_tells_tenants_apart_by_login(service: Service, sink: Sink) -> None:
+def test_queue_first_tells_tenants_apart_by_login(service: Service, inbox: Inbox) -> None:
     with (
         open_directory() as directory,
         run_login_service(directory) as logins,
         run_layout(
-            "queue-first", service.socket, sink.port, more=BY_LOGIN, settings=logins
+            "queue-first", service.socket, inbox.port, more=BY_LOGIN, settings=logins
         ) as postfix,
     ):
         ours, _reply = send(postfix, login="marky")
         other, _reply = send(postfix, login="harriet")
 
-        assert b"<mycompany@notifications.easysoftware.com>" in arrival(sink, ours).message
-        assert b"<helpdesk@notifications.easysoftware.com>" in arrival(sink, other).message
+        assert b"<mycompany@notifications.easysoftware.com>" in arrival(inbox, ours).message
+        assert b"<helpdesk@notifications.easysoftware.com>" in arrival(inbox, other).message
 
 
 def test_queue_first_delivers_the_largest_message_that_it_takes(
-    service: Service, sink: Sink
+    service: Service, inbox: Inbox
 ) -> None:
     limits = "message_size_limit = 10240000\n"
-    with run_layout("queue-first", service.socket, sink.port, settings=limits) as postfix:
+    with run_layout("queue-first", service.socket, inbox.port, settings=limits) as postfix:
         message_id, reply = send(postfix, size=9_999_000)
         _, too_large = send(postfix, size=10_000_000)
 
         assert reply.code == 250
         assert too_large.code == 552
-        assert_rewritten(sink, message_id)
+        assert_rewritten(inbox, message_id)
 
 
 def _kill_over_a_question(service: Service, nameserver: Nameserver) -> None:

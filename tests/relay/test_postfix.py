@@ -4,14 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.case import Case, Speed, normalised
-from tests.support.nameserver import Nameserver
-from tests.support.postfix import Postfix, obstacle, run_postfix
-from tests.support.process import Fleet
+from tests.lab.alignd import Fleet
+from tests.lab.message import normalised
+from tests.lab.nameserver import Nameserver
+from tests.lab.postfix import Postfix, obstacle, run_relay
+from tests.lab.settings import world
+from tests.lab.sink import Inbox, run_inbox
+from tests.lab.submission import submit
+from tests.support.case import Case, Speed
 from tests.support.selection import CASES, every_case
-from tests.support.settings import world
-from tests.support.sink import Sink, run_sink
-from tests.support.submission import submit
 
 pytestmark = [
     pytest.mark.postfix,
@@ -20,22 +21,22 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def sink() -> Iterator[Sink]:
-    with run_sink() as sink:
-        yield sink
+def inbox() -> Iterator[Inbox]:
+    with run_inbox() as inbox:
+        yield inbox
 
 
 @pytest.fixture(scope="module")
-def postfix(fleet: Fleet, sink: Sink) -> Iterator[Postfix]:
+def postfix(fleet: Fleet, inbox: Inbox) -> Iterator[Postfix]:
     """One Postfix, with a listener for each distinct configuration of the cases."""
     configs = {case.config for case in CASES if Speed.POSTFIX in case.speeds}
-    with run_postfix({config: fleet.alignd(config).socket for config in configs}, sink.port) as it:
+    with run_relay({config: fleet.alignd(config).socket for config in configs}, inbox.port) as it:
         yield it
 
 
 @every_case(Speed.POSTFIX)
 def test_case(
-    case: Case, nameserver: Nameserver, fleet: Fleet, postfix: Postfix, sink: Sink
+    case: Case, nameserver: Nameserver, fleet: Fleet, postfix: Postfix, inbox: Inbox
 ) -> None:
     nameserver.serve(world(case.zone))
 
@@ -47,10 +48,10 @@ def test_case(
         client=case.client,
         login=case.login,
     )
-    delivery = sink.wait_for(lambda delivery: delivery.came_as(reply.queue_id))
+    arrival = inbox.wait_for(lambda arrival: arrival.came_as(reply.queue_id))
 
     said = set(fleet.alignd(case.config).log_line(reply.queue_id).split())
     assert {f"action={case.expected_action}", f"reason={case.expected_reason}"} <= said
-    assert delivery.envelope_sender == case.expected_envelope_sender
-    assert set(delivery.recipients) == set(case.recipients)
-    assert normalised(delivery.message) == normalised(case.expected_message)
+    assert arrival.envelope_sender == case.expected_envelope_sender
+    assert set(arrival.recipients) == set(case.recipients)
+    assert normalised(arrival.message) == normalised(case.expected_message)

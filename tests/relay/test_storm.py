@@ -4,7 +4,7 @@ import pytest
 
 from storm.run import Order, Storm
 from storm.table import STORMS
-from tests.support import postfix, unbound
+from tests.lab import postfix, unbound
 
 OBSTACLE = postfix.obstacle() or unbound.obstacle()
 SHORT = {

@@ -1,4 +1,4 @@
-"""Responsible for the promise as receivers see it: what alignd lets out, they let in.
+"""The promise as receivers see it: what alignd lets out, they let in.
 
 Every case leaves a real relay, with alignd and a signer in it, over IPv4 and over IPv6. Software
 of other makers judges it: a Postfix with OpenDKIM and OpenDMARC, which rejects what fails and
@@ -12,17 +12,17 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from demo.cast import NOTIFICATIONS_DOMAIN
-from demo.daemons import PUBLIC_SUFFIX_LIST
-from demo.world import missing_programs
+from tests.lab.cast import NOTIFICATIONS_DOMAIN
+from tests.lab.opendmarc import PUBLIC_SUFFIX_LIST
+from tests.lab.places import ROOT
+from tests.lab.processes import missing_programs
+from tests.lab.settings import world
 from tests.support.case import Case, Speed
-from tests.support.places import ROOT
 from tests.support.selection import CASES, every_case
-from tests.support.settings import world
+from tests.verifiers.sending import Sending
 from tests.verifiers.verdict import Verdict
 
 PROGRAMS = ("ip", "opendkim", "opendkim-genkey", "opendmarc", "postfix", "rspamd")
@@ -78,7 +78,7 @@ def obstacle() -> str | None:
         return "the receivers need root for a network of their own"
     if missing := missing_programs(PROGRAMS):
         return f"not installed: {', '.join(missing)}"
-    if not Path(PUBLIC_SUFFIX_LIST).exists():
+    if not PUBLIC_SUFFIX_LIST.exists():
         return f"there is no {PUBLIC_SUFFIX_LIST}; the package is publicsuffix"
     return None
 
@@ -89,6 +89,23 @@ pytestmark = [
 ]
 
 
+def runs_here(case: Case) -> bool:
+    return Speed.POSTFIX in case.speeds
+
+
+def sending(case: Case) -> Sending:
+    return Sending(
+        name=case.name,
+        zone=case.zone,
+        config=case.config,
+        client=case.client,
+        login=case.login,
+        envelope_sender=case.envelope_sender,
+        recipients=case.recipients,
+        message=case.message,
+    )
+
+
 @pytest.fixture(scope="module")
 def verdicts() -> Verdicts:
     """What became of every case, by its name."""
@@ -96,7 +113,7 @@ def verdicts() -> Verdicts:
         [sys.executable, "-m", "tests.verifiers"],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdin=subprocess.DEVNULL,
+        input="".join(f"{sending(case).to_json()}\n" for case in CASES if runs_here(case)),
         capture_output=True,
         text=True,
         timeout=LIMIT,
@@ -122,7 +139,7 @@ def test_receivers_agree(case: Case, verdicts: Verdicts) -> None:
 
 
 def test_every_difference_is_of_a_case() -> None:
-    assert set(DIFFERENT) <= {case.name for case in CASES if Speed.POSTFIX in case.speeds}
+    assert set(DIFFERENT) <= {case.name for case in CASES if runs_here(case)}
 
 
 def claim_for(case: Case, verdict: Verdict) -> Claim:

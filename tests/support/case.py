@@ -1,4 +1,4 @@
-r"""Responsible for reading `*.case` files: what alignd does with one message, in plain text.
+r"""Reads `*.case` files: what alignd does with one message, in plain text.
 
     # A sentence: what this case claims.
     only process,wire - why it cannot run through Postfix
@@ -42,8 +42,6 @@ from enum import Enum
 from itertools import takewhile
 from pathlib import Path
 
-from tests.support.message import split
-
 _BLOCKS = {"zone", "config", "message"}
 _LINES = {"only", "client", "login", "MAIL", "RCPT", "EXPECT"}
 _AFTER_EXPECT = {"MAIL", "message"}
@@ -51,8 +49,6 @@ _AFTER_EXPECT = {"MAIL", "message"}
 _REPEATED = re.compile(r"\{\{(.*?)\*(\d+)\}\}")
 _ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.?)", re.DOTALL)
 _ESCAPES = {b"n": b"\r\n", b"r": b"\r", b"\\": b"\\"}
-_FOLD = re.compile(rb"\r\n[ \t]+")
-_QUEUE_ID = re.compile(rb"; *id=[^;\s]*")
 
 
 class CaseError(Exception):
@@ -122,23 +118,6 @@ def load_case(path: Path) -> Case:
     expect = _required(path, entries, "EXPECT")
     at = entries.index(expect)
     return _case(path, claim, entries[:at], expect, entries[at + 1 :])
-
-
-def normalised(message: bytes) -> bytes:
-    """Return *message* without what differs from run to run.
-
-    Received fields are dropped, and the queue id in an Alignd field becomes QUEUEID.
-    """
-    fields, rest = split(message)
-    header = b""
-    for field in fields:
-        if field.name.lower() == b"alignd":
-            # Where the field is folded depends on the length of the id.
-            line = _QUEUE_ID.sub(b"", _FOLD.sub(b" ", field.raw.rstrip(b"\r\n")))
-            header += line + b"; id=QUEUEID\r\n"
-        elif field.name.lower() != b"received":
-            header += field.raw
-    return header + rest
 
 
 def _is_comment(line: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.settings import configuration, world
+from tests.lab.settings import configuration, world
 
 ZONE = world("""\
 mycompany.com.        TXT "v=spf1 ip4:198.51.100.1 -all"

@@ -1,4 +1,4 @@
-"""Responsible for hundreds of customers with all kinds of DNS, and for what they publish."""
+"""Hundreds of customers with all kinds of DNS, and for what they publish."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from alignd.mailauth.spf_record import strings_of
+from tests.lab import cast
 
-INCLUDE = "include:spf.mailing.easy.cz"
+INCLUDE = f"include:{cast.SPF_INCLUDE}"
 PROVIDERS = 12
 SHARED = "".join(
     [

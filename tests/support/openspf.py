@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, Record, RecordType
-from tests.support.places import DATA
+from tests.lab.places import DATA
 
 SUITE = DATA / "rfc7208-tests.yml"
 _MAX_CHAIN = 16

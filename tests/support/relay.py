@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from alignd.cli.main import main as main_command
 from alignd.config.endpoint import Endpoint
 from alignd.postfix.layouts import Layout, LayoutParameters, lines
-from tests.support import postfix
+from tests.lab import postfix
+from tests.lab.settings import configuration
 from tests.support.commandline import CommandLine, Outcome
-from tests.support.settings import configuration
 
 ZONE = """\
 spf.mailing.easy.cz. TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"
@@ -79,7 +79,7 @@ class Relay:
         cli.write("alignd.conf", configuration(fault.conf, socket=self.socket))
         cli.write("relay.zone", _changed(ZONE, fault.zone))
         main, master = self._postfix(fault.layout)
-        postfix.configure(self.directory, master, SETTINGS + main)
+        postfix.configure_relay(self.directory, master, SETTINGS + main)
         for name, changes in (("main.cf", fault.main), ("master.cf", fault.master)):
             path = self.directory / "etc" / name
             path.write_text(_changed(path.read_text(), changes))

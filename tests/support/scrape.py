@@ -9,8 +9,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.support.process import Alignd, run_alignd
-from tests.support.readiness import children_of, free_ports, wait_until
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.readiness import free_ports, wait_until
 
 _TIMEOUT = 10  # seconds
 
@@ -102,11 +102,11 @@ class Watched:
 
     def workers(self) -> list[int]:
         """The process ids of the workers: of all children but the monitor."""
-        return [pid for pid in children(self.alignd) if pid != self.monitor()]
+        return [pid for pid in self.alignd.children() if pid != self.monitor()]
 
     def monitor(self) -> int | None:
         """The process id of the one that listens on the port; None when nobody does."""
-        return next((pid for pid in children(self.alignd) if self.port in listening(pid)), None)
+        return next((pid for pid in self.alignd.children() if self.port in listening(pid)), None)
 
 
 @contextmanager
@@ -118,11 +118,6 @@ def run_watched(directory: Path, nameserver: str, changes: str = "") -> Iterator
         watched = Watched(alignd, port)
         watched.wait_until_served()
         yield watched
-
-
-def children(alignd: Alignd) -> list[int]:
-    """The process ids of what the supervisor has started."""
-    return children_of(alignd.process.pid)
 
 
 def listening(pid: int) -> set[int]:

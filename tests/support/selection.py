@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support import places
+from tests.lab import places
 from tests.support.case import Case, Speed, load_cases
 
 CASES: tuple[Case, ...] = load_cases(places.CASES)

@@ -1,50 +1,49 @@
-"""Responsible for the run: steps into namespaces, sends every case, prints a verdict a line.
+"""Sends mail through a relay to receivers: reads a `Sending` a line, writes a `Verdict` a line.
 
-`places` says which address is what there, `daemons` and `stage` start everything, `signing` says
-what the relay signs, `delivery` follows a message to its judges, one of which is `rspamd`, and
-`verdict` is what came of it. `tests/test_verifiers.py` runs this and holds it against the claims.
+It steps into namespaces of its own; `testbed` runs the servers there, `delivery` follows a message
+to its judges, and `verdict` is what came of it. `tests/relay/test_verifiers.py` holds that against
+the claims.
 """
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from demo import world
-from tests.support.case import Case, Speed
-from tests.support.selection import CASES
-from tests.support.settings import world as with_general_records
+from tests.lab.namespaces import run_isolated
+from tests.lab.settings import world
 from tests.verifiers.delivery import deliver
-from tests.verifiers.stage import Stage, set_stage, sources
+from tests.verifiers.sending import Sending
+from tests.verifiers.testbed import Testbed, run_testbed
 
 _AT_ONCE = 8
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run in a world of its own; with a directory as argument, we are in it already."""
+    """Run in namespaces of its own; with a directory as argument, we are in them already."""
     if not arguments:
-        return world.run_isolated([sys.executable, "-m", "tests.verifiers"])
-    cases = [case for case in CASES if Speed.POSTFIX in case.speeds]
-    with set_stage(Path(arguments[0]), cases) as stage:
-        send_all(stage, cases)
+        return run_isolated([sys.executable, "-m", "tests.verifiers"])
+    sendings = [Sending.from_json(line) for line in sys.stdin]
+    with run_testbed(Path(arguments[0]), sendings) as testbed:
+        send_all(testbed, sendings)
     return 0
 
 
-def send_all(stage: Stage, cases: Sequence[Case]) -> None:
-    """Send every case from every address of the relay; those with the same zone at once."""
+def send_all(testbed: Testbed, sendings: Iterable[Sending]) -> None:
+    """Send all from every address of the relay; those with the same zone at once."""
     by_zone = defaultdict(list)
-    for case in cases:
-        by_zone[case.zone].append(case)
+    for sending in sendings:
+        by_zone[sending.zone].append(sending)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for zone, together in by_zone.items():
-            stage.nameserver.serve(stage.key.publish(with_general_records(zone)))
-            sent = [
-                pool.submit(deliver, stage, case, source)
-                for case in together
-                for source in sources(case)
+            testbed.nameserver.serve(testbed.key.publish(world(zone)))
+            running = [
+                pool.submit(deliver, testbed, sending, source)
+                for sending in together
+                for source in sending.sources()
             ]
-            for each in sent:
+            for each in running:
                 print(each.result().to_json(), flush=True)
 
 

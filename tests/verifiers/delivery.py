@@ -1,47 +1,46 @@
-"""Responsible for one message on its way: through the relay, to the receiver, to its judges."""
+"""One message on its way: through the relay, to the receiver, to its judges."""
 
 import re
 from dataclasses import replace
 
-from demo.process import NotReadyError
-from tests.support.case import Case
-from tests.support.submission import submit
-from tests.verifiers import rspamd
-from tests.verifiers.stage import Stage
+from tests.lab import rspamd
+from tests.lab.submission import submit
+from tests.verifiers.sending import Sending
+from tests.verifiers.testbed import Testbed
 from tests.verifiers.verdict import Received, Verdict
 
 
-def deliver(stage: Stage, case: Case, source: str) -> Verdict:
-    """Send *case* from the relay's address *source* and return what came of it."""
+def deliver(testbed: Testbed, sending: Sending, source: str) -> Verdict:
+    """Send *sending* from the relay's address *source* and return what came of it."""
     try:
-        return _deliver(stage, case, source)
-    except (NotReadyError, OSError, RuntimeError, KeyError, ValueError) as error:
+        return _deliver(testbed, sending, source)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
         # The others are still to be heard.
-        return Verdict(case.name, source, "", "", f"lost ({error})", "")
+        return Verdict(sending.name, source, "", "", f"lost ({error})", "")
 
 
-def _deliver(stage: Stage, case: Case, source: str) -> Verdict:
+def _deliver(testbed: Testbed, sending: Sending, source: str) -> Verdict:
     reply = submit(
-        stage.outlets[case.config, source].port,
-        case.envelope_sender,
-        case.recipients,
-        case.message,
-        client=case.client,
-        login=case.login,
+        testbed.outlets[sending.config, source].port,
+        sending.envelope_sender,
+        sending.recipients,
+        sending.message,
+        client=sending.client,
+        login=sending.login,
     )
-    delivery = stage.relay.wait_for_delivery(reply.queue_id)
-    line = stage.alignds[case.config].log_line(reply.queue_id)
+    delivery = testbed.relay.wait_for_delivery(reply.queue_id)
+    line = testbed.alignds[sending.config].log_line(reply.queue_id)
     said = dict(re.findall(r"(\S+)=(\S+)", line))
     answer = f"{delivery.status} ({delivery.answer})"
-    verdict = Verdict(case.name, source, said["action"], said["reason"], answer, "")
+    verdict = Verdict(sending.name, source, said["action"], said["reason"], answer, "")
     if delivery.next_queue_id:
-        return _judged(stage, verdict, delivery.next_queue_id)
+        return _judged(testbed, verdict, delivery.next_queue_id)
     rejected = "rejected by DMARC policy" in answer
     return replace(verdict, opendmarc="rejected" if rejected else answer)
 
 
-def _judged(stage: Stage, verdict: Verdict, queue_id: str) -> Verdict:
-    arrival = stage.sink.wait_for(lambda arrival: arrival.came_as(queue_id))
+def _judged(testbed: Testbed, verdict: Verdict, queue_id: str) -> Verdict:
+    arrival = testbed.inbox.wait_for(lambda arrival: arrival.came_as(queue_id))
     received = Received.parse(arrival.message)
     opinion = rspamd.ask(
         received.message, verdict.source, arrival.envelope_sender, arrival.recipients

@@ -1,12 +1,12 @@
-"""Responsible for what came of one message: what alignd did, and what the receivers said."""
+"""What came of one message: what alignd did, and what the receivers said."""
 
 import json
 import re
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from tests.support.message import split
-from tests.verifiers import places
+from tests.lab import cast
+from tests.lab.message import split
 
 _DMARC = re.compile(r"\bdmarc=(\w+).*?\bheader\.from=(\S+)", re.DOTALL)
 
@@ -51,7 +51,7 @@ class Received:
     def parse(cls, content: bytes) -> Self:
         """Take the receiver's own results off the message; it removed those that came in."""
         fields, rest = split(content)
-        prefix = b"%s;" % places.RECEIVER.encode()
+        prefix = b"%s;" % cast.RECEIVER.encode()
         own = [
             field
             for field in fields

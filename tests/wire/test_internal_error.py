@@ -21,10 +21,10 @@ from alignd.mta.session import Runtime
 from alignd.resolver.resolver import Resolver
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
-from tests.support.mta import MilterConnection
-from tests.support.nameserver import Nameserver
-from tests.support.readiness import open_directory, wait_until
-from tests.support.settings import configuration, world
+from tests.lab.milter_client import MilterConnection
+from tests.lab.nameserver import Nameserver
+from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import configuration, world
 
 # The name servers of other tests have threads, which the forked process does not touch.
 FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

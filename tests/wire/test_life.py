@@ -14,13 +14,13 @@ import pytest
 
 from alignd.service.supervisor import SILENCE_SECONDS
 from alignd.service.worker import DRAIN_SECONDS
-from tests.support.message import ChangeSender
-from tests.support.mta import MilterConnection, Result, steps
-from tests.support.nameserver import Nameserver
-from tests.support.process import Alignd, run_alignd
-from tests.support.protocol import Command
-from tests.support.readiness import children_of, open_directory, wait_until
-from tests.support.settings import world
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.message import ChangeSender
+from tests.lab.milter_client import MilterConnection, Result, steps
+from tests.lab.nameserver import Nameserver
+from tests.lab.protocol import Command
+from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import world
 
 pytestmark = pytest.mark.wire
 
@@ -57,7 +57,7 @@ def is_rewritten(result: Result) -> bool:
 
 def workers(alignd: Alignd) -> set[int]:
     """The process ids of the workers."""
-    return set(children_of(alignd.process.pid))
+    return set(alignd.children())
 
 
 def state(pid: int) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.support import fastclock
-from tests.support.mta import MilterConnection, Result
-from tests.support.nameserver import Nameserver
-from tests.support.process import Alignd, run_alignd
-from tests.support.protocol import Reply
-from tests.support.readiness import open_directory, wait_until
-from tests.support.settings import world
+from tests.lab import fast_clock
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.milter_client import MilterConnection, Result
+from tests.lab.nameserver import Nameserver
+from tests.lab.protocol import Reply
+from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import world
 
 pytestmark = pytest.mark.wire
 
@@ -113,9 +113,9 @@ def test_a_worker_without_a_descriptor_left_serves_again_when_there_is_one(start
     assert "worker ended" not in alignd.log()
 
 
-@pytest.mark.skipif(fastclock.obstacle() is not None, reason=fastclock.obstacle() or "")
+@pytest.mark.skipif(fast_clock.obstacle() is not None, reason=fast_clock.obstacle() or "")
 def test_an_idle_connection_is_cut(start: Start, tmp_path: Path) -> None:
-    clock = fastclock.build(tmp_path, speed=600)
+    clock = fast_clock.build(tmp_path, speed=600)
     alignd = start(
         '[milter]\nworkers = 1\nidle_timeout = "10m"\n', environment={"LD_PRELOAD": str(clock)}
     )

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import dns.message
 import pytest
 
-from tests.support.mta import MilterConnection, steps
-from tests.support.nameserver import Nameserver, run_nameserver
-from tests.support.process import Alignd, run_alignd
-from tests.support.protocol import Command
-from tests.support.readiness import open_directory, wait_until
-from tests.support.settings import world
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.milter_client import MilterConnection, steps
+from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.protocol import Command
+from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import world
 
 pytestmark = pytest.mark.wire
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from storm.faults import Fault, SickNameserver
-from tests.support.message import ChangeSender
-from tests.support.mta import ALL_ACTIONS, CHANGE_HEADERS, MilterConnection
-from tests.support.nameserver import Nameserver, run_nameserver
-from tests.support.process import run_alignd
-from tests.support.readiness import free_ports, open_directory, wait_until
-from tests.support.scrape import Scrape, Watched, children, listening, run_watched
-from tests.support.settings import world
+from tests.lab.alignd import run_alignd
+from tests.lab.faulty_nameserver import Fault, FaultyNameserver
+from tests.lab.message import ChangeSender
+from tests.lab.milter_client import ALL_ACTIONS, CHANGE_HEADERS, MilterConnection
+from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.readiness import free_ports, open_directory, wait_until
+from tests.lab.settings import world
+from tests.support.scrape import Scrape, Watched, listening, run_watched
 
 pytestmark = pytest.mark.wire
 
@@ -242,12 +242,12 @@ def test_a_reload_moves_the_metrics_and_takes_them_away(start: Start) -> None:
 
     reload("")
     wait_until(lambda: not is_listened_on(port), "the port to be closed")
-    assert children(alignd) == there.workers()
+    assert alignd.children() == there.workers()
 
 
 def test_the_breaker_opens_and_closes(start: Start) -> None:
-    with run_nameserver(SickNameserver(seed=1)) as nameserver:
-        assert isinstance(nameserver, SickNameserver)
+    with run_nameserver(FaultyNameserver(seed=1)) as nameserver:
+        assert isinstance(nameserver, FaultyNameserver)
         nameserver.serve(ZONE)
         watched = start('[dns]\ntimeout = "300ms"\nstale = "1h"', nameserver)
         send(watched, GOOD)
@@ -519,8 +519,8 @@ def test_metrics_that_are_off_have_no_process_and_no_port(
         with MilterConnection(alignd.socket) as mta:
             answer = mta.send(AGENT, ("j@customer.example",), message(AGENT)).answer
         assert any(isinstance(edit, ChangeSender) for edit in answer.modifications)
-        assert len(children(alignd)) == 1  # the worker
-        assert not any(listening(pid) for pid in [alignd.process.pid, *children(alignd)])
+        assert len(alignd.children()) == 1  # the worker
+        assert not any(listening(pid) for pid in [alignd.process.pid, *alignd.children()])
 
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="there is no IPv6 here")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.nameserver import Nameserver
-from tests.support.process import Alignd, run_alignd
-from tests.support.readiness import children_of, open_directory, wait_until
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.nameserver import Nameserver
+from tests.lab.readiness import open_directory, wait_until
 from tests.support.relay import ZONE
 
 pytestmark = pytest.mark.wire
@@ -68,7 +68,7 @@ def test_another_worker_warns_in_the_place_of_one_that_died(
     nameserver.serve(WITHOUT_SPF)
     with run_alignd(directory / "alignd", nameserver.address, "[milter]\nworkers = 2\n") as alignd:
         wait_for_warnings(alignd, 1)
-        for pid in children_of(alignd.process.pid):
+        for pid in alignd.children():
             os.kill(pid, signal.SIGKILL)
 
         assert len(wait_for_warnings(alignd, 2)) == 2

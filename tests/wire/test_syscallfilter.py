@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mta import MilterConnection
-from tests.support.nameserver import Nameserver
-from tests.support.places import ROOT
-from tests.support.process import Alignd, run_alignd
-from tests.support.readiness import children_of, open_directory
-from tests.support.settings import world
+from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.milter_client import MilterConnection
+from tests.lab.nameserver import Nameserver
+from tests.lab.places import ROOT
+from tests.lab.readiness import open_directory
+from tests.lab.settings import world
 
 pytestmark = [
     pytest.mark.wire,
@@ -44,7 +44,7 @@ def serve_one(directory: Path, nameserver: Nameserver, unit: Path) -> Alignd:
         run_alignd(directory / "alignd", nameserver.address, changes, under=under) as alignd,
         MilterConnection(alignd.socket) as mta,
     ):
-        (worker, *_) = children_of(alignd.process.pid)
+        (worker, *_) = alignd.children()
         assert "Seccomp:\t2" in Path(f"/proc/{worker}/status").read_text()
         result = mta.send(AGENT, ("julia@customer.example",), MESSAGE)
     assert result.accepted

@@ -6,8 +6,9 @@ from itertools import islice
 
 import pytest
 
-from tests.support.case import Case, Speed, normalised
-from tests.support.mta import (
+from tests.lab.alignd import Alignd, Fleet
+from tests.lab.message import normalised
+from tests.lab.milter_client import (
     ALL_ACTIONS,
     ALL_PROTOCOL,
     CHANGE_HEADERS,
@@ -16,11 +17,11 @@ from tests.support.mta import (
     Result,
     steps,
 )
-from tests.support.nameserver import Nameserver
-from tests.support.process import Alignd, Fleet
-from tests.support.protocol import Command, Reply
+from tests.lab.nameserver import Nameserver
+from tests.lab.protocol import Command, Reply
+from tests.lab.settings import world
+from tests.support.case import Case, Speed
 from tests.support.selection import every_case
-from tests.support.settings import world
 
 pytestmark = pytest.mark.wire
 

@@ -12,10 +12,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 import dns.exception
-import dns.flags
-import dns.message
 import dns.name
-import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
@@ -45,8 +42,8 @@ class ZoneError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What the zone has for a question: a failure, or a code and the records of the chain."""
+class ZoneAnswer:
+    """What the zone has for a question: a failure, or the records of the chain of aliases."""
 
     rrsets: tuple[dns.rrset.RRset, ...] = ()
     exists: bool = True
@@ -54,7 +51,7 @@ class _Outcome:
 
 
 class Zone:
-    """The names of a master file; a Lookup, and the data of a nameserver."""
+    """The names of a master file, as a Lookup."""
 
     def __init__(
         self, rrsets: list[dns.rrset.RRset], failures: dict[tuple[dns.name.Name, str], str]
@@ -83,7 +80,7 @@ class Zone:
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
         rdtype = to_rdtype(record_type)
         try:
-            outcome = self._find(to_name(name), rdtype)
+            outcome = self.find(to_name(name), rdtype)
         except (dns.exception.DNSException, UnicodeError):
             return Answer((), exists=False)  # a name that DNS cannot carry
         if outcome.failure:
@@ -94,40 +91,24 @@ class Zone:
         alias_of = to_text(aliases[0][0].target) if aliases else ""
         return Answer(records, outcome.exists or bool(outcome.rrsets), alias_of)
 
-    def respond(self, query: dns.message.Message) -> dns.message.Message | None:
-        """The response of a nameserver with this zone; None where it would not answer at all."""
-        question = query.question[0]
-        outcome = self._find(question.name, question.rdtype)
-        if outcome.failure == "timeout":
-            return None
-        response = dns.message.make_response(query, recursion_available=True)
-        if outcome.failure:
-            response.set_rcode(dns.rcode.SERVFAIL)
-            return response
-        response.set_rcode(dns.rcode.NOERROR if outcome.exists else dns.rcode.NXDOMAIN)
-        response.answer.extend(outcome.rrsets)
-        if not outcome.rrsets:
-            soa = "ns. hostmaster. 1 3600 600 86400 0"
-            response.authority.append(dns.rrset.from_text(".", _DEFAULT_TTL, "IN", "SOA", soa))
-        return response
-
-    def _find(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> _Outcome:
+    def find(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> ZoneAnswer:
+        """Follow aliases from *name* to records of that type."""
         chain: list[dns.rrset.RRset] = []
         for _ in range(_MAX_CHAIN):
             for type_ in ("", rdtype.name):
                 if failure := self._failures.get((name, type_)):
-                    return _Outcome(failure="timeout" if failure == "TIMEOUT" else failure)
+                    return ZoneAnswer(failure="timeout" if failure == "TIMEOUT" else failure)
             owner = self._owner(name)
             if owner is None:
-                return _Outcome(tuple(chain), exists=False)
+                return ZoneAnswer(tuple(chain), exists=False)
             if found := self._rrsets.get((owner, rdtype)):
-                return _Outcome((*chain, _named(found, name)))
+                return ZoneAnswer((*chain, _named(found, name)))
             alias = self._rrsets.get((owner, dns.rdatatype.CNAME))
             if alias is None:
-                return _Outcome(tuple(chain))
+                return ZoneAnswer(tuple(chain))
             chain.append(_named(alias, name))
             name = alias[0].target
-        return _Outcome(failure="CNAME loop")
+        return ZoneAnswer(failure="CNAME loop")
 
     def _owner(self, name: dns.name.Name) -> dns.name.Name | None:
         """The name whose records answer for *name*, RFC 4592, section 3.3.1."""

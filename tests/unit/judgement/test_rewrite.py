@@ -17,8 +17,8 @@ from alignd.judgement.review import Judgement, add_trace_field, make_reviewer
 from alignd.mail import display_name
 from alignd.mail.message import DeleteField, Edits, HeaderField, Message
 from alignd.resolver.zone import Zone
+from tests.lab.settings import configuration, world
 from tests.support.edits import apply_edits
-from tests.support.settings import configuration, world
 
 ADDRESS = "helpdesk@notifications.easysoftware.com"
 CONFIG = parse_configuration(configuration(), "test")

@@ -32,10 +32,10 @@ from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
+from tests.lab.nameserver import Nameserver
+from tests.lab.settings import configuration, world
 from tests.support.case import Case
-from tests.support.nameserver import Nameserver
 from tests.support.selection import CASES
-from tests.support.settings import configuration, world
 
 SUFFIXES = SuffixList()
 LENIENT = '[rules]\nrewrite_on = "enforced"\nfreemail = false\n'

@@ -14,7 +14,7 @@ from alignd.judgement.review import make_reviewer
 from alignd.mail.message import MessageError, split_message
 from alignd.replay.summary import Result, SenderSource, Submission, judge
 from alignd.resolver.zone import Zone
-from tests.support.settings import configuration, world
+from tests.lab.settings import configuration, world
 
 CONFIG = parse_configuration(configuration('[rules]\nrewrite_on = "enforced"'), "")
 REVIEWER = make_reviewer(CONFIG, load_signer(CONFIG.dkim), time.time)

@@ -9,8 +9,8 @@ import pytest
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, RecordType
 from alignd.resolver.resolver import MAX_NEGATIVE_TTL, Resolver
-from tests.support.nameserver import Nameserver, run_nameserver
-from tests.support.scripted import Scripted, absent
+from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.scripted_nameserver import Scripted, absent
 
 A, TXT = RecordType.A, RecordType.TXT
 

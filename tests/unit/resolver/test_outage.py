@@ -11,8 +11,8 @@ from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.cache import Archive
 from alignd.resolver.resolver import Resolver
-from tests.support.nameserver import Nameserver, run_nameserver
-from tests.support.readiness import wait_until
+from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.readiness import wait_until
 
 A, TXT = RecordType.A, RecordType.TXT
 KNOWN = 'known.example. 0 TXT "known"\n'

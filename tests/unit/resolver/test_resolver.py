@@ -20,9 +20,9 @@ from alignd.resolver.client import ask
 from alignd.resolver.resolver import MessageLookup, Resolver
 from alignd.resolver.wire import ReceivedAnswer, read_response, to_name
 from alignd.resolver.zone import Zone
-from tests.support.nameserver import Nameserver, run_nameserver
-from tests.support.readiness import wait_until
-from tests.support.scripted import Script, Scripted, absent, refused, truncated
+from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.readiness import wait_until
+from tests.lab.scripted_nameserver import Script, Scripted, absent, refused, truncated
 
 LONG_TEXT = " ".join(f'"{letter * 250}"' for letter in "abcdefgh")
 ZONE = f"""\

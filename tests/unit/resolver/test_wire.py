@@ -9,7 +9,7 @@ from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, MailExchange, Record, RecordType
 from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone
-from tests.support.nameserver import Nameserver
+from tests.lab.nameserver import Nameserver
 
 EXAMPLES: dict[RecordType, tuple[str, Record]] = {
     RecordType.A: ("192.0.2.1", "192.0.2.1"),

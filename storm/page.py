@@ -1,0 +1,60 @@
+"""The page of what came of the storms: docs/storms.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from storm.run import Outcome, Result
+from tests.lab import machine
+
+_INTRODUCTION = """\
+# Storms
+
+What `make storm` saw last: alignd under failure, load and change. Mail goes through a real \
+Postfix, in the queue-first layout (`conf/postfix/queue-first/`) unless the line says otherwise, \
+with the queue in memory. Every message is known by its Message-ID and looked at as it arrives: \
+*lost* was taken and never arrived, *unrewritten* left as it came though it had to be rewritten, \
+*half-changed* is anything between. *Put off* is what Postfix tried again by itself.
+
+Times that an operator has in minutes are in seconds here: Postfix tries again after 1 s \
+(30 s in `conf/postfix/`), what ended is started again at once (`RestartSec=1s` in the unit), and \
+in the outage of DNS answers expire after 1 s (an hour by default).
+
+"""
+_LEGEND = """
+A macro packet with an odd number of strings is the one kind of nonsense that ends a worker: \
+`smfi_getsymval` of libmilter 8.17 steps over pairs of strings and reads past an odd end. No MTA \
+sends one. They are sent last, and counted apart: the supervisor replaces the worker, and what it \
+was serving is a temporary failure for Postfix.
+
+The p99 of the outage is of all messages once the last worker's breaker is open. In the endurance \
+every 10th message is compared whole, the others by the kind of answer.
+"""
+
+
+def write_page(path: Path, results: Sequence[Result]) -> None:
+    """Write the page of these results."""
+    path.parent.mkdir(exist_ok=True)
+    lines = ["| storm | held | what came of it | time |\n|---|---|---|---|\n"]
+    lines += [_row(result) for result in results]
+    commands = [_command(result) for result in results]
+    repeat = "\nEach line is repeated by\n\n```sh\n" + "".join(commands) + "```\n"
+    path.write_text(f"{_INTRODUCTION}{machine.described()}\n" + "".join(lines) + _LEGEND + repeat)
+
+
+def _row(result: Result) -> str:
+    held = "**no**" if result.outcome.broken else "yes"
+    shown = "; ".join((*result.outcome.figures, *_early(result.outcome)))
+    what = f"**{result.storm.name}**: {result.order.messages:,}, {result.storm.claim}"
+    return f"| {what} | {held} | {shown} | {result.seconds:.0f} s |\n"
+
+
+def _early(outcome: Outcome) -> tuple[str, ...]:
+    return tuple(promise for promise in outcome.broken if promise not in outcome.figures)
+
+
+def _command(result: Result) -> str:
+    order = result.order
+    name = result.storm.name
+    return f"python -m storm {name} --messages {order.messages} --seed {order.seed}\n"

@@ -1,0 +1,57 @@
+"""A wall clock that runs fast: libmilter looks for idle sessions every 600 s."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+# Only the wall clock, by which nothing is waited for.
+_SOURCE = """\
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct timespec start;
+
+__attribute__((constructor)) static void begin(void)
+{
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &start);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int failed = syscall(SYS_clock_gettime, clock, now);
+
+    if (!failed && clock == CLOCK_REALTIME)
+        now->tv_sec = start.tv_sec + SPEED * (now->tv_sec - start.tv_sec);
+    return failed;
+}
+
+time_t time(time_t *result)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (result != NULL)
+        *result = now.tv_sec;
+    return now.tv_sec;
+}
+"""
+
+
+def obstacle() -> str | None:
+    """Say why no such clock can be made here, or None."""
+    return None if shutil.which("gcc") else "gcc is not installed"
+
+
+def build(directory: Path, *, speed: int) -> Path:
+    """Make a library to be preloaded, with which the wall clock runs *speed* times as fast."""
+    library = directory / "fastclock.so"
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", f"-DSPEED={speed}", "-x", "c", "-", "-o", str(library)],
+        input=_SOURCE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return library

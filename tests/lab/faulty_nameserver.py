@@ -1,0 +1,51 @@
+"""A nameserver that is silent, slow, lossy or failing."""
+
+import random
+import threading
+from enum import Enum
+
+import dns.message
+import dns.rcode
+
+from tests.lab.nameserver import Nameserver
+
+SLOW_SECONDS = 1.5
+LOSS = 0.3
+FAILING = 0.5
+
+
+class Fault(Enum):
+    """What is wrong with it."""
+
+    NONE = "well"
+    SILENT = "silent"
+    SLOW = f"{SLOW_SECONDS:g} s an answer"
+    LOSSY = f"{LOSS:.0%} loss"
+    FAILING = "SERVFAIL half the time"
+
+
+class FaultyNameserver(Nameserver):
+    """Answers with the zone, as far as its *fault* lets it."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.fault = Fault.NONE
+        self._random = random.Random(seed)
+        self._never = threading.Event()
+
+    def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
+        """Return the response to one request, late or wrong or None."""
+        match self.fault:
+            case Fault.SILENT:
+                return None
+            case Fault.SLOW:
+                self._never.wait(SLOW_SECONDS)
+            case Fault.LOSSY if self._random.random() < LOSS:
+                return None
+            case Fault.FAILING if self._random.random() < FAILING:
+                response = dns.message.make_response(dns.message.from_wire(data))
+                response.set_rcode(dns.rcode.SERVFAIL)
+                return response.to_wire()
+            case _:
+                pass
+        return super().respond(data, over_udp=over_udp)

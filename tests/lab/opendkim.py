@@ -1,0 +1,140 @@
+"""OpenDKIM, which signs for the relay and verifies for the receiver, and the relay's key."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab import cast
+from tests.lab.processes import run_daemon
+from tests.lab.readiness import accepts
+
+# RequireSafeKeys: the key lies where every daemon, whoever it runs as, makes its socket.
+_COMMON = """\
+Background no
+Syslog yes
+SyslogSuccess yes
+UserID opendkim
+UMask 000
+Socket local:{socket}
+Nameservers {nameserver}
+RequireSafeKeys no
+MaximumHeaders 0
+"""
+_SIGNER = """\
+Mode s
+SigningTable refile:{signing}
+KeyTable {keys}
+InternalHosts {hosts}
+"""
+_VERIFIER = """\
+Mode v
+AuthservID {authserv_id}
+AlwaysAddARHeader yes
+InternalHosts {hosts}
+"""
+# Two lists of hosts, for an option whose default is the loopback.
+_EVERYBODY, _NOBODY = "0.0.0.0/0\n::/0\n", "192.0.2.1\n"
+
+_KEY_FILE = re.compile(r"/etc/opendkim/keys/\S+")
+# A case shows the key of the vendor's selector, wherever a customer publishes it.
+_PUBLISHED = re.compile(rf'^({cast.SELECTOR}\..*\bp=)MI.*"$', re.MULTILINE)
+_ONE_STRING = 255
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """The only private key of the relay, and the record that publishes it."""
+
+    path: Path
+    record: str
+    public: str
+    """The value of p=."""
+
+    @classmethod
+    def make(cls, directory: Path) -> "SigningKey":
+        """Make a new key, with its file in *directory*."""
+        command = ["opendkim-genkey", "--append-domain", "--bits=2048", f"--directory={directory}"]
+        owner = (f"--domain={cast.NOTIFICATIONS_DOMAIN}", f"--selector={cast.SELECTOR}")
+        subprocess.run([*command, *owner], check=True)
+        path = directory / f"{cast.SELECTOR}.private"
+        shutil.chown(path, "opendkim")
+        record = path.with_suffix(".txt").read_text()
+        strings = "".join(re.findall(r'"([^"]*)"', record))
+        return cls(path, record, strings.partition("p=")[2])
+
+    def publish(self, zone: str) -> str:
+        """Return *zone* with this key at every name that has a key of the vendor's selector."""
+        parts = re.findall(f".{{1,{_ONE_STRING // 2}}}", self.public)
+        own = re.sub(_PUBLISHED, lambda found: found[1] + '" "'.join(parts) + '"', zone)
+        return f"{own}\n{self.record}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A SigningTable and a KeyTable of OpenDKIM."""
+
+    signing: str
+    keys: str
+
+    @classmethod
+    def of(cls, config: str, key: Path) -> "Tables":
+        """What an OpenDKIM signs that does as `[dkim]` says, and always the notifications."""
+        dkim = tomllib.loads(config).get("dkim", {})
+        signing, keys = _from_tables(dkim.get("opendkim"))
+        for signed in dkim.get("signs", ()):
+            domain, selector = signed["domain"], signed["selector"]
+            signing += f"*@{domain} {domain} {signed.get('identity', '')}\n"
+            keys += f"{domain} {domain}:{selector}:{key}\n"
+        domain = cast.NOTIFICATIONS_DOMAIN
+        signing += f"*@{domain} {domain}\n"
+        keys += f"{domain} {domain}:{cast.SELECTOR}:{key}\n"
+        return cls(signing, re.sub(_KEY_FILE, str(key), keys))
+
+
+@contextmanager
+def run_signer(directory: Path, name: str, tables: Tables, nameserver: str) -> Iterator[Path]:
+    """Run an OpenDKIM that signs by *tables*, and return its socket."""
+    signing, keys = directory / f"{name}.signing", directory / f"{name}.keys"
+    signing.write_text(tables.signing)
+    keys.write_text(tables.keys)
+    hosts = _written(directory / f"{name}.hosts", _EVERYBODY)
+    settings = _SIGNER.format(signing=signing, keys=keys, hosts=hosts)
+    with _run_opendkim(directory, name, settings, nameserver) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def run_verifier(directory: Path, authserv_id: str, nameserver: str) -> Iterator[Path]:
+    """Run an OpenDKIM that verifies and never signs, and return its socket."""
+    hosts = _written(directory / "verifier.hosts", _NOBODY)
+    settings = _VERIFIER.format(authserv_id=authserv_id, hosts=hosts)
+    with _run_opendkim(directory, "verifier", settings, nameserver) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def _run_opendkim(directory: Path, name: str, settings: str, nameserver: str) -> Iterator[Path]:
+    """Run it in *directory*, where it makes its socket as a user of its own."""
+    endpoint = directory / f"{name}.sock"
+    common = _COMMON.format(socket=endpoint, nameserver=nameserver)
+    configuration = _written(directory / f"{name}.conf", common + settings)
+    command: list[str | Path] = ["opendkim", "-f", "-x", configuration]
+    with run_daemon(command, directory / f"{name}.log", lambda: accepts(endpoint)):
+        yield endpoint
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def _from_tables(opendkim: dict[str, Any] | None) -> tuple[str, str]:
+    if opendkim is None:
+        return "", ""
+    return Path(opendkim["signing_table"]).read_text(), Path(opendkim["key_table"]).read_text()
