@@ -4,10 +4,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
-from alignd.cli.render.examination import report
+from alignd.cli.render.examination import examination_lines
 from alignd.config.endpoint import UnixEndpoint
 from alignd.doctor.findings import (
     FindingId,
@@ -125,7 +124,7 @@ def test_every_topic_has_a_title_and_a_mark(topic: Topic) -> None:
     finding = error(FindingId.HELO_UNRESOLVED, "what", "why", "fix")
     remarks: list[list[Remark]] = [[finding], [Unknown("why")], [Skipped("why")], []]
 
-    marks = [click.unstyle(next(report((topic_report(topic, each),)))) for each in remarks]
+    marks = [next(examination_lines((topic_report(topic, each),))).text for each in remarks]
 
     assert [mark.partition(": ")[0] for mark in marks] == [
         f"{each} {topic.value}" for each in "✗?-✓"

@@ -43,14 +43,20 @@ def domain(cli: CommandLine, *arguments: str, zone: str | None = None) -> Outcom
 
 @pytest.mark.parametrize("path", ADVICE_SNAPSHOTS, ids=lambda path: path.stem)
 def test_what_people_read(cli: CommandLine, path: Path) -> None:
-    """A snapshot is a zone, the command behind "$", and what it prints."""
-    zone, _, rest = path.read_text().partition("$ alignd domain ")
+    """A snapshot is a zone, the command behind "$", and what it prints.
+
+    Run with ALIGND_SNAPSHOTS=write to keep what it prints now; then look at the difference.
+    """
+    zone, prompt, rest = path.read_text().partition("$ alignd domain ")
     arguments, _, expected = rest.partition("\n")
 
     outcome = domain(cli, *arguments.split(), zone=zone)
 
     assert outcome.stderr == ""
-    assert outcome.stdout == expected
+    if os.environ.get("ALIGND_SNAPSHOTS") == "write":
+        path.write_text(f"{zone}{prompt}{arguments}\n{outcome.stdout}")
+        return
+    assert outcome.stdout == expected, "see the docstring of this test"
 
 
 @pytest.mark.parametrize("path", ADVICE_SNAPSHOTS, ids=lambda path: path.stem)

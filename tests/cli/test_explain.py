@@ -420,6 +420,18 @@ def test_the_advice_is_that_for_the_tenant(cli: CommandLine) -> None:
     assert "    v=spf1 include:spf.tenant.example -all" in outcome.stdout.splitlines()
 
 
+def test_a_record_to_publish_stands_unbroken_on_a_line_of_its_own(cli: CommandLine) -> None:
+    networks = " ".join(f"ip4:198.51.100.{number}" for number in range(60))
+    strings = " ".join(f'"{term} "' for term in ("v=spf1", *networks.split(), "-all"))
+    cli.write("what-if.zone", world(f"mycompany.com. TXT {strings}\n"))
+
+    outcome = cli.explain("marky.eml", mail_from="marky.mark@mycompany.com")
+
+    record = f"v=spf1 {networks} include:spf.mailing.easy.cz -all"
+    assert f"    {record}" in outcome.stdout.splitlines()
+    assert "    alignd domain mycompany.com" in outcome.stdout.splitlines()
+
+
 def test_of_a_mailbox_provider_it_says_that_nothing_helps(cli: CommandLine) -> None:
     cli.write("gmail.eml", b"From: marky@gmail.com\n\nHello\n")
 

@@ -157,7 +157,7 @@ def postfix_says(directory: Path, *command: str) -> str:
         pytest.param(
             ("--socket", "inet:8899@127.0.0.1"),
             2,
-            "--socket: not a milter in Postfix's words: 'inet:8899@127.0.0.1'; write ",
+            "--socket: not a milter as Postfix spells it: 'inet:8899@127.0.0.1'; write ",
             id="a-socket-in-libmilters-words",
         ),
         pytest.param(("--socket", "\x1b[31m"), 2, "--socket: ", id="a-socket-with-an-escape"),

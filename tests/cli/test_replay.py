@@ -1,4 +1,4 @@
-"""`alignd replay`: what would become of a corpus of messages, and that it stays as it is."""
+"""`alignd replay`: what the milter would do with stored messages, which stay as they are."""
 
 import fcntl
 import mailbox
@@ -18,7 +18,7 @@ from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.review import make_reviewer
-from alignd.replay.summary import SenderSource, Submission, judge
+from alignd.replay.summary import SenderSource, Submission, judge_stored
 from alignd.resolver.zone import Zone
 from tests.lab.nameserver import Nameserver
 from tests.lab.settings import configuration, world
@@ -262,7 +262,7 @@ def test_a_case_is_judged_as_the_milter_judges_it(case: Case) -> None:
     submission = Submission(ip_address(case.client), case.login or "", case.envelope_sender)
     zone = Zone.parse(world(case.zone), case.name)
 
-    result, source = judge(recipients.encode() + case.message, submission, reviewer, zone)
+    result, source = judge_stored(recipients.encode() + case.message, submission, reviewer, zone)
 
     assert (result.action.value, result.reason.value) == (
         case.expected_action,

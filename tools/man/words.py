@@ -25,7 +25,9 @@ def reasons_page(*, date: str, release: str) -> str:
 def _told(word: Word) -> list[str]:
     text = word.text
     lines = prose(f"{text.meaning}.")
+    options = ", ".join(text.options)
     if isinstance(word, Reason) and word.rule:
-        options = f" ({', '.join(text.options)})" if text.options else ""
-        lines += [".Pp", *prose(f"Rule: {word.rule.value}{options}")]
+        lines += [".Pp", *prose(f"Rule: {word.rule.value}{options and f' ({options})'}")]
+    elif options:
+        lines += [".Pp", *prose(f"Options: {options}")]
     return [*lines, ".Pp", *prose(f"Fix: {text.fix}")]

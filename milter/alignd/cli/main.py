@@ -1,4 +1,4 @@
-"""The command line: `alignd` and its commands, and how the program ends where none says it."""
+"""`alignd`: run a command, and end with an exit status that scripts can rely on."""
 
 from __future__ import annotations
 
@@ -15,30 +15,39 @@ import click
 
 from alignd.mail.printable import printable
 
+_COMMANDS = {
+    "serve": "alignd.cli.commands.serve:serve",
+    "explain": "alignd.cli.commands.explain:explain",
+    "domain": "alignd.cli.commands.domain:domain",
+    "replay": "alignd.cli.commands.replay:replay",
+    "doctor": "alignd.cli.commands.doctor:doctor",
+    "reasons": "alignd.cli.commands.reasons:reasons",
+    "check-config": "alignd.cli.commands.check_config:check_config",
+    "postfix-snippet": "alignd.cli.commands.postfix_snippet:postfix_snippet",
+}
+"""The module and the function of each command, in the order of --help."""
+
 
 class Program(click.Group):
-    """Commands whose exit status tells apart what cannot be said from what is a mistake.
+    """Commands whose exit statuses 1 and 2 are always a result.
 
-    A wrong command line ends with 64 (EX_USAGE), where click would say 2, and a bug with 70
-    (EX_SOFTWARE), where Python would say 1.
+    A wrong command line ends with 64 (EX_USAGE), not click's 2, and a bug with 70 (EX_SOFTWARE),
+    not Python's 1.
     """
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Read the command line up to the command."""
+        """Parse the command line up to the command."""
         with _exit_statuses():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Read the rest of the command line, and run the command."""
+        """Parse the rest of the command line and run the command."""
         with _exit_statuses():
             return super().invoke(ctx)
 
 
 class LazyCommands(UserDict[str, Any]):
-    """Commands by name, made of where they are, `module:name`.
-
-    Each is imported when it is wanted: the service starts sooner without what the others need.
-    """
+    """Imports a command when it is looked up, so that `alignd serve` starts without the others."""
 
     def __getitem__(self, name: str) -> click.Command:
         module, _, attribute = self.data[name].partition(":")
@@ -53,7 +62,7 @@ class _MistakeError(click.UsageError):
 
 
 class _NoCommandError(click.exceptions.NoArgsIsHelpError):
-    """There is nothing on the command line; what could be is shown."""
+    """The command line is empty; click shows the help."""
 
     exit_code = os.EX_USAGE
 
@@ -65,12 +74,12 @@ def _exit_statuses() -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError as error:
         raise _NoCommandError(error.ctx) from error
     except click.UsageError as error:
-        # The words of the command line may be names of files.
+        # The message quotes the command line, which may hold hostile names of files.
         problem = " ".join(map(printable, error.format_message().splitlines()))
         raise _MistakeError(problem, error.ctx) from error
     except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise
-    except Exception:  # the one place where a command is answered for
+    except Exception:  # the one place that catches bugs of a command
         for line in traceback.format_exc().splitlines():
             click.echo(printable(line), err=True)
         click.echo("alignd: this is a bug; please report the lines above", err=True)
@@ -79,27 +88,16 @@ def _exit_statuses() -> Iterator[None]:
 
 @click.group(
     cls=Program,
-    commands=LazyCommands(
-        {
-            "serve": "alignd.cli.commands.serve:serve",
-            "explain": "alignd.cli.commands.explain:explain",
-            "domain": "alignd.cli.commands.domain:domain",
-            "replay": "alignd.cli.commands.replay:replay",
-            "doctor": "alignd.cli.commands.doctor:doctor",
-            "reasons": "alignd.cli.commands.reasons:reasons",
-            "check-config": "alignd.cli.commands.check_config:check_config",
-            "postfix-snippet": "alignd.cli.commands.postfix_snippet:postfix_snippet",
-        }
-    ),
+    commands=LazyCommands(_COMMANDS),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="alignd")
 def main() -> None:
     """Keep helpdesk mail out of the DMARC trap.
 
-    alignd predicts what receivers' DMARC checks will say of a message that this relay sends.
-    What will pass, it leaves alone; what will not, it sends from the notifications domain, with
-    Reply-To set to the author.
+    alignd predicts the result of receivers' DMARC checks for each message that this relay sends. A
+    message that will pass is left alone; one that will not is sent from the notifications domain,
+    with Reply-To set to the author.
 
     \b
     Start here:

@@ -1,4 +1,4 @@
-"""What the commands share: their options, how they load things, and how they complain."""
+"""Shares options between the commands, loads what they name, and reports errors."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of
 from alignd.resolver.zone import Zone, ZoneError
 
 EXIT_REWRITTEN = 1
-EXIT_CANNOT_SAY = 2
+"""At least one message is rewritten."""
+EXIT_INCOMPLETE = 2
+"""Something that was asked could not be read, checked or predicted."""
 
-# Without the checks of click, whose complaints would be those of a wrong command line.
+# click does not check the file: to click, an unreadable one is a wrong command line (status 64).
 FILE = click.Path(path_type=Path, readable=False)
 
 CONFIG = click.option(
@@ -46,7 +48,6 @@ ZONE = click.option(
     help="Answer DNS from this master file instead of the network.",
 )
 
-
 SOCKET = click.option(
     "--socket",
     metavar="SOCKET",
@@ -55,7 +56,7 @@ SOCKET = click.option(
 
 
 class _IpAddress(click.ParamType[IpAddress]):
-    """The IP address of a client."""
+    """An IP address."""
 
     name = "address"
 
@@ -77,27 +78,26 @@ CLIENT = click.option(
 LOGIN = click.option("--login", default="", help="The name that the client logged in with.")
 
 
-class CannotSayError(click.ClickException):
-    """A question that cannot be answered; the text says where the trouble is."""
+class InputError(click.ClickException):
+    """A file, an option or a nameserver cannot be used; ends the command with status 2."""
 
-    exit_code = EXIT_CANNOT_SAY
+    exit_code = EXIT_INCOMPLETE
 
     def __init__(self, problem: str) -> None:
         super().__init__(printable(problem))
 
 
-def load(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
-    """The configuration and the signer that it names; ends the program when it is wrong."""
+def load_or_exit(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
+    """Load the configuration and the signer that it names, or print what is wrong and exit."""
     try:
         configuration = load_configuration(path)
         return configuration, load_signer(configuration.dkim)
     except ConfigError as error:
-        show(error)
+        print_problems(error)
         sys.exit(exit_status)
 
 
-def show(error: ConfigError) -> None:
-    """Print every problem of the configuration."""
+def print_problems(error: ConfigError) -> None:
     for problem in error.problems:
         click.echo(printable(str(problem)), err=True)
 
@@ -108,51 +108,52 @@ def postfix_endpoint(socket: MilterSocket, option: str | None) -> tuple[Endpoint
     *option* is the value of --socket, which overrides the configuration.
 
     Raises:
-        CannotSayError: *option* is no endpoint in Postfix's spelling.
+        InputError: *option* is not an endpoint as Postfix spells it.
     """
     if option is not None:
         try:
             return parse_endpoint(option), False
         except ValueError:
             problem = (
-                f"--socket: not a milter in Postfix's words: {option!r}; "
+                f"--socket: not a milter as Postfix spells it: {option!r}; "
                 "write 'inet:127.0.0.1:8899' or 'unix:/run/alignd/alignd.sock'"
             )
-            raise CannotSayError(problem) from None
+            raise InputError(problem) from None
     if isinstance(socket, HandedOverSocket):
         return DEFAULT_ENDPOINT, True
     return socket.endpoint, False
 
 
 def open_lookup(zone: Path | None, dns: DnsOptions) -> Lookup:
-    """DNS for one message; see `open_lookups`."""
+    """Open DNS for one message; see `open_lookups`."""
     return open_lookups(zone, dns)()
 
 
 def open_lookups(
     zone: Path | None, dns: DnsOptions, *, shared: bool = True
 ) -> Callable[[], Lookup]:
-    """DNS for one command, the file *zone*, or else the network: a Lookup for each message.
+    """Open DNS for one command, from the file *zone* or else the network.
 
-    *shared* gives them one memory. Without, no domain suffers from the silence of another: one
-    resolver that has met silence takes DNS for down for a while.
+    Returns a function that makes the Lookup of one message. If *shared*, they share one cache and
+    one circuit breaker; otherwise the silence of one domain's nameservers, which opens the
+    breaker, does not fail the lookups of another domain.
 
     Raises:
-        CannotSayError: the file is no zone file, or there is no nameserver to ask.
+        InputError: *zone* is not a zone file, or there is no nameserver.
     """
     try:
         if zone is None:
-            nameservers_of(dns)  # before the first question, say that there is nobody to ask
+            nameservers_of(dns)  # report a missing nameserver before the first query
             if shared:
                 return Resolver(dns, report=lambda _: None).for_message
             return lambda: Resolver(dns, report=lambda _: None).for_message()
         parsed = Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
         return lambda: parsed
     except OSError as error:
-        raise CannotSayError(f"{zone}: {error.strerror}") from error
+        raise InputError(f"{zone}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CannotSayError(f"{zone}: not a zone file: not UTF-8 text") from error
+        raise InputError(f"{zone}: not a zone file: not UTF-8 text") from error
     except ZoneError as error:
-        raise CannotSayError(f"{error}; not a zone file") from error
+        raise InputError(f"{error}; not a zone file") from error
     except ResolverError as error:
-        raise CannotSayError(f"{error}, or give --zone") from error
+        raise InputError(f"{error}, or give --zone") from error

@@ -1,4 +1,8 @@
-"""How output meets a terminal: 80 columns, colour and a progress bar where there is one."""
+"""Lays out text for people: lines of 80 columns, styles, and a progress bar on a terminal.
+
+Whatever is printed may hold text of mail, DNS or the file system, so every line made here is free
+of characters that control a terminal.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import TypeVar
 
 import click
@@ -19,55 +22,111 @@ from rich.text import Text
 from alignd.mail.printable import printable
 
 WIDTH = 80
-"""Columns of all output to people."""
+"""Columns of what is folded."""
 MAX_SHOWN = 600
-"""Characters of one value that are shown: a TXT record may have 64 kB."""
+"""Characters shown of one value of mail or DNS: a TXT record may have 64 kB."""
 
 _Item = TypeVar("_Item")
 
 
-class Style(Enum):
-    """What a line is."""
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a text looks on a terminal."""
 
-    PLAIN = "plain"
-    HEADING = "heading"
-    REMOVED = "removed"
-    ADDED = "added"
+    colour: str | None = None
+    """A colour of `click.style`."""
+    is_bold: bool = False
+
+
+PLAIN = Style()
+HEADING = Style(is_bold=True)
+REMOVED = ERROR = Style("red")
+ADDED = GOOD = Style("green")
+WARNING = Style("yellow")
+GOOD_HEADING = Style("green", is_bold=True)
+WARNING_HEADING = Style("yellow", is_bold=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a line in one style."""
+
+    text: str
+    style: Style = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line for a terminal: printable, and no wider than WIDTH."""
+    """A printable line; no wider than WIDTH unless it is to be copied."""
 
-    text: str
-    style: Style = Style.PLAIN
+    spans: tuple[Span, ...]
+
+    @classmethod
+    def of(cls, *parts: Span | str) -> Line:
+        """Make a line of *parts* without unprintable characters; text alone is plain."""
+        spans = (part if isinstance(part, Span) else Span(part) for part in parts)
+        return cls(tuple(Span(printable(span.text), span.style) for span in spans))
+
+    @property
+    def text(self) -> str:
+        """The line without its styles."""
+        return "".join(span.text for span in self.spans)
 
 
-def fold(text: str, first: str = "", rest: str = "", style: Style = Style.PLAIN) -> list[Line]:
-    """The lines of a hostile *text*, the first one behind *first*, the others behind *rest*."""
-    shown = printable(text[:MAX_SHOWN])
-    if len(text) > MAX_SHOWN:
-        shown += f" ... ({len(text) - MAX_SHOWN} more characters)"
-    ruler = Console(file=io.StringIO())
+BLANK = Line(())
+
+
+def fold(text: str, first: str = "", rest: str = "", style: Style = PLAIN) -> list[Line]:
+    """Fold *text* at blanks, and words too long for a line anywhere, so that nothing is lost.
+
+    The first line begins with *first*, the others with *rest*.
+    """
+    # rich asks the console of a wrap for nothing but its settings; it prints nothing.
+    console = Console(file=io.StringIO())
     room = WIDTH - max(cell_len(first), cell_len(rest))
-    folded = [line.plain.rstrip() for line in Text(shown).wrap(ruler, room, overflow="fold")]
+    folded = Text(printable(text)).wrap(console, room, overflow="fold")
+    pieces = [piece.plain.rstrip() for piece in folded] or [""]
     return [
-        Line(f"{rest if number else first}{line}".rstrip(), style)
-        for number, line in enumerate(folded or [""])
+        Line.of(Span(f"{rest if number else first}{piece}".rstrip(), style))
+        for number, piece in enumerate(pieces)
     ]
 
 
-def show(lines: Iterable[Line]) -> None:
-    """Print *lines* to standard output, in colour when that is a terminal that wants it."""
-    is_colourful = _is_colourful()
+def verbatim(text: str, indent: str = "") -> Line:
+    """Put what people copy, a record or a command, on a line of its own, however long."""
+    return Line.of(f"{indent}{text}")
+
+
+def shortened(text: str, limit: int = MAX_SHOWN) -> str:
+    """The first *limit* characters of *text*, and how many more there are."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]} ... ({len(text) - limit} more characters)"
+
+
+def record_text(record: bytes) -> str:
+    """Decode a record from DNS, which may hold any octets."""
+    try:
+        return record.decode("utf-8")
+    except UnicodeDecodeError:
+        return record.decode("latin-1")
+
+
+def print_lines(lines: Iterable[Line]) -> None:
+    """Print *lines* to standard output, in colour on a terminal, unless colour is unwanted.
+
+    https://no-color.org: any value of NO_COLOR but the empty one turns colour off.
+    """
+    is_unwanted = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     for line in lines:
-        click.echo(_styled(line) if is_colourful else line.text, color=is_colourful)
+        # Left to itself, click takes colours out where the output is no terminal.
+        click.echo("".join(map(_styled, line.spans)), color=False if is_unwanted else None)
 
 
 def with_progress(items: Iterable[_Item], count: Callable[[], int], title: str) -> Iterator[_Item]:
-    """*items*, with a progress bar on standard error when that is a terminal.
+    """Yield *items*, with a progress bar on standard error if that is a terminal.
 
-    *count* says how many there are, and is asked only for that.
+    *count* returns the number of items, and is called only for a bar.
     """
     if not sys.stderr.isatty():
         yield from items
@@ -76,19 +135,7 @@ def with_progress(items: Iterable[_Item], count: Callable[[], int], title: str) 
     yield from track(items, title, count(), console=console, transient=True)
 
 
-def _is_colourful() -> bool:
-    # https://no-color.org: any value but the empty one.
-    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return wanted and sys.stdout.isatty()
-
-
-def _styled(line: Line) -> str:
-    match line.style:
-        case Style.PLAIN:
-            return line.text
-        case Style.HEADING:
-            return click.style(line.text, bold=True)
-        case Style.REMOVED:
-            return click.style(line.text, fg="red")
-        case Style.ADDED:
-            return click.style(line.text, fg="green")
+def _styled(span: Span) -> str:
+    if span.style == PLAIN:
+        return span.text
+    return click.style(span.text, fg=span.style.colour, bold=span.style.is_bold or None)

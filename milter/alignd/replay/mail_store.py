@@ -1,6 +1,6 @@
-"""Messages as they lie on disk, in mboxes, Maildirs and files; read only, one at a time.
+"""Reads the messages of mboxes, Maildirs and files, one at a time.
 
-The mailbox module is asked for names and contents alone: nothing is locked, moved or written.
+Nothing is locked, moved or written: the mailbox module only lists names and opens messages.
 """
 
 from __future__ import annotations
@@ -14,23 +14,26 @@ from pathlib import Path
 from typing import Protocol
 
 MAX_HEADER = 16_000_000
-"""Octets of a header that are read; what has more is no message."""
+"""Octets of a header; what has more is not a message."""
 
 
-class Trouble(Enum):
-    """Why something of a corpus counts for nothing."""
+class ProblemKind(Enum):
+    """Why something in a mail store is not judged."""
 
     UNREADABLE = "unreadable"
     BROKEN = "broken"
+    """It is not a message."""
     FAILED = "failed"
+    """A bug."""
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something of a corpus that is no message, or could not be read or judged."""
+class StoreProblem:
+    """Something in a mail store that is not judged."""
 
     name: str
-    trouble: Trouble
+    """Its path, with its number in an mbox."""
+    kind: ProblemKind
     text: str
 
 
@@ -41,35 +44,37 @@ class _File(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """One message of a corpus."""
+class StoredMessage:
+    """A message in a mail store."""
 
     name: str
-    """Where it is: a path, with the number in an mbox."""
+    """Its path, with its number in an mbox."""
     open: Callable[[], _File]
 
-    def read(self, max_body: int) -> bytes | Problem:
-        """The header, with *max_body* octets of the body at the most."""
+    def read(self, max_body: int) -> bytes | StoreProblem:
+        """Read the header and up to *max_body* octets of the body."""
         try:
             file = self.open()
         except (OSError, KeyError) as error:
-            return Problem(self.name, Trouble.UNREADABLE, _told(error))
+            return StoreProblem(self.name, ProblemKind.UNREADABLE, _reason(error))
         try:
             header = _read_header(file)
             if len(header) > MAX_HEADER:
-                return Problem(self.name, Trouble.BROKEN, f"a header over {MAX_HEADER} octets")
+                return StoreProblem(
+                    self.name, ProblemKind.BROKEN, f"a header over {MAX_HEADER} octets"
+                )
             return header + (file.read(max_body) if max_body else b"")
         except OSError as error:
-            return Problem(self.name, Trouble.UNREADABLE, _told(error))
+            return StoreProblem(self.name, ProblemKind.UNREADABLE, _reason(error))
         finally:
             file.close()
 
 
-def walk(path: Path) -> Iterator[Stored | Problem]:
-    """What is in the mbox, Maildir, file or directory *path*, in the order of the names.
+def find_messages(path: Path) -> Iterator[StoredMessage | StoreProblem]:
+    """Find the messages in the mbox, Maildir, file or directory *path*, in the order of names.
 
-    Directories are searched to the bottom, but not through symbolic links to others. Read each
-    message before asking for the next: its mbox is closed behind the last one.
+    Directories are searched recursively, without following symbolic links to directories. Read
+    each message before the next one is found: an mbox is closed after its last message.
     """
     try:
         if path.is_dir():
@@ -77,50 +82,50 @@ def walk(path: Path) -> Iterator[Stored | Problem]:
         elif path.is_file():
             yield from _file(path)
         elif not path.exists():
-            yield Problem(str(path), Trouble.UNREADABLE, "No such file or directory")
+            yield StoreProblem(str(path), ProblemKind.UNREADABLE, "No such file or directory")
     except OSError as error:
-        yield Problem(str(path), Trouble.UNREADABLE, _told(error))
+        yield StoreProblem(str(path), ProblemKind.UNREADABLE, _reason(error))
 
 
-def _directory(path: Path) -> Iterator[Stored | Problem]:
+def _directory(path: Path) -> Iterator[StoredMessage | StoreProblem]:
     for name in sorted(os.listdir(path)):
         entry = path / name
         if not (entry.is_symlink() and entry.is_dir()):
-            yield from walk(entry)
+            yield from find_messages(entry)
 
 
 def _is_maildir(path: Path) -> bool:
     return (path / "cur").is_dir() and (path / "new").is_dir()
 
 
-def _maildir(path: Path) -> Iterator[Stored | Problem]:
+def _maildir(path: Path) -> Iterator[StoredMessage | StoreProblem]:
     yield from _folder(mailbox.Maildir(path, create=False), path)
 
 
-def _folder(folder: mailbox.Maildir, path: Path) -> Iterator[Stored | Problem]:
+def _folder(folder: mailbox.Maildir, path: Path) -> Iterator[StoredMessage | StoreProblem]:
     for key in sorted(folder.keys()):
-        yield Stored(f"{path}/{key}", lambda key=key: folder.get_file(key))  # type: ignore[misc]
+        yield StoredMessage(f"{path}/{key}", lambda key=key: folder.get_file(key))  # type: ignore[misc]
     for name in sorted(folder.list_folders()):
         yield from _folder(folder.get_folder(name), path / f".{name}")
 
 
-def _file(path: Path) -> Iterator[Stored | Problem]:
+def _file(path: Path) -> Iterator[StoredMessage | StoreProblem]:
     with path.open("rb") as file:
         is_mbox = file.read(5) == b"From "
     if not is_mbox:
-        yield Stored(str(path), lambda: path.open("rb"))
+        yield StoredMessage(str(path), lambda: path.open("rb"))
         return
     box = mailbox.mbox(path, create=False)
     try:
         for number, key in enumerate(box.keys(), 1):
             name = f"{path}#{number}"
-            yield Stored(name, lambda key=key: box.get_file(key))  # type: ignore[misc]
+            yield StoredMessage(name, lambda key=key: box.get_file(key))  # type: ignore[misc]
     finally:
-        box.close()  # which writes nothing, as nothing was changed
+        box.close()  # closing writes only changes, and there are none
 
 
 def _read_header(file: _File) -> bytes:
-    """All up to the first blank line; more than MAX_HEADER octets when it is too large."""
+    """Read up to the first blank line; more than MAX_HEADER octets if the header is too large."""
     lines: list[bytes] = []
     size = 0
     while size <= MAX_HEADER and (line := file.readline(MAX_HEADER)):
@@ -131,7 +136,7 @@ def _read_header(file: _File) -> bytes:
     return b"".join(lines)
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return "it is no longer there"

@@ -1,4 +1,4 @@
-"""A corpus of messages through the predictor: what would become of each, and how many of each."""
+"""Judges stored messages as the milter would, and counts the decisions by author domain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from alignd.judgement.author import read_author
 from alignd.judgement.reasons import Action, Reason
@@ -18,17 +18,17 @@ from alignd.mail.message import HeaderField, Message, split_message
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import Lookup
 from alignd.mta.transaction import as_judged
-from alignd.replay.mail_store import Problem, Trouble
+from alignd.replay.mail_store import ProblemKind, StoreProblem
 
 MAX_NAMED = 100
-"""Problems of a kind that are kept with their names; the rest is counted."""
+"""Problems of a kind that are kept by name; the others are only counted."""
 
 _Word = TypeVar("_Word", Action, Reason, Policy)
 _RECIPIENT_FIELDS = {"x-original-to", "delivered-to"}
 
 
 class SenderSource(Enum):
-    """Where the envelope sender of a message was taken from."""
+    """Where the envelope sender of a message comes from."""
 
     OPTION = "option"
     RETURN_PATH = "return-path"
@@ -38,15 +38,15 @@ class SenderSource(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """How the messages of a corpus are taken to come in."""
+    """The SMTP session and the envelope sender assumed for stored messages."""
 
     client: IpAddress
     login: str = ""
     envelope_sender: str | None = None
-    """Of all of them; None to take each message's own."""
+    """The envelope sender of every message; None to take each message's own."""
 
     def sender_of(self, header: tuple[HeaderField, ...]) -> tuple[str, SenderSource]:
-        """The envelope sender of a message: what its Return-Path says, else its author's."""
+        """The envelope sender of a message: its Return-Path, else its author."""
         if self.envelope_sender is not None:
             return self.envelope_sender, SenderSource.OPTION
         for each in header:
@@ -59,111 +59,80 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What would become of one message."""
+class SummaryRow:
+    """What the messages that are counted together have in common."""
 
     author_domain: Domain | None
-    action: Action
     reason: Reason
     policy: Policy
-    """UNKNOWN, too, where it was not asked for."""
+    """UNKNOWN, too, if DNS was not asked."""
 
     @classmethod
-    def of(cls, judgement: Judgement) -> Result:
-        """What *judgement* says."""
+    def of(cls, judgement: Judgement) -> SummaryRow:
         author, predictions = judgement.circumstances.author, judgement.circumstances.predictions
         policy = predictions.as_sent.policy if predictions else Policy.UNKNOWN
-        return cls(author.domain, judgement.reason.action, judgement.reason, policy)
+        return cls(author.domain, judgement.reason, policy)
+
+    @property
+    def action(self) -> Action:
+        return self.reason.action
 
 
 @dataclass(slots=True)
 class Summary:
-    """What became of the messages so far."""
+    """The numbers of messages judged so far, and the problems."""
 
-    results: Counter[Result] = field(default_factory=Counter)
+    rows: Counter[SummaryRow] = field(default_factory=Counter)
     senders: Counter[SenderSource] = field(default_factory=Counter)
-    troubles: Counter[Trouble] = field(default_factory=Counter)
-    problems: list[Problem] = field(default_factory=list)
+    skipped: Counter[ProblemKind] = field(default_factory=Counter)
+    problems: list[StoreProblem] = field(default_factory=list)
     """The first MAX_NAMED of each kind."""
 
     @property
     def messages(self) -> int:
-        """How many messages were judged."""
-        return self.results.total()
+        """The number of messages judged."""
+        return self.rows.total()
 
-    def actions(self) -> Counter[Action]:
-        """How many messages meet each action."""
-        return self._totals(lambda result: result.action)
+    def add(self, row: SummaryRow, source: SenderSource) -> None:
+        """Count a message, and where its envelope sender comes from."""
+        self.rows[row] += 1
+        self.senders[source] += 1
 
-    def note(self, problem: Problem) -> None:
+    def skip(self, problem: StoreProblem) -> None:
         """Count something that was not judged."""
-        self.troubles[problem.trouble] += 1
-        if self.troubles[problem.trouble] <= MAX_NAMED:
+        self.skipped[problem.kind] += 1
+        if self.skipped[problem.kind] <= MAX_NAMED:
             self.problems.append(problem)
 
-    def by_author_domain(self) -> list[tuple[Domain | None, list[tuple[Result, int]]]]:
-        """The results of each author domain, both with the largest number first."""
-        results: dict[Domain | None, list[tuple[Result, int]]] = {}
-        # Those of one number in the order of their names, so that two runs say the same.
-        ordered = sorted(self.results.items(), key=lambda item: (-item[1], _sort_key(item[0])))
-        for result, count in ordered:
-            results.setdefault(result.author_domain, []).append((result, count))
+    def by_author_domain(self) -> list[tuple[Domain | None, list[tuple[SummaryRow, int]]]]:
+        """The rows of each author domain with their counts, both with the largest count first.
+
+        Equal counts are in the order of names, so that two runs print the same.
+        """
+        groups: dict[Domain | None, list[tuple[SummaryRow, int]]] = {}
+        ordered = sorted(self.rows.items(), key=lambda item: (-item[1], _names(item[0])))
+        for row, count in ordered:
+            groups.setdefault(row.author_domain, []).append((row, count))
         return sorted(
-            results.items(),
+            groups.items(),
             key=lambda item: (-sum(count for _, count in item[1]), str(item[0] or "")),
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """The summary in the shape that the man page promises to scripts."""
-        return {
-            "messages": self.messages,
-            "domains": [
-                {
-                    "author_domain": domain.name if domain else None,
-                    "messages": sum(count for _, count in results),
-                    "results": [
-                        {
-                            "messages": count,
-                            "action": result.action.value,
-                            "reason": result.reason.value,
-                            "policy": result.policy.value,
-                        }
-                        for result, count in results
-                    ],
-                }
-                for domain, results in self.by_author_domain()
-            ],
-            "totals": {
-                "action": _spelled(self._totals(lambda result: result.action)),
-                "reason": _spelled(self._totals(lambda result: result.reason)),
-                "policy": _spelled(self._totals(lambda result: result.policy)),
-            },
-            "envelope_senders": {source.value: self.senders[source] for source in SenderSource},
-            "troubles": {trouble.value: self.troubles[trouble] for trouble in Trouble},
-            "problems": [
-                {"name": each.name, "trouble": each.trouble.value, "problem": each.text}
-                for each in self.problems
-            ],
-        }
-
-    def _totals(self, word_of: Callable[[Result], _Word]) -> Counter[_Word]:
+    def totals(self, word_of: Callable[[SummaryRow], _Word]) -> Counter[_Word]:
+        """The number of messages for each word, such as a reason."""
         totals: Counter[_Word] = Counter()
-        for result, count in self.results.items():
-            totals[word_of(result)] += count
+        for row, count in self.rows.items():
+            totals[word_of(row)] += count
         return totals
 
 
-def _spelled(totals: Counter[_Word]) -> dict[str, int]:
-    return {word.value: count for word, count in totals.most_common()}
-
-
-def judge(
+def judge_stored(
     data: bytes, submission: Submission, reviewer: Reviewer, lookup: Lookup
-) -> tuple[Result, SenderSource]:
-    """Judge one message, which is seen as the milter would see it.
+) -> tuple[SummaryRow, SenderSource]:
+    """Judge a stored message as the milter would.
 
     Raises:
-        MessageError: *data* is no message.
+        MessageError: *data* is not a message.
     """
     header, body = split_message(data)
     sender, source = submission.sender_of(header)
@@ -175,8 +144,8 @@ def judge(
         login=submission.login,
         body=body,
     )
-    seen = as_judged(message, reviewer.configuration)
-    return Result.of(reviewer.judge(seen, lookup)), source
+    as_seen = as_judged(message, reviewer.configuration)
+    return SummaryRow.of(reviewer.judge(as_seen, lookup)), source
 
 
 def _names_recipient(each: HeaderField) -> bool:
@@ -187,6 +156,6 @@ def _address(each: HeaderField) -> str:
     return envelope_address(each.unfolded.decode(errors="replace"))
 
 
-def _sort_key(result: Result) -> tuple[str, ...]:
-    domain = result.author_domain.name if result.author_domain else ""
-    return domain, result.action.value, result.reason.value, result.policy.value
+def _names(row: SummaryRow) -> tuple[str, ...]:
+    domain = row.author_domain.name if row.author_domain else ""
+    return domain, row.action.value, row.reason.value, row.policy.value

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from alignd.cli.main import main
-from alignd.cli.render.json import as_json
+from alignd.cli.render.json import judgement_json
 from alignd.config.domain_lists import SuffixList
 from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
@@ -239,7 +239,7 @@ def test_the_rest_is_what_explain_says(customer: Customer, advised: dict[str, An
     sender = f"agent@{customer.domain}"
     judged = judge(customer.domain, sender, zone)
 
-    expected, advice = as_json(Message(sender, (), ()), judged), advised[customer.domain]
+    expected, advice = judgement_json(Message(sender, (), ()), judged), advised[customer.domain]
 
     assert list(advice) == [
         *("domain", "action", "reason", "dmarc", "spf", "dkim", "publish", "cannot")

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from alignd.cli.text import MAX_SHOWN, WIDTH, fold
+from alignd.cli.text import (
+    ERROR,
+    MAX_SHOWN,
+    PLAIN,
+    WIDTH,
+    Line,
+    Span,
+    fold,
+    shortened,
+    verbatim,
+)
 
 
 @given(st.text(max_size=2 * MAX_SHOWN), st.sampled_from(["", "-", "  name  "]))
@@ -38,7 +48,23 @@ def test_folded(text: str, lines: list[str]) -> None:
 
 
 def test_of_a_vast_text_the_beginning_is_shown_and_the_rest_counted() -> None:
-    lines = [line.text for line in fold("x" * 64_000)]
+    lines = [line.text for line in fold(shortened("x" * 64_000))]
 
     assert len(lines) < 12
     assert f"({64_000 - MAX_SHOWN} more characters)" in " ".join(lines)
+
+
+@given(st.text(max_size=2 * MAX_SHOWN))
+def test_what_is_to_be_copied_is_one_printable_line_of_its_own(text: str) -> None:
+    line = verbatim(text, "  ").text
+
+    assert len(line) == 2 + len(text)
+    assert line.isprintable()
+
+
+@given(st.text(max_size=2 * MAX_SHOWN))
+def test_no_part_of_a_line_can_drive_the_terminal(text: str) -> None:
+    line = Line.of("  ", Span(text, ERROR))
+
+    assert all(span.text.isprintable() for span in line.spans)
+    assert [span.style for span in line.spans] == [PLAIN, ERROR]

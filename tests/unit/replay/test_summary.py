@@ -12,7 +12,7 @@ from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import make_reviewer
 from alignd.mail.message import MessageError, split_message
-from alignd.replay.summary import Result, SenderSource, Submission, judge
+from alignd.replay.summary import SenderSource, Submission, SummaryRow, judge_stored
 from alignd.resolver.zone import Zone
 from tests.lab.settings import configuration, world
 
@@ -65,7 +65,7 @@ def test_the_envelope_sender_of_a_stored_message(
 def test_a_recipient_is_where_it_was_delivered(field: str) -> None:
     message = f"{field}: <Julia@MyCompany.com>\nFrom: marky@mycompany.com\n\n"
 
-    result, _ = judge(message.encode(), LOCAL, REVIEWER, ZONE)
+    result, _ = judge_stored(message.encode(), LOCAL, REVIEWER, ZONE)
 
     assert (result.action, result.reason.value) == (Action.REWRITE, "recipient-domain")
 
@@ -73,7 +73,7 @@ def test_a_recipient_is_where_it_was_delivered(field: str) -> None:
 @given(st.binary(max_size=300), st.sampled_from([b"", b"From: ", b"Return-Path: ", b"From x\n"]))
 def test_any_bytes_are_judged_or_are_no_message(data: bytes, start: bytes) -> None:
     try:
-        result, _ = judge(start + data, LOCAL, REVIEWER, ZONE)
+        result, _ = judge_stored(start + data, LOCAL, REVIEWER, ZONE)
     except MessageError:
         return
-    assert isinstance(result, Result)
+    assert isinstance(result, SummaryRow)

@@ -1,4 +1,4 @@
-"""`alignd check-config`: shows what is wrong with the configuration."""
+"""`alignd check-config`: show every problem of the configuration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from alignd.cli.options import CONFIG, load
+from alignd.cli.options import CONFIG, load_or_exit
 
 
 @click.command("check-config")
@@ -15,13 +15,13 @@ from alignd.cli.options import CONFIG, load
 def check_config(config: Path) -> None:
     """Show every problem of the configuration as path:line: problem.
 
-    Exit status 0 when there is none, with a line of summary, else 78.
+    Exit status 0 if there is none, with a summary; else 78.
 
     \b
     Example:
       alignd check-config --config conf/alignd.conf
     """
-    configuration, _ = load(config, exit_status=os.EX_CONFIG)
+    configuration, _ = load_or_exit(config, exit_status=os.EX_CONFIG)
     relay = configuration.relay
     click.echo(
         f"{config}: fine. Relay {relay.hostname} with {len(relay.addresses)} addresses, "

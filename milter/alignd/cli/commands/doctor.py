@@ -1,8 +1,7 @@
-"""`alignd doctor`: checks the setup of this relay and shows how to fix problems."""
+"""`alignd doctor`: check the setup of this relay and show how to fix problems."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -13,15 +12,17 @@ import click
 
 from alignd.cli.options import (
     CONFIG,
-    EXIT_CANNOT_SAY,
+    EXIT_INCOMPLETE,
     SOCKET,
     ZONE,
-    CannotSayError,
-    load,
+    InputError,
+    load_or_exit,
     open_lookups,
     postfix_endpoint,
 )
-from alignd.cli.render.examination import as_json, report
+from alignd.cli.render.examination import examination_lines
+from alignd.cli.render.json import examination_json, one_line
+from alignd.cli.text import print_lines
 from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.option_types import Nameserver
@@ -39,7 +40,7 @@ from alignd.resolver.resolver import ResolverError, nameservers_of, response_tim
 from alignd.service.self_check import DNS_SECONDS
 
 _MAIL_OWNER = "postfix"
-_EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_CANNOT_SAY}
+_EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_INCOMPLETE}
 
 
 @click.command()
@@ -56,14 +57,14 @@ _EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_CANNOT_SAY
 )
 @SOCKET
 @ZONE
-@click.option("--json", "as_json_", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @CONFIG
 def doctor(
     postfix_config: Path | None,
     application_address: str | None,
     socket: str | None,
     zone: Path | None,
-    as_json_: bool,
+    as_json: bool,
     config: Path,
 ) -> None:
     """Check the setup of this relay and show how to fix problems. Changes nothing.
@@ -79,7 +80,7 @@ def doctor(
       alignd doctor --application-address helpdesk@mycompany.com
       alignd doctor --postfix-config /etc/postfix-out --zone what-if.zone --json
     """
-    configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
+    configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
     application = _mailbox(application_address)
     _announce()
     postfix = _postfix(postfix_config)
@@ -97,10 +98,10 @@ def doctor(
             application=application,
         )
     )
-    if as_json_:
-        click.echo(json.dumps(as_json(topics)))
+    if as_json:
+        click.echo(one_line(examination_json(topics)))
     else:
-        click.echo("\n".join(report(topics)))
+        print_lines(examination_lines(topics))
     sys.exit(_EXIT[outcome(topics)])
 
 
@@ -157,7 +158,7 @@ def _lookups(zone: Path | None, dns: DnsOptions) -> Callable[[], Lookup]:
     patient = dns.model_copy(update={"timeout": DNS_SECONDS})
     try:
         return open_lookups(zone, patient, shared=False)
-    except CannotSayError as error:
+    except InputError as error:
         if zone is not None:
             raise
         no_nameserver = _NoNameserver(LookupFailed(error.message))
@@ -182,4 +183,4 @@ def _mailbox(address: str | None) -> Mailbox | None:
         return Mailbox.from_address(address)
     except MailboxError as error:
         problem = f"--application-address: not an address: {address!r} ({error})"
-        raise CannotSayError(problem) from error
+        raise InputError(problem) from error

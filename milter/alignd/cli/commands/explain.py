@@ -1,8 +1,7 @@
-"""`alignd explain`: says what the milter would do with a message, and why."""
+"""`alignd explain`: say what the milter would do with a message, and why."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import replace
@@ -14,17 +13,17 @@ from alignd.advice.alternatives import Advice, advise
 from alignd.cli.options import (
     CLIENT,
     CONFIG,
-    EXIT_CANNOT_SAY,
+    EXIT_INCOMPLETE,
     FILE,
     LOGIN,
     ZONE,
-    CannotSayError,
-    load,
+    InputError,
+    load_or_exit,
     open_lookup,
 )
-from alignd.cli.render.explanation import story
-from alignd.cli.render.json import as_json
-from alignd.cli.text import show
+from alignd.cli.render.explanation import explanation_lines
+from alignd.cli.render.json import judgement_json, one_line
+from alignd.cli.text import print_lines
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Judgement, Reviewer, make_reviewer
 from alignd.mail.ip_address import IpAddress
@@ -38,32 +37,31 @@ _STDIN = Path("-")
 
 @click.command()
 @click.argument("message", type=FILE)
-@click.option(
-    "--mail-from", required=True, help="The envelope sender; '<>' or nothing for a null one."
-)
-@click.option("--rcpt", multiple=True, help="An envelope recipient; may be given again.")
+@click.option("--mail-from", required=True, help="The envelope sender; '<>' for the null sender.")
+@click.option("--rcpt", multiple=True, help="An envelope recipient; can be repeated.")
 @CLIENT
 @LOGIN
 @ZONE
-@click.option("--json", "as_json_", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @CONFIG
-def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
+def explain(  # noqa: PLR0913, PLR0917  click passes one argument for each option
     message: Path,
     mail_from: str,
     rcpt: tuple[str, ...],
     client: IpAddress,
     login: str,
     zone: Path | None,
-    as_json_: bool,
+    as_json: bool,
     config: Path,
 ) -> None:
     """Say what the milter would do with MESSAGE, and why. Changes nothing.
 
-    MESSAGE is a file, or - for standard input. The story has what was known, each check with its
-    evidence and the RFC behind it, the rule that decided, and the header before and after.
+    MESSAGE is a file, or - for standard input. Prints what was known, each check with its evidence
+    and the RFC behind it, the rule that decided, and the header before and after.
 
     A zone file holds records with absolute names; the comment lines '; SERVFAIL name [TYPE]' and
-    '; TIMEOUT name [TYPE]' declare failures. Exit status 0 when it could say, else 2.
+    '; TIMEOUT name [TYPE]' declare failures. Exit status 0; 2 if MESSAGE or something else that
+    is named could not be read.
 
     \b
     Examples:
@@ -71,7 +69,7 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
       alignd explain reply.eml --mail-from '<>' --zone what-if.zone --json
       postcat -bhq 4bQx2K1 | alignd explain - --mail-from '<>'
     """
-    configuration, signer = load(config, exit_status=EXIT_CANNOT_SAY)
+    configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
     header, body = _read_message(message)
     lookup = open_lookup(zone, configuration.dns)
     reviewer = make_reviewer(configuration, signer, time.time)
@@ -84,14 +82,15 @@ def explain(  # noqa: PLR0913, PLR0917  click hands over one argument an option
         body=body,
     )
     judgement = reviewer.judge(as_judged(whole, configuration), lookup)
-    if as_json_:
-        click.echo(json.dumps(as_json(whole, judgement)))
+    if as_json:
+        click.echo(one_line(judgement_json(whole, judgement)))
     else:
-        show(story(whole, judgement, configuration, _advise(reviewer, judgement, lookup)))
+        advice = _advise(reviewer, judgement, lookup)
+        print_lines(explanation_lines(whole, judgement, configuration, advice))
 
 
 def _advise(reviewer: Reviewer, judgement: Judgement, lookup: Lookup) -> Advice | None:
-    """Advise on what would make a rewrite needless, for the tenant whose message it is."""
+    """Advise how to avoid a rewrite, with the settings of the tenant whose message it is."""
     author = judgement.circumstances.author
     if judgement.reason.action is not Action.REWRITE or not author.mailbox or not author.domain:
         return None
@@ -103,6 +102,6 @@ def _read_message(path: Path) -> tuple[tuple[HeaderField, ...], bytes]:
     try:
         return split_message(sys.stdin.buffer.read() if path == _STDIN else path.read_bytes())
     except OSError as error:
-        raise CannotSayError(f"{path}: {error.strerror}") from error
+        raise InputError(f"{path}: {error.strerror}") from error
     except MessageError as error:
-        raise CannotSayError(f"{path}: not a message: {error}") from error
+        raise InputError(f"{path}: not a message: {error}") from error

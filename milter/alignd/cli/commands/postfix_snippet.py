@@ -1,4 +1,4 @@
-"""`alignd postfix-snippet`: prints the lines for Postfix's main.cf and master.cf."""
+"""`alignd postfix-snippet`: print the lines for Postfix's main.cf and master.cf."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from alignd.cli.options import CONFIG, EXIT_CANNOT_SAY, SOCKET, load, postfix_endpoint
+from alignd.cli.options import CONFIG, EXIT_INCOMPLETE, SOCKET, load_or_exit, postfix_endpoint
 from alignd.postfix.layouts import FILES, SECOND_PORT, Layout, LayoutParameters, lines
 
 
@@ -43,7 +43,7 @@ def postfix_snippet(
       alignd postfix-snippet
       alignd postfix-snippet --layout queue-first --file master.cf
     """
-    configuration, _ = load(config, exit_status=EXIT_CANNOT_SAY)
+    configuration, _ = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
     endpoint, is_handed_over = postfix_endpoint(configuration.milter.socket, socket)
     parameters = LayoutParameters(endpoint, is_handed_over=is_handed_over, second_port=second_port)
     chosen = Layout(layout)

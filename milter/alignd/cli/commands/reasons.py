@@ -1,8 +1,7 @@
-"""`alignd reasons`: says what each word of the log means, and how to fix what it names."""
+"""`alignd reasons`: explain the words of the log and the fix for each."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from alignd.cli.text import Line, Style, fold, show
-from alignd.judgement.reasons import WORDS, Reason, Word, find
+from alignd.cli.render.evidence import rule_and_fix
+from alignd.cli.render.json import one_line, word_json
+from alignd.cli.text import HEADING, Line, Span, fold, print_lines
+from alignd.judgement.reasons import WORDS, Word, find
 
 
 class _WordType(click.ParamType[Word]):
@@ -37,13 +38,13 @@ class _WordType(click.ParamType[Word]):
 
 @click.command()
 @click.argument("reason", required=False, type=_WordType())
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line.")
 def reasons(reason: Word | None, as_json: bool) -> None:
     """Explain the words of the log and the fix for each; with REASON, only this one.
 
-    They are what stands behind action=, reason=, limit= and error= in the log; `alignd explain`
-    and the field Alignd of a rewritten message use the same. An object of --json has word, key,
-    meaning, fix, rule (null where none decided) and options.
+    The words are the values of action=, reason=, limit= and error= in the log; `alignd explain`
+    and the field Alignd of a rewritten message use them too. An object of --json has word, key,
+    meaning, fix, rule (null if no rule decided) and options.
 
     \b
     Examples:
@@ -53,31 +54,12 @@ def reasons(reason: Word | None, as_json: bool) -> None:
     words = [reason] if reason else list(WORDS)
     if as_json:
         for word in words:
-            click.echo(json.dumps(_as_json(word)))
+            click.echo(one_line(word_json(word)))
     else:
-        show(line for word in words for line in _story(word))
+        print_lines(line for word in words for line in _lines(word))
 
 
-def _story(word: Word) -> Iterator[Line]:
-    text, rule = word.text, _rule(word)
-    yield Line(f"{word.key}={word.value}", Style.HEADING)
-    yield from fold(text.meaning, "  ", "  ")
-    if rule:
-        options = f" ({', '.join(text.options)})" if text.options else ""
-        yield from fold(f"Rule: {rule}{options}", "  ", "    ")
-    yield from fold(f"Fix: {text.fix}", "  ", "    ")
-
-
-def _as_json(word: Word) -> dict[str, Any]:
-    return {
-        "word": word.value,
-        "key": word.key,
-        "meaning": word.text.meaning,
-        "fix": word.text.fix,
-        "rule": _rule(word),
-        "options": list(word.text.options),
-    }
-
-
-def _rule(word: Word) -> str | None:
-    return word.rule.value if isinstance(word, Reason) and word.rule else None
+def _lines(word: Word) -> Iterator[Line]:
+    yield Line.of(Span(f"{word.key}={word.value}", HEADING))
+    yield from fold(word.text.meaning, "  ", "  ")
+    yield from rule_and_fix(word)

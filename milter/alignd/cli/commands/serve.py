@@ -1,4 +1,4 @@
-"""`alignd serve`: runs the milter."""
+"""`alignd serve`: run the milter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from alignd.cli.options import CONFIG, show
+from alignd.cli.options import CONFIG, print_problems
 from alignd.config.file import ConfigError, load_configuration
 from alignd.config.signer import load_signer
 from alignd.mail.printable import printable
@@ -20,9 +20,9 @@ from alignd.resolver.resolver import ResolverError, nameservers_of
 def serve(config: Path) -> None:
     """Run the milter until TERM or INT.
 
-    Postfix connects to the socket of the configuration; see conf/postfix for its lines. The log
-    goes to standard error, one line a message. A configuration that is wrong ends the command at
-    once with exit status 78, a socket or nameserver that cannot be used with 69.
+    Postfix connects to milter.socket; `alignd postfix-snippet` prints the lines for it. The log
+    goes to standard error, one line for each message. Exit status 78 if the configuration is
+    wrong; 69 if the socket or the nameservers cannot be used.
 
     \b
     Example:
@@ -36,13 +36,13 @@ def serve(config: Path) -> None:
 
     def load_setup() -> Setup:
         configuration = load_configuration(config)
-        nameservers_of(configuration.dns)  # in time to complain
+        nameservers_of(configuration.dns)  # report a missing nameserver before the processes start
         return Setup(configuration, load_signer(configuration.dkim))
 
     try:
         sys.exit(Supervisor(load_setup, MessageLog(sys.stderr)).run())
     except ConfigError as error:
-        show(error)
+        print_problems(error)
         sys.exit(os.EX_CONFIG)
     except ResolverError as error:
         click.echo(f"alignd: cannot serve: {printable(str(error))}", err=True)

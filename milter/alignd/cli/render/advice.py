@@ -1,144 +1,101 @@
-"""The advice for one author domain, as a person reads it."""
+"""Renders the advice for one author domain."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
 from alignd.advice.alternatives import Advice, Alternative, Cost
 from alignd.advice.publication import TTL, Kind, Publication
 from alignd.advice.spf_cost import MAX_LOOKUPS, MAX_VOID_LOOKUPS
-from alignd.cli.render.json import record_text
-from alignd.cli.text import WIDTH
-from alignd.judgement.prediction import Prediction
+from alignd.cli.render.evidence import brief_evidence, reason_clause
+from alignd.cli.text import (
+    BLANK,
+    GOOD_HEADING,
+    WARNING_HEADING,
+    Line,
+    Span,
+    fold,
+    record_text,
+    shortened,
+    verbatim,
+)
 from alignd.judgement.reasons import Action
-from alignd.mail.printable import printable
-from alignd.mailauth.dmarc import AlignmentMode, DmarcRecord, record_name
-from alignd.mailauth.dns import LookupFailed
 from alignd.mailauth.spf_record import MAX_STRING, strings_of
 
-MAX_QUOTE = 1000
-"""Characters that are shown of a record from DNS; of an explanation, a fifth of them."""
+MAX_REPLACED = 1000
+"""Characters shown of a record to replace: enough to recognise it."""
 
-_ACTIONS = {
+_OUTCOMES = {
     Action.SKIP: "left alone",
     Action.PASS: "left alone",
     Action.ENVELOPE: "left alone, and only its envelope sender moves",
     Action.REWRITE: "rewritten",
 }
+_INDENT = " " * 5
 
 
-def advice_story(advice: Advice) -> Iterator[str]:
-    """The lines for one author domain; the first is its headline."""
-    yield from map(printable, _story(advice))
-
-
-def _story(advice: Advice) -> Iterator[str]:
+def advice_lines(advice: Advice) -> Iterator[Line]:
+    """What happens to the mail of the author, the evidence, and the records to publish."""
     reason, domain = advice.judgement.reason, advice.author.domain
-    rewritten = reason.action is Action.REWRITE
-    yield f"{domain}: {_ACTIONS[reason.action]}"
-    yield from _prose(f"{reason.text.meaning} ({reason.value})")
-    yield ""
-    yield from _checks(advice.prediction)
+    is_rewritten = reason.action is Action.REWRITE
+    style = WARNING_HEADING if is_rewritten else GOOD_HEADING
+    yield Line.of(Span(f"{domain}: {_OUTCOMES[reason.action]}", style))
+    yield from _prose(reason_clause(reason))
+    yield BLANK
+    yield from brief_evidence(advice.prediction)
     yield from _envelope(advice)
     if advice.judgement.settings.rules.dry_run:
-        yield from _prose("rules.dry_run is set: alignd logs this, and changes nothing.")
+        yield from _prose("rules.dry_run is set: alignd logs this and changes nothing.")
     if advice.alternatives:
         several = len(advice.alternatives) > 1
-        yield ""
+        yield BLANK
         choice = "one of these records, best first" if several else "this record"
-        aim = "To keep the author's name" if rewritten else "So that it passes"
+        aim = "To keep the author's name" if is_rewritten else "So that it passes"
         yield from _prose(f"{aim}, {domain} publishes {choice}:")
     for number, alternative in enumerate(advice.alternatives, start=1):
-        yield ""
+        yield BLANK
         yield from _alternative(number, alternative)
     if advice.cannot is not None:
-        yield ""
-        yield from _prose("There is no record that would help:")
+        yield BLANK
+        yield from _prose("No record would help:")
     elif advice.refused:
-        yield ""
+        yield BLANK
         yield from _prose("What does not help:")
     for why in advice.refused:
         yield from _item(why)
 
 
-def _checks(prediction: Prediction) -> Iterator[str]:
-    for title, spf in zip(_titles("SPF"), prediction.spf, strict=False):
-        result = f"{spf.result.value}: {_cut(spf.explanation)}"
-        yield from _prose(f"{title} from {spf.address}: {result}", hanging=9)
-    signatures = tuple(zip(prediction.dkim, prediction.dkim_aligned, strict=True))
-    if not signatures:
-        yield "  DKIM   no signature that alignd knows of"
-    for title, (dkim, aligned) in zip(_titles("DKIM"), signatures, strict=False):
-        name = f"{dkim.selector} of {dkim.domain or 'no domain'}"
-        told = f"{dkim.result.value}: {_cut(dkim.explanation)}; aligns: {aligned.value}"
-        yield from _prose(f"{title} {name}: {told}", hanging=9)
-    yield from _prose(f"DMARC  {_policy(prediction)}", hanging=9)
-
-
-def _titles(mechanism: str) -> Iterator[str]:
-    yield mechanism.ljust(6)
-    while True:
-        yield " " * 6
-
-
-def _policy(prediction: Prediction) -> str:
-    place = f" at {record_name(prediction.record_domain)}" if prediction.record_domain else ""
-    policy = f"policy {prediction.policy.value}{place}"
-    record = prediction.rfc9989.discovery.record or prediction.rfc7489.discovery.record
-    strict = ", ".join(_strict(record)) if record else ""
-    if strict:
-        policy += f"; strict alignment ({strict}): {prediction.author_domain} itself has to vouch"
-    organization = prediction.rfc9989.discovery.organizational_domain
-    if isinstance(organization, LookupFailed):
-        return f"{policy}; organization unknown: {organization.reason}"
-    if organization != prediction.author_domain:
-        policy += f"; organization {organization}"
-    return policy
-
-
-def _strict(record: DmarcRecord) -> Iterator[str]:
-    if record.spf_alignment is AlignmentMode.STRICT:
-        yield "aspf=s"
-    if record.dkim_alignment is AlignmentMode.STRICT:
-        yield "adkim=s"
-
-
-def _envelope(advice: Advice) -> Iterator[str]:
+def _envelope(advice: Advice) -> Iterator[Line]:
     author, elsewhere = advice.author.address, advice.bounces.address
-    yield from _prose(f"This is for a message from {author}, with that as envelope sender too.")
+    yield from _prose(f"This is for a message from {author} with the same envelope sender.")
     reason = advice.judgement_of_bounces.reason
     if reason is not advice.judgement.reason:
+        outcome = _OUTCOMES[reason.action]
         yield from _prose(
-            f"With {elsewhere} as envelope sender it is {_ACTIONS[reason.action]}: "
-            f"{reason.text.meaning} ({reason.value})."
+            f"With {elsewhere} as envelope sender it is {outcome}: {reason_clause(reason)}."
         )
 
 
-def _alternative(number: int, alternative: Alternative) -> Iterator[str]:
+def _alternative(number: int, alternative: Alternative) -> Iterator[Line]:
     publication = alternative.publication
-    yield from _prose(
-        f"{number}. {publication.kind.value} record of {publication.name}", hanging=5
-    )
-    yield f"     {publication.value}"
+    yield verbatim(f"{number}. {publication.kind.value} record of {publication.name}", "  ")
+    yield verbatim(publication.value, _INDENT)
     if publication.replaces:
-        yield from _prose("   in the place of", hanging=5)
+        yield from _detail("in place of")
         for replaced in publication.replaces:
-            yield f"     {_cut(record_text(replaced), MAX_QUOTE)}"
+            yield verbatim(shortened(record_text(replaced), MAX_REPLACED), _INDENT)
     if publication.kind is Kind.TXT and len(publication.value) > MAX_STRING:
-        yield from _prose(
-            f"   which a zone file has in strings of at most {MAX_STRING} bytes:", hanging=5
-        )
-        yield from (f"     {line}" for line in zone_lines(publication))
+        yield from _detail(f"which a zone file holds in strings of at most {MAX_STRING} bytes:")
+        yield from (verbatim(line, _INDENT) for line in zone_lines(publication))
     if alternative.checked:
-        yield f"     checked: mail would pass ({alternative.judged[0].reason.value})"
+        yield from _detail(f"checked: mail would pass ({alternative.judged[0].reason.value})")
     if alternative.before and alternative.after:
-        yield from _item(_counted(alternative.before, alternative.after))
+        yield from _item(_lookups(alternative.before, alternative.after))
     for note in alternative.notes:
         yield from _item(note)
 
 
-def _counted(before: Cost, after: Cost) -> str:
+def _lookups(before: Cost, after: Cost) -> str:
     return (
         f"DNS lookups: {before.lookups} before, {after.lookups} after (at most {MAX_LOOKUPS}); "
         f"void lookups: {before.void_lookups} before, {after.void_lookups} after "
@@ -147,7 +104,7 @@ def _counted(before: Cost, after: Cost) -> str:
 
 
 def zone_lines(publication: Publication) -> Iterator[str]:
-    """The record as a master file has it (RFC 1035, section 5.1)."""
+    """The record as a line of a zone file, or several (RFC 1035, section 5.1)."""
     head = f"{publication.name}. {TTL} IN {publication.kind.value}"
     if publication.kind is Kind.CNAME:
         yield f"{head} {publication.value}."
@@ -166,20 +123,13 @@ def _quoted(string: str) -> str:
     return f'"{escaped}"'
 
 
-def _item(text: str) -> Iterator[str]:
-    yield from _prose(f"   - {text}", hanging=7)
+def _item(text: str) -> list[Line]:
+    return fold(text, "     - ", " " * 7)
 
 
-def _prose(text: str, hanging: int = 2) -> Iterator[str]:
-    """*text* in lines of 80 columns, the later ones *hanging*."""
-    yield from textwrap.wrap(
-        printable(text),
-        WIDTH,
-        initial_indent="  ",
-        subsequent_indent=" " * hanging,
-        break_on_hyphens=False,
-    )
+def _prose(text: str) -> list[Line]:
+    return fold(text, "  ", "  ")
 
 
-def _cut(text: str, length: int = MAX_QUOTE // 5) -> str:
-    return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
+def _detail(text: str) -> list[Line]:
+    return fold(text, _INDENT, _INDENT)

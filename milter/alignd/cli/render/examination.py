@@ -1,16 +1,22 @@
-"""Renders the report of `alignd doctor` as text and as JSON."""
+"""Renders the report of `alignd doctor`."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
-from typing import Any
 
-import click
-
-from alignd.cli.text import WIDTH
+from alignd.cli.text import (
+    BLANK,
+    ERROR,
+    GOOD,
+    HEADING,
+    PLAIN,
+    WARNING,
+    Line,
+    Span,
+    fold,
+    verbatim,
+)
 from alignd.doctor.findings import Finding, Severity, Topic, TopicReport
-from alignd.mail.printable import printable
 
 _INDENT = "    "
 _TITLES = {
@@ -26,83 +32,49 @@ _TITLES = {
     Topic.LIMITS: "enough connections and descriptors for Postfix",
     Topic.VERSIONS: "versions with known bugs, and the age of the public suffix list",
 }
-_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
+_STYLES = {Severity.ERROR: ERROR, Severity.WARNING: WARNING}
 
 
-def report(topics: tuple[TopicReport, ...]) -> Iterator[str]:
-    """The lines of the report, with colours, which `click.echo` strips unless on a terminal."""
+def examination_lines(topics: tuple[TopicReport, ...]) -> Iterator[Line]:
+    """The remarks of each topic, and the number of findings."""
     for topic in topics:
         yield _headline(topic)
         for finding in topic.findings:
             yield from _finding(finding)
         for unknown in topic.unknown:
-            yield from _wrapped("could not check: ", unknown.text)
+            yield from _remark(f"could not check: {unknown.text}")
         for skipped in topic.skipped:
-            yield from _wrapped("not checked: ", skipped.text)
+            yield from _remark(f"not checked: {skipped.text}")
         for note in topic.notes:
-            yield from _wrapped("", note.text)
-    yield ""
-    yield _summary(topics)
+            yield from _remark(note.text)
+    yield BLANK
+    yield from fold(_summary(topics))
 
 
-def as_json(topics: tuple[TopicReport, ...]) -> dict[str, Any]:
-    """The report as JSON, a format that scripts may rely on."""
-    return {
-        "findings": [
-            {
-                "id": finding.id.value,
-                "severity": finding.severity.value,
-                "topic": topic.topic.value,
-                "what": finding.what,
-                "why": finding.why,
-                "fix": finding.fix,
-            }
-            for topic in topics
-            for finding in topic.findings
-        ],
-        "checked": [
-            {
-                "topic": topic.topic.value,
-                "findings": len(topic.findings),
-                "could_not_check": [unknown.text for unknown in topic.unknown],
-                "left_out": [skipped.text for skipped in topic.skipped],
-                "notes": [note.text for note in topic.notes],
-            }
-            for topic in topics
-        ],
-    }
+def _headline(topic: TopicReport) -> Line:
+    return Line.of(_mark(topic), f" {topic.topic.value}: {_TITLES[topic.topic]}")
 
 
-def _headline(topic: TopicReport) -> str:
+def _mark(topic: TopicReport) -> Span:
     if topic.findings:
-        worst = Severity.ERROR if _count(topic, Severity.ERROR) else Severity.WARNING
-        mark = click.style("✗", fg=_COLOURS[worst])
-    elif topic.unknown:
-        mark = "?"
-    else:
-        mark = "-" if topic.skipped else click.style("✓", fg="green")
-    return f"{mark} {topic.topic.value}: {_TITLES[topic.topic]}"
+        has_error = _count(topic, Severity.ERROR) > 0
+        return Span("✗", ERROR if has_error else WARNING)
+    if topic.unknown:
+        return Span("?", PLAIN)
+    return Span("-", PLAIN) if topic.skipped else Span("✓", GOOD)
 
 
-def _finding(finding: Finding) -> Iterator[str]:
-    name = click.style(finding.id.value, bold=True)
-    yield f"  {click.style(finding.severity.value, fg=_COLOURS[finding.severity])} {name}"
-    yield from _wrapped("", finding.what)
-    yield from _wrapped("why: ", finding.why)
-    # A fix is to be copied, so it has lines of its own and is never wrapped.
-    yield f"{_INDENT}fix:"
-    yield from (f"{_INDENT}  {printable(line)}" for line in finding.fix.splitlines())
+def _finding(finding: Finding) -> Iterator[Line]:
+    severity = Span(finding.severity.value, _STYLES[finding.severity])
+    yield Line.of("  ", severity, " ", Span(finding.id.value, HEADING))
+    yield from _remark(finding.what)
+    yield from _remark(f"why: {finding.why}")
+    yield Line.of(f"{_INDENT}fix:")
+    yield from (verbatim(line, f"{_INDENT}  ") for line in finding.fix.splitlines())
 
 
-def _wrapped(label: str, text: str) -> Iterator[str]:
-    yield from textwrap.wrap(
-        printable(f"{label}{text}"),
-        WIDTH,
-        initial_indent=_INDENT,
-        subsequent_indent=_INDENT,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _remark(text: str) -> list[Line]:
+    return fold(text, _INDENT, _INDENT)
 
 
 def _summary(topics: tuple[TopicReport, ...]) -> str:

@@ -1,20 +1,27 @@
-"""A review and an advice as data: the JSON of the commands, and the fields of a log line."""
+"""Makes the JSON of every command, in the shapes that alignd(8) promises to scripts."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import Any
 
 from alignd.advice.alternatives import Advice, Alternative
 from alignd.advice.publication import TTL
+from alignd.cli.text import record_text
+from alignd.doctor.findings import TopicReport
 from alignd.judgement.prediction import Prediction, Verdict
+from alignd.judgement.reasons import Reason, Word
 from alignd.judgement.review import Judgement, add_trace_field
 from alignd.mail.domain import Domain
 from alignd.mail.message import AddField, ChangeField, DeleteField, HeaderEdit, Message
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import LookupFailed
 from alignd.mailauth.ternary import Ternary
+from alignd.replay.mail_store import ProblemKind
+from alignd.replay.summary import SenderSource, Summary
 
-_NOT_ASKED = {
+_NOT_PREDICTED = {
     "passes": False,
     "policy": Policy.UNKNOWN.value,
     "record_domain": None,
@@ -26,11 +33,17 @@ _NOT_ASKED = {
 _TRUTH = {Ternary.YES: True, Ternary.NO: False, Ternary.UNKNOWN: None}
 
 
-def as_json(message: Message, judgement: Judgement) -> dict[str, Any]:
-    """The judgement of *message* in the shape that the man page promises to scripts.
+def one_line(value: dict[str, Any]) -> str:
+    """Render a JSON object on one line of ASCII, free of characters that control a terminal."""
+    # json escapes every control character but DEL.
+    return json.dumps(value).replace("\x7f", "\\u007f")
 
-    What was not asked is unknown: a message that is skipped, or whose author is unreadable, has
-    no prediction.
+
+def judgement_json(message: Message, judgement: Judgement) -> dict[str, Any]:
+    """The judgement of *message*.
+
+    A message that is skipped, or whose author is unreadable, has no prediction: what was not
+    looked up is unknown.
     """
     edits = add_trace_field(judgement)
     moved = edits.envelope_sender
@@ -42,50 +55,91 @@ def as_json(message: Message, judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def advice_as_json(advice: Advice) -> dict[str, Any]:
-    """The advice in the shape that the man page promises to scripts."""
+def advice_json(advice: Advice) -> dict[str, Any]:
     decision = _decision(advice.judgement)
     return {
         "domain": decision.pop("author_domain"),
         **decision,
-        # Each alternative needs one record.
+        # A list of records for each alternative; today each needs only one.
         "publish": [[_publication(each)] for each in advice.alternatives],
         "cannot": advice.cannot,
     }
 
 
-ADVICE_COLUMNS = (
-    *("domain", "action", "reason", "policy", "spf", "dkim"),
-    *("type", "name", "ttl", "value", "replaces", "lookups", "void_lookups", "cannot"),
-)
-"""The names of the columns of `advice_as_row`."""
-
-
-def advice_as_row(advice: Advice) -> tuple[str, ...]:
-    """The advice in one row: the results in the order of the relay addresses, the best record."""
-    prediction = advice.prediction
-    row = {
-        "domain": advice.author.domain.name,
-        "action": advice.judgement.reason.action.value,
-        "reason": advice.judgement.reason.value,
-        "policy": prediction.policy.value,
-        "spf": " ".join(spf.result.value for spf in prediction.spf),
-        "dkim": " ".join(dkim.result.value for dkim in prediction.dkim),
-        "cannot": advice.cannot or "",
+def examination_json(topics: tuple[TopicReport, ...]) -> dict[str, Any]:
+    return {
+        "findings": [
+            {
+                "id": finding.id.value,
+                "severity": finding.severity.value,
+                "topic": topic.topic.value,
+                "what": finding.what,
+                "why": finding.why,
+                "fix": finding.fix,
+            }
+            for topic in topics
+            for finding in topic.findings
+        ],
+        "checked": [
+            {
+                "topic": topic.topic.value,
+                "findings": len(topic.findings),
+                "could_not_check": [unknown.text for unknown in topic.unknown],
+                "left_out": [skipped.text for skipped in topic.skipped],
+                "notes": [note.text for note in topic.notes],
+            }
+            for topic in topics
+        ],
     }
-    if advice.alternatives:
-        best = _publication(advice.alternatives[0])
-        row |= {name: str(best[name]) for name in ADVICE_COLUMNS if name in best}
-        row["replaces"] = " | ".join(best["replaces"])
-    return tuple(row.get(name, "") for name in ADVICE_COLUMNS)
 
 
-def record_text(record: bytes) -> str:
-    """The text of a record from DNS, where it may be anything."""
-    try:
-        return record.decode("utf-8")
-    except UnicodeDecodeError:
-        return record.decode("latin-1")
+def summary_json(summary: Summary) -> dict[str, Any]:
+    return {
+        "messages": summary.messages,
+        "domains": [
+            {
+                "author_domain": _name(domain),
+                "messages": sum(count for _, count in rows),
+                "results": [
+                    {
+                        "messages": count,
+                        "action": row.action.value,
+                        "reason": row.reason.value,
+                        "policy": row.policy.value,
+                    }
+                    for row, count in rows
+                ],
+            }
+            for domain, rows in summary.by_author_domain()
+        ],
+        "totals": {
+            "action": _by_value(summary.totals(lambda row: row.action)),
+            "reason": _by_value(summary.totals(lambda row: row.reason)),
+            "policy": _by_value(summary.totals(lambda row: row.policy)),
+        },
+        "envelope_senders": {source.value: summary.senders[source] for source in SenderSource},
+        "troubles": {kind.value: summary.skipped[kind] for kind in ProblemKind},
+        "problems": [
+            {"name": each.name, "trouble": each.kind.value, "problem": each.text}
+            for each in summary.problems
+        ],
+    }
+
+
+def word_json(word: Word) -> dict[str, Any]:
+    rule = word.rule if isinstance(word, Reason) else None
+    return {
+        "word": word.value,
+        "key": word.key,
+        "meaning": word.text.meaning,
+        "fix": word.text.fix,
+        "rule": rule.value if rule else None,
+        "options": list(word.text.options),
+    }
+
+
+def _by_value(totals: Counter[Any]) -> dict[str, int]:
+    return {member.value: count for member, count in totals.most_common()}
 
 
 def _publication(alternative: Alternative) -> dict[str, Any]:
@@ -127,7 +181,7 @@ def _edit(edit: HeaderEdit) -> dict[str, Any]:
 
 def _dmarc(prediction: Prediction | None) -> dict[str, Any]:
     if prediction is None:
-        return _NOT_ASKED
+        return _NOT_PREDICTED
     organization = prediction.rfc9989.discovery.organizational_domain
     return {
         "passes": prediction.passes,
