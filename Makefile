@@ -7,20 +7,25 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix \
 	iproute2 bind9-dnsutils systemd mandoc
 
-.PHONY: help demo test storm bench man venv packages
+.PHONY: help check test static demo storm bench man venv packages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
 
-demo: venv  ## play the story: a reply that is blocked without alignd and arrives with it
-	@.venv/bin/python -m demo
+check: static  ## check style, types and imports, and run the fast tests: about a minute
+	.venv/bin/pytest tests/unit tests/cases tests/documents
 
-test: venv  ## check style and types, and run all tests
+test: static  ## check style, types and imports, and run all tests, with a real Postfix: ten minutes
+	.venv/bin/pytest
+
+static: venv
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	PYTHONPATH=milter .venv/bin/lint-imports --no-cache --no-logo
-	.venv/bin/pytest
+
+demo: venv  ## play the story: a reply that is blocked without alignd and arrives with it
+	@.venv/bin/python -m demo
 
 bench: venv  ## measure beside an empty milter and others; writes docs/bench.md
 	-@sh tests/install-packages.sh pyspf-milter
