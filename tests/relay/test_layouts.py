@@ -1,4 +1,4 @@
-"""Responsible for the promises of conf/postfix: what each layout does when alignd fails."""
+"""The promises of conf/postfix: what each layout does when alignd fails."""
 
 import os
 import signal
@@ -203,7 +203,7 @@ def test_queue_first_never_lets_half_a_change_leave(inbox: Inbox) -> None:
 
 
 def test_inline_with_accept_lets_half_a_change_leave(inbox: Inbox) -> None:
-    """The reason why no layout of ours says accept."""
+    """The reason why no layout that is shipped says accept."""
     with (
         open_directory() as directory,
         run_halfway_milter(directory) as halfway,

@@ -1,4 +1,4 @@
-"""Responsible for alignd as an administrator runs it: a directory, a command, what it said."""
+"""Runs alignd as an administrator does: a directory, a command, what it printed."""
 
 import json
 import os

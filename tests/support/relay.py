@@ -1,4 +1,4 @@
-"""Responsible for a relay that is set up right, in each layout, and for planting faults in it."""
+"""Sets up a relay that is right, in each layout, and plants faults in it."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Responsible for a second SPF evaluator, spftrace, that asks our Lookup."""
+"""Wraps a second SPF evaluator, spftrace, so that it asks a Lookup."""
 
 import asyncio
 from dataclasses import dataclass

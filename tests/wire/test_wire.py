@@ -1,4 +1,4 @@
-"""Responsible for the real process: every case over the milter protocol, and abuse of it."""
+"""The real process: every case over the milter protocol, and abuse of it."""
 
 import re
 from collections.abc import Callable, Iterator

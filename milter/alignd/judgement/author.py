@@ -1,4 +1,4 @@
-"""Who wrote the message, as receivers will read its From."""
+"""Reads the author of a message from its From, as strictly as the strictest receiver."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Author:
     """The author of a message."""
 
     mailbox: Mailbox | None
-    """The author, whom an answer should reach; where From is unreadable, the best guess."""
+    """The author, who gets the answers; where From is unreadable, the best guess."""
     unreadable: Reason | None = None
-    """Why nobody can say what receivers will make of From; None when all read one mailbox."""
+    """Why receivers may read From differently; None when all read the same mailbox."""
     detail: str = ""
     """For people: what is wrong with From."""
 

@@ -1,4 +1,4 @@
-"""What receivers will say of a message that this relay sends: SPF, alignment, and DMARC."""
+"""Predicts what receivers will say of a message that this relay sends: SPF, DKIM and DMARC."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ class Verdict(Enum):
     FAIL = "fail"
     NONE = "none"
     UNKNOWN = "unknown"
+
+
+_PASSES = {DkimResult.PASS: Ternary.YES, DkimResult.TEMPERROR: Ternary.UNKNOWN}
+_VERDICTS = {
+    Ternary.YES: Verdict.PASS,
+    Ternary.NO: Verdict.FAIL,
+    Ternary.UNKNOWN: Verdict.UNKNOWN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +109,6 @@ class Prediction:
         return authenticated & readable
 
 
-_PASSES = {DkimResult.PASS: Ternary.YES, DkimResult.TEMPERROR: Ternary.UNKNOWN}
-
-
-_VERDICTS = {
-    Ternary.YES: Verdict.PASS,
-    Ternary.NO: Verdict.FAIL,
-    Ternary.UNKNOWN: Verdict.UNKNOWN,
-}
-
-
 def predict(
     author_domain: Domain,
     envelope_sender: str,
@@ -140,7 +138,7 @@ def judge_spf(envelope_sender: str, relay: Relay, lookup: Lookup) -> tuple[Spf, 
 
 
 def spf_passes(results: tuple[Spf, ...]) -> Ternary:
-    """Whether SPF passes for every relay address; UNKNOWN when only DNS stands against it."""
+    """Whether SPF passes for every relay address; UNKNOWN when only DNS failed."""
     if all(spf.counts for spf in results):
         return Ternary.YES
     doubtful = all(spf.counts or spf.result is SpfResult.TEMPERROR for spf in results)

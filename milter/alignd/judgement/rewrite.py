@@ -1,4 +1,4 @@
-"""What changes in a message that is rewritten: only what stands here, and all of it proven."""
+"""Plans the edits of a rewrite: nothing else changes, and every new value is proven first."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class UnsafeEditError(RuntimeError):
-    """An edit would break the message: a bug of ours, found before anything was changed."""
+    """An edit would break the message: a bug, found before anything was changed."""
 
 
 @dataclass(frozen=True, slots=True)
