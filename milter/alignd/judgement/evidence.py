@@ -1,7 +1,7 @@
-"""What of a message a judgement looks at: all of it is the key of the judgement cache.
+"""The evidence of a message: all that its judgement may depend on, and so the key of the cache.
 
-The cache lies when a decision depends on what its key has not. So a judgement never sees the
-message itself, but one that is made of the key, in which nothing else is left to look at.
+A cache lies when a decision depends on something that its key lacks. So a judgement never sees
+the message itself, but one that is made of the evidence, in which nothing else is left to see.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Wanted:
 
 
 def wanted_by(configuration: Configuration) -> Wanted:
-    """What judgements under *configuration* look at, within its limits."""
+    """What a judgement under *configuration* looks at, within the limits of [milter]."""
     dkim, milter = configuration.dkim, configuration.milter
     patterns = [configuration.helpdesk.headers, *(each.match for each in configuration.tenant)]
     judged = {name.lower() for pattern in patterns for name in pattern.names} | {"from"}
@@ -53,7 +53,7 @@ def wanted_by(configuration: Configuration) -> Wanted:
 class Evidence(NamedTuple):
     """All of a message that its judgement and edits depend on, but for DNS, body and settings.
 
-    As the MTA wrote it: most messages are like others, and need not be read.
+    It stays as the MTA wrote it: most messages are like others, and need no parsing.
     """
 
     fields: tuple[tuple[str, bytes | bool], ...]
@@ -93,7 +93,7 @@ def evidence_of(
 ) -> Evidence:
     """Reduce a message to its evidence; *header* has a name, a value and a blank for each field.
 
-    This is all that a message of a known author costs, so nothing is parsed here.
+    Nothing is parsed here: of a known author's message, this is all that is looked at.
     """
     fields: list[tuple[str, bytes | bool]] = []
     judged = []
