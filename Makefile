@@ -7,7 +7,7 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix \
 	iproute2 bind9-dnsutils systemd mandoc
 
-.PHONY: help demo test storm bench man venv packages
+.PHONY: help demo check test static storm bench man venv packages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -15,12 +15,17 @@ help:  ## list the targets
 demo: venv  ## play the story: a reply that is blocked without alignd and arrives with it
 	@.venv/bin/python -m demo
 
-test: venv  ## check style and types, and run all tests
+check: static  ## check style, types and contracts, and run the tests of about a minute
+	.venv/bin/pytest tests/unit tests/cases tests/documents
+
+test: static  ## check style, types and contracts, and run all tests
+	.venv/bin/pytest
+
+static: venv
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	PYTHONPATH=milter .venv/bin/lint-imports --no-cache --no-logo
-	.venv/bin/pytest
 
 bench: venv  ## measure beside an empty milter and others; writes docs/bench.md
 	-@sh tests/install-packages.sh pyspf-milter

@@ -1,4 +1,4 @@
-"""Responsible for what tests share: the name server and the running alignds of one session."""
+"""What tests share: the name server and the running alignds of one session."""
 
 from collections.abc import Iterator
 from itertools import count

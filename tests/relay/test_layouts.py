@@ -1,4 +1,4 @@
-"""Responsible for the promises of conf/postfix: what each layout does when alignd fails."""
+"""The promises of conf/postfix: what each layout does when alignd fails."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Responsible for the whole path: every case through a real Postfix and out at its other end."""
+"""The whole path: every case through a real Postfix and out at its other end."""
 
 from collections.abc import Iterator
 

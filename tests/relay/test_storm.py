@@ -1,4 +1,4 @@
-"""Responsible for the storms in short: each keeps its promises, as the long one has to."""
+"""The storms in short: each keeps its promises, as the long one has to."""
 
 import pytest
 

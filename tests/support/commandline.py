@@ -1,4 +1,4 @@
-"""Responsible for alignd as an administrator runs it: a directory, a command, what it said."""
+"""alignd as an administrator runs it: a directory, a command, what it said."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Responsible for the smallest configuration file, and for what is wrong with a larger one."""
+"""The smallest configuration file, and what is wrong with a larger one."""
 
 import pytest
 

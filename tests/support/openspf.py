@@ -1,4 +1,4 @@
-"""Responsible for the openspf suite of RFC 7208: its scenarios, and their zones as a Lookup."""
+"""The openspf suite of RFC 7208: its scenarios, and their zones as a Lookup."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Responsible for a relay that is set up right, in each layout, and for planting faults in it."""
+"""A relay that is set up right, in each layout, and faults that are planted in it."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Responsible for what Prometheus and a health check see of alignd."""
+"""What Prometheus and a health check see of alignd."""
 
 import http.client
 from collections.abc import Iterator

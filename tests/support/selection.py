@@ -1,4 +1,4 @@
-"""Responsible for running a test with every case that can run at its speed."""
+"""Runs a test with every case that can run at its speed."""
 
 import pytest
 

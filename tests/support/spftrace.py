@@ -1,4 +1,4 @@
-"""Responsible for a second SPF evaluator, spftrace, that asks our Lookup."""
+"""A second SPF evaluator, spftrace, that asks alignd's Lookup."""
 
 import asyncio
 from dataclasses import dataclass
