@@ -30,7 +30,7 @@ stale = "3d"
 
 
 def zone(domains: int = DOMAINS) -> str:
-    """The DNS of so many author domains, a third of which has not authorised the relay."""
+    """The DNS of that many author domains, a third of which has not authorised the relay."""
     lines = ["mail.mailhost.example. A 198.51.100.25\n"]
     for number in range(domains):
         unaligned = number % 3 == 0

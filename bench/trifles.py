@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench import setup
 from bench.generator import Generator, Load
+from tests.lab import cast
 from tests.lab.alignd import Alignd
 from tests.lab.milter_client import MilterConnection
 from tests.lab.processes import resident_memory
@@ -61,7 +62,7 @@ def _milliseconds(alignd: Alignd, number: int) -> float:
     connection = MilterConnection(alignd.socket, client="192.0.2.7")
     with connection as mta:
         started = time.monotonic()
-        if not mta.send(author, ("julia@customer.example",), message).accepted:
+        if not mta.send(author, (cast.JULIA,), message).accepted:
             raise RuntimeError("not accepted")
         return (time.monotonic() - started) * 1000
 

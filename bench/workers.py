@@ -20,7 +20,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """What so many workers do."""
+    """What a number of workers does."""
 
     workers: int
     rates: tuple[float, ...]

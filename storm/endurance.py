@@ -23,7 +23,7 @@ GROWTH = 8 * 2**20
 """Octets that resident memory may grow by after warm-up."""
 _WARM = 0.3  # of the messages: by then every worker has met nearly every domain
 _MESSAGES_PER_CONNECTION = 20
-_WHOLE_COMPARISON = 10  # every so many messages
+_WHOLE_COMPARISON = 10  # every tenth message
 _STEPS_OF_PROGRESS = 20
 
 _WORKERS = AS_SHIPPED.replace("workers = 0", "workers = 2")

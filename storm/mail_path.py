@@ -28,7 +28,7 @@ AS_SHIPPED = '[milter]\nworkers = 0\n[dns]\nmin_ttl = "5s"\nstale = "3d"\n'
 MEMORY = Path("/dev/shm")  # a queue in memory spares the disk, and time
 _ROOM_NEEDED = 2**30  # octets
 _ON_THEIR_WAY = 500
-"""So many messages may be under way before the load waits for the relay."""
+"""Messages that may be under way before the load waits for the relay."""
 _LINE = re.compile(r"^(\w+): action=(\S+) .*?\bms=([\d.]+)$", re.MULTILINE)
 
 

@@ -18,7 +18,7 @@ MESSAGES_PER_SECOND = 42
 """So 5,000 messages take the two minutes of the outage."""
 FAST_ENOUGH = 50.0  # milliseconds
 BUDGET = 2_000.0  # milliseconds, the default of [dns] timeout
-_UNKNOWN_SHARE = 5  # one message in so many is of a domain that was never met
+_UNKNOWN_SHARE = 5  # every fifth message is of a domain that was never met
 _WARMING = 200  # messages, so that each domain is met
 _SETTLING = 60.0  # seconds
 

@@ -1,4 +1,4 @@
-"""What a storm is: a name, a claim, so many messages, a play, and what came of it."""
+"""A storm: its name, its claim, its number of messages, how it is played and what came of it."""
 
 from __future__ import annotations
 

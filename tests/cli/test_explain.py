@@ -11,14 +11,12 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from tests.lab import cast
 from tests.lab.nameserver import Nameserver
 from tests.lab.places import CASES, SNAPSHOTS
 from tests.lab.settings import configuration, world
 from tests.support.case import load_case
 from tests.support.commandline import MARKY, PROGRAM, CommandLine
-
-NOTIFICATIONS = "helpdesk@notifications.easysoftware.com"
-BOUNCES = "bounces@notifications.easysoftware.com"
 
 
 @pytest.fixture
@@ -78,12 +76,12 @@ def test_explain_json_of_a_message_that_is_rewritten(cli: CommandLine) -> None:
         "spf": spf("mycompany.com", "fail", "-all", "-all"),
         "dkim": [],
         "edits": [
-            edit("change", "From", 1, f'"Marky Mark via Easy Helpdesk" <{NOTIFICATIONS}>'),
+            edit("change", "From", 1, f'"Marky Mark via Easy Helpdesk" <{cast.NOTIFICATIONS}>'),
             edit("add", "Reply-To", None, '"Marky Mark" <marky.mark@mycompany.com>'),
             edit("add", "X-Original-From", None, "Marky Mark <marky.mark@mycompany.com>"),
             edit("add", "Alignd", None, "action=rewrite; reason=relay-not-authorised"),
         ],
-        "envelope_sender": BOUNCES,
+        "envelope_sender": cast.BOUNCES,
         "dry_run": False,
     }
 
@@ -156,12 +154,12 @@ def test_explain_json_of_a_message_whose_from_is_unreadable(cli: CommandLine) ->
         "dkim": [],
         "edits": [
             edit("delete", "Sender", 1, None),
-            edit("change", "From", 1, f'"a via Easy Helpdesk" <{NOTIFICATIONS}>'),
+            edit("change", "From", 1, f'"a via Easy Helpdesk" <{cast.NOTIFICATIONS}>'),
             edit("add", "Reply-To", None, "a@b.example"),
             edit("add", "X-Original-From", None, "a@b.example, c@d.example"),
             edit("add", "Alignd", None, "action=rewrite; reason=from-several-mailboxes"),
         ],
-        "envelope_sender": BOUNCES,
+        "envelope_sender": cast.BOUNCES,
         "dry_run": False,
     }
 

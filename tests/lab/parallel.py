@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 THREADS = 4
-"""So many at once; more only wait for a core."""
+"""More would only wait for a core."""
 
 
 def in_parallel(
@@ -33,7 +33,7 @@ def in_parallel(
     def run() -> None:
         try:
             work(shared())
-        except Exception as error:  # of a thread of ours: told where all of it was asked for
+        except Exception as error:  # raised again in the thread that asked for it all
             failures.append(error)
 
     running = [threading.Thread(target=run, name=f"parallel-{n}") for n in range(threads)]

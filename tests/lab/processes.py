@@ -19,8 +19,8 @@ class StartError(RuntimeError):
     """A daemon ended instead of getting ready; the text has what it said."""
 
 
-def start_daemon(command: Sequence[str | Path], log: Path, ready: Callable[[], bool]) -> int:
-    """Start *command*, with *log* for what it prints, and return its process id once *ready*.
+def start_daemon(command: Sequence[str | Path], log: Path, ready: Callable[[], bool]) -> None:
+    """Start *command*, with *log* for what it prints, and return when it is *ready*.
 
     It runs on: for daemons that end with the namespace that they are in. Any user may use its
     sockets, since Postfix and the daemons are different ones.
@@ -29,7 +29,7 @@ def start_daemon(command: Sequence[str | Path], log: Path, ready: Callable[[], b
         StartError: it ended.
         TimeoutError: it was not ready in time.
     """
-    return _start(command, log, ready, _START).pid
+    _start(command, log, ready, _START)
 
 
 @contextmanager

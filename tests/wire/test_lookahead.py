@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dns.message
 import pytest
 
+from tests.lab import cast
 from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.milter_client import MilterConnection, steps
 from tests.lab.nameserver import Nameserver, run_nameserver
@@ -20,7 +21,7 @@ ZONE = world(
 )
 AGENT, SENDER = "marky@mail.mycompany.com", "bounces@elsewhere.example"
 CHANGES = '[milter]\nworkers = 1\n[dns]\nmin_ttl = "1m"\n'
-RECIPIENTS = ("julia@customer.example",)
+RECIPIENTS = (cast.JULIA,)
 MESSAGE = f"From: Marky <{AGENT}>\r\nSubject: Re\r\n\r\nHello\r\n".encode()
 AT_ONCE = {
     "elsewhere.example.",

@@ -6,6 +6,7 @@ from itertools import islice
 
 import pytest
 
+from tests.lab import cast
 from tests.lab.alignd import Alignd, Fleet
 from tests.lab.message import normalised
 from tests.lab.milter_client import (
@@ -29,10 +30,7 @@ ZONE = world("""\
 mycompany.com.        TXT "v=spf1 -all"
 _dmarc.mycompany.com. TXT "v=DMARC1; p=reject"
 """)
-RECIPIENTS = ("julia@customer.example",)
-AGENT = "marky.mark@mycompany.com"
-NOTIFICATIONS = "helpdesk@notifications.easysoftware.com"
-BOUNCES = "bounces@notifications.easysoftware.com"
+RECIPIENTS = (cast.JULIA,)
 
 
 @pytest.fixture
@@ -48,8 +46,8 @@ def message(author: str, more: bytes = b"") -> bytes:
     )
 
 
-FORGED = message(AGENT, b"Reply-To: left@over.example\r\n")
-STAGES = len(list(steps(AGENT, RECIPIENTS, FORGED)))
+FORGED = message(cast.MARKY, b"Reply-To: left@over.example\r\n")
+STAGES = len(list(steps(cast.MARKY, RECIPIENTS, FORGED)))
 
 
 def send(mta: MilterConnection, author: str, more: bytes = b"") -> Result:
@@ -58,10 +56,10 @@ def send(mta: MilterConnection, author: str, more: bytes = b"") -> Result:
 
 def assert_works(mta: MilterConnection) -> None:
     """Show that this connection takes a message to rewrite and one to leave alone."""
-    rewritten, passed = send(mta, AGENT), send(mta, NOTIFICATIONS)
+    rewritten, passed = send(mta, cast.MARKY), send(mta, cast.NOTIFICATIONS)
 
     assert rewritten.accepted
-    assert rewritten.envelope_sender == BOUNCES
+    assert rewritten.envelope_sender == cast.BOUNCES
     assert re.search(rb"^Reply-To: .*<marky.mark@mycompany.com>\r$", rewritten.message, re.M)
     assert passed.accepted
     assert passed.answer.modifications == ()
@@ -138,7 +136,7 @@ def test_an_mta_that_waits_for_every_answer_gets_them(alignd: Alignd) -> None:
 @pytest.mark.parametrize("said", range(1, STAGES))
 def test_after_an_abort_the_next_message_is_on_its_own(alignd: Alignd, said: int) -> None:
     with MilterConnection(alignd.socket) as mta:
-        for command, payload, macros in islice(steps(AGENT, RECIPIENTS, FORGED), said):
+        for command, payload, macros in islice(steps(cast.MARKY, RECIPIENTS, FORGED), said):
             mta.tell(command, payload, macros)
         mta.packet(b"A")
 
@@ -148,7 +146,7 @@ def test_after_an_abort_the_next_message_is_on_its_own(alignd: Alignd, said: int
 @pytest.mark.parametrize("said", range(STAGES + 1))
 def test_a_hang_up_harms_nobody_else(alignd: Alignd, said: int) -> None:
     with MilterConnection(alignd.socket) as broken:
-        for command, payload, macros in islice(steps(AGENT, RECIPIENTS, FORGED), said):
+        for command, payload, macros in islice(steps(cast.MARKY, RECIPIENTS, FORGED), said):
             broken.tell(command, payload, macros)
 
     with MilterConnection(alignd.socket) as mta:
@@ -157,7 +155,7 @@ def test_a_hang_up_harms_nobody_else(alignd: Alignd, said: int) -> None:
 
 def test_without_the_right_to_change_headers_nothing_is_half_changed(alignd: Alignd) -> None:
     with MilterConnection(alignd.socket, actions=ALL_ACTIONS & ~CHANGE_HEADERS) as mta:
-        to_rewrite, to_leave = send(mta, AGENT), send(mta, NOTIFICATIONS)
+        to_rewrite, to_leave = send(mta, cast.MARKY), send(mta, cast.NOTIFICATIONS)
 
     assert to_rewrite.answer.reply in (Reply.TEMPFAIL, Reply.WITH_CODE)
     assert to_rewrite.answer.text[:1] in ("", "4")
@@ -176,8 +174,8 @@ def test_without_the_right_to_change_headers_nothing_is_half_changed(alignd: Ali
 )
 def test_a_vast_header_is_rewritten_like_any_other(alignd: Alignd, more: bytes) -> None:
     with MilterConnection(alignd.socket) as mta:
-        result = send(mta, AGENT, more)
+        result = send(mta, cast.MARKY, more)
 
     assert result.accepted
-    assert result.envelope_sender == BOUNCES
+    assert result.envelope_sender == cast.BOUNCES
     assert more in result.message
