@@ -123,6 +123,14 @@ class Reason(Word):
     """Why, in the order of the rules."""
 
     text: ReasonText
+    action: Action
+    """What happens to a message for this reason."""
+    rule: Rule | None
+    """The rule that it comes from; None where no rule decided."""
+
+    def __init__(self, text: ReasonText) -> None:
+        """Have at hand what every message asks for."""
+        self.action, self.rule = text.action, text.rule
 
     CLIENT_NOT_IN_SCOPE = ReasonText(
         "client-not-in-scope",
@@ -291,16 +299,6 @@ class Reason(Word):
     @property
     def key(self) -> str:
         return "reason"
-
-    @property
-    def action(self) -> Action:
-        """What happens to a message for this reason."""
-        return self.text.action
-
-    @property
-    def rule(self) -> Rule | None:
-        """The rule that it comes from; None where no rule decided."""
-        return self.text.rule
 
 
 class Limit(Word):
