@@ -120,9 +120,12 @@ def test_what_goes_wrong_has_an_alert() -> None:
     assert any(rule["expr"].startswith("up{") for rule in RULES)
 
 
-def test_the_readme_reads_the_default_port() -> None:
-    readme = (CONF.parent / "README.md").read_text()
+def test_operators_are_told_the_default_port_and_every_metric(scrape: Scrape) -> None:
+    told = (ROOT / "docs/operation.md").read_text()
     listen = load_configuration(CONF / "alignd.conf").metrics.listen
 
-    assert f'targets: ["{listen}"]' in readme
-    assert f"http://{listen}/metrics" in readme
+    assert f'targets: ["{listen}"]' in told
+    assert f"http://{listen}/metrics" in told
+    histogram = r"(?<=alignd_decision_seconds)_(bucket|count|sum)$"
+    metrics = {re.sub(histogram, "", sample.name) for sample in scrape.samples}
+    assert set(re.findall(r"`(alignd_\w+)`", told)) == metrics

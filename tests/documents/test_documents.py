@@ -1,5 +1,6 @@
-"""The documents agree with the code: conf, Postfix lines, unit, README, cases."""
+"""The documents agree with the code: conf, Postfix lines, unit, pages, cases."""
 
+import ast
 import configparser
 import re
 import shutil
@@ -20,9 +21,18 @@ from tests.lab.places import ROOT
 from tests.support.selection import CASES
 
 CONF = ROOT / "conf/alignd.conf"
-README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+README = (ROOT / "README.md").read_text()
+OPERATION = (ROOT / "docs/operation.md").read_text()
 HOW_IT_DECIDES = (ROOT / "docs/how-it-decides.md").read_text()
 WITHOUT_CONFIGURATION = {"reasons"}
+PAGES = [
+    path.relative_to(ROOT)
+    for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
+]
+TREES = {
+    *("milter", "conf", "systemd", "docs", "man", "tests", "tools", "demo", "storm", "bench"),
+}
+"""Where paths begin that a page names."""
 REQUIRED = {"relay": {"hostname", "addresses"}, "notifications": {"address"}}
 
 
@@ -181,6 +191,72 @@ def test_the_readme_has_the_postfix_lines() -> None:
         assert line in README
 
 
+@pytest.mark.parametrize("path", PAGES, ids=str)
+def test_a_page_names_only_what_exists(path: Path) -> None:
+    text = (ROOT / path).read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        file, _, anchor = target.partition("#")
+        linked = (ROOT / path).parent / file if file else ROOT / path
+        assert linked.exists(), target
+        titles = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [title.lower().replace(" ", "-") for title in titles]
+    for name in re.findall(r"`([\w.*/-]+)`", text):
+        if name.partition("/")[0] in TREES or re.fullmatch(r"\w+\.(md|cfg|toml)", name):
+            assert any(ROOT.glob(name)), name
+        elif re.fullmatch(r"\w+(/\w+)*/\w+\.py", name):  # a module, from its package on
+            assert (ROOT / "milter/alignd" / name).exists(), name
+
+
+@pytest.mark.parametrize("path", PAGES, ids=str)
+def test_a_make_target_that_a_page_names_exists(path: Path) -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert set(re.findall(r"(?:`|^)make (\w+)", (ROOT / path).read_text(), re.M)) <= set(targets)
+
+
+def test_the_architecture_has_the_packages_in_the_order_of_the_contract() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    told = re.findall(r"^\| (\(?`\w+`\)?) \| ", text, re.MULTILINE)
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / ".importlinter")
+
+    layers = contract["importlinter:contract:layers"]["layers"]
+    assert sorted(each.replace("`", "") for each in told) == sorted(re.findall(r"[^\s|]+", layers))
+    line = {
+        name: number
+        for number, layer in enumerate(layers.split("\n"))
+        for name in re.findall(r"\w+", layer)
+    }
+    numbers = [line[name] for name in re.findall(r"\w+", " ".join(told))]
+    assert numbers == sorted(numbers)
+
+
+def service_log_texts() -> set[str]:
+    """The texts of the lines about the service that stand in the code, up to what varies."""
+    texts = set()
+    for path in (ROOT / "milter/alignd").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            if not re.search(r"(\.service|\.once_a_minute|\._report)$", ast.unparse(node.func)):
+                continue
+            text: ast.expr = node.args[0]
+            if isinstance(text, ast.JoinedStr):
+                text = text.values[0]
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                texts.add(text.value.strip())
+    return texts
+
+
+def test_operators_are_told_every_line_of_the_log_about_the_service() -> None:
+    table = OPERATION.partition("| line | meaning")[2].partition("\n\n")[0]
+    cells = " ".join(row.split(" | ")[0] for row in table.splitlines())
+    told = set(re.findall(r"`([^`]+)`", cells))
+
+    assert len(told) > 20
+    assert told == service_log_texts() | {"worker failed"}
+
+
 @pytest.mark.parametrize(
     "command",
     ["make demo", "make test", "make storm", *(f"alignd {name}" for name in main.commands)],
@@ -242,6 +318,27 @@ def test_the_rules_are_told_in_their_order() -> None:
         for option in reason.text.options:
             if reason.rule and option.startswith(("rules.", "helpdesk.")):
                 assert f"`{option}`" in told[reason.rule.value], reason
+
+
+def returned_reasons(function: str) -> list[Reason]:
+    """What a function of `alignd.judgement.decision` returns, line by line."""
+    tree = ast.parse((ROOT / "milter/alignd/judgement/decision.py").read_text())
+    (body,) = (each for each in tree.body if getattr(each, "name", "") == function)
+    found = []
+    for node in ast.walk(body):
+        if isinstance(node, ast.Return) and node.value:
+            text = ast.unparse(node.value)
+            helper = re.match(r"(_why\w+)\(", text)
+            named = [Reason[name] for name in re.findall(r"\bReason\.(\w+)", text)]
+            found.append((node.lineno, returned_reasons(helper[1]) if helper else named))
+    return [reason for _, reasons in sorted(found) for reason in reasons]
+
+
+def test_decide_tries_the_rules_in_their_order() -> None:
+    rules = [reason.rule for reason in returned_reasons("decide") if reason.rule]
+
+    assert list(dict.fromkeys(rules)) == list(Rule)
+    assert [list(Rule).index(rule) for rule in rules] == sorted(map(list(Rule).index, rules))
 
 
 def test_every_reason_has_a_case() -> None:
