@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+from hypothesis import settings
 
 from tests.lab.alignd import Fleet, run_fleet
 from tests.lab.nameserver import Nameserver, run_nameserver
+
+# No test is a timed one: this machine may be busy with others.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -19,32 +19,29 @@ CACHE_TEST = "tests/unit/mta/test_judgement_cache.py"
 PROPERTY = "test_whatever_differs_is_not_confused"
 COVERAGE = "test_every_field_of_the_circumstances_has_variants"
 
-DECISION, REVIEW = "alignd/judgement/decision.py", "alignd/judgement/review.py"
+DECISION = "alignd/judgement/decision.py"
 FIRST_RULE = "    as_sent, moved = predictions.as_sent, predictions.with_author_as_sender\n"
 FIELD = "    good_until: float = math.inf\n"
-MADE = "        is_freemail=domain in freemail,\n"
+MADE = "        is_freemail=domain in surroundings.freemail,\n"
 
 FRIDAY = [
     (DECISION, FIELD, f"    is_friday: bool\n{FIELD}"),
-    (DECISION, MADE, f"{MADE}        is_friday=int(now // 86400 + 3) % 7 == 4,\n"),
     (
         DECISION,
-        "    author: Author,\n    freemail",
-        "    author: Author,\n    now: float,\n    freemail",
+        MADE,
+        f"{MADE}        is_friday=int(surroundings.now // 86400 + 3) % 7 == 4,\n",
     ),
     (
         DECISION,
         FIRST_RULE,
         f"{FIRST_RULE}    if circumstances.is_friday:\n        return Reason.ALWAYS\n",
     ),
-    (
-        REVIEW,
-        "read_author(message),\n            self",
-        "read_author(message),\n            self.now(),\n            self",
-    ),
-    (REVIEW, "helpdesk, author, ()", "helpdesk, author, self.now(), ()"),
 ]
-UNTIL_MIDNIGHT = (DECISION, MADE, f"{MADE}        good_until=(now // 86400 + 1) * 86400,\n")
+UNTIL_MIDNIGHT = (
+    DECISION,
+    MADE,
+    f"{MADE}        good_until=(surroundings.now // 86400 + 1) * 86400,\n",
+)
 STRICT_RECIPIENT = [
     (DECISION, FIELD, f"    is_to_strict: bool\n{FIELD}"),
     (

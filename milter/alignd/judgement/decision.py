@@ -56,17 +56,28 @@ class Circumstances:
         return self.is_client_in_scope and self.is_header_in_scope
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What circumstances are made of besides the message and DNS."""
+
+    helpdesk: Helpdesk | None
+    """None where every message is in scope."""
+    freemail: Container[Domain]
+    now: float
+    """Unix time. What is made of it holds for a while only: see `Circumstances.good_until`."""
+
+
 def observe(
     message: Message,
-    helpdesk: Helpdesk | None,
     author: Author,
-    freemail: Container[Domain],
+    surroundings: Surroundings,
     predict: Callable[[Mailbox], Predictions | None],
 ) -> Circumstances:
-    """Gather the circumstances of *message*, which is in scope if *helpdesk* is None.
+    """Gather the circumstances of *message*.
 
     *predict* asks DNS, and is called only where a prediction has a say in the decision.
     """
+    helpdesk = surroundings.helpdesk
     client = helpdesk is None or is_client_in_scope(message, helpdesk)
     header = helpdesk is None or helpdesk.headers.match(message)
     mailbox, domain = None if author.unreadable else author.mailbox, author.domain
@@ -77,7 +88,7 @@ def observe(
         predictions=predict(mailbox) if client and header and mailbox else None,
         is_to_author_domain=domain is not None
         and any(_domain_of(recipient) == domain.name for recipient in message.recipients),
-        is_freemail=domain in freemail,
+        is_freemail=domain in surroundings.freemail,
     )
 
 

@@ -12,6 +12,7 @@ from alignd.judgement.author import Author, read_author
 from alignd.judgement.decision import (
     Circumstances,
     Predictions,
+    Surroundings,
     decide,
     is_client_in_scope,
     observe,
@@ -138,9 +139,10 @@ class Reviewer:
         settings = self.configuration.settings_for(message)
         circumstances = observe(
             message,
-            None if is_helpdesk else self.configuration.helpdesk,
             author or read_author(message),
-            self.freemail,
+            Surroundings(
+                None if is_helpdesk else self.configuration.helpdesk, self.freemail, self.now()
+            ),
             partial(self._predict, message, settings, lookup),
         )
         reason = decide(circumstances, settings)
@@ -151,7 +153,8 @@ class Reviewer:
         """Have *message* rewritten, where judging it has failed: it will arrive."""
         settings, author = self.configuration.settings_for(message), read_author(message)
         # As little as possible is asked: what has failed may fail again.
-        seen = observe(message, self.configuration.helpdesk, author, (), predict=lambda _: None)
+        bare = Surroundings(self.configuration.helpdesk, (), now=0.0)
+        seen = observe(message, author, bare, predict=lambda _: None)
         if not seen.is_in_scope:
             return Judgement(settings, seen, decide(seen, settings))
         try:

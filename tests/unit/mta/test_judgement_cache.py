@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -41,21 +42,27 @@ SUFFIXES = SuffixList()
 LENIENT = '[rules]\nrewrite_on = "enforced"\nfreemail = false\n'
 
 
+@cache
+def zone_of(text: str) -> Zone:
+    return Zone.parse(world(text))
+
+
+@cache
+def configured(config: str = "") -> Configuration:
+    return parse_configuration(configuration(config), "test")
+
+
 class Dated:
     """A zone whose answers hold until *good_until*, and that notes its questions."""
 
     def __init__(self, zone: str, good_until: float = math.inf) -> None:
         self.good_until = good_until
         self.questions: list[tuple[str, RecordType]] = []
-        self._zone = Zone.parse(world(zone))
+        self._zone = zone_of(zone)
 
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
         self.questions.append((name, record_type))
         return self._zone.look_up(name, record_type)
-
-
-def configured(config: str = "") -> Configuration:
-    return parse_configuration(configuration(config), "test")
 
 
 def reviewer_of(config: str = "", now: Callable[[], float] = time.time) -> Reviewer:
@@ -103,7 +110,7 @@ def test_every_case_is_judged_from_memory_as_anew() -> None:
     for case in [*CASES, *CASES]:
         reviewer = reviewer_of(case.config)
         memory = shared.setdefault((case.config, case.zone), Memory(reviewer))
-        message, zone = message_of(case), Zone.parse(world(case.zone))
+        message, zone = message_of(case), zone_of(case.zone)
 
         assert memory.judge(message, Dated(case.zone)) == reviewer.judge(message, zone), case.path
 
@@ -320,7 +327,7 @@ def test_whatever_differs_is_not_confused(variants: list[list[Change]]) -> None:
         for change in variant:
             message = change(message, clock)
 
-        anew = reviewer.judge(message, Zone.parse(world(ZONE)))
+        anew = reviewer.judge(message, zone_of(ZONE))
 
         assert memory.judge(message, Dated(ZONE)) == anew
 
@@ -331,7 +338,7 @@ def test_every_field_of_the_circumstances_has_variants() -> None:
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name != "good_until"])
 def test_the_variants_of_a_field_differ_in_it(name: str) -> None:
-    reviewer, zone = reviewer_of(CONFIG), Zone.parse(world(ZONE))
+    reviewer, zone = reviewer_of(CONFIG), zone_of(ZONE)
 
     seen = {
         getattr(reviewer.judge(change(ORDINARY, Clock()), zone).circumstances, name)
