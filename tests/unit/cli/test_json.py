@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.cli.render.json import one_line, word_json
+from alignd.cli.render.json import json_line, word_json
 from alignd.judgement.reasons import WORDS, Word
 
 CONTROLS = "\x00\x1b\x7f\x9b\u2028\u202e\udcff\n"
@@ -14,7 +14,7 @@ CONTROLS = "\x00\x1b\x7f\x9b\u2028\u202e\udcff\n"
 
 @given(st.text() | st.text(alphabet=CONTROLS))
 def test_any_value_is_one_printable_line_that_reads_back(text: str) -> None:
-    line = one_line({"value": text, text: [text]})
+    line = json_line({"value": text, text: [text]})
 
     assert line.isprintable()
     assert line.isascii()

@@ -21,7 +21,7 @@ from alignd.cli.options import (
     postfix_endpoint,
 )
 from alignd.cli.render.examination import examination_lines
-from alignd.cli.render.json import examination_json, one_line
+from alignd.cli.render.json import examination_json, json_line
 from alignd.cli.text import print_lines
 from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
@@ -99,7 +99,7 @@ def doctor(
         )
     )
     if as_json:
-        click.echo(one_line(examination_json(topics)))
+        click.echo(json_line(examination_json(topics)))
     else:
         print_lines(examination_lines(topics))
     sys.exit(_EXIT[outcome(topics)])

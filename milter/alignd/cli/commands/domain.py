@@ -22,7 +22,7 @@ from alignd.cli.options import (
 )
 from alignd.cli.render import csv
 from alignd.cli.render.advice import advice_lines
-from alignd.cli.render.json import advice_json, one_line
+from alignd.cli.render.json import advice_json, json_line
 from alignd.cli.text import BLANK, print_lines, with_progress
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import make_reviewer
@@ -138,7 +138,7 @@ def _exit_status(advice: Advice) -> int:
 def _print(advice: Advice, form: Format | None) -> None:
     match form:
         case Format.JSON:
-            click.echo(one_line(advice_json(advice)))
+            click.echo(json_line(advice_json(advice)))
         case Format.CSV:
             click.echo(csv.advice_row(advice))
         case None:

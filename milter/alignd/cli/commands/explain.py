@@ -22,7 +22,7 @@ from alignd.cli.options import (
     open_lookup,
 )
 from alignd.cli.render.explanation import explanation_lines
-from alignd.cli.render.json import judgement_json, one_line
+from alignd.cli.render.json import json_line, judgement_json
 from alignd.cli.text import print_lines
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Judgement, Reviewer, make_reviewer
@@ -83,7 +83,7 @@ def explain(  # noqa: PLR0913, PLR0917  click passes one argument for each optio
     )
     judgement = reviewer.judge(as_judged(whole, configuration), lookup)
     if as_json:
-        click.echo(one_line(judgement_json(whole, judgement)))
+        click.echo(json_line(judgement_json(whole, judgement)))
     else:
         advice = _advise(reviewer, judgement, lookup)
         print_lines(explanation_lines(whole, judgement, configuration, advice))

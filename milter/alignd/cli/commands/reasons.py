@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from alignd.cli.render.evidence import rule_and_fix
-from alignd.cli.render.json import one_line, word_json
+from alignd.cli.render.json import json_line, word_json
 from alignd.cli.text import HEADING, Line, Span, fold, print_lines
 from alignd.judgement.reasons import WORDS, Word, find
 
@@ -54,7 +54,7 @@ def reasons(reason: Word | None, as_json: bool) -> None:
     words = [reason] if reason else list(WORDS)
     if as_json:
         for word in words:
-            click.echo(one_line(word_json(word)))
+            click.echo(json_line(word_json(word)))
     else:
         print_lines(line for word in words for line in _lines(word))
 

@@ -20,7 +20,7 @@ from alignd.cli.options import (
     load_or_exit,
     open_lookups,
 )
-from alignd.cli.render.json import one_line, summary_json
+from alignd.cli.render.json import json_line, summary_json
 from alignd.cli.render.summary import summary_lines
 from alignd.cli.text import print_lines, with_progress
 from alignd.judgement.reasons import Action
@@ -77,7 +77,7 @@ def replay(
     submission = Submission(client, login, sender)
     summary = _summarise(path, submission, reviewer, open_lookups(zone, configuration.dns))
     if as_json:
-        click.echo(one_line(summary_json(summary)))
+        click.echo(json_line(summary_json(summary)))
     else:
         print_lines(summary_lines(summary, is_dry=configuration.rules.dry_run))
     sys.exit(_exit_status(summary))

@@ -33,7 +33,7 @@ _NOT_PREDICTED = {
 _TRUTH = {Ternary.YES: True, Ternary.NO: False, Ternary.UNKNOWN: None}
 
 
-def one_line(value: dict[str, Any]) -> str:
+def json_line(value: dict[str, Any]) -> str:
     """Render a JSON object on one line of ASCII, free of characters that control a terminal."""
     # json escapes every control character but DEL.
     return json.dumps(value).replace("\x7f", "\\u007f")
