@@ -216,6 +216,19 @@ def replace_a_worker(alignd: Alignd) -> None:
     wait_until(lambda: workers(alignd) - before, "another worker")
 
 
+def test_a_change_of_milter_options_waits_for_a_restart(alignd: Alignd) -> None:
+    change_config(alignd, "[milter]\n", "[milter]\nmax_header_bytes = 1000\n")
+    reload(alignd)
+    assert "the change in [milter] takes effect after a restart" in alignd.log()
+    long = MESSAGE.replace(b"Marky Mark", b"M" * 1500)
+
+    with MilterConnection(alignd.socket) as mta:
+        result = mta.send(AGENT, ("julia@customer.example",), long)
+
+    assert is_rewritten(result)
+    assert "limit=max_header_bytes" not in alignd.log()
+
+
 def test_a_worker_that_was_just_born_reloads_too(alignd: Alignd) -> None:
     change_config(alignd, "", EXEMPT)
     for _ in range(5):

@@ -260,9 +260,7 @@ class Supervisor:
             return
         if setup.configuration.milter != self._setup.configuration.milter:
             self._log.service("the change in [milter] takes effect after a restart")
-        milter = self._setup.configuration.milter
-        changed = setup.configuration.model_copy(update={"milter": milter})
-        self._setup = Setup(changed, setup.signer)
+        self._setup = setup.with_milter_of(self._setup)
         self._metrics.reloaded(Reload.DONE)
         for child in self._children.values():
             child.is_reloading = True

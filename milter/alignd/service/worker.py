@@ -47,6 +47,11 @@ class Setup:
     configuration: Configuration
     signer: Signer
 
+    def with_milter_of(self, running: Setup) -> Setup:
+        """This setup with the [milter] of the one that runs: the socket is open already."""
+        milter = running.configuration.milter
+        return Setup(self.configuration.model_copy(update={"milter": milter}), self.signer)
+
 
 class Worker:
     """A worker, from its fork to its end."""
@@ -117,7 +122,7 @@ class Worker:
 
     def _reload(self) -> None:
         try:
-            setup = self._load_setup()
+            setup = self._load_setup().with_milter_of(self._setup)
             self._runtime = self._make_runtime(setup)
         except LOAD_ERRORS as error:
             # The supervisor has just loaded it: the file, or resolv.conf, has changed since.
