@@ -247,8 +247,12 @@ def _running(postfix: Postfix, endpoints: Sequence[tuple[str, int]]) -> Iterator
         wait_until(lambda: _listens(postfix, master, endpoints), "Postfix to listen")
         yield
     finally:
-        subprocess.run([*command, "stop"], capture_output=True, timeout=60, check=False)
-        _end(master)
+        stopped = subprocess.run([*command, "stop"], capture_output=True, timeout=60, check=False)
+        try:
+            _end(master)
+        except (subprocess.TimeoutExpired, TimeoutError) as error:
+            error.add_note(f"postfix stop: {stopped}\n{postfix.log()}")
+            raise
 
 
 def _listens(
