@@ -231,8 +231,22 @@ def _configure(directory: Path, settings: str, services: str) -> None:
     for name in ("etc", "queue", "data"):
         (directory / name).mkdir(exist_ok=True)
     shutil.chown(directory / "data", "postfix")
-    (directory / "etc/main.cf").write_text(_MAIN.format(directory=directory) + settings)
+    main = _last_of_each(_MAIN.format(directory=directory) + settings)
+    (directory / "etc/main.cf").write_text(main)
     (directory / "etc/master.cf").write_text(_MASTER + services)
+
+
+def _last_of_each(settings: str) -> str:
+    """Drop settings that are set again further down.
+
+    Each process of Postfix logs a warning of those when it starts, and postlogd, which starts as
+    one of them, waits for itself where ten lines wait for it already: all hang (measured, with
+    net.unix.max_dgram_qlen at its default of 10).
+    """
+    # A line that begins with a blank goes on with the one before.
+    logical = re.split(r"\n(?![ \t])", settings)
+    last = {line.partition("=")[0].strip(): line for line in logical if not line.startswith("#")}
+    return "".join(f"{line}\n" for line in last.values() if line)
 
 
 @contextmanager
