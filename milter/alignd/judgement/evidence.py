@@ -73,7 +73,7 @@ class Evidence(NamedTuple):
             ValueError: the client address is none; the MTA does not know the protocol.
         """
         return Message(
-            envelope_sender=envelope_address(self.envelope_sender.decode(errors="replace")),
+            envelope_sender=address_in(self.envelope_sender),
             recipients=tuple(
                 f"@{each.decode(errors='replace')}" for each in self.recipient_domains
             ),
@@ -111,6 +111,11 @@ def evidence_of(
         bool(login),
         _domains_in(b"\n".join(judged), recipients),
     )
+
+
+def address_in(argument: bytes) -> str:
+    """The address in an argument of MAIL or RCPT, as the MTA writes it."""
+    return envelope_address(argument.decode(errors="replace"))
 
 
 def _domains_in(text: bytes, recipients: Iterable[bytes]) -> tuple[bytes, ...]:

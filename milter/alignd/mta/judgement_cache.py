@@ -13,6 +13,7 @@ from typing import Protocol
 
 from alignd.judgement.evidence import Evidence
 from alignd.judgement.review import Judgement, Reviewer
+from alignd.mail.message import Message
 from alignd.mailauth.dns import Lookup
 from alignd.mta.transaction import Transaction
 from alignd.telemetry.log import MessageLog
@@ -71,20 +72,22 @@ class JudgementCache:
         """Judge a message, from memory where that is as good."""
         # Memory is not for those who would fill it.
         if not self._is_on or not transaction.is_ordinary:
-            return self._judge(transaction, new_lookup())
-        slot = self._slot(transaction.evidence)
+            return self._judge(transaction, transaction.judged_message(), new_lookup())
+        evidence = transaction.evidence
+        slot = self._slot(evidence)
         kept = slot.kept
         if kept is None or kept.good_until <= self._now():
             # In one step: another thread may read it at any time.
-            kept = slot.kept = self._judge(transaction, new_lookup())
+            kept = slot.kept = self._judge(transaction, evidence.message(), new_lookup())
         return kept
 
     def rewrite_unjudged(self, transaction: Transaction) -> CachedJudgement:
         """Have a message rewritten, where judging it has failed: it will arrive."""
         return self._described(self._reviewer.rewrite_unjudged(transaction.judged_message()), 0.0)
 
-    def _judge(self, transaction: Transaction, lookup: DatedLookup) -> CachedJudgement:
-        message = transaction.judged_message()
+    def _judge(
+        self, transaction: Transaction, message: Message, lookup: DatedLookup
+    ) -> CachedJudgement:
         judgement = self._reviewer.judge(message, lookup, transaction.author)
         return self._described(judgement, lookup.good_until)
 

@@ -9,12 +9,12 @@ from alignd.judgement.author import MAX_FROM, Author
 from alignd.judgement.evidence import (
     Evidence,
     Wanted,
+    address_in,
     evidence_of,
     wanted_by,
 )
 from alignd.judgement.reasons import Limit
 from alignd.mail.ip_address import parse_ip_address
-from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import HeaderField, Message
 
 _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
@@ -154,8 +154,8 @@ class Transaction:
         whole = not self.header_is_cut and not self.body_is_dropped
         kept = self._body_comes and self._wanted.whole_message and whole
         return Message(
-            envelope_sender=_address(self._envelope_sender),
-            recipients=tuple(map(_address, self._recipients)),
+            envelope_sender=address_in(self._envelope_sender),
+            recipients=tuple(map(address_in, self._recipients)),
             header=tuple(HeaderField(*each) for each in self._header),
             client=parse_ip_address(self._client) if self._client else None,
             login=self._login,
@@ -185,7 +185,3 @@ def transaction_of(message: Message, wanted: Wanted) -> Transaction:
         transaction.add_field(field.name, field.blank + field.value)
     transaction.add_body(message.body or b"")
     return transaction
-
-
-def _address(argument: bytes) -> str:
-    return envelope_address(argument.decode(errors="replace"))
