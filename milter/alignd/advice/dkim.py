@@ -12,6 +12,7 @@ from alignd.advice.wildcard import wildcard_of
 from alignd.config.settings import Delegate
 from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox
+from alignd.mail.message import Message
 from alignd.mailauth.dkim import PlannedSignature, Signer
 from alignd.mailauth.dkim_key import key_name
 from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
@@ -28,9 +29,11 @@ class Delegation:
     signer: Signer
     signature: PlannedSignature
 
-    def signatures_for(self, author: Mailbox) -> tuple[PlannedSignature, ...]:
+    def signatures_for(
+        self, author: Mailbox, message: Message | None = None
+    ) -> tuple[PlannedSignature, ...]:
         """Predict the signatures of mail of *author*, the one with this selector among them."""
-        signatures = self.signer.signatures_for(author)
+        signatures = self.signer.signatures_for(author, message)
         return signatures if self.is_configured else (*signatures, self.signature)
 
     @property

@@ -14,6 +14,7 @@ from alignd.config.opendkim import SigningTables, TableError, parse_tables
 from alignd.config.settings import DkimOptions, OpenDkim
 from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox
+from alignd.mail.message import Message
 from alignd.mailauth.dkim import PlannedSignature
 from alignd.mailauth.dkim_key import private_modulus
 
@@ -27,7 +28,10 @@ class TableSigner:
     modulus_of: Callable[[str], int | None]
     """Reads the modulus of the private key in a file; None where the file cannot be read."""
 
-    def signatures_for(self, author: Mailbox) -> tuple[PlannedSignature, ...]:
+    def signatures_for(
+        self, author: Mailbox, message: Message | None = None
+    ) -> tuple[PlannedSignature, ...]:
+        del message
         named = tuple(planned for planned in self.signs if planned.domain == author.domain)
         return named + self._from_tables(author)
 

@@ -111,7 +111,7 @@ class Reviewer:
         names = {record_name(each) for each in walk_names(author.domain)}
         names |= {
             key_name(each.domain, each.selector)
-            for each in self.signer.signatures_for(author.mailbox)
+            for each in self.signer.signatures_for(author.mailbox, message)
         }
         sender, settings = message.envelope_sender, self.configuration.settings_for(message)
         _, spf_domain = spf_identity(sender, settings.relay.hostname)
@@ -194,7 +194,7 @@ class Reviewer:
         settings = self.configuration.dkim
         verified = verify_signatures(message, lookup, self.now()) if settings.verify else ()
         upstream = read_upstream(message, settings.trusted_authserv_ids)
-        planned = self.signer.signatures_for(author)
+        planned = self.signer.signatures_for(author, message)
         return (*verified, *upstream, *(check_planned(each, lookup) for each in planned))
 
     def _sender_suits(self, message: Message, settings: Settings, lookup: Lookup) -> bool:

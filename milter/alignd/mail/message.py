@@ -50,6 +50,8 @@ class Message:
     """The SASL login name; empty when the client did not log in."""
     body: bytes | None = None
     """With CRLF line ends; None when it was not needed, or too large to keep."""
+    has_long_line: bool = False
+    """Whether smtp(8) will break a line of it, in header or body, behind all milters."""
 
     def fields(self, name: str) -> tuple[HeaderField, ...]:
         """Find the fields called *name*, ignoring case, topmost first."""

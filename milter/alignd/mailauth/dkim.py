@@ -73,8 +73,13 @@ class PlannedSignature:
 class Signer(Protocol):
     """The DKIM signer that sees a message after alignd."""
 
-    def signatures_for(self, author: Mailbox) -> tuple[PlannedSignature, ...]:
-        """Predict the signatures that mail of *author* will get."""
+    def signatures_for(
+        self, author: Mailbox, message: Message | None = None
+    ) -> tuple[PlannedSignature, ...]:
+        """Predict the signatures that *message* of *author* will get.
+
+        Without a message: one whose client the signer signs for.
+        """
         ...
 
 
