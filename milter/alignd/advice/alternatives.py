@@ -147,6 +147,8 @@ class _Adviser:
                 f"{domain} is an alias (CNAME) of {published.alias_of}: no record can stand "
                 "beside it"
             )
+        elif published.obstacle:
+            yield Impossible(published.obstacle)
         else:
             yield from self._by_record(own, published)
 

@@ -18,8 +18,7 @@ from alignd.mailauth.spf_record import (
     find_records,
     find_resembling,
     mechanism_for,
-    merge_records,
-    repair_record,
+    repair_records,
 )
 
 NEUTRAL_END = "?all"
@@ -40,12 +39,27 @@ class Published:
     """The records that a new record replaces."""
     record: SpfRecord | None
     """Their valid terms in one record; None when there is no SPF record."""
-    dropped: tuple[str, ...]
-    """Their invalid terms."""
+    dropped: tuple[str, ...] = ()
+    """Their terms that are left out."""
+    doubtful: tuple[str, ...] = ()
+    """What of them may mean two things."""
+    is_softened: bool = False
+    """Whether `-all` has become `~all`, because of what is left out."""
     alias_of: str = ""
     """The target of a CNAME at the domain; empty when there is none."""
     wildcard: str = ""
     """The wildcard that the records come from, such as "*.example"; empty when there is none."""
+
+    @property
+    def obstacle(self) -> str:
+        """Why nobody but the owner can repair the record; empty where that is not so."""
+        if not self.doubtful:
+            return ""
+        return (
+            f"the SPF record of {self.domain} may mean two things, and a wrong guess would let "
+            f"strangers pass or refuse its senders; its owner mends it first: "
+            f"{_shown(self.doubtful)}"
+        )
 
     @property
     def notes(self) -> Iterator[str]:
@@ -66,10 +80,12 @@ class Published:
                 "'~all' once the record names every sender"
             )
         if self.dropped:
-            shown = "  ".join(term[:_MAX_TERM] for term in self.dropped[:_MAX_TERMS])
-            more = len(self.dropped) - _MAX_TERMS
-            rest = f"  and {more} more" if more > 0 else ""
-            yield f"not valid in SPF, and left out: {shown}{rest}"
+            yield f"not valid in SPF, and left out: {_shown(self.dropped)}"
+        if self.is_softened:
+            yield (
+                "it ends in '~all', so that nobody is refused for what is left out; '-all' can "
+                "come back once the record names every sender"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +118,15 @@ def read_published(domain: Domain, lookup: Lookup) -> Published | LookupFailed:
     # Nameservers rotate the records of an answer; the advice must not change with them.
     texts = sorted(answer.texts)
     replaced = find_records(texts) or find_resembling(texts)
-    readings = [repair_record(text, domain) for text in replaced]
+    repaired = repair_records(replaced, domain)
     return Published(
         domain=domain,
         others=tuple(text for text in texts if text not in replaced),
         replaced=replaced,
-        record=merge_records(tuple(reading.record for reading in readings)) if readings else None,
-        dropped=tuple(term for reading in readings for term in reading.dropped),
+        record=repaired.record if replaced else None,
+        dropped=repaired.dropped,
+        doubtful=repaired.doubtful,
+        is_softened=repaired.is_softened,
         alias_of=answer.alias_of,
         wildcard=wildcard,
     )
@@ -147,3 +165,9 @@ def _with(published: Published, mechanisms: tuple[str, ...]) -> Iterator[Candida
 
 def _is_network(mechanism: str) -> bool:
     return mechanism.lower().lstrip("+").startswith(("ip4:", "ip6:"))
+
+
+def _shown(terms: tuple[str, ...]) -> str:
+    more = len(terms) - _MAX_TERMS
+    rest = f"  and {more} more" if more > 0 else ""
+    return "  ".join(term[:_MAX_TERM] for term in terms[:_MAX_TERMS]) + rest

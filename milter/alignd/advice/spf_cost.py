@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from alignd.mail.domain import Domain, DomainError
 from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
-from alignd.mailauth.spf_record import SpfRecord, Term, find_records, repair_record
+from alignd.mailauth.spf_record import SpfRecord, Term, find_records, repair_records
 
 MAX_LOOKUPS = 10
 """Terms that cause DNS lookups, over the whole tree of records, RFC 7208, section 4.6.4."""
@@ -60,4 +60,4 @@ def _records_of(name: str, lookup: Lookup) -> list[tuple[SpfRecord, Domain]] | L
     texts = texts_at(domain.name, lookup)
     if isinstance(texts, LookupFailed):
         return LookupFailed(f"TXT {domain}: {texts.reason}")
-    return [(repair_record(text, domain).record, domain) for text in find_records(texts)]
+    return [(repair_records((text,), domain).record, domain) for text in find_records(texts)]

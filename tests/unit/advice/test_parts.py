@@ -7,7 +7,7 @@ from alignd.advice.spf_cost import ENDLESS, count_lookups
 from alignd.advice.wildcard import wildcard_of
 from alignd.mail.domain import Domain
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
-from alignd.mailauth.spf_record import repair_record
+from alignd.mailauth.spf_record import repair_records
 from alignd.resolver.zone import Zone
 
 TXT, A = RecordType.TXT, RecordType.A
@@ -109,13 +109,13 @@ def test_lookups_are_counted(record: str, lookups: int) -> None:
     owner = Domain("b.cz")
 
     assert (
-        count_lookups(repair_record(record.encode(), owner).record, owner, literally, WORLD)
+        count_lookups(repair_records((record.encode(),), owner).record, owner, literally, WORLD)
         == lookups
     )
 
 
 def test_what_dns_cannot_say_cannot_be_counted() -> None:
     owner = Domain("x.cz")
-    record = repair_record(b"v=spf1 include:down.cz -all", owner).record
+    record = repair_records((b"v=spf1 include:down.cz -all",), owner).record
 
     assert count_lookups(record, owner, literally, WORLD) == LookupFailed("TXT down.cz: SERVFAIL")
