@@ -313,17 +313,15 @@ def _repaired(written: str) -> list[Term]:
     text = written[1:-1] if written[0] in _QUOTES and written[-1] == written[0] else written
     text = text.rstrip(",;")
     if term := _parse(text):
-        return [term] if _is_whole(term) else []
+        # The comma may stand where a digit stood.
+        is_network = term.name in _BITS or "/" in text
+        return [] if is_network and _may_lack_a_digit(text) else [term]
     # "... ip4:192.0.2.1" "-all": the strings of a record are joined without a blank (section 3.3).
     glued = _GLUED_ALL.fullmatch(text) if len(text) <= _MAX_TERM else None
     term, end = (_parse(glued["term"]), _parse(glued["all"])) if glued else (None, None)
-    return [term, end] if term and end and _is_whole(term) else []
-
-
-def _is_whole(term: Term) -> bool:
-    """Whether it is sure that no digit stood where the mark behind it stands now."""
-    is_network = term.name in _BITS or "/" in term.text
-    return not (is_network and _may_lack_a_digit(term.text))
+    if term is None or end is None or ("/" in term.text and _may_lack_a_digit(term.text)):
+        return []
+    return [term, end]
 
 
 def _valid(text: str) -> Term:
