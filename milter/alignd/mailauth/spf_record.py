@@ -172,14 +172,17 @@ def _read(text: bytes, domain: Domain) -> _Reading:
     words = [word for word in _SEPARATORS.split(body) if word]
     kept: list[Term] = []
     lost: list[int] = []
-    for place, word in enumerate(words):
-        usable = [term for term in _repaired(word) if _is_usable(term, kept, domain)]
+    readings = [_repaired(word) for word in words]
+    if text[start : start + 1].isalnum():
+        readings[0] = []  # "v=spf1a": nobody knows what stood behind the version
+    for place, terms in enumerate(readings):
+        usable = [term for term in terms if _is_usable(term, kept, domain)]
         kept += usable
         if not usable:
             lost.append(place)
     as_written = [word for word in body.split(" ") if word]
     is_plain = bool(_VERSION.match(text)) and as_written == [term.text for term in kept]
-    invalid = [place for place in lost if not _repaired(words[place])]
+    invalid = [place for place in lost if not readings[place]]
     doubts = list(_doubts(words, invalid))
     if not is_plain:
         doubts += [term.text for term in kept if _is_wide(term)]

@@ -106,6 +106,7 @@ def test_a_mechanism_can_be_put_in_front_of_everything() -> None:
         pytest.param('v=spf1 "a" -all', "a -all", (), id="quotes-around-a-term"),
         pytest.param('v=spf1 a "mx -all', "a ~all", ('"mx',), id="a-quote-for-a-sign"),
         pytest.param("v=spf1-all", "-all", (), id="no-blank-behind-the-version"),
+        pytest.param("v=spf1a mx", "mx", ("a",), id="nothing-behind-the-version"),
         pytest.param("v=spf1;a", "a", (), id="no-blank-but-a-semicolon"),
         pytest.param("v=spf1 mx a\xc2\xa0-all", "mx", ("a?-all",), id="blanks-that-are-not-ascii"),
         pytest.param("v=spf1 a \xe2\x80\x93all", "a", ("–all",), id="a-typographic-dash"),  # noqa: RUF001
