@@ -2,5 +2,6 @@
 
 Each record is made from those that are published, laid over DNS, and judged like any message
 before it is shown. It imports `judgement`, `config`, `mailauth` and `mail`, and does no I/O.
-Begin with `alternatives`; `spf` and `dkim` make the records, `publication` lays them over DNS.
+Begin with `alternatives`; `spf`, with `spf_repair`, and `dkim` make the records, `publication`
+lays them over DNS.
 """

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from alignd.advice.publication import Kind, Publication
+from alignd.advice.spf_repair import repair_records
 from alignd.advice.wildcard import wildcard_of
 from alignd.judgement.prediction import Prediction
 from alignd.mail.domain import Domain
@@ -18,7 +19,6 @@ from alignd.mailauth.spf_record import (
     find_records,
     find_resembling,
     mechanism_for,
-    repair_records,
 )
 
 NEUTRAL_END = "?all"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from alignd.advice.spf_repair import repair_records
 from alignd.mail.domain import Domain, DomainError
 from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
-from alignd.mailauth.spf_record import SpfRecord, Term, find_records, repair_records
+from alignd.mailauth.spf_record import SpfRecord, Term, find_records
 
 MAX_LOOKUPS = 10
 """Terms that cause DNS lookups, over the whole tree of records, RFC 7208, section 4.6.4."""

@@ -4,10 +4,10 @@ import pytest
 
 from alignd.advice.publication import Overlay
 from alignd.advice.spf_cost import ENDLESS, count_lookups
+from alignd.advice.spf_repair import repair_records
 from alignd.advice.wildcard import wildcard_of
 from alignd.mail.domain import Domain
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
-from alignd.mailauth.spf_record import repair_records
 from alignd.resolver.zone import Zone
 
 TXT, A = RecordType.TXT, RecordType.A
