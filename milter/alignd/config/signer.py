@@ -143,7 +143,9 @@ def table_problems(signer: TableSigner) -> tuple[ConfigProblem, ...]:
     _, signing_path = split_table_name(settings.signing_table)
     _, key_path = split_table_name(settings.key_table)
     return tuple(
-        ConfigProblem(key_path if each.is_key_table else signing_path, each.line, each.text)
+        ConfigProblem(
+            key_path if each.is_key_table else signing_path, each.line, f"the entry {each.text}"
+        )
         for each in signer.tables.problems()
     )
 

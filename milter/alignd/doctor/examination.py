@@ -10,7 +10,7 @@ from alignd.config.endpoint import Endpoint
 from alignd.config.settings import Configuration
 from alignd.doctor.chain import examine_chain
 from alignd.doctor.dns import examine_helo, examine_notifications
-from alignd.doctor.facts import Machine
+from alignd.doctor.facts import Machine, OpenDkimSettings
 from alignd.doctor.findings import (
     FindingId,
     Note,
@@ -30,6 +30,7 @@ from alignd.doctor.machine import (
 )
 from alignd.doctor.outbound import examine_outbound, examine_version
 from alignd.doctor.queue_first import examine_queue_first
+from alignd.doctor.signer import examine_signer
 from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup
@@ -44,6 +45,10 @@ class Facts:
 
     configuration: Configuration
     signer: Signer
+    table_problems: tuple[str, ...]
+    """Entries of the signer's tables that are no use, with file and line."""
+    opendkim: OpenDkimSettings | Unknown | None
+    """None if the configuration does not say that the signer is an OpenDKIM."""
     endpoint: Endpoint
     """Where Postfix reaches alignd."""
     is_handed_over: bool
@@ -81,6 +86,7 @@ def examine(facts: Facts) -> tuple[TopicReport, ...]:
         examine_helo(configuration, facts.new_lookup),
         topic_report(Topic.APPLICATION, _application(facts)),
         *_postfix(facts, chain),
+        examine_signer(configuration, facts.table_problems, facts.opendkim),
         topic_report(Topic.SOCKET, _socket(facts, chain)),
         topic_report(Topic.RESOLVER, examine_resolver(configuration.dns, machine.resolvers)),
         topic_report(

@@ -53,6 +53,17 @@ class DescriptorLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenDkimSettings:
+    """The settings of an OpenDKIM, as its file has them."""
+
+    path: str
+    settings: Mapping[str, str]
+    """By name, in lower case."""
+    internal_hosts: tuple[str, ...] | None
+    """The entries of InternalHosts; None if it is not set."""
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """The facts about this machine."""
 
