@@ -274,6 +274,7 @@ SIGNER_FAULTS = [
             "SenderHeaders Sender,From",
             "SignatureAlgorithm ed25519-sha256",
             "On-InternalError accept",
+            "SignatureTTL 3600",
         )
     ),
 ]

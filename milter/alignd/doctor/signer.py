@@ -36,6 +36,8 @@ _UNPREDICTED = {
 }
 """The settings of OpenDKIM, in lower case, of which alignd knows nothing, and their effect."""
 _HARMLESS = {"senderheaders": "from", "signaturealgorithm": "rsa-sha256"}
+_QUEUE_LIFETIME = 5 * 86400
+"""Seconds that Postfix keeps mail by default (maximal_queue_lifetime)."""
 _ON_FAILURE = ("on-default", "on-internalerror", "on-security", "on-signatureerror")
 """What OpenDKIM does with a message that it cannot sign; by default it refuses or defers it."""
 
@@ -147,6 +149,9 @@ def _settings(theirs: OpenDkimSettings) -> Iterator[Remark]:
     for name in _ON_FAILURE:
         if settings.get(name, "").lower().startswith("a"):
             found[name] = "what it cannot sign leaves unsigned"
+    lifetime = settings.get("signaturettl", "0")
+    if lifetime.isdigit() and 0 < int(lifetime) < _QUEUE_LIFETIME:
+        found["signaturettl"] = "its signatures expire while mail waits in a queue"
     for name, effect in found.items():
         yield error(
             FindingId.SIGNER_SETTING_UNPREDICTED,
