@@ -116,9 +116,10 @@ class SigningTables:
             return NoSignature(f"line {entry.line} of the SigningTable {entry.problem}")
         domain = author.domain.name.encode()
         name, _, identity = entry.value.partition(b":")
-        key = self.keys.find(domain if name == _AS_IS else name)
+        name = domain if name == _AS_IS else name
+        key = self.keys.find(name)
         if key is None:
-            return NoSignature(f"{_missing_key(entry)}, so the signer defers the message")
+            return NoSignature(f"{_missing_key(name)}, so the signer defers the message")
         if key.problem:
             return NoSignature(f"line {key.line} of the KeyTable {key.problem}")
         signing_domain, selector, location = key.value.split(b":", _KEY_PARTS - 1)
@@ -162,7 +163,7 @@ class SigningTables:
                 "'refile:' in front of the path of the table, as opendkim.conf has it"
             )
         if name != _AS_IS and self.keys.find(name) is None:
-            return f"is no use: {_missing_key(entry)}"
+            return f"is no use: {_missing_key(name)}"
         if identity and b"@" not in identity:
             return f"is no use: OpenDKIM does not sign with an i= without '@': {_shown(identity)}"
         return ""
@@ -287,8 +288,7 @@ def _plain_keys(author: Mailbox) -> Iterator[bytes]:
     yield from (key.encode() for key in keys if key.isascii())
 
 
-def _missing_key(entry: _Entry) -> str:
-    name = entry.value.partition(b":")[0]
+def _missing_key(name: bytes) -> str:
     return f"the SigningTable names the key {_shown(name)}, which the KeyTable does not have"
 
 

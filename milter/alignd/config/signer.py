@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -24,8 +23,9 @@ from alignd.config.settings import DkimOptions, OpenDkim, SignedDomain
 from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import Message
+from alignd.mail.printable import printable
 from alignd.mailauth.dkim import PlannedSignature
-from alignd.mailauth.dkim_key import private_modulus
+from alignd.mailauth.dkim_key import SAFE_ALGORITHM, private_modulus
 
 _LOOPBACK = IPv4Address("127.0.0.1")
 """The client that a signer sees where there is none, as with sendmail(1) (measured)."""
@@ -53,8 +53,7 @@ class TableSigner:
 
     options: DkimOptions
     tables: SigningTables | None
-    key_in: Callable[[str], PrivateKey]
-    """Reads the private key in a file."""
+    keys: PrivateKeys
 
     def signatures_for(
         self, author: Mailbox, message: Message | None = None
@@ -69,11 +68,11 @@ class TableSigner:
 
     def _named(self, author: Mailbox) -> list[PlannedSignature]:
         return [
-            self._signature(
+            _planned(
                 signed.domain,
                 signed.selector,
                 _domain_of(signed.identity),
-                self.key_in(signed.key_file) if signed.key_file else PrivateKey(),
+                self.keys.key_in(signed.key_file) if signed.key_file else PrivateKey(),
                 signed.algorithm,
             )
             for signed in self.options.signs
@@ -92,20 +91,9 @@ class TableSigner:
         identity = _domain_of(entry.identity)
         if identity is not None and not identity.is_within(domain):
             identity = None  # opendkim.conf(5): an i= that conflicts with d= is left out
-        key = self.key_in(entry.path) if entry.path else _parse_key(entry.inline, "the KeyTable")
-        return (self._signature(domain, entry.selector, identity, key),)
-
-    @staticmethod
-    def _signature(
-        domain: Domain,
-        selector: str,
-        identity: Domain | None,
-        key: PrivateKey,
-        algorithm: str = "rsa-sha256",
-    ) -> PlannedSignature:
-        return PlannedSignature(
-            domain, selector, algorithm, identity, key.modulus, obstacle=key.problem
-        )
+        keys = self.keys
+        key = keys.key_in(entry.path) if entry.path else keys.key_of(entry.inline)
+        return (_planned(domain, entry.selector, identity, key),)
 
     def _ignores(self, message: Message) -> str:
         client = message.client or _LOOPBACK
@@ -113,6 +101,18 @@ class TableSigner:
         if message.login or any(client in network for network in networks):
             return ""
         return f"the signer does not sign for the client {client} (dkim.internal_hosts)"
+
+
+def _planned(
+    domain: Domain,
+    selector: str,
+    identity: Domain | None,
+    key: PrivateKey,
+    algorithm: str = SAFE_ALGORITHM,
+) -> PlannedSignature:
+    return PlannedSignature(
+        domain, selector, algorithm, identity, key.modulus, obstacle=key.problem
+    )
 
 
 def _reads_otherwise(author: Mailbox, message: Message) -> str:
@@ -132,7 +132,7 @@ def load_signer(settings: DkimOptions) -> TableSigner:
         ConfigError: a table cannot be read.
     """
     tables = _load_tables(settings.opendkim) if settings.opendkim else None
-    return TableSigner(settings, tables, PrivateKeys().key_in)
+    return TableSigner(settings, tables, PrivateKeys())
 
 
 def table_problems(signer: TableSigner) -> tuple[ConfigProblem, ...]:
@@ -159,6 +159,7 @@ class PrivateKeys:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[tuple[int, ...], PrivateKey]] = {}
+        self._inline: dict[bytes, PrivateKey] = {}
 
     def key_in(self, path: str) -> PrivateKey:
         """Read the key in the file at *path*."""
@@ -167,7 +168,7 @@ class PrivateKeys:
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError, ValueError):
-            return PrivateKey(problem=f"there is no key file {path}")
+            return PrivateKey(problem=f"there is no key file {printable(path)}")
         except OSError:
             return PrivateKey()  # in a directory that alignd may not enter
         version = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode)
@@ -177,6 +178,12 @@ class PrivateKeys:
             self._known[path] = known
         return known[1]
 
+    def key_of(self, content: bytes) -> PrivateKey:
+        """Read the key that stands in the KeyTable itself."""
+        if content not in self._inline:
+            self._inline[content] = _parse_key(content, "the KeyTable")
+        return self._inline[content]
+
 
 def _read_key(path: str) -> PrivateKey:
     try:
@@ -184,8 +191,9 @@ def _read_key(path: str) -> PrivateKey:
     except PermissionError:
         return PrivateKey()
     except OSError as error:
-        return PrivateKey(problem=f"the key file {path} cannot be read: {error.strerror}")
-    return _parse_key(content, path)
+        problem = f"the key file {printable(path)} cannot be read: {error.strerror}"
+        return PrivateKey(problem=problem)
+    return _parse_key(content, printable(path))
 
 
 def _parse_key(content: bytes, place: str) -> PrivateKey:

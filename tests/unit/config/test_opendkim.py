@@ -88,8 +88,8 @@ def found(
         pytest.param(
             PLAIN,
             "ann@y.org",
-            "the SigningTable names the key '%', which the KeyTable does not have, so the signer "
-            "defers the message",
+            "the SigningTable names the key 'y.org', which the KeyTable does not have, so the "
+            "signer defers the message",
             id="percent-without-key",
         ),
     ],
