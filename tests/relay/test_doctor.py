@@ -1,6 +1,7 @@
 """`alignd doctor` finds each fault of a real Postfix configuration, and nothing in a right one."""
 
 from collections.abc import Iterator
+from shutil import which
 
 import pytest
 
@@ -260,6 +261,12 @@ SIGNER_FAULTS = [
             conf=BY_OPENDKIM, opendkim=f"{OPENDKIM}InternalHosts 127.0.0.1, ::1, 198.51.100.0/24\n"
         ),
         id="it-signs-for-more",
+    ),
+    pytest.param(
+        "signer-setting-unpredicted",
+        Fault(conf=SIGNS, zone=added(KEY), main={SIGNER: ", inet:127.0.0.1:11332"}),
+        id="rspamd-signs-for-senders-and-logins-of-the-domain-alone",
+        marks=pytest.mark.skipif(which("rspamadm") is None, reason="there is no rspamd"),
     ),
     *(
         pytest.param(

@@ -64,6 +64,16 @@ class OpenDkimSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RspamdSigning:
+    """The settings of an rspamd that keep it from signing, by default both."""
+
+    signs_for_other_senders: bool
+    """Whether it signs where the envelope sender is in another domain than From."""
+    signs_for_other_logins: bool
+    """Whether it signs where the login is of another domain than From."""
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """The facts about this machine."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from alignd.config.settings import Configuration, OpenDkim
-from alignd.doctor.facts import OpenDkimSettings
+from alignd.doctor.facts import OpenDkimSettings, RspamdSigning
 from alignd.doctor.findings import (
     FindingId,
     Remark,
@@ -18,9 +19,12 @@ from alignd.doctor.findings import (
     topic_report,
     warning,
 )
+from alignd.postfix.milters import MilterEntry
 
 Network = IPv4Network | IPv6Network
+SignerSettings = OpenDkimSettings | RspamdSigning
 
+_RSPAMD = re.compile(r"rspamd|:11332\b", re.IGNORECASE)
 _DEFAULT_HOSTS = ("127.0.0.1", "::1")
 _UNSIGNED = "mail that alignd leaves alone, since it counts on the signature, fails DMARC"
 _UNPREDICTED = {
@@ -45,16 +49,21 @@ _ON_FAILURE = ("on-default", "on-internalerror", "on-security", "on-signatureerr
 def examine_signer(
     configuration: Configuration,
     problems: Iterable[str],
-    opendkim: OpenDkimSettings | Unknown | None,
+    settings: SignerSettings | Unknown | None,
 ) -> TopicReport:
-    """Examine the clients and the tables; *opendkim* is None where OpenDKIM is not the signer."""
-    return topic_report(Topic.SIGNER, _remarks(configuration, problems, opendkim))
+    """Examine the clients, the tables, and *settings*; None where the signer is not known."""
+    return topic_report(Topic.SIGNER, _remarks(configuration, problems, settings))
+
+
+def is_rspamd(milter: MilterEntry) -> bool:
+    """Whether a milter looks like an rspamd."""
+    return bool(_RSPAMD.search(milter.text))
 
 
 def _remarks(
     configuration: Configuration,
     problems: Iterable[str],
-    opendkim: OpenDkimSettings | Unknown | None,
+    settings: SignerSettings | Unknown | None,
 ) -> Iterator[Remark]:
     dkim = configuration.dkim
     if not dkim.signs and dkim.opendkim is None:
@@ -68,12 +77,14 @@ def _remarks(
             "mail that looks signed by the tables is not, and is rewritten",
             "mend the line, then reload OpenDKIM and alignd",
         )
-    if isinstance(opendkim, Unknown):
-        yield opendkim
-    elif opendkim is not None and dkim.opendkim is not None:
-        yield from _tables(dkim.opendkim, opendkim)
-        yield from _hosts(dkim.internal_hosts, opendkim)
-        yield from _settings(opendkim)
+    if isinstance(settings, Unknown):
+        yield settings
+    elif isinstance(settings, RspamdSigning):
+        yield from _rspamd(settings)
+    elif settings is not None and dkim.opendkim is not None:
+        yield from _tables(dkim.opendkim, settings)
+        yield from _hosts(dkim.internal_hosts, settings)
+        yield from _settings(settings)
 
 
 def _clients(configuration: Configuration) -> Iterator[Remark]:
@@ -158,6 +169,24 @@ def _settings(theirs: OpenDkimSettings) -> Iterator[Remark]:
             f"{theirs.path} sets {name} to {settings[name]}: {effect}, and alignd does not know",
             _UNSIGNED,
             f"remove {name} from {theirs.path}, or use another OpenDKIM for outgoing mail",
+        )
+
+
+def _rspamd(settings: RspamdSigning) -> Iterator[Remark]:
+    unset = []
+    if not settings.signs_for_other_senders:
+        unset.append(("allow_hdrfrom_mismatch", "envelope sender"))
+    if not settings.signs_for_other_logins:
+        unset.append(("allow_username_mismatch", "login"))
+    if unset:
+        yield error(
+            FindingId.SIGNER_SETTING_UNPREDICTED,
+            f"dkim_signing of rspamd has not {' and '.join(option for option, _ in unset)}: it "
+            f"does not sign mail whose {' or '.join(what for _, what in unset)} is of another "
+            "domain than From, and alignd does not know",
+            _UNSIGNED,
+            "in /etc/rspamd/local.d/dkim_signing.conf:\n"
+            + "\n".join(f"{option} = true;" for option, _ in unset),
         )
 
 

@@ -28,7 +28,7 @@ from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
 from alignd.config.signer import table_problems
-from alignd.doctor.evidence import machine, opendkim
+from alignd.doctor.evidence import machine, opendkim, rspamd
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
 from alignd.doctor.facts import Machine, Resolvers
@@ -102,6 +102,7 @@ def doctor(
             signer=signer,
             table_problems=tuple(map(str, table_problems(signer))),
             opendkim=opendkim.read_opendkim(opendkim_config) if has_opendkim else None,
+            read_rspamd=rspamd.read_rspamd,
             endpoint=endpoint,
             is_handed_over=is_handed_over,
             postfix=postfix,
