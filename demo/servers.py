@@ -30,6 +30,9 @@ _ADDRESSES = (_NAMESERVER, *cast.RELAY_ADDRESSES, cast.HELPDESK_IPV4, cast.RECEI
 _ALIGND = f"""\
 [helpdesk]
 networks = ["{cast.HELPDESK_NETWORK}"]
+[dkim]
+# The helpdesk is on another host, and OpenDKIM would sign for this one alone.
+internal_hosts = ["127.0.0.1", "{cast.HELPDESK_NETWORK}"]
 [dns]
 nameservers = []
 """
@@ -85,7 +88,7 @@ def run_servers(directory: Path, step: Step) -> Iterator[Servers]:
             start(run_unbound(zone, 53, address=_NAMESERVER, parent=directory))
         with step(f"The relay, {cast.RELAY}: Postfix, alignd, OpenDKIM"):
             alignd = start(run_alignd(directory / "alignd", _NAMESERVER, _ALIGND)).socket
-            tables = Tables.of("", key.path)
+            tables = Tables.of(_ALIGND, key.path)
             signer = f"unix:{start(run_signer(sockets, 'signer', tables, _NAMESERVER))}"
             listeners = (
                 Listener(cast.RELAY_IPV4, PORT_WITH_ALIGND, f"{alignd}, {signer}"),

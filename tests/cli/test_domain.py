@@ -298,6 +298,43 @@ def test_a_key_can_be_advised_in_the_place_of_an_alias(cli: CommandLine) -> None
     assert record["checked"]
 
 
+POLICY = '_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"\n'
+SUBDOMAINS = 'signs = [{ domain = "mycompany.com", selector = "easy1", subdomains = true }]\n'
+
+
+@pytest.mark.parametrize(
+    ("signs", "name"),
+    [
+        pytest.param("", "easy1._domainkey.eu.mycompany.com", id="nobody-signs-yet"),
+        pytest.param(
+            SUBDOMAINS, "easy1._domainkey.mycompany.com", id="signed-for-the-domain-above"
+        ),
+    ],
+)
+def test_the_key_of_a_subdomain_is_advised_where_it_is_looked_up(
+    cli: CommandLine, signs: str, name: str
+) -> None:
+    cli.write("alignd.conf", configuration(f"{DELEGATE}{signs}"))
+    zone = f'{ZONE}{POLICY}eu.mycompany.com. TXT "v=spf1 -all"\n{KEY}\n'
+
+    outcome = domain(cli, "--json", "eu.mycompany.com", zone=zone)
+
+    (record,) = outcome.json["publish"][-1]
+    assert (record["name"], record["type"], record["checked"]) == (name, "CNAME", True)
+
+
+def test_a_subdomain_that_is_signed_for_the_domain_above_has_nothing_to_publish(
+    cli: CommandLine,
+) -> None:
+    cli.write("alignd.conf", configuration(f"{DELEGATE}{SUBDOMAINS}"))
+    published = "easy1._domainkey.mycompany.com. CNAME easy1.dkim.easy.cz.\n"
+
+    outcome = domain(cli, "--json", "eu.mycompany.com", zone=f"{ZONE}{POLICY}{published}{KEY}\n")
+
+    assert (outcome.json["action"], outcome.json["reason"]) == ("pass", "dkim-aligned")
+    assert outcome.json["publish"] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "zone", "why"),
     [

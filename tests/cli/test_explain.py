@@ -355,6 +355,18 @@ def test_angle_brackets_around_addresses_are_understood(cli: CommandLine) -> Non
     assert outcome.json["spf"]["192.0.2.25"]["domain"] == "mycompany.com"
 
 
+def test_it_says_that_the_signer_ignores_the_client(cli: CommandLine) -> None:
+    signs = '[dkim]\nsigns = [{ domain = "mycompany.com", selector = "easy1" }]\n'
+    networks = '[helpdesk]\nnetworks = ["203.0.113.0/24"]\n'
+    cli.write("alignd.conf", configuration(signs + networks))
+
+    arguments = ("marky.eml", "--client", "203.0.113.9")
+    outcome = cli.explain(*arguments, mail_from="marky.mark@mycompany.com")
+
+    said = "none, the signer does not sign for the client 203.0.113.9 (dkim.internal_hosts)"
+    assert said in " ".join(outcome.stdout.split())
+
+
 def test_a_login_counts_wherever_the_client_is(cli: CommandLine) -> None:
     arguments = ("marky.eml", "--json", "--client", "203.0.113.1", "--login", "marky")
     outcome = cli.explain(*arguments, mail_from="marky.mark@mycompany.com")

@@ -160,6 +160,33 @@ def test_a_configuration_that_is_not_there(cli: CommandLine, command: str) -> No
     assert outcome == Outcome(78, "", complaint)
 
 
+def test_check_config_names_entries_of_opendkims_tables_that_are_no_use(cli: CommandLine) -> None:
+    cli.write("signing", "*@mycompany.com one\n*@(a|b).com one\n")
+    cli.write("keys", "one mycompany.com:s1:./one\none mycompany.com:s2:./two\n")
+    tables = (
+        f'signing_table = "refile:{cli.directory}/signing", key_table = "{cli.directory}/keys"'
+    )
+    cli.write("alignd.conf", configuration(f"[dkim]\nopendkim = {{ {tables} }}\n"))
+
+    outcome = cli.run("check-config", "--config", "alignd.conf")
+
+    assert (outcome.status, outcome.stdout.partition(": ")[2][:5]) == (0, "fine.")
+    assert [line.partition(": the entry ")[0] for line in outcome.stderr.splitlines()] == [
+        f"{cli.directory}/signing:2",
+        f"{cli.directory}/keys:2",
+    ]
+
+
+def test_a_table_that_is_no_file_is_named_with_its_line(cli: CommandLine) -> None:
+    tables = 'signing_table = "db:/etc/signing.db", key_table = "/etc/keys"'
+    cli.write("alignd.conf", configuration(f"[dkim]\nopendkim = {{ {tables} }}\n"))
+
+    outcome = cli.run("check-config", "--config", "alignd.conf")
+
+    assert outcome.status == 78
+    assert "not a table that alignd can read: 'db:/etc/signing.db'" in outcome.stderr
+
+
 def test_check_config_sums_up_a_good_configuration(cli: CommandLine) -> None:
     outcome = cli.run("check-config", "--config", "alignd.conf")
 

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from tests.lab.processes import run_daemon
 from tests.lab.readiness import accepts
 
 # RequireSafeKeys: the key lies where every daemon, whoever it runs as, makes its socket.
+# MaximumHeaders: by default it refuses headers above 64 KiB, which some cases have.
 _COMMON = """\
 Background no
 Syslog yes
@@ -28,23 +29,22 @@ MaximumHeaders 0
 """
 _SIGNER = """\
 Mode s
-SigningTable refile:{signing}
+SigningTable {kind}:{signing}
 KeyTable {keys}
-InternalHosts {hosts}
 """
 _VERIFIER = """\
 Mode v
 AuthservID {authserv_id}
 AlwaysAddARHeader yes
-InternalHosts {hosts}
 """
-# Two lists of hosts, for an option whose default is the loopback.
-_EVERYBODY, _NOBODY = "0.0.0.0/0\n::/0\n", "192.0.2.1\n"
 
-_KEY_FILE = re.compile(r"/etc/opendkim/keys/\S+")
+# The key files of the tables that cases have. Relative to OpenDKIM's directory, so that alignd,
+# which does not know it, takes them to be there.
+_KEY_FILE = re.compile(r"\./keys/\S+")
 # A case shows the key of the vendor's selector, wherever a customer publishes it.
 _PUBLISHED = re.compile(rf'^({cast.SELECTOR}\..*\bp=)MI.*"$', re.MULTILINE)
 _ONE_STRING = 255
+_OURS = {"domain": cast.NOTIFICATIONS_DOMAIN, "selector": cast.SELECTOR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,50 +77,56 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """A SigningTable and a KeyTable of OpenDKIM."""
+    """A SigningTable and a KeyTable of OpenDKIM, and the clients that it signs for."""
 
     signing: str
     keys: str
+    kind: str = "refile"
+    """Of the SigningTable; "file" is the other."""
+    internal_hosts: Sequence[str] = ()
+    """None: those that OpenDKIM signs for by default."""
 
     @classmethod
     def of(cls, config: str, key: Path) -> "Tables":
         """What an OpenDKIM signs that does as `[dkim]` says, and always the notifications."""
         dkim = tomllib.loads(config).get("dkim", {})
-        signing, keys = _from_tables(dkim.get("opendkim"))
-        for signed in dkim.get("signs", ()):
+        kind, signing, keys = _from_tables(dkim.get("opendkim"))
+        for signed in (*dkim.get("signs", ()), _OURS):
             domain, selector = signed["domain"], signed["selector"]
-            signing += f"*@{domain} {domain} {signed.get('identity', '')}\n"
+            authors = [domain, f".{domain}"] if signed.get("subdomains") else [domain]
+            if kind == "refile":
+                authors = [f"*@{'*' * author.startswith('.')}{author}" for author in authors]
+            for author in authors:
+                signing += f"{author} {domain}:{signed.get('identity', '')}\n"
             keys += f"{domain} {domain}:{selector}:{key}\n"
-        domain = cast.NOTIFICATIONS_DOMAIN
-        signing += f"*@{domain} {domain}\n"
-        keys += f"{domain} {domain}:{cast.SELECTOR}:{key}\n"
-        return cls(signing, re.sub(_KEY_FILE, str(key), keys))
+        keys = re.sub(_KEY_FILE, str(key), keys)
+        return cls(signing, keys, kind, dkim.get("internal_hosts", ()))
 
 
 @contextmanager
 def run_signer(directory: Path, name: str, tables: Tables, nameserver: str) -> Iterator[Path]:
     """Run an OpenDKIM that signs by *tables*, and return its socket."""
-    signing, keys = directory / f"{name}.signing", directory / f"{name}.keys"
-    signing.write_text(tables.signing)
-    keys.write_text(tables.keys)
-    hosts = _written(directory / f"{name}.hosts", _EVERYBODY)
-    settings = _SIGNER.format(signing=signing, keys=keys, hosts=hosts)
-    with _run_opendkim(directory, name, settings, nameserver) as endpoint:
+    signing = _written(directory / f"{name}.signing", tables.signing)
+    keys = _written(directory / f"{name}.keys", tables.keys)
+    settings = _SIGNER.format(kind=tables.kind, signing=signing, keys=keys)
+    if tables.internal_hosts:
+        hosts = "".join(f"{host}\n" for host in tables.internal_hosts)
+        settings += f"InternalHosts {_written(directory / f'{name}.hosts', hosts)}\n"
+    with run_opendkim(directory, name, settings, nameserver) as endpoint:
         yield endpoint
 
 
 @contextmanager
 def run_verifier(directory: Path, authserv_id: str, nameserver: str) -> Iterator[Path]:
     """Run an OpenDKIM that verifies and never signs, and return its socket."""
-    hosts = _written(directory / "verifier.hosts", _NOBODY)
-    settings = _VERIFIER.format(authserv_id=authserv_id, hosts=hosts)
-    with _run_opendkim(directory, "verifier", settings, nameserver) as endpoint:
+    settings = _VERIFIER.format(authserv_id=authserv_id)
+    with run_opendkim(directory, "verifier", settings, nameserver) as endpoint:
         yield endpoint
 
 
 @contextmanager
-def _run_opendkim(directory: Path, name: str, settings: str, nameserver: str) -> Iterator[Path]:
-    """Run it in *directory*, where it makes its socket as a user of its own."""
+def run_opendkim(directory: Path, name: str, settings: str, nameserver: str) -> Iterator[Path]:
+    """Run it with *settings*; it makes its socket in *directory* as a user of its own."""
     endpoint = directory / f"{name}.sock"
     common = _COMMON.format(socket=endpoint, nameserver=nameserver)
     configuration = _written(directory / f"{name}.conf", common + settings)
@@ -134,7 +140,9 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
-def _from_tables(opendkim: dict[str, Any] | None) -> tuple[str, str]:
+def _from_tables(opendkim: dict[str, Any] | None) -> tuple[str, str, str]:
     if opendkim is None:
-        return "", ""
-    return Path(opendkim["signing_table"]).read_text(), Path(opendkim["key_table"]).read_text()
+        return "refile", "", ""
+    kind, colon, path = opendkim["signing_table"].rpartition(":")
+    signing, keys = Path(path).read_text(), Path(opendkim["key_table"]).read_text()
+    return kind if colon else "file", signing, keys

@@ -1,6 +1,7 @@
 """`alignd doctor` finds each fault of a real Postfix configuration, and nothing in a right one."""
 
 from collections.abc import Iterator
+from shutil import which
 
 import pytest
 
@@ -105,6 +106,36 @@ def test_nothing_is_found_with_a_unix_socket(unix_relay: Relay, layout: str) -> 
     assert (outcome.status, outcome.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param("", id="defaults"),
+        pytest.param("InternalHosts 127.0.0.1,::1\nMode s\nSenderHeaders From", id="said"),
+        pytest.param("InternalHosts refile:tests/data/opendkim/trusted.hosts", id="in-a-file"),
+    ],
+)
+def test_nothing_is_found_where_opendkim_does_what_alignd_thinks(
+    relay: Relay, settings: str
+) -> None:
+    outcome = relay.examine(Fault(conf=BY_OPENDKIM, opendkim=f"{OPENDKIM}{settings}\n"))
+
+    assert (outcome.status, outcome.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        pytest.param("InternalHosts localhost", "InternalHosts of", id="names-of-hosts"),
+        pytest.param("InternalHosts /nowhere/hosts", "/nowhere/hosts: No such", id="no-list"),
+    ],
+)
+def test_what_opendkim_does_may_be_unknown(relay: Relay, settings: str, text: str) -> None:
+    outcome = relay.examine(Fault(conf=BY_OPENDKIM, opendkim=f"{OPENDKIM}{settings}\n"))
+
+    assert outcome.status == 2
+    assert text in " ".join(outcome.stdout.split())
+
+
 DNS_FAULTS = [
     pytest.param(
         "notifications-domain-fails",
@@ -185,6 +216,75 @@ DNS_FAULTS = [
     ),
 ]
 
+OPENDKIM = """\
+SigningTable	refile:tests/data/opendkim/signing.table  # as alignd has it
+KeyTable file:tests/data/opendkim/key.table
+OversignHeaders From
+"""
+BY_OPENDKIM = """\
+[dkim]
+opendkim = { \
+signing_table = "refile:tests/data/opendkim/signing.table", \
+key_table = "tests/data/opendkim/key.table" }
+"""
+SIGNER_FAULTS = [
+    pytest.param(
+        "signer-ignores-clients",
+        Fault(conf=f'{SIGNS}[helpdesk]\nnetworks = ["203.0.113.0/24"]\n', zone=added(KEY)),
+        id="the-helpdesk-is-on-a-host-that-the-signer-does-not-sign-for",
+    ),
+    pytest.param(
+        "signer-table-unusable",
+        Fault(
+            conf=BY_OPENDKIM.replace("signing.table", "odd.signing.table").replace(
+                "key.table", "odd.key.table"
+            ),
+            opendkim=OPENDKIM.replace("signing.table", "odd.signing.table").replace(
+                "key.table", "odd.key.table"
+            ),
+        ),
+        id="entries-of-its-tables-are-no-use",
+    ),
+    pytest.param(
+        "signer-tables-differ",
+        Fault(conf=BY_OPENDKIM, opendkim=OPENDKIM.replace("refile:", "")),
+        id="opendkim-reads-the-table-as-a-plain-file",
+    ),
+    pytest.param(
+        "signer-hosts-differ",
+        Fault(conf=f'{BY_OPENDKIM}internal_hosts = ["198.51.100.0/24"]\n', opendkim=OPENDKIM),
+        id="it-signs-for-others",
+    ),
+    pytest.param(
+        "signer-hosts-differ",
+        Fault(
+            conf=BY_OPENDKIM, opendkim=f"{OPENDKIM}InternalHosts 127.0.0.1, ::1, 198.51.100.0/24\n"
+        ),
+        id="it-signs-for-more",
+    ),
+    pytest.param(
+        "signer-setting-unpredicted",
+        Fault(conf=SIGNS, zone=added(KEY), main={SIGNER: ", inet:127.0.0.1:11332"}),
+        id="rspamd-signs-for-senders-and-logins-of-the-domain-alone",
+        marks=pytest.mark.skipif(which("rspamadm") is None, reason="there is no rspamd"),
+    ),
+    *(
+        pytest.param(
+            "signer-setting-unpredicted",
+            Fault(conf=BY_OPENDKIM, opendkim=f"{OPENDKIM}{setting}\n"),
+            id=f"with-{setting.replace(' ', '-').lower()}",
+        )
+        for setting in (
+            "Mode v",
+            "PeerList 127.0.0.1",
+            "DontSignMailTo x@y.example",
+            "SenderHeaders Sender,From",
+            "SignatureAlgorithm ed25519-sha256",
+            "On-InternalError accept",
+            "SignatureTTL 3600",
+        )
+    ),
+]
 POSTFIX_FAULTS = [
     pytest.param(
         "bind-address-unlisted",
@@ -393,7 +493,8 @@ MACHINE_FAULTS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"), DNS_FAULTS + POSTFIX_FAULTS + GENERAL_FAULTS + MACHINE_FAULTS
+    ("name", "fault"),
+    DNS_FAULTS + SIGNER_FAULTS + POSTFIX_FAULTS + GENERAL_FAULTS + MACHINE_FAULTS,
 )
 def test_a_fault_is_found_and_nothing_else(relay: Relay, name: str, fault: Fault) -> None:
     assert found(relay, fault) == [name]
@@ -597,8 +698,10 @@ def test_what_dns_does_not_say_is_unknown_and_no_fault(relay: Relay) -> None:
 
 def test_each_finding_was_planted() -> None:
     tables = (
-        DNS_FAULTS + POSTFIX_FAULTS + GENERAL_FAULTS + MACHINE_FAULTS + FAILURE_FAULTS
-    ) + QUEUE_FIRST_FAULTS
+        (DNS_FAULTS + SIGNER_FAULTS + POSTFIX_FAULTS + GENERAL_FAULTS)
+        + (MACHINE_FAULTS + FAILURE_FAULTS)
+        + QUEUE_FIRST_FAULTS
+    )
     planted = {str(row.values[0]) for row in tables}
     alone = {
         FindingId.ALIGND_DOES_NOT_ANSWER,

@@ -52,6 +52,8 @@ class Fault:
     zone: Mapping[str, str] = field(default_factory=dict)
     conf: str = ""
     """TOML, laid over alignd.conf."""
+    opendkim: str = ""
+    """The opendkim.conf of the signer; empty where the signer is no OpenDKIM."""
     options: tuple[str, ...] = ()
     layout: str = INLINE_FOR_ALL
     before: tuple[str, ...] = ()
@@ -85,7 +87,9 @@ class Relay:
             path.write_text(_changed(path.read_text(), changes))
             # Postfix waits for a file that is as young as that.
             os.utime(path, (_LONG_AGO, _LONG_AGO))
-        files = {"config": "alignd.conf", "postfix-config": "etc", "zone": "relay.zone"}
+        cli.write("opendkim.conf", fault.opendkim)
+        files = {"opendkim-config": "opendkim.conf"} if fault.opendkim else {}
+        files |= {"config": "alignd.conf", "postfix-config": "etc", "zone": "relay.zone"}
         if not zone:
             del files["zone"]
         where = [f"--{name}={self.directory / file}" for name, file in files.items()]

@@ -125,12 +125,17 @@ class _Adviser:
     def judge(self) -> tuple[Judgement, Judgement]:
         """Judge two messages such as a helpdesk sends, which differ in their envelope sender.
 
-        Applications take the author's own address, or one address for all bounces.
+        Applications take the author's own address, or one address for all bounces. The client is
+        one that the signer signs for: one that logged in.
         """
         header = (HeaderField("From", self.author.address.encode()),)
         bounces = self.reviewer.configuration.notifications.bounces
         own, other = (
-            self.reviewer.judge(Message(sender.address, (), header), self.lookup, is_helpdesk=True)
+            self.reviewer.judge(
+                Message(sender.address, (), header, login="(helpdesk)"),
+                self.lookup,
+                is_helpdesk=True,
+            )
             for sender in (self.author, bounces)
         )
         return own, other

@@ -46,36 +46,38 @@ class Delegation:
 def delegation(
     delegate: Delegate, author: Mailbox, signer: Signer, lookup: Lookup
 ) -> Delegation | Impossible:
-    """Make the record with which the domain of *author* delegates the selector."""
+    """Make the record with which the domain of *author* delegates the selector.
+
+    Where the signer signs his mail for a domain above, as with `subdomains`, it is that domain's.
+    """
+    configured = [
+        each.domain
+        for each in signer.signatures_for(author)
+        if each.selector == delegate.selector and author.domain.is_within(each.domain)
+    ]
+    owner = configured[0] if configured else author.domain
     try:
-        name = Domain.parse(key_name(author.domain, delegate.selector))
+        name = Domain.parse(key_name(owner, delegate.selector))
     except DomainError as error:
         return Impossible(str(error))
     if name == delegate.target:
         return Impossible(f"{name} is where dkim.delegate has the key itself")
-    wildcard = wildcard_of(author.domain, lookup)
+    wildcard = wildcard_of(owner, lookup)
     if isinstance(wildcard, LookupFailed):
-        return Impossible(f"DNS did not say what {author.domain} has: {wildcard.reason}")
+        return Impossible(f"DNS did not say what {owner} has: {wildcard.reason}")
     if wildcard:
-        return Impossible(
-            f"a key below {author.domain} would take the records of {wildcard} away from it"
-        )
+        return Impossible(f"a key below {owner} would take the records of {wildcard} away from it")
     there = _published(name, lookup)
     if isinstance(there, LookupFailed):
         return Impossible(f"DNS did not say what {name} has: {there.reason}")
     kind = Kind.CNAME if delegate.target else Kind.TXT
     value = delegate.target.name if delegate.target else delegate.public_key
-    planned = PlannedSignature(author.domain, delegate.selector)
-    configured = (
-        (each.domain, each.selector) == (planned.domain, planned.selector)
-        for each in signer.signatures_for(author)
-    )
     return Delegation(
         Publication(name.name, name, kind, value, there),
         value.encode("ascii") in there,
-        any(configured),
+        bool(configured),
         signer,
-        planned,
+        PlannedSignature(owner, delegate.selector),
     )
 
 

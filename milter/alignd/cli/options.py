@@ -16,10 +16,9 @@ from alignd.config.file import (
     load_configuration,
 )
 from alignd.config.settings import Configuration, DnsOptions
-from alignd.config.signer import load_signer
+from alignd.config.signer import TableSigner, load_signer
 from alignd.mail.ip_address import IpAddress, parse_ip_address
 from alignd.mail.printable import printable
-from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup
 from alignd.postfix.layouts import DEFAULT_ENDPOINT
 from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of
@@ -87,7 +86,7 @@ class InputError(click.ClickException):
         super().__init__(printable(problem))
 
 
-def load_or_exit(path: Path, exit_status: int) -> tuple[Configuration, Signer]:
+def load_or_exit(path: Path, exit_status: int) -> tuple[Configuration, TableSigner]:
     """Load the configuration and the signer that it names, or print what is wrong and exit."""
     try:
         configuration = load_configuration(path)

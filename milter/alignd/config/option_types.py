@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from alignd.config.endpoint import MilterSocket, parse_socket
+from alignd.config.opendkim import split_table_name
 from alignd.mail.display_name import clean
 from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress, parse_ip_address
@@ -225,6 +226,12 @@ def _identity(value: object) -> str:
     return text
 
 
+def _table_name(value: object) -> str:
+    text = _text(value)
+    split_table_name(text)
+    return text
+
+
 def _key_record(value: object) -> str:
     text = "".join(_text(value).split())
     if not text or _KEY_RECORD.fullmatch(text):
@@ -270,6 +277,8 @@ Identity = Annotated[str, PlainValidator(_identity)]
 """The i= of a DKIM signature; empty when it has none."""
 Selector = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 """The selector of a DKIM key."""
+TableName = Annotated[str, PlainValidator(_table_name)]
+"""The name of a table of OpenDKIM, as opendkim.conf has it."""
 KeyRecord = Annotated[str, PlainValidator(_key_record)]
 """A DKIM key record, RFC 6376, section 3.6.1; written so, or as the base64 text of an RSA key."""
 NameTemplate = Annotated[str, PlainValidator(_name_template)]

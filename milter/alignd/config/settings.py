@@ -32,6 +32,7 @@ from alignd.config.option_types import (
     RelayAddress,
     Selector,
     Socket,
+    TableName,
     Timeout,
 )
 from alignd.mail.domain import Domain
@@ -127,13 +128,14 @@ class Rules(Table):
 
 
 class SignedDomain(Table):
-    """An author domain whose mail the signer behind alignd signs, and with which key."""
+    """A domain for which the signer behind alignd signs the mail of its authors, and the key."""
 
     domain: DomainName
     selector: Selector
     algorithm: Literal["rsa-sha256", "ed25519-sha256", "rsa-sha1"] = "rsa-sha256"
     identity: Identity = ""
     key_file: str = ""
+    subdomains: bool = False
 
 
 class Delegate(Table):
@@ -153,8 +155,8 @@ class Delegate(Table):
 class OpenDkim(Table):
     """The tables of an OpenDKIM that signs behind alignd, as opendkim.conf(5) names them."""
 
-    signing_table: str
-    key_table: str
+    signing_table: TableName
+    key_table: TableName
 
 
 class DkimOptions(Table):
@@ -162,6 +164,9 @@ class DkimOptions(Table):
 
     trusted_authserv_ids: Annotated[tuple[str, ...], List] = ()
     verify: bool = False
+    internal_hosts: Annotated[tuple[IpNetwork, ...], List] = Field(
+        default=("127.0.0.1", "::1"), validate_default=True
+    )
     signs: Annotated[tuple[SignedDomain, ...], List] = ()
     opendkim: OpenDkim | None = None
     delegate: Annotated[Delegate | None, EmptyIsNone] = None

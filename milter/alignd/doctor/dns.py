@@ -101,6 +101,14 @@ def _passing(prediction: Prediction, ours: Notifications, relay: Relay) -> Itera
 def _unusable_key(dkim: CheckedSignature) -> Remark:
     if dkim.result is DkimResult.TEMPERROR:
         return Unknown(f"whether the DKIM key {_key(dkim)} is usable: {dkim.explanation}")
+    if dkim.result is DkimResult.NONE:
+        return warning(
+            FindingId.NOTIFICATIONS_KEY_UNUSABLE,
+            f"the signer will not sign rewritten mail: {dkim.explanation}",
+            "a signer that fails with a message defers it, and forwarded mail passes only by its "
+            "signature",
+            "mend the signer's tables, or remove the domain from them",
+        )
     return warning(
         FindingId.NOTIFICATIONS_KEY_UNUSABLE,
         f"the signature that the signer adds will not verify: {_key(dkim)}: {dkim.explanation}",
@@ -111,7 +119,7 @@ def _unusable_key(dkim: CheckedSignature) -> Remark:
 
 def _key(dkim: CheckedSignature) -> str:
     assert dkim.domain is not None, "a planned signature names its domain"
-    return key_name(dkim.domain, dkim.selector)
+    return key_name(dkim.domain, dkim.selector) if dkim.selector else dkim.domain.name
 
 
 def _doubt(prediction: Prediction) -> str:

@@ -10,7 +10,7 @@ from alignd.config.endpoint import Endpoint
 from alignd.config.settings import Configuration
 from alignd.doctor.chain import examine_chain
 from alignd.doctor.dns import examine_helo, examine_notifications
-from alignd.doctor.facts import Machine
+from alignd.doctor.facts import Machine, OpenDkimSettings, RspamdSigning
 from alignd.doctor.findings import (
     FindingId,
     Note,
@@ -30,6 +30,7 @@ from alignd.doctor.machine import (
 )
 from alignd.doctor.outbound import examine_outbound, examine_version
 from alignd.doctor.queue_first import examine_queue_first
+from alignd.doctor.signer import SignerSettings, examine_signer, is_rspamd
 from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup
@@ -44,6 +45,12 @@ class Facts:
 
     configuration: Configuration
     signer: Signer
+    table_problems: tuple[str, ...]
+    """Entries of the signer's tables that are no use, with file and line."""
+    opendkim: OpenDkimSettings | Unknown | None
+    """None if the configuration does not say that the signer is an OpenDKIM."""
+    read_rspamd: Callable[[], RspamdSigning | Unknown]
+    """Asked where the milter behind alignd looks like one, since that takes seconds."""
     endpoint: Endpoint
     """Where Postfix reaches alignd."""
     is_handed_over: bool
@@ -81,6 +88,7 @@ def examine(facts: Facts) -> tuple[TopicReport, ...]:
         examine_helo(configuration, facts.new_lookup),
         topic_report(Topic.APPLICATION, _application(facts)),
         *_postfix(facts, chain),
+        examine_signer(configuration, facts.table_problems, _signer_settings(facts, chain)),
         topic_report(Topic.SOCKET, _socket(facts, chain)),
         topic_report(Topic.RESOLVER, examine_resolver(configuration.dns, machine.resolvers)),
         topic_report(
@@ -100,6 +108,17 @@ def _postfix(facts: Facts, chain: Chain | None) -> tuple[TopicReport, ...]:
         *examine_chain(facts.configuration, chain),
         *examine_queue_first(chain),
     )
+
+
+def _signer_settings(facts: Facts, chain: Chain | None) -> SignerSettings | Unknown | None:
+    if facts.opendkim is not None or chain is None or not facts.configuration.dkim.signs:
+        return facts.opendkim
+    behind = (
+        milter
+        for smtpd in chain.with_alignd
+        for milter in smtpd.milters[(smtpd.position or 0) + 1 :]
+    )
+    return facts.read_rspamd() if any(map(is_rspamd, behind)) else None
 
 
 def _socket(facts: Facts, chain: Chain | None) -> Iterator[Remark]:

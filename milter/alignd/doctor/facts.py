@@ -53,6 +53,27 @@ class DescriptorLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenDkimSettings:
+    """The settings of an OpenDKIM, as its file has them."""
+
+    path: str
+    settings: Mapping[str, str]
+    """By name, in lower case."""
+    internal_hosts: tuple[str, ...] | None
+    """The entries of InternalHosts; None if it is not set."""
+
+
+@dataclass(frozen=True, slots=True)
+class RspamdSigning:
+    """The settings of an rspamd that keep it from signing, by default both."""
+
+    signs_for_other_senders: bool
+    """Whether it signs where the envelope sender is in another domain than From."""
+    signs_for_other_logins: bool
+    """Whether it signs where the login is of another domain than From."""
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """The facts about this machine."""
 

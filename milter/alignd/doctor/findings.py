@@ -29,6 +29,7 @@ class Topic(Enum):
     CHAIN = "chain"
     FAILURE = "failure"
     QUEUE_FIRST = "queue-first"
+    SIGNER = "signer"
     SOCKET = "socket"
     RESOLVER = "resolver"
     LIMITS = "limits"
@@ -77,6 +78,12 @@ class FindingId(Enum):
     REQUEUE_TRANSPORT_MISSING = "requeue-transport-missing"
     REQUEUE_SESSIONS_SHARED = "requeue-sessions-shared"
     XFORWARD_MISSING = "xforward-missing"
+
+    SIGNER_IGNORES_CLIENTS = "signer-ignores-clients"
+    SIGNER_TABLE_UNUSABLE = "signer-table-unusable"
+    SIGNER_TABLES_DIFFER = "signer-tables-differ"
+    SIGNER_HOSTS_DIFFER = "signer-hosts-differ"
+    SIGNER_SETTING_UNPREDICTED = "signer-setting-unpredicted"
 
     ALIGND_DOES_NOT_ANSWER = "alignd-does-not-answer"
     SOCKET_OUTSIDE_CHROOT = "socket-outside-chroot"

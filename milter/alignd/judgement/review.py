@@ -112,6 +112,7 @@ class Reviewer:
         names |= {
             key_name(each.domain, each.selector)
             for each in self.signer.signatures_for(author.mailbox, message)
+            if not each.obstacle
         }
         sender, settings = message.envelope_sender, self.configuration.settings_for(message)
         _, spf_domain = spf_identity(sender, settings.relay.hostname)

@@ -68,6 +68,8 @@ class PlannedSignature:
     """The domain of i=; None when there is no i=, which means d= itself."""
     modulus: int | None = None
     """The modulus of the private key; None when alignd cannot read the key."""
+    obstacle: str = ""
+    """Why the signer will not make it after all; empty when it will."""
 
 
 class Signer(Protocol):
@@ -76,7 +78,7 @@ class Signer(Protocol):
     def signatures_for(
         self, author: Mailbox, message: Message | None = None
     ) -> tuple[PlannedSignature, ...]:
-        """Predict the signatures that *message* of *author* will get.
+        """Predict the signatures that *message* of *author* will get, or should have got.
 
         Without a message: one whose client the signer signs for.
         """
@@ -91,6 +93,8 @@ def check_planned(planned: PlannedSignature, lookup: Lookup) -> CheckedSignature
             planned.domain, planned.selector, Source.SIGNER, result, explanation
         )
 
+    if planned.obstacle:
+        return say(DkimResult.NONE, planned.obstacle)
     if planned.algorithm != SAFE_ALGORITHM:
         return say(DkimResult.POLICY, f"not every receiver accepts {planned.algorithm}")
     key = find_key(planned.domain, planned.selector, lookup)

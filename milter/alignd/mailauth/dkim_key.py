@@ -11,6 +11,7 @@ from enum import Enum
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import (
+    load_der_private_key,
     load_der_public_key,
     load_pem_private_key,
 )
@@ -30,6 +31,8 @@ _BLANKS = re.compile(r"\s+")
 class DkimResult(Enum):
     """Results of RFC 8601, section 2.7.1; POLICY is a pass to some receivers only."""
 
+    NONE = "none"
+    """There will be no signature."""
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
     POLICY = "policy"
@@ -103,14 +106,20 @@ def _unusable(tags: dict[str, str]) -> KeyProblem | None:
     return None
 
 
-def private_modulus(pem: bytes) -> int:
-    """Read the modulus of a private RSA key in PEM.
+def private_modulus(content: bytes) -> int:
+    """Read the modulus of a private RSA key, written as OpenDKIM takes it: PEM, or base64 of DER.
+
+    PEM begins with the first octet, or OpenDKIM takes it for base64 (measured).
 
     Raises:
-        ValueError: *pem* is not a private RSA key, or it is encrypted.
+        ValueError: *content* is not a private RSA key, or it is encrypted.
     """
     try:
-        key = load_pem_private_key(pem, password=None)
+        if content.startswith(b"-----"):
+            key = load_pem_private_key(content, password=None)
+        else:
+            der = base64.b64decode(b"".join(content.split()), validate=True)
+            key = load_der_private_key(der, password=None)
     except (TypeError, UnsupportedAlgorithm) as error:
         raise ValueError(str(error)) from error
     if not isinstance(key, RSAPrivateKey):

@@ -1,26 +1,18 @@
-"""DKIM: keys, OpenDKIM's tables, and upstream results, fact by fact."""
+"""DKIM: keys, signatures, and upstream results, fact by fact."""
 
 import base64
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.config.file import ConfigError
-from alignd.config.opendkim import TableError, parse_tables
-from alignd.config.settings import DkimOptions
-from alignd.config.signer import load_signer
 from alignd.mail.domain import Domain
-from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.authentication_results import read_upstream
 from alignd.mailauth.dkim import (
@@ -34,12 +26,10 @@ from alignd.mailauth.dkim_key import DkimResult, KeyProblem, parse_key
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 
 PRIVATE = rsa.generate_private_key(65537, 2048)
-PEM = PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 DER = PRIVATE.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 BARE = PRIVATE.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
 P = base64.b64encode(DER).decode()
 NOW = 1_800_000_000
-MARKY = Mailbox("marky", Domain("mycompany.com"))
 
 
 class Published:
@@ -138,103 +128,6 @@ def test_any_signature_is_read_or_refused(values: list[bytes], body: bytes) -> N
 
     assert len(results) == len(values)
     assert all(dkim.result is not DkimResult.PASS for dkim in results)
-
-
-REFILE = """
-# comment
-marky@mycompany.com   one
-*@MyCompany.com       two:@%
-*@*.mycompany.com     three:sub.mycompany.com
-"""
-PLAIN = """
-marky@mycompany.com   one
-mycompany.com         two
-.mycompany.com        three
-eva@.com              four
-jan@*                 five
-*                     %
-"""
-KEYS = """
-one    mycompany.com:s1:/keys/one
-two    %:s2:/keys/%/two
-three  mycompany.com:s3:./three
-four   com.com:s4:MIIEowIBAAKC
-five   five.com:s5:/keys/five
-x.org  x.org:s6:/keys/x
-"""
-
-
-@pytest.mark.parametrize(
-    ("table", "address", "expected"),
-    [
-        pytest.param(REFILE, "marky@mycompany.com", "mycompany.com:s1:/keys/one", id="exact"),
-        pytest.param(
-            REFILE, "Eva@mycompany.com", "mycompany.com:s2:/keys/mycompany.com/two", id="*"
-        ),
-        pytest.param(REFILE, "eva@a.b.mycompany.com", "mycompany.com:s3:./three", id="below"),
-        pytest.param(REFILE, "eva@other.com", "", id="none"),
-        pytest.param(PLAIN, "marky@mycompany.com", "mycompany.com:s1:/keys/one", id="user-host"),
-        pytest.param(
-            PLAIN, "eva@mycompany.com", "mycompany.com:s2:/keys/mycompany.com/two", id="host"
-        ),
-        pytest.param(PLAIN, "jan@eu.mycompany.com", "mycompany.com:s3:./three", id="domain-first"),
-        pytest.param(PLAIN, "eva@eu.mycompany.com", "com.com:s4:", id="user-of-a-domain-above"),
-        pytest.param(PLAIN, "jan@x.org", "five.com:s5:/keys/five", id="user-anywhere"),
-        pytest.param(PLAIN, "ann@x.org", "x.org:s6:/keys/x", id="anybody-by-percent"),
-        pytest.param(PLAIN, "ann@y.org", "", id="percent-without-key"),
-    ],
-)
-def test_opendkim_tables(table: str, address: str, expected: str) -> None:
-    local_part, _, domain = address.partition("@")
-
-    key = parse_tables(table, KEYS, patterns=None).key_for(Mailbox(local_part, Domain(domain)))
-
-    assert (f"{key.domain}:{key.selector}:{key.path}" if key else "") == expected
-
-
-def test_a_table_named_as_plain_has_no_patterns() -> None:
-    assert parse_tables(REFILE, KEYS, patterns=False).key_for(MARKY) is not None
-    assert parse_tables("*@mycompany.com two", KEYS, patterns=False).key_for(MARKY) is None
-
-
-def test_a_key_table_that_is_none() -> None:
-    with pytest.raises(TableError) as caught:
-        parse_tables(
-            REFILE, "one mycompany.com:s1:/keys/one\n\ntwo mycompany.com\n", patterns=None
-        )
-
-    assert caught.value.line == 3
-
-
-def test_the_signer_reads_tables_and_keys(tmp_path: Path) -> None:
-    (tmp_path / "key.pem").write_bytes(PEM)
-    (tmp_path / "signing").write_text("*@mycompany.com k:marky@elsewhere.com\n")
-    (tmp_path / "keys").write_text(f"k mycompany.com:s1:{tmp_path}/key.pem\n")
-    settings = DkimOptions.model_validate(
-        {
-            "opendkim": {
-                "signing_table": f"refile:{tmp_path}/signing",
-                "key_table": f"file:{tmp_path}/keys",
-            },
-            "signs": [
-                {"domain": "mycompany.com", "selector": "s2", "identity": "@eu.mycompany.com"},
-                {"domain": "other.com", "selector": "s3"},
-            ],
-        }
-    )
-
-    named, tabled = load_signer(settings).signatures_for(MARKY)
-
-    assert (named.selector, named.identity_domain) == ("s2", Domain("eu.mycompany.com"))
-    assert (tabled.selector, tabled.identity_domain) == ("s1", None)
-    assert tabled.modulus == PRIVATE.private_numbers().public_numbers.n
-
-
-def test_a_table_that_is_not_there_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
-    tables = {"signing_table": f"refile:{tmp_path}/none", "key_table": f"{tmp_path}/none"}
-
-    with pytest.raises(ConfigError, match=f"{tmp_path}/none:1: cannot be read"):
-        load_signer(DkimOptions.model_validate({"opendkim": tables}))
 
 
 PIECES = [

@@ -27,7 +27,8 @@ from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
-from alignd.doctor.evidence import machine
+from alignd.config.signer import table_problems
+from alignd.doctor.evidence import machine, opendkim, rspamd
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
 from alignd.doctor.facts import Machine, Resolvers
@@ -51,6 +52,14 @@ _EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_INCOMPLETE
     help="The directory of main.cf and master.cf, if not Postfix's default.",
 )
 @click.option(
+    "--opendkim-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=opendkim.DEFAULT_PATH,
+    show_default=True,
+    help="The configuration of the OpenDKIM behind alignd, where dkim.opendkim is set.",
+)
+@click.option(
     "--application-address",
     metavar="ADDRESS",
     help="The address that the application sends from; it must not be notifications.address.",
@@ -61,6 +70,7 @@ _EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_INCOMPLETE
 @CONFIG
 def doctor(
     postfix_config: Path | None,
+    opendkim_config: Path,
     application_address: str | None,
     socket: str | None,
     zone: Path | None,
@@ -70,9 +80,9 @@ def doctor(
     """Check the setup of this relay and show how to fix problems. Changes nothing.
 
     Checks the DNS of the notifications domain and of the relay, Postfix's main.cf and master.cf,
-    the connection from Postfix to alignd, and this machine. Run it as root, so that it can check
-    what Postfix's user may access. Exit status 0 if there are no findings; 1 if there are; 2 if
-    there are none, but something could not be checked.
+    what the DKIM signer signs, the connection from Postfix to alignd, and this machine. Run it as
+    root, so that it can check what Postfix's user may access. Exit status 0 if there are no
+    findings; 1 if there are; 2 if there are none, but something could not be checked.
 
     \b
     Examples:
@@ -84,11 +94,15 @@ def doctor(
     application = _mailbox(application_address)
     _announce()
     postfix = _postfix(postfix_config)
+    has_opendkim = configuration.dkim.opendkim is not None
     endpoint, is_handed_over = _endpoint(configuration.milter.socket, socket, postfix)
     topics = examine(
         Facts(
             configuration=configuration,
             signer=signer,
+            table_problems=tuple(map(str, table_problems(signer))),
+            opendkim=opendkim.read_opendkim(opendkim_config) if has_opendkim else None,
+            read_rspamd=rspamd.read_rspamd,
             endpoint=endpoint,
             is_handed_over=is_handed_over,
             postfix=postfix,

@@ -109,7 +109,8 @@ def _spf(spf: Spf) -> str:
 
 
 def _dkim(dkim: CheckedSignature, aligns: Ternary) -> str:
-    name = f"{_evidence(dkim.selector)} of {dkim.domain or 'no domain'}"
+    selector = _evidence(dkim.selector) if dkim.selector else "a key"
+    name = f"{selector} of {dkim.domain or 'no domain'}"
     evidence = f", {_evidence(dkim.explanation)}" if dkim.explanation else ""
     result = f"{dkim.result.value}{evidence}; {_ALIGNS[aligns]}"
     return f"{name}, {_DKIM_SOURCES[dkim.source]}: {result}"

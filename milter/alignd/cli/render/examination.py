@@ -27,6 +27,7 @@ _TITLES = {
     Topic.CHAIN: "alignd's position among the milters",
     Topic.FAILURE: "what Postfix does when alignd fails",
     Topic.QUEUE_FIRST: "the hop from Postfix's queue to its second listener",
+    Topic.SIGNER: "what the DKIM signer signs, and for which clients",
     Topic.SOCKET: "the connection from Postfix to alignd",
     Topic.RESOLVER: "the nameservers: whether they answer, how fast, from where",
     Topic.LIMITS: "enough connections and descriptors for Postfix",
