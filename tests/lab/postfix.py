@@ -49,7 +49,7 @@ in_flow_delay = 0
 
 smtp_dns_support_level = disabled
 """
-"""The lines of a main.cf that takes mail from everybody; what it does to it is Postfix's default."""
+"""The lines of a main.cf that takes mail from everybody, and does to it what Postfix does."""
 
 _RELAY = """myhostname = {hostname}
 inet_interfaces = 127.0.0.1
