@@ -29,7 +29,7 @@ class Wanted:
     judged: frozenset[str]
     """Those of them whose values a judgement depends on; of the others, that they are there."""
     line_length: bool
-    """Whether a line is too long, in every header field and the body: a signature may count."""
+    """How long the lines are, of every header field and the body: a signature may count."""
     max_header: int
     """Octets of header values that are kept."""
     max_body: int
@@ -69,7 +69,8 @@ class Evidence(NamedTuple):
     recipient_domains: tuple[bytes, ...]
     """Those that may be the author domain."""
     has_long_line: bool = False
-    """False too where no signature counts."""
+    """This and the next are False too where no signature counts."""
+    has_broken_line: bool = False
 
     def message(self) -> Message:
         """The message as a judgement sees it.
@@ -86,10 +87,11 @@ class Evidence(NamedTuple):
             client=parse_ip_address(self.client) if self.client else None,
             login="(somebody)" if self.logged_in else "",
             has_long_line=self.has_long_line,
+            has_broken_line=self.has_broken_line,
         )
 
 
-def evidence_of(
+def evidence_of(  # noqa: PLR0913  all that evidence is made of
     header: Iterable[tuple[str, bytes, bytes]],
     envelope_sender: bytes,
     client: str | None,
@@ -98,6 +100,7 @@ def evidence_of(
     judged_fields: frozenset[str],
     *,
     has_long_line: bool = False,
+    has_broken_line: bool = False,
 ) -> Evidence:
     """Reduce a message to its evidence; *header* has a name, a value and a blank for each field.
 
@@ -119,6 +122,7 @@ def evidence_of(
         bool(login),
         _domains_in(b"\n".join(judged), recipients),
         has_long_line,
+        has_broken_line,
     )
 
 

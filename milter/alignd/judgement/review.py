@@ -27,7 +27,7 @@ from alignd.mailauth.authentication_results import read_upstream
 from alignd.mailauth.dkim import (
     CheckedSignature,
     Signer,
-    broken_on_the_way,
+    after_line_breaks,
     check_planned,
     verify_signatures,
 )
@@ -203,9 +203,7 @@ class Reviewer:
         planned = (
             check_planned(each, lookup) for each in self.signer.signatures_for(author, message)
         )
-        others = (*upstream, *planned)
-        if message.has_long_line:
-            others = tuple(map(broken_on_the_way, others))
+        others = (after_line_breaks(each, message) for each in (*upstream, *planned))
         return (*verified, *others)
 
     def _sender_suits(self, message: Message, settings: Settings, lookup: Lookup) -> bool:

@@ -15,7 +15,7 @@ import dkim
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 
 from alignd.mail.domain import Domain, DomainError
-from alignd.mail.line_length import MAX_LINE, BodyLines, has_long_line
+from alignd.mail.line_length import MAX_LINE, LineLengths
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.dkim_key import (
@@ -35,6 +35,7 @@ EXPIRY_MARGIN = 3600
 CLOCK_MARGIN = 300
 """Seconds that a signature may be dated in the future (t=): clocks differ."""
 _BREAKS = f"a line is longer than {MAX_LINE} octets: Postfix breaks it on the way out"
+_BROKEN = f"a line was longer than {MAX_LINE} octets: a Postfix has broken it after the verifier"
 
 
 class Source(Enum):
@@ -104,14 +105,19 @@ def check_planned(planned: PlannedSignature, lookup: Lookup) -> CheckedSignature
     return say(DkimResult.PASS, "the published key fits the signer's")
 
 
-def broken_on_the_way(checked: CheckedSignature) -> CheckedSignature:
-    """What becomes of a signature on a message of which smtp(8) will break a line.
+def after_line_breaks(checked: CheckedSignature, message: Message) -> CheckedSignature:
+    """What becomes of a signature, which was found good, where smtp(8) breaks lines behind it.
 
     Which fields it covers is not known, and most signers cover all that people write.
     """
+    upstream = checked.source is Source.UPSTREAM
     if checked.result not in {DkimResult.PASS, DkimResult.TEMPERROR}:
         return checked
-    return replace(checked, result=DkimResult.POLICY, explanation=_BREAKS)
+    if message.has_long_line:
+        return replace(checked, result=DkimResult.POLICY, explanation=_BREAKS)
+    if message.has_broken_line and upstream:
+        return replace(checked, result=DkimResult.POLICY, explanation=_BROKEN)
+    return checked
 
 
 def verify_signatures(
@@ -185,14 +191,12 @@ def _body_problem(body: bytes | None, tags: dict[str, str]) -> tuple[DkimResult,
 
 def _breaks(message: Message, signature: HeaderField, tags: dict[str, str]) -> bool:
     """Whether smtp(8) will break a line that *signature* covers, or one of its own."""
-    lines = BodyLines()
-    lines.add(message.body or b"")
-    signed = _signed_fields(tags)
-    return lines.are_long or any(
-        has_long_line(field.name, field.blank + field.value)
-        for field in message.header
-        if field is signature or field.name.lower() in signed
-    )
+    lines, signed = LineLengths(), _signed_fields(tags)
+    for field in message.header:
+        if field is signature or field.name.lower() in signed:
+            lines.add_field(field.name, field.blank + field.value)
+    lines.add_body(message.body or b"")
+    return lines.has_long_line
 
 
 def _signed_fields(tags: dict[str, str]) -> set[str]:

@@ -15,7 +15,7 @@ from alignd.judgement.evidence import (
 )
 from alignd.judgement.reasons import Limit
 from alignd.mail.ip_address import parse_ip_address
-from alignd.mail.line_length import BodyLines, has_long_line
+from alignd.mail.line_length import LineLengths
 from alignd.mail.message import HeaderField, Message
 
 _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
@@ -38,7 +38,6 @@ class Transaction:
         "_leading_blank",
         "_lines",
         "_login",
-        "_long_field",
         "_recipients",
         "_wanted",
         "author",
@@ -70,8 +69,7 @@ class Transaction:
         self._header_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
-        self._long_field = False
-        self._lines = BodyLines()
+        self._lines = LineLengths()
         self.author: Author | None = None
         """The author, if it was read since the last From field was added."""
 
@@ -81,10 +79,9 @@ class Transaction:
     def add_field(self, name: str, value: bytes) -> bool:
         """Collect a header field if it is wanted; return whether it may name the author."""
         lower = name.lower()
-        if self._wanted.line_length and not self._long_field:
+        if self._wanted.line_length:
             # Without leading_blank the MTA has taken the one blank away.
-            written = value if self._leading_blank else b" " + value
-            self._long_field = has_long_line(name, written)
+            self._lines.add_field(name, value if self._leading_blank else b" " + value)
         if not self._wanted.whole_message and lower not in self._wanted.fields:
             return False
         self._header_size += len(value)
@@ -102,7 +99,7 @@ class Transaction:
 
     def add_body(self, chunk: bytes) -> None:
         if self._wanted.line_length:
-            self._lines.add(chunk)
+            self._lines.add_body(chunk)
         if not self._wanted.whole_message:
             return
         self._body_size += len(chunk)
@@ -127,6 +124,7 @@ class Transaction:
             self._recipients,
             self._wanted.judged,
             has_long_line=self.has_long_line,
+            has_broken_line=self._lines.has_broken_line,
         )
 
     @property
@@ -137,7 +135,7 @@ class Transaction:
         """
         if not self._wanted.line_length:
             return False
-        return self._long_field or self._lines.are_long or not self._body_comes
+        return self._lines.has_long_line or not self._body_comes
 
     @property
     def is_ordinary(self) -> bool:
@@ -185,6 +183,7 @@ class Transaction:
             login=self._login,
             body=b"".join(self._body) if kept else None,
             has_long_line=self.has_long_line,
+            has_broken_line=self._lines.has_broken_line,
         )
 
 

@@ -6,16 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.mail.line_length import BodyLines, has_long_line
+from alignd.mail.line_length import LineLengths
 
 CHUNK = 65_535  # octets, of Postfix
 
 
-def are_long(*chunks: bytes) -> bool:
-    lines = BodyLines()
+def of_body(*chunks: bytes) -> LineLengths:
+    lines = LineLengths()
     for chunk in chunks:
-        lines.add(chunk)
-    return lines.are_long
+        lines.add_body(chunk)
+    return lines
+
+
+def of_field(name: str, value: bytes) -> LineLengths:
+    lines = LineLengths()
+    lines.add_field(name, value)
+    return lines
 
 
 @pytest.mark.parametrize(
@@ -34,7 +40,7 @@ def are_long(*chunks: bytes) -> bool:
     ],
 )
 def test_a_field_is_too_long_by_a_line_of_it(value: bytes, expected: bool) -> None:
-    assert has_long_line("Subject", value) is expected
+    assert of_field("Subject", value).has_long_line is expected
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,7 @@ def test_a_field_is_too_long_by_a_line_of_it(value: bytes, expected: bool) -> No
     ],
 )
 def test_a_body_is_too_long_by_a_line_of_it(chunks: list[bytes], expected: bool) -> None:
-    assert are_long(*chunks) is expected
+    assert of_body(*chunks).has_long_line is expected
 
 
 @given(
@@ -76,4 +82,41 @@ def test_it_does_not_matter_where_the_borders_are(
 
     chunks = [body[begin:end] for begin, end in pairwise(places)]
 
-    assert are_long(*chunks) is any(length > 998 for length in lengths)
+    assert of_body(*chunks).has_long_line is any(length > 998 for length in lengths)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(b" " + b"x" * 989 + b"\n x", True, id="998-octets-and-a-blank"),
+        pytest.param(b" x\n " + b"x" * 997 + b"\n x", True, id="the-second-line"),
+        pytest.param(b" " + b"x" * 989 + b"\n\tx", False, id="998-octets-and-a-tab"),
+        pytest.param(b" " + b"x" * 988 + b"\n x", False, id="997-octets-and-a-blank"),
+        pytest.param(b" " + b"x" * 989, False, id="998-octets-and-no-more"),
+        pytest.param(b" " + b"x" * 989 + b"\n", False, id="998-octets-and-an-empty-line"),
+    ],
+)
+def test_a_field_that_was_broken_is_known(value: bytes, expected: bool) -> None:
+    assert of_field("Subject", value).has_broken_line is expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(995, 999) | st.integers(0, 1100), st.booleans()), max_size=50),
+    st.lists(st.integers(0, 60_000), max_size=5),
+)
+def test_a_body_that_was_broken_is_known(
+    lines: list[tuple[int, bool]], borders: list[int]
+) -> None:
+    body = b"".join(
+        (b" " if blank and length else b"x" * min(length, 1)) + b"x" * (length - 1) + b"\r\n"
+        for length, blank in lines
+    )
+    places = sorted({0, len(body), *(border for border in borders if border < len(body))})
+
+    found = of_body(*(body[begin:end] for begin, end in pairwise(places)))
+
+    if not found.has_long_line:  # or nothing is looked at behind the long line
+        pairs = pairwise(lines)
+        assert found.has_broken_line is any(
+            length == 998 and blank and rest > 0 for (length, _), (rest, blank) in pairs
+        )

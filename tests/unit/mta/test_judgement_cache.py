@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,14 @@ def message_of(case: Case) -> Message:
 def seen_whole(message: Message) -> Message:
     """The *message* with what is to be known of its lines, found out in another way."""
     text = b"".join(field.line for field in message.header) + b"\r\n" + (message.body or b"")
-    return replace(message, has_long_line=any(len(line) > 998 for line in text.split(b"\r\n")))
+    lines = text.split(b"\r\n")
+    return replace(
+        message,
+        has_long_line=any(len(line) > 998 for line in lines),
+        has_broken_line=any(
+            len(line) == 998 and after[:1] == b" " for line, after in pairwise(lines)
+        ),
+    )
 
 
 def test_every_case_is_judged_from_memory_as_anew() -> None:
@@ -279,6 +287,9 @@ LONG_LINES = [
     with_field("Subject", b"x" * 999),
     with_field("X-Whatever", b"x\n " + b"x" * 999),
     sent(body=b"short\r\n" * 10_000 + b"x" * 999 + b"\r\n"),
+    # Of these, the lines are long no more.
+    with_field("X-Whatever", b"x" * 986 + b"\n x"),
+    sent(body=b"short\r\n" * 10_000 + b"x" * 998 + b"\r\n x\r\n"),
 ]
 # What a message may differ in from another, for each field of Circumstances.
 VARIANTS: dict[str, list[Change]] = {
@@ -345,7 +356,9 @@ def test_whatever_differs_is_not_confused(variants: list[list[Change]]) -> None:
         assert memory.judge(message, Dated(ZONE)) == anew
 
 
-@pytest.mark.parametrize("change", LONG_LINES, ids=["field", "fold", "body"])
+@pytest.mark.parametrize(
+    "change", LONG_LINES, ids=["field", "fold", "body", "broken-field", "broken-body"]
+)
 @pytest.mark.parametrize("long_first", [False, True], ids=["short-first", "long-first"])
 def test_a_message_with_a_long_line_is_not_judged_as_one_without(
     change: Change, long_first: bool
