@@ -27,7 +27,8 @@ from alignd.mailauth.authentication_results import read_upstream
 from alignd.mailauth.dkim import (
     CheckedSignature,
     Signer,
-    after_line_breaks,
+    broken_before,
+    broken_on_the_way,
     check_planned,
     verify_signatures,
 )
@@ -203,7 +204,11 @@ class Reviewer:
         planned = (
             check_planned(each, lookup) for each in self.signer.signatures_for(author, message)
         )
-        others = (after_line_breaks(each, message) for each in (*upstream, *planned))
+        if message.has_broken_line:
+            upstream = tuple(map(broken_before, upstream))
+        others = (*upstream, *planned)
+        if message.has_long_line:
+            others = tuple(map(broken_on_the_way, others))
         return (*verified, *others)
 
     def _sender_suits(self, message: Message, settings: Settings, lookup: Lookup) -> bool:

@@ -15,7 +15,7 @@ import dkim
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 
 from alignd.mail.domain import Domain, DomainError
-from alignd.mail.line_length import MAX_LINE, LineLengths
+from alignd.mail.line_length import MAX_LINE, BodyLines, has_long_line
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.dkim_key import (
@@ -105,19 +105,23 @@ def check_planned(planned: PlannedSignature, lookup: Lookup) -> CheckedSignature
     return say(DkimResult.PASS, "the published key fits the signer's")
 
 
-def after_line_breaks(checked: CheckedSignature, message: Message) -> CheckedSignature:
-    """What becomes of a signature, which was found good, where smtp(8) breaks lines behind it.
+def broken_on_the_way(checked: CheckedSignature) -> CheckedSignature:
+    """What becomes of a signature on a message of which smtp(8) will break a line.
 
     Which fields it covers is not known, and most signers cover all that people write.
     """
-    upstream = checked.source is Source.UPSTREAM
+    return _unless_failed(checked, _BREAKS)
+
+
+def broken_before(checked: CheckedSignature) -> CheckedSignature:
+    """What became of a signature that a verifier saw before smtp(8) broke a line."""
+    return _unless_failed(checked, _BROKEN)
+
+
+def _unless_failed(checked: CheckedSignature, explanation: str) -> CheckedSignature:
     if checked.result not in {DkimResult.PASS, DkimResult.TEMPERROR}:
         return checked
-    if message.has_long_line:
-        return replace(checked, result=DkimResult.POLICY, explanation=_BREAKS)
-    if message.has_broken_line and upstream:
-        return replace(checked, result=DkimResult.POLICY, explanation=_BROKEN)
-    return checked
+    return replace(checked, result=DkimResult.POLICY, explanation=explanation)
 
 
 def verify_signatures(
@@ -191,12 +195,14 @@ def _body_problem(body: bytes | None, tags: dict[str, str]) -> tuple[DkimResult,
 
 def _breaks(message: Message, signature: HeaderField, tags: dict[str, str]) -> bool:
     """Whether smtp(8) will break a line that *signature* covers, or one of its own."""
-    lines, signed = LineLengths(), _signed_fields(tags)
-    for field in message.header:
-        if field is signature or field.name.lower() in signed:
-            lines.add_field(field.name, field.blank + field.value)
-    lines.add_body(message.body or b"")
-    return lines.has_long_line
+    lines = BodyLines()
+    lines.add(message.body or b"")
+    signed = _signed_fields(tags)
+    return lines.are_long or any(
+        has_long_line(field.name, field.blank + field.value)
+        for field in message.header
+        if field is signature or field.name.lower() in signed
+    )
 
 
 def _signed_fields(tags: dict[str, str]) -> set[str]:

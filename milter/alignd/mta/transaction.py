@@ -15,7 +15,7 @@ from alignd.judgement.evidence import (
 )
 from alignd.judgement.reasons import Limit
 from alignd.mail.ip_address import parse_ip_address
-from alignd.mail.line_length import LineLengths
+from alignd.mail.line_length import BodyLines, has_broken_line, has_long_line
 from alignd.mail.message import HeaderField, Message
 
 _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
@@ -33,6 +33,8 @@ class Transaction:
         "_body_size",
         "_client",
         "_envelope_sender",
+        "_has_broken_field",
+        "_has_long_field",
         "_header",
         "_header_size",
         "_leading_blank",
@@ -69,7 +71,9 @@ class Transaction:
         self._header_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
-        self._lines = LineLengths()
+        self._lines = BodyLines()
+        self._has_long_field = False
+        self._has_broken_field = False
         self.author: Author | None = None
         """The author, if it was read since the last From field was added."""
 
@@ -81,7 +85,9 @@ class Transaction:
         lower = name.lower()
         if self._wanted.line_length:
             # Without leading_blank the MTA has taken the one blank away.
-            self._lines.add_field(name, value if self._leading_blank else b" " + value)
+            written = value if self._leading_blank else b" " + value
+            self._has_long_field |= has_long_line(name, written)
+            self._has_broken_field |= has_broken_line(name, written)
         if not self._wanted.whole_message and lower not in self._wanted.fields:
             return False
         self._header_size += len(value)
@@ -99,7 +105,7 @@ class Transaction:
 
     def add_body(self, chunk: bytes) -> None:
         if self._wanted.line_length:
-            self._lines.add_body(chunk)
+            self._lines.add(chunk)
         if not self._wanted.whole_message:
             return
         self._body_size += len(chunk)
@@ -124,7 +130,7 @@ class Transaction:
             self._recipients,
             self._wanted.judged,
             has_long_line=self.has_long_line,
-            has_broken_line=self._lines.has_broken_line,
+            has_broken_line=self.has_broken_line,
         )
 
     @property
@@ -135,7 +141,12 @@ class Transaction:
         """
         if not self._wanted.line_length:
             return False
-        return self._lines.has_long_line or not self._body_comes
+        return self._has_long_field or self._lines.are_long or not self._body_comes
+
+    @property
+    def has_broken_line(self) -> bool:
+        """Whether smtp(8) has broken a line on an earlier hop, where that matters."""
+        return self._has_broken_field or self._lines.were_long
 
     @property
     def is_ordinary(self) -> bool:
@@ -183,7 +194,7 @@ class Transaction:
             login=self._login,
             body=b"".join(self._body) if kept else None,
             has_long_line=self.has_long_line,
-            has_broken_line=self._lines.has_broken_line,
+            has_broken_line=self.has_broken_line,
         )
 
 

@@ -6,21 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignd.mail.line_length import LineLengths
+from alignd.mail.line_length import BodyLines, has_broken_line, has_long_line
 
 CHUNK = 65_535  # octets, of Postfix
 
 
-def of_body(*chunks: bytes) -> LineLengths:
-    lines = LineLengths()
+def of_body(*chunks: bytes) -> BodyLines:
+    lines = BodyLines()
     for chunk in chunks:
-        lines.add_body(chunk)
-    return lines
-
-
-def of_field(name: str, value: bytes) -> LineLengths:
-    lines = LineLengths()
-    lines.add_field(name, value)
+        lines.add(chunk)
     return lines
 
 
@@ -40,7 +34,7 @@ def of_field(name: str, value: bytes) -> LineLengths:
     ],
 )
 def test_a_field_is_too_long_by_a_line_of_it(value: bytes, expected: bool) -> None:
-    assert of_field("Subject", value).has_long_line is expected
+    assert has_long_line("Subject", value) is expected
 
 
 @pytest.mark.parametrize(
@@ -66,7 +60,7 @@ def test_a_field_is_too_long_by_a_line_of_it(value: bytes, expected: bool) -> No
     ],
 )
 def test_a_body_is_too_long_by_a_line_of_it(chunks: list[bytes], expected: bool) -> None:
-    assert of_body(*chunks).has_long_line is expected
+    assert of_body(*chunks).are_long is expected
 
 
 @given(
@@ -82,7 +76,7 @@ def test_it_does_not_matter_where_the_borders_are(
 
     chunks = [body[begin:end] for begin, end in pairwise(places)]
 
-    assert of_body(*chunks).has_long_line is any(length > 998 for length in lengths)
+    assert of_body(*chunks).are_long is any(length > 998 for length in lengths)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +91,7 @@ def test_it_does_not_matter_where_the_borders_are(
     ],
 )
 def test_a_field_that_was_broken_is_known(value: bytes, expected: bool) -> None:
-    assert of_field("Subject", value).has_broken_line is expected
+    assert has_broken_line("Subject", value) is expected
 
 
 @given(
@@ -115,8 +109,8 @@ def test_a_body_that_was_broken_is_known(
 
     found = of_body(*(body[begin:end] for begin, end in pairwise(places)))
 
-    if not found.has_long_line:  # or nothing is looked at behind the long line
+    if not found.are_long:  # or nothing is looked at behind the long line
         pairs = pairwise(lines)
-        assert found.has_broken_line is any(
+        assert found.were_long is any(
             length == 998 and blank and rest > 0 for (length, _), (rest, blank) in pairs
         )
