@@ -34,7 +34,8 @@ _VAST = 2  # messages of 50 MB
 _MESSAGES_PER_VAST = 5_000  # a smaller storm has none
 _ON_THEIR_WAY = 400
 _PATIENCE = 120.0  # seconds
-_SETTINGS = "header_size_limit = 102400\n"  # Postfix's own default, which tests raise
+# Or Postfix gives each message of a client at its own address a Date and a Message-ID of its own.
+_SETTINGS = "local_header_rewrite_clients =\n"
 _SIZE_LIMIT = 100_000_000  # octets, for the vast ones
 
 

@@ -178,6 +178,7 @@ CASES_SHOWN = [
     "organizations-differ-at-subdomain-record",
     "own-domain",
     "recipient-domain",
+    "signer-long-body-line",
     "signer-with-published-key",
     "skip-client-elsewhere",
     "spf-plus-all",

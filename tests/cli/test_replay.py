@@ -1,6 +1,7 @@
 """`alignd replay`: what the milter would do with stored messages, which stay as they are."""
 
 import fcntl
+import json
 import mailbox
 import os
 import pty
@@ -336,6 +337,19 @@ def test_thousands_of_messages_take_no_more_memory_than_a_few(
 
     assert large - small < 12_000
     assert seconds < 120
+
+
+@pytest.mark.parametrize("kind", [Corpus.mbox, Corpus.maildir, Corpus.files])
+def test_a_long_line_anywhere_in_a_body_is_seen(corpus: Corpus, kind: Any) -> None:
+    corpus.write("alignd.conf", configuration('[dkim]\ntrusted_authserv_ids = ["relay"]\n'))
+    passed = b"Authentication-Results: relay; dkim=pass header.d=mycompany.com header.s=s\r\n"
+    body = b"x" * 78 + b"\r\n"
+    long = passed + MARKY + body * 2_000 + b"x" * 999 + b"\r\n"
+    name = kind(corpus, [passed + MARKY + body * 2_000, long])
+
+    totals = json.loads(corpus.replay(name, "--json").stdout)["totals"]
+
+    assert totals["reason"] == {"dkim-aligned": 1, "relay-not-authorised": 1}
 
 
 def test_progress_is_shown_on_a_terminal_only(corpus: Corpus) -> None:

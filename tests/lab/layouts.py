@@ -40,6 +40,7 @@ def run_layout(  # noqa: PLR0913  each is a thing that some test changes
     more: str = "",
     settings: str = "",
     size_limit: int | None = None,
+    signer: str = "",
     parent: Path | None = None,
 ) -> Iterator[Postfix]:
     """Run Postfix with the files of conf/postfix/*name*, alignd at the socket *milter*.
@@ -47,7 +48,8 @@ def run_layout(  # noqa: PLR0913  each is a thing that some test changes
     Without a socket, "", the same goes without alignd. *size_limit* takes the place of the
     shipped message_size_limit.
     Its port "submission" is in those files. The listener has *more* options (master.cf), and
-    *settings* (main.cf) come last. No signer runs, and neither TLS nor a login is asked for.
+    *settings* (main.cf) come last. What signs is at the socket *signer*, if anything does. Neither
+    TLS nor a login is asked for.
     """
     submission, inner = free_ports(2)
     main, services = (_SHIPPED / name / part for part in ("main.cf", "master.cf"))
@@ -57,7 +59,7 @@ def run_layout(  # noqa: PLR0913  each is a thing that some test changes
         (f"[127.0.0.1]:{_SHIPPED_PORT.rpartition(':')[2]}", f"[127.0.0.1]:{inner}"),
         ("default_action=tempfail", f"default_action={default_action}"),
         (_SHIPPED_SOCKET, milter),
-        (_SHIPPED_SIGNER, ""),
+        (_SHIPPED_SIGNER, f", {signer}" if signer else ""),
     ):
         text = text.replace(shipped, ours)
     if not milter:

@@ -9,6 +9,7 @@ from typing import Self
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:( ?)(.*?)\r?\n?\Z", re.DOTALL)
 _FOLD = re.compile(rb"\r\n[ \t]+")
 _QUEUE_ID = re.compile(rb"; *id=[^;\s]*")
+_LONGEST = 998  # octets of a line: Postfix's default of smtp_line_length_limit
 _MAILBOX_LINE = b"From "  # on top: Postfix takes it for what mailbox files have there
 
 
@@ -163,6 +164,23 @@ def normalised(message: bytes) -> bytes:
         elif field.name.lower() != b"received":
             header += field.raw
     return header + rest
+
+
+def broken(message: bytes) -> bytes:
+    """Return *message* as Postfix's smtp client sends it: with no line over 998 octets.
+
+    It breaks a longer line wherever that is, in the header and in the body (measured); a blank
+    begins what follows.
+    """
+    return b"\r\n".join(
+        line if len(line) <= _LONGEST else _pieces(line) for line in message.split(b"\r\n")
+    )
+
+
+def _pieces(line: bytes) -> bytes:
+    step = _LONGEST - 1
+    rest = range(_LONGEST, len(line), step)
+    return b"\r\n ".join([line[:_LONGEST], *(line[at : at + step] for at in rest)])
 
 
 def _change(fields: list[Field], own: Field, edit: ChangeHeader, blank: bytes) -> None:

@@ -16,6 +16,8 @@ CHANGE_HEADERS = 0x10  # the action without which a milter may add fields only
 ALL_PROTOCOL = 0x1FFFFF
 NO_REPLIES = 0xFF080  # the steps after which a milter may leave the MTA without an answer
 
+NO_BODY = 0x10  # the step of a milter that does not want the body
+
 _VERSION = 6
 _LEADING_BLANK = 0x100000  # values go both ways as they stand behind the colon
 _CHUNK = 65535
@@ -98,6 +100,11 @@ class MilterConnection:
             return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
+
+    @property
+    def steps(self) -> int:
+        """The steps of the protocol that the milter has chosen, SMFIP_*."""
+        return self._protocol
 
     def write(self, data: bytes) -> None:
         """Send bytes, packets or not."""

@@ -46,20 +46,10 @@ smtpd_peername_lookup = no
 smtpd_error_sleep_time = 0
 smtpd_client_connection_count_limit = 0
 in_flow_delay = 0
-# Postfix completes and rewrites the header for a client that is local, as all are here.
-local_header_rewrite_clients =
-
-smtputf8_enable = yes
-disable_mime_output_conversion = yes
-message_size_limit = 104857600
-mailbox_size_limit = 0
-header_size_limit = 10485760
-smtp_line_length_limit = 0
 
 smtp_dns_support_level = disabled
-smtp_destination_recipient_limit = 1000
 """
-"""The lines of a main.cf that takes mail from everybody, of any size, and changes none of it."""
+"""The lines of a main.cf that takes mail from everybody, and does to it what Postfix does."""
 
 _RELAY = """myhostname = {hostname}
 inet_interfaces = 127.0.0.1

@@ -4,17 +4,20 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
+import dkim
 import pytest
 
 from tests.lab import cast
+from tests.lab.alignd import run_alignd
 from tests.lab.halfway_milter import run_halfway_milter
 from tests.lab.layouts import SUBMISSION, run_layout
 from tests.lab.login_service import run_login_service
 from tests.lab.nameserver import Nameserver
+from tests.lab.opendkim import SigningKey, Tables, run_signer
 from tests.lab.postfix import Postfix, obstacle
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import configuration, world
@@ -48,6 +51,7 @@ BY_LOGIN = """\
        check_sasl_access inline:{ { marky = PREPEND X-Relay-Tenant: mycompany } } }
 """
 LAYOUTS = ("inline", "queue-first")
+SIGNS = '[dkim]\nsigns = [{ domain = "mycompany.com", selector = "easy1" }]\n'
 
 _numbers = count()
 
@@ -113,6 +117,40 @@ def test_mail_is_rewritten(layout: str, service: Service, inbox: Inbox) -> None:
 
         assert reply.code == 250
         assert_rewritten(inbox, message_id)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        pytest.param(b"Re: printer", b"<p>%s</p>\r\n" % (b"Hello " * 400), id="in-the-body"),
+        pytest.param(b"Re: printer" * 100, b"Hello\r\n", id="in-the-subject"),
+    ],
+)
+def test_a_long_line_is_broken_before_the_signer_or_known(
+    layout: str, subject: bytes, body: bytes, nameserver: Nameserver, inbox: Inbox
+) -> None:
+    message_id = f"<{next(_numbers)}@mycompany.com>"
+    header = b"%s\r\nMessage-ID: %s\r\nSubject: %s\r\n" % (FROM, message_id.encode(), subject)
+    with open_directory() as directory, ExitStack() as running:
+        directory.chmod(0o777)  # OpenDKIM makes its socket as a user of its own
+        key = SigningKey.make(directory)
+        nameserver.serve(key.publish(f'{ZONE}easy1._domainkey.mycompany.com. TXT "p=MI"\n'))
+        alignd = running.enter_context(run_alignd(directory / "a", nameserver.address, SIGNS))
+        tables = Tables.of(SIGNS, key.path)
+        signer = running.enter_context(run_signer(directory, "signer", tables, "127.0.0.1"))
+        postfix = running.enter_context(
+            run_layout(layout, alignd.socket, inbox.port, signer=f"unix:{signer}")
+        )
+        submit(postfix.ports[SUBMISSION], cast.MARKY, [cast.JULIA], header + b"\r\n" + body)
+        left = arrival(inbox, message_id)
+
+    own_key = f"v=DKIM1; k=rsa; p={key.public}".encode()
+    # The first hop of queue-first breaks the line; inline, it is broken behind the signer.
+    keeps_from = layout == "queue-first"
+    assert dkim.verify(left.message, dnsfunc=lambda *_, **__: own_key) is keeps_from
+    assert (REWRITTEN in left.message) is not keeps_from
+    assert max(map(len, left.message.split(b"\r\n"))) <= 998
 
 
 def test_queue_first_keeps_mail_while_alignd_is_down(service: Service, inbox: Inbox) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.alignd import Fleet
-from tests.lab.message import normalised
+from tests.lab.message import broken, normalised
 from tests.lab.nameserver import Nameserver
 from tests.lab.postfix import Postfix, obstacle, run_relay
 from tests.lab.settings import world
@@ -19,6 +19,10 @@ pytestmark = [
     pytest.mark.skipif(obstacle() is not None, reason=obstacle() or ""),
 ]
 
+# Postfix completes the header of a client at its own address, which gets a Date and a Message-ID.
+# A case has the whole message, and 127.0.0.1 stands for a helpdesk on another host.
+_NOT_LOCAL = "local_header_rewrite_clients =\n"
+
 
 @pytest.fixture(scope="module")
 def inbox() -> Iterator[Inbox]:
@@ -30,7 +34,8 @@ def inbox() -> Iterator[Inbox]:
 def postfix(fleet: Fleet, inbox: Inbox) -> Iterator[Postfix]:
     """One Postfix, with a listener for each distinct configuration of the cases."""
     configs = {case.config for case in CASES if Speed.POSTFIX in case.speeds}
-    with run_relay({config: fleet.alignd(config).socket for config in configs}, inbox.port) as it:
+    milters = {config: fleet.alignd(config).socket for config in configs}
+    with run_relay(milters, inbox.port, settings=_NOT_LOCAL) as it:
         yield it
 
 
@@ -54,4 +59,4 @@ def test_case(
     assert {f"action={case.expected_action}", f"reason={case.expected_reason}"} <= said
     assert arrival.envelope_sender == case.expected_envelope_sender
     assert set(arrival.recipients) == set(case.recipients)
-    assert normalised(arrival.message) == normalised(case.expected_message)
+    assert normalised(arrival.message) == broken(normalised(case.expected_message))

@@ -71,6 +71,17 @@ DIFFERENT = {
     ),
 }
 
+# The relay's clients are at its own address here, so that Postfix completes their header before
+# alignd sees it. What then is the reason, for the cases whose From is not the same afterwards:
+COMPLETED = {
+    "from-missing": ("rewrite", "relay-not-authorised"),
+    "from-missing-null-sender": ("rewrite", "from-malformed"),
+    "from-nul": ("rewrite", "relay-not-authorised"),
+    "from-route": ("pass", "spf-aligned"),
+    "from-trailing-dot": ("pass", "spf-aligned"),
+    "from-unquoted-comma": ("rewrite", "from-several-mailboxes"),
+}
+
 
 def obstacle() -> str | None:
     """Say why the receivers cannot run here, or None."""
@@ -135,11 +146,12 @@ def test_receivers_agree(case: Case, verdicts: Verdicts) -> None:
         assert re.fullmatch(claim.rspamd, verdict.rspamd), f"{claim}\n{verdict}"
     for verdict in verdicts[case.name]:
         # Or the receivers have judged something that the case is not about.
-        assert (verdict.action, verdict.reason) == (case.expected_action, case.expected_reason)
+        expected = COMPLETED.get(case.name) or (case.expected_action, case.expected_reason)
+        assert (verdict.action, verdict.reason) == expected
 
 
 def test_every_difference_is_of_a_case() -> None:
-    assert set(DIFFERENT) <= {case.name for case in CASES if runs_here(case)}
+    assert {*DIFFERENT, *COMPLETED} <= {case.name for case in CASES if runs_here(case)}
 
 
 def claim_for(case: Case, verdict: Verdict) -> Claim:

@@ -13,6 +13,7 @@ from tests.lab.milter_client import (
     ALL_ACTIONS,
     ALL_PROTOCOL,
     CHANGE_HEADERS,
+    NO_BODY,
     NO_REPLIES,
     MilterConnection,
     Result,
@@ -161,6 +162,28 @@ def test_without_the_right_to_change_headers_nothing_is_half_changed(alignd: Ali
     assert to_rewrite.answer.text[:1] in ("", "4")
     assert to_rewrite.answer.modifications == ()
     assert to_leave.accepted
+
+
+def test_the_body_crosses_only_where_a_signature_may_count(
+    nameserver: Nameserver, fleet: Fleet
+) -> None:
+    nameserver.serve(ZONE)
+    for config, is_wanted in {"": False, '[dkim]\ntrusted_authserv_ids = ["x"]\n': True}.items():
+        with MilterConnection(fleet.alignd(config).socket) as mta:
+            assert bool(mta.steps & NO_BODY) is not is_wanted
+
+
+def test_a_long_line_is_forgotten_with_its_message(nameserver: Nameserver, fleet: Fleet) -> None:
+    nameserver.serve(ZONE)
+    alignd = fleet.alignd('[dkim]\ntrusted_authserv_ids = ["relay"]\n')
+    passed = b"Authentication-Results: relay;\r\n dkim=pass header.d=mycompany.com header.s=s\r\n"
+    short = message(cast.MARKY, passed)
+    chunks = b"x" * 60 + b"\r\n"
+    with MilterConnection(alignd.socket) as mta:
+        for long in (short + chunks * 5_000 + b"x" * 999, short.replace(b"Re:", b"x" * 999)):
+            assert mta.send(cast.MARKY, RECIPIENTS, long).envelope_sender == cast.BOUNCES
+            left = mta.send(cast.MARKY, RECIPIENTS, short + chunks * 5_000)
+            assert left.answer.modifications == ()
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ class Wanted:
     """The header fields otherwise, in lower case."""
     judged: frozenset[str]
     """Those of them whose values a judgement depends on; of the others, that they are there."""
+    line_length: bool
+    """How long the lines are, of every header field and the body: a signature may count."""
     max_header: int
     """Octets of header values that are kept."""
     max_body: int
@@ -45,13 +47,14 @@ def wanted_by(configuration: Configuration) -> Wanted:
         whole_message=dkim.verify,
         fields=TOUCHED_FIELDS | judged,
         judged=frozenset(judged),
+        line_length=bool(dkim.verify or dkim.trusted_authserv_ids or dkim.signs or dkim.opendkim),
         max_header=milter.max_header_bytes,
         max_body=milter.max_body_bytes,
     )
 
 
 class Evidence(NamedTuple):
-    """All of a message that its judgement and edits depend on, but for DNS, body and settings.
+    """All of a message that its judgement and edits depend on, but for DNS and the settings.
 
     It stays as the MTA wrote it: most messages are like others, and need no parsing.
     """
@@ -65,6 +68,9 @@ class Evidence(NamedTuple):
     logged_in: bool
     recipient_domains: tuple[bytes, ...]
     """Those that may be the author domain."""
+    has_long_line: bool = False
+    """This and the next are False too where no signature counts."""
+    has_broken_line: bool = False
 
     def message(self) -> Message:
         """The message as a judgement sees it.
@@ -80,16 +86,21 @@ class Evidence(NamedTuple):
             header=tuple(HeaderField(name, _value(value)) for name, value in self.fields),
             client=parse_ip_address(self.client) if self.client else None,
             login="(somebody)" if self.logged_in else "",
+            has_long_line=self.has_long_line,
+            has_broken_line=self.has_broken_line,
         )
 
 
-def evidence_of(
+def evidence_of(  # noqa: PLR0913  all that evidence is made of
     header: Iterable[tuple[str, bytes, bytes]],
     envelope_sender: bytes,
     client: str | None,
     login: str,
     recipients: Iterable[bytes],
     judged_fields: frozenset[str],
+    *,
+    has_long_line: bool = False,
+    has_broken_line: bool = False,
 ) -> Evidence:
     """Reduce a message to its evidence; *header* has a name, a value and a blank for each field.
 
@@ -110,6 +121,8 @@ def evidence_of(
         client,
         bool(login),
         _domains_in(b"\n".join(judged), recipients),
+        has_long_line,
+        has_broken_line,
     )
 
 

@@ -24,7 +24,14 @@ from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import NO_EDITS, Edits, Message
 from alignd.mailauth.authentication_results import read_upstream
-from alignd.mailauth.dkim import CheckedSignature, Signer, check_planned, verify_signatures
+from alignd.mailauth.dkim import (
+    CheckedSignature,
+    Signer,
+    broken_before,
+    broken_on_the_way,
+    check_planned,
+    verify_signatures,
+)
 from alignd.mailauth.dkim_key import key_name
 from alignd.mailauth.dmarc import record_name
 from alignd.mailauth.dns import Lookup, RecordType
@@ -195,8 +202,15 @@ class Reviewer:
         settings = self.configuration.dkim
         verified = verify_signatures(message, lookup, self.now()) if settings.verify else ()
         upstream = read_upstream(message, settings.trusted_authserv_ids)
-        planned = self.signer.signatures_for(author, message)
-        return (*verified, *upstream, *(check_planned(each, lookup) for each in planned))
+        planned = (
+            check_planned(each, lookup) for each in self.signer.signatures_for(author, message)
+        )
+        if message.has_broken_line:
+            upstream = tuple(map(broken_before, upstream))
+        others = (*upstream, *planned)
+        if message.has_long_line:
+            others = tuple(map(broken_on_the_way, others))
+        return (*verified, *others)
 
     def _sender_suits(self, message: Message, settings: Settings, lookup: Lookup) -> bool:
         """Whether the envelope sender aligns with the notifications domain and passes SPF."""

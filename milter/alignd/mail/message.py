@@ -52,6 +52,8 @@ class Message:
     """With CRLF line ends; None when it was not needed, or too large to keep."""
     has_long_line: bool = False
     """Whether smtp(8) will break a line of it, in header or body, behind all milters."""
+    has_broken_line: bool = False
+    """Whether smtp(8) has broken one on an earlier hop, behind what verified it there."""
 
     def fields(self, name: str) -> tuple[HeaderField, ...]:
         """Find the fields called *name*, ignoring case, topmost first."""

@@ -7,7 +7,7 @@ that RFC 6376 leaves to the receiver. A message that passes by DKIM must not cha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
@@ -15,6 +15,7 @@ import dkim
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 
 from alignd.mail.domain import Domain, DomainError
+from alignd.mail.line_length import MAX_LINE, BodyLines, has_long_line
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.dkim_key import (
@@ -33,8 +34,8 @@ EXPIRY_MARGIN = 3600
 """Seconds before a signature expires (x=) in which it no longer counts: mail waits in queues."""
 CLOCK_MARGIN = 300
 """Seconds that a signature may be dated in the future (t=): clocks differ."""
-MAX_LINE = 998
-"""Octets of a line. Postfix breaks longer lines on the way out, which breaks the signature."""
+_BREAKS = f"a line is longer than {MAX_LINE} octets: Postfix breaks it on the way out"
+_BROKEN = f"a line was longer than {MAX_LINE} octets: a Postfix has broken it after the verifier"
 
 
 class Source(Enum):
@@ -108,6 +109,25 @@ def check_planned(planned: PlannedSignature, lookup: Lookup) -> CheckedSignature
     return say(DkimResult.PASS, "the published key fits the signer's")
 
 
+def broken_on_the_way(checked: CheckedSignature) -> CheckedSignature:
+    """What becomes of a signature on a message of which smtp(8) will break a line.
+
+    Which fields it covers is not known, and most signers cover all that people write.
+    """
+    return _unless_failed(checked, _BREAKS)
+
+
+def broken_before(checked: CheckedSignature) -> CheckedSignature:
+    """What became of a signature that a verifier saw before smtp(8) broke a line."""
+    return _unless_failed(checked, _BROKEN)
+
+
+def _unless_failed(checked: CheckedSignature, explanation: str) -> CheckedSignature:
+    if checked.result not in {DkimResult.PASS, DkimResult.TEMPERROR}:
+        return checked
+    return replace(checked, result=DkimResult.POLICY, explanation=explanation)
+
+
 def verify_signatures(
     message: Message, lookup: Lookup, now: float
 ) -> tuple[CheckedSignature, ...]:
@@ -116,7 +136,10 @@ def verify_signatures(
     results = []
     for index, field in enumerate(fields):
         tags = signature_tags(field)
-        result, explanation = _verify_one(message, index, tags, lookup, now)
+        if _breaks(message, field, tags):
+            result, explanation = DkimResult.POLICY, _BREAKS
+        else:
+            result, explanation = _verify_one(message, index, tags, lookup, now)
         selector = tags.get("s", "")
         results.append(
             CheckedSignature(signature_domain(tags), selector, Source.MESSAGE, result, explanation)
@@ -159,7 +182,7 @@ def _own_problem(
     """Find what keeps a signature from passing everywhere, before its key is looked up."""
     if tags.get("a") != SAFE_ALGORITHM:
         return DkimResult.POLICY, f"not every receiver accepts {tags.get('a', 'no algorithm')}"
-    if "from" not in [name.strip().lower() for name in tags.get("h", "").split(":")]:
+    if "from" not in _signed_fields(tags):
         return DkimResult.PERMERROR, "From is not signed"
     if not _in_time(tags, now):
         return DkimResult.POLICY, "it is from the future, or expires soon"
@@ -171,9 +194,23 @@ def _body_problem(body: bytes | None, tags: dict[str, str]) -> tuple[DkimResult,
         return DkimResult.POLICY, "the body was not seen"
     if not _covers_body(tags, body):
         return DkimResult.POLICY, "it does not cover the whole body (l=)"
-    if any(len(line) > MAX_LINE for line in body.split(b"\r\n")):
-        return DkimResult.POLICY, f"a line of the body is longer than {MAX_LINE} octets"
     return None
+
+
+def _breaks(message: Message, signature: HeaderField, tags: dict[str, str]) -> bool:
+    """Whether smtp(8) will break a line that *signature* covers, or one of its own."""
+    lines = BodyLines()
+    lines.add(message.body or b"")
+    signed = _signed_fields(tags)
+    return lines.are_long or any(
+        has_long_line(field.name, field.blank + field.value)
+        for field in message.header
+        if field is signature or field.name.lower() in signed
+    )
+
+
+def _signed_fields(tags: dict[str, str]) -> set[str]:
+    return {name.strip().lower() for name in tags.get("h", "").split(":")}
 
 
 def _in_time(tags: dict[str, str], now: float) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import socket
+import sys
 from collections.abc import Callable
 
 import milter
 
 from alignd.config.endpoint import MilterSocket, UnixSocket
 from alignd.judgement.evidence import Wanted
+from alignd.mail.line_length import MAX_LINE
 from alignd.mta import listening_socket
 from alignd.mta.session import UNASKED, Runtime, Session
 
@@ -36,6 +38,7 @@ class Sessions:
         self._unasked = UNASKED
         self._wanted: frozenset[str] = frozenset()
         self._wants_all = False
+        self._short = sys.maxsize  # octets of name and value in which no line can be too long
         # Counted here, and not by milter.getdiag(): a context counts there until it is freed,
         # which an exception that refers to its frame may put off for ever (measured).
         self._open: set[Session] = set()  # each change is one step, safe for threads
@@ -60,10 +63,12 @@ class Sessions:
         """
         self._wanted |= wanted.fields
         self._wants_all = self._wants_all or wanted.whole_message
+        if wanted.line_length:
+            self._short = MAX_LINE - len(": ")
 
     def field(self, context: milter.milterContext, name: str, value: bytes) -> int:
         """Handle a header field. There are many, and most are not wanted: return early."""
-        if self._wants_all or name.lower() in self._wanted:
+        if self._wants_all or name.lower() in self._wanted or len(name) + len(value) > self._short:
             context.getpriv().field(name, value)
         return milter.NOREPLY
 

@@ -1,8 +1,8 @@
 """One milter connection: collects messages, has them judged, and applies the edits.
 
 Of the protocol only what a judgement needs is asked for, and only the end of a message is
-answered: replies cost a round trip each. The body crosses the socket only when signatures are
-verified.
+answered: replies cost a round trip each. The body crosses the socket only where a DKIM signature
+may count, which a line that is too long would break.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Session:
         unanswered = _UNANSWERED & ~(milter.P_NR_CONN if self._is_refused else 0)
         # With the blanks behind the colon as they are: signatures cover them.
         self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
-        self._body_comes = self._runtime.wanted.whole_message
+        self._body_comes = self._runtime.wanted.line_length
         body = 0 if self._body_comes else milter.P_NOBODY
         if actions & milter.SETSYMLIST:
             for stage, macros in _MACROS.items():

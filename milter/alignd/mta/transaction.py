@@ -15,6 +15,7 @@ from alignd.judgement.evidence import (
 )
 from alignd.judgement.reasons import Limit
 from alignd.mail.ip_address import parse_ip_address
+from alignd.mail.line_length import BodyLines, has_broken_line, has_long_line
 from alignd.mail.message import HeaderField, Message
 
 _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
@@ -32,9 +33,12 @@ class Transaction:
         "_body_size",
         "_client",
         "_envelope_sender",
+        "_has_broken_field",
+        "_has_long_field",
         "_header",
         "_header_size",
         "_leading_blank",
+        "_lines",
         "_login",
         "_recipients",
         "_wanted",
@@ -67,6 +71,9 @@ class Transaction:
         self._header_size = 0
         self._body: list[bytes] = []
         self._body_size = 0
+        self._lines = BodyLines()
+        self._has_long_field = False
+        self._has_broken_field = False
         self.author: Author | None = None
         """The author, if it was read since the last From field was added."""
 
@@ -76,6 +83,11 @@ class Transaction:
     def add_field(self, name: str, value: bytes) -> bool:
         """Collect a header field if it is wanted; return whether it may name the author."""
         lower = name.lower()
+        if self._wanted.line_length:
+            # Without leading_blank the MTA has taken the one blank away.
+            written = value if self._leading_blank else b" " + value
+            self._has_long_field |= has_long_line(name, written)
+            self._has_broken_field |= has_broken_line(name, written)
         if not self._wanted.whole_message and lower not in self._wanted.fields:
             return False
         self._header_size += len(value)
@@ -92,6 +104,10 @@ class Transaction:
         return len(rest) <= MAX_FROM
 
     def add_body(self, chunk: bytes) -> None:
+        if self._wanted.line_length:
+            self._lines.add(chunk)
+        if not self._wanted.whole_message:
+            return
         self._body_size += len(chunk)
         if self._body_size <= self._wanted.max_body:
             self._body.append(chunk)
@@ -113,7 +129,24 @@ class Transaction:
             self._login,
             self._recipients,
             self._wanted.judged,
+            has_long_line=self.has_long_line,
+            has_broken_line=self.has_broken_line,
         )
+
+    @property
+    def has_long_line(self) -> bool:
+        """Whether smtp(8) will break a line, where that matters; True if nobody looked.
+
+        A reload may want the body in a session that was negotiated without.
+        """
+        if not self._wanted.line_length:
+            return False
+        return self._has_long_field or self._lines.are_long or not self._body_comes
+
+    @property
+    def has_broken_line(self) -> bool:
+        """Whether smtp(8) has broken a line on an earlier hop, where that matters."""
+        return self._has_broken_field or self._lines.were_long
 
     @property
     def is_ordinary(self) -> bool:
@@ -160,6 +193,8 @@ class Transaction:
             client=parse_ip_address(self._client) if self._client else None,
             login=self._login,
             body=b"".join(self._body) if kept else None,
+            has_long_line=self.has_long_line,
+            has_broken_line=self.has_broken_line,
         )
 
 
@@ -177,7 +212,7 @@ def transaction_of(message: Message, wanted: Wanted) -> Transaction:
         address,
         message.login,
         leading_blank=True,
-        body_comes=wanted.whole_message,
+        body_comes=wanted.line_length,
     )
     for recipient in message.recipients:
         transaction.add_recipient(f"<{recipient}>".encode(errors="replace"))

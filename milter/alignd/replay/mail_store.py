@@ -37,6 +37,10 @@ class StoreProblem:
     text: str
 
 
+WHOLE_BODY = -1
+"""As the octets of a body to read."""
+
+
 class _File(Protocol):
     def read(self, size: int = ...) -> bytes: ...
     def readline(self, size: int = ...) -> bytes: ...
@@ -52,7 +56,7 @@ class StoredMessage:
     open: Callable[[], _File]
 
     def read(self, max_body: int) -> bytes | StoreProblem:
-        """Read the header and up to *max_body* octets of the body."""
+        """Read the header and up to *max_body* octets of the body, or its `WHOLE_BODY`."""
         try:
             file = self.open()
         except (OSError, KeyError) as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,19 @@ def message_of(case: Case) -> Message:
     )
 
 
+def seen_whole(message: Message) -> Message:
+    """The *message* with what is to be known of its lines, found out in another way."""
+    text = b"".join(field.line for field in message.header) + b"\r\n" + (message.body or b"")
+    lines = text.split(b"\r\n")
+    return replace(
+        message,
+        has_long_line=any(len(line) > 998 for line in lines),
+        has_broken_line=any(
+            len(line) == 998 and after[:1] == b" " for line, after in pairwise(lines)
+        ),
+    )
+
+
 def test_every_case_is_judged_from_memory_as_anew() -> None:
     # All the cases of one configuration and zone share a memory, and each comes twice.
     shared: dict[tuple[str, str], Memory] = {}
@@ -111,8 +125,9 @@ def test_every_case_is_judged_from_memory_as_anew() -> None:
         reviewer = reviewer_of(case.config)
         memory = shared.setdefault((case.config, case.zone), Memory(reviewer))
         message, zone = message_of(case), zone_of(case.zone)
+        anew = reviewer.judge(seen_whole(message), zone)
 
-        assert memory.judge(message, Dated(case.zone)) == reviewer.judge(message, zone), case.path
+        assert memory.judge(message, Dated(case.zone)) == anew, case.path
 
 
 def test_a_known_author_costs_no_question() -> None:
@@ -268,6 +283,14 @@ def at(now: float) -> Change:
     return change
 
 
+LONG_LINES = [
+    with_field("Subject", b"x" * 999),
+    with_field("X-Whatever", b"x\n " + b"x" * 999),
+    sent(body=b"short\r\n" * 10_000 + b"x" * 999 + b"\r\n"),
+    # Of these, the lines are long no more.
+    with_field("X-Whatever", b"x" * 986 + b"\n x"),
+    sent(body=b"short\r\n" * 10_000 + b"x" * 998 + b"\r\n x\r\n"),
+]
 # What a message may differ in from another, for each field of Circumstances.
 VARIANTS: dict[str, list[Change]] = {
     "is_client_in_scope": [
@@ -286,6 +309,7 @@ VARIANTS: dict[str, list[Change]] = {
             "Authentication-Results", b"relay; dkim=pass header.d=a.example header.a=rsa-sha256"
         ),
         with_field("DKIM-Signature", b"d=a.example; a=rsa-sha256"),
+        *LONG_LINES,
     ],
     "is_to_author_domain": [
         sent(recipients=each)
@@ -327,9 +351,33 @@ def test_whatever_differs_is_not_confused(variants: list[list[Change]]) -> None:
         for change in variant:
             message = change(message, clock)
 
-        anew = reviewer.judge(message, zone_of(ZONE))
+        anew = reviewer.judge(seen_whole(message), zone_of(ZONE))
 
         assert memory.judge(message, Dated(ZONE)) == anew
+
+
+@pytest.mark.parametrize(
+    "change", LONG_LINES, ids=["field", "fold", "body", "broken-field", "broken-body"]
+)
+@pytest.mark.parametrize("long_first", [False, True], ids=["short-first", "long-first"])
+def test_a_message_with_a_long_line_is_not_judged_as_one_without(
+    change: Change, long_first: bool
+) -> None:
+    reviewer = reviewer_of('[dkim]\ntrusted_authserv_ids = ["relay"]\n')
+    memory = Memory(reviewer)
+    passed = b"relay; dkim=pass header.d=b.example header.s=s header.a=rsa-sha256"
+    short = replace(
+        message_from("marky@b.example"),
+        header=(
+            HeaderField("From", b"Marky <marky@b.example>"),
+            HeaderField("Authentication-Results", passed),
+        ),
+    )
+    messages = {"dkim-aligned": short, "relay-not-authorised": change(short, Clock())}
+    turns = sorted(messages.items(), reverse=long_first) * 2
+
+    for reason, message in turns:
+        assert memory.judge(message, Dated(ZONE)).reason.value == reason
 
 
 def test_every_field_of_the_circumstances_has_variants() -> None:

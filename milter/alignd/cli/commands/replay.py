@@ -23,13 +23,14 @@ from alignd.cli.options import (
 from alignd.cli.render.json import json_line, summary_json
 from alignd.cli.render.summary import summary_lines
 from alignd.cli.text import print_lines, with_progress
+from alignd.judgement.evidence import wanted_by
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Reviewer, make_reviewer
 from alignd.mail.ip_address import IpAddress
 from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import MessageError
 from alignd.mailauth.dns import Lookup
-from alignd.replay.mail_store import ProblemKind, StoreProblem, find_messages
+from alignd.replay.mail_store import WHOLE_BODY, ProblemKind, StoreProblem, find_messages
 from alignd.replay.summary import Submission, Summary, judge_stored
 from alignd.telemetry.log import described
 
@@ -86,9 +87,7 @@ def replay(
 def _summarise(
     path: Path, submission: Submission, reviewer: Reviewer, new_lookup: Callable[[], Lookup]
 ) -> Summary:
-    # One octet over the limit shows that a body is too large.
-    needed = reviewer.configuration.milter.max_body_bytes + 1
-    max_body = needed if reviewer.configuration.dkim.verify else 0
+    max_body = WHOLE_BODY if wanted_by(reviewer.configuration).line_length else 0
     summary = Summary()
     found = with_progress(find_messages(path), lambda: _count(find_messages(path)), "messages")
     for stored in found:
