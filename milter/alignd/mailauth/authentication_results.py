@@ -26,6 +26,7 @@ from alignd.mailauth.dkim_key import SAFE_ALGORITHM, DkimResult, KeyProblem
 from alignd.mailauth.dkim_signature import (
     MAX_SIGNATURES,
     SignatureProblem,
+    hides_all_signatures,
     is_malformed,
     is_plain,
     read_signature,
@@ -131,13 +132,27 @@ def _reduced_signature(
 def _reports(message: Message, trusted_authserv_ids: Iterable[str]) -> tuple[_Report, ...]:
     trusted = {authserv_id.lower() for authserv_id in trusted_authserv_ids}
     fields = message.fields(AUTHENTICATION_RESULTS) if trusted else ()
-    if not fields or not all(
-        is_plain(signature_tags(each)) for each in message.fields(DKIM_SIGNATURE)
-    ):
-        # OpenDKIM writes i= decoded into its own field: "=3B=20dkim=3Dpass..." in it becomes
-        # another result (measured).
+    if not fields or not _is_read_by_opendkim(message):
         return ()
     return tuple(_decisive(fields, trusted))
+
+
+def _is_read_by_opendkim(message: Message) -> bool:
+    """Whether OpenDKIM comes as far as removing what a client has forged, and adds nothing to it.
+
+    It gives up on a message with a malformed DKIM-Signature or From, and leaves everything in. And
+    it decodes i=: "=3B=20dkim=3Dpass..." there is another result in its own field (all measured).
+    """
+    return (
+        not hides_all_signatures(message)
+        and all(is_plain(signature_tags(each)) for each in message.fields(DKIM_SIGNATURE))
+        and all(_is_balanced(each.value) for each in message.fields("From"))
+    )
+
+
+def _is_balanced(value: bytes) -> bool:
+    is_even = value.count(b'"') % 2 == 0 and value.count(b"(") == value.count(b")")
+    return is_even and b"\\" not in value
 
 
 def _decisive(fields: Iterable[HeaderField], trusted: set[str]) -> Iterator[_Report]:
