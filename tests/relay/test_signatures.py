@@ -346,7 +346,7 @@ def dkimpy_takes_one(message: bytes, index: int) -> bool:
         is_good = verifier.verify(index, dnsfunc=published)
     except (dkim.DKIMException, ValueError, IndexError):
         return False
-    return is_good and verifier.domain.lower() == DOMAIN.encode()
+    return bool(is_good) and bytes(verifier.domain).lower() == DOMAIN.encode()
 
 
 def published(name: bytes, **_: object) -> bytes | None:
