@@ -60,9 +60,10 @@ def delegation(
         return Impossible(
             f"a key below {author.domain} would take the records of {wildcard} away from it"
         )
-    there = _published(name, lookup)
-    if isinstance(there, LookupFailed):
-        return Impossible(f"DNS did not say what {name} has: {there.reason}")
+    there, below = _published(name, lookup), wildcard_of(name, lookup)
+    for answer in (there, below):
+        if isinstance(answer, LookupFailed):
+            return Impossible(f"DNS did not say what {name} has: {answer.reason}")
     kind = Kind.CNAME if delegate.target else Kind.TXT
     value = delegate.target.name if delegate.target else delegate.public_key
     planned = PlannedSignature(author.domain, delegate.selector)
@@ -71,7 +72,8 @@ def delegation(
         for each in signer.signatures_for(author)
     )
     return Delegation(
-        Publication(name.name, name, kind, value, there),
+        # What a wildcard answers is nobody's record of this name: there is nothing to remove.
+        Publication(name.name, name, kind, value, () if below else there),
         value.encode("ascii") in there,
         any(configured),
         signer,

@@ -138,14 +138,12 @@ def verify_signatures(
 ) -> tuple[CheckedSignature, ...]:
     """Verify the topmost signatures on *message*, whose header is complete; *now* is Unix time."""
     body = None if message.body is None else CanonicalBody(message.body)
-    hidden = hides_all_signatures(message)
+    obstacle = _obstacle(message)
     results = []
     for field in message.fields("DKIM-Signature")[:MAX_SIGNATURES]:
-        signature = read_signature(field, message, now)
+        signature = obstacle or read_signature(field, message, now)
         if isinstance(signature, SignatureProblem):
             problem = signature
-        elif hidden:
-            problem = SignatureProblem(DkimResult.POLICY, _HIDDEN)
         else:
             problem = _verify(message, field, signature, body, lookup)
         tags = signature_tags(field)
@@ -161,6 +159,15 @@ def verify_signatures(
     return tuple(results)
 
 
+def _obstacle(message: Message) -> SignatureProblem | None:
+    """What keeps receivers from verifying any signature of *message*."""
+    if sum(len(each.name) + len(each.value) + 4 for each in message.header) > MAX_HEADER:
+        return SignatureProblem(DkimResult.POLICY, f"the header is over {MAX_HEADER} octets")
+    if hides_all_signatures(message):
+        return SignatureProblem(DkimResult.POLICY, _HIDDEN)
+    return None
+
+
 def _verify(
     message: Message,
     field: HeaderField,
@@ -171,7 +178,7 @@ def _verify(
     """Verify one signature; a problem with the result PASS is none."""
     signed = _signed_fields(message, signature)
     problem = (
-        _length_problem(message, field, signed)
+        (_BREAKS if _breaks(message, field, signed) else "")
         or _header_problem(signature, (*signed, field))
         or _body_problem(body, signature)
     )
@@ -208,17 +215,13 @@ def _signed_fields(message: Message, signature: Signature) -> tuple[HeaderField,
     return tuple(reversed(signed))
 
 
-def _length_problem(message: Message, field: HeaderField, signed: tuple[HeaderField, ...]) -> str:
-    # smtp(8) may break what is not signed: a field that h= does not name.
+def _breaks(message: Message, field: HeaderField, signed: tuple[HeaderField, ...]) -> bool:
+    """Whether smtp(8) will break a line that is signed, or one of the signature *field*."""
     lines = BodyLines()
     lines.add(message.body or b"")
-    if lines.are_long or any(
+    return lines.are_long or any(
         has_long_line(each.name, each.blank + each.value) for each in (*signed, field)
-    ):
-        return _BREAKS
-    if sum(len(each.name) + len(each.value) + 4 for each in message.header) > MAX_HEADER:
-        return f"the header is over {MAX_HEADER} octets"
-    return ""
+    )
 
 
 def _header_problem(signature: Signature, fields: tuple[HeaderField, ...]) -> str:
