@@ -60,10 +60,9 @@ def delegation(
         return Impossible(
             f"a key below {author.domain} would take the records of {wildcard} away from it"
         )
-    there, below = _published(name, lookup), wildcard_of(name, lookup)
-    for answer in (there, below):
-        if isinstance(answer, LookupFailed):
-            return Impossible(f"DNS did not say what {name} has: {answer.reason}")
+    there = _published(name, lookup)
+    if isinstance(there, LookupFailed):
+        return Impossible(f"DNS did not say what {name} has: {there.reason}")
     kind = Kind.CNAME if delegate.target else Kind.TXT
     value = delegate.target.name if delegate.target else delegate.public_key
     planned = PlannedSignature(author.domain, delegate.selector)
@@ -72,20 +71,29 @@ def delegation(
         for each in signer.signatures_for(author)
     )
     return Delegation(
-        # What a wildcard answers is nobody's record of this name: there is nothing to remove.
-        Publication(name.name, name, kind, value, () if below else there),
-        value.encode("ascii") in there,
+        Publication(name.name, name, kind, value, there.own),
+        value.encode("ascii") in there.all,
         any(configured),
         signer,
         planned,
     )
 
 
-def _published(name: Domain, lookup: Lookup) -> tuple[bytes, ...] | LookupFailed:
-    """Look up what *name* has now: the target of a CNAME, or TXT records."""
-    answer = lookup.look_up(name.name, RecordType.TXT)
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What a name has now: the target of a CNAME, or TXT records."""
+
+    all: tuple[bytes, ...]
+    own: tuple[bytes, ...]
+    """Those that somebody can remove: what a wildcard answers is nobody's record of this name."""
+
+
+def _published(name: Domain, lookup: Lookup) -> _Published | LookupFailed:
+    answer, wildcard = lookup.look_up(name.name, RecordType.TXT), wildcard_of(name, lookup)
     if isinstance(answer, LookupFailed):
         return answer
-    if answer.alias_of:
-        return (answer.alias_of.lower().encode(),)
-    return tuple(sorted(answer.texts))
+    if isinstance(wildcard, LookupFailed):
+        return wildcard
+    alias = answer.alias_of.lower().encode()
+    found = (alias,) if alias else tuple(sorted(answer.texts))
+    return _Published(found, () if wildcard else found)
