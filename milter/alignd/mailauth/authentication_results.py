@@ -59,8 +59,8 @@ _PROPERTY = rf"(?:smtp|header|body|policy)\.[A-Za-z0-9_-]+={_VALUE}"
 _COMMENT = r"\([^()\"\\]*\)"
 _RESULT = re.compile(
     rf"\s*(?P<method>[A-Za-z][A-Za-z0-9-]*)=(?P<result>[a-z]+)"
-    rf"(?P<comments>(?:\s+{_COMMENT})*)(?:\s+reason=\"[^\"\\()]*\")?"
-    rf"(?P<properties>(?:\s+(?:{_PROPERTY}|{_COMMENT}))*)\s*(?:;|\Z)"
+    rf"(?:\s+{_COMMENT})*(?:\s+reason=\"[^\"\\()]*\"(?:\s+{_COMMENT})*)?"
+    rf"(?P<properties>(?:\s+{_PROPERTY}(?:\s+{_COMMENT})*)*)\s*(?:;|\Z)"
 )
 _START = re.compile(r"(?:\s+1)?\s*;")  # with or without the version of section 2.2
 _COMMENTS = re.compile(_COMMENT)

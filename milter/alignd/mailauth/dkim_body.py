@@ -39,8 +39,8 @@ class CanonicalBody:
 
     @cached_property
     def _has_bare_ends(self) -> bool:
-        ends = self._body.count(_END)
-        return not self._body.count(b"\r") == self._body.count(b"\n") == ends
+        without = self._body.translate(None, _END)
+        return len(self._body) - len(without) != len(_END) * self._body.count(_END)
 
     @cached_property
     def _simple(self) -> bytes:

@@ -37,6 +37,7 @@ from tests.lab.nameserver import Nameserver
 from tests.lab.settings import configuration, world
 from tests.support.case import Case
 from tests.support.selection import CASES
+from tests.support.signing import new_key, public_key, txt
 
 SUFFIXES = SuffixList()
 LENIENT = '[rules]\nrewrite_on = "enforced"\nfreemail = false\n'
@@ -268,6 +269,8 @@ def at(now: float) -> Change:
     return change
 
 
+SIGNATURE = b"v=1; a=rsa-sha256; d=a.example; s=s1; h=from; bh=AAAA; b=AAAA"
+
 # What a message may differ in from another, for each field of Circumstances.
 VARIANTS: dict[str, list[Change]] = {
     "is_client_in_scope": [
@@ -286,6 +289,10 @@ VARIANTS: dict[str, list[Change]] = {
             "Authentication-Results", b"relay; dkim=pass header.d=a.example header.a=rsa-sha256"
         ),
         with_field("DKIM-Signature", b"d=a.example; a=rsa-sha256"),
+        *(with_field("DKIM-Signature", SIGNATURE + each) for each in (b"", b"; t=5", b"; i=x@y")),
+        with_field("DKIM-Signature", SIGNATURE.replace(b"from", b"from:message-id")),
+        with_field("Message-ID", b"<1@a.example>"),
+        with_field("Authentication-Results", b"relay; dkim=none"),
     ],
     "is_to_author_domain": [
         sent(recipients=each)
@@ -309,7 +316,10 @@ trusted_authserv_ids = ["relay"]
 match = { "X-Host" = "two" }
 rules = { rewrite_on = "unaligned" }
 """
-ZONE = 'a.example. TXT "v=spf1 include:spf.mailing.easy.cz -all"\nb.example. TXT "v=spf1 -all"\n'
+ZONE = """\
+a.example. TXT "v=spf1 include:spf.mailing.easy.cz -all"
+b.example. TXT "v=spf1 -all"
+""" + txt("s1._domainkey.a.example.", f"p={public_key(new_key())}")
 ORDINARY = replace(
     message_from("marky@a.example"),
     header=(HeaderField("From", b"Marky <marky@a.example>"), HeaderField("X-Host", b"one")),
