@@ -73,19 +73,29 @@ def delegation(
     kind = Kind.CNAME if delegate.target else Kind.TXT
     value = delegate.target.name if delegate.target else delegate.public_key
     return Delegation(
-        Publication(name.name, name, kind, value, there),
-        value.encode("ascii") in there,
+        Publication(name.name, name, kind, value, there.own),
+        value.encode("ascii") in there.all,
         bool(configured),
         signer,
         PlannedSignature(owner, delegate.selector),
     )
 
 
-def _published(name: Domain, lookup: Lookup) -> tuple[bytes, ...] | LookupFailed:
-    """Look up what *name* has now: the target of a CNAME, or TXT records."""
-    answer = lookup.look_up(name.name, RecordType.TXT)
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What a name has now: the target of a CNAME, or TXT records."""
+
+    all: tuple[bytes, ...]
+    own: tuple[bytes, ...]
+    """Those that somebody can remove: what a wildcard answers is nobody's record of this name."""
+
+
+def _published(name: Domain, lookup: Lookup) -> _Published | LookupFailed:
+    answer, wildcard = lookup.look_up(name.name, RecordType.TXT), wildcard_of(name, lookup)
     if isinstance(answer, LookupFailed):
         return answer
-    if answer.alias_of:
-        return (answer.alias_of.lower().encode(),)
-    return tuple(sorted(answer.texts))
+    if isinstance(wildcard, LookupFailed):
+        return wildcard
+    alias = answer.alias_of.lower().encode()
+    found = (alias,) if alias else tuple(sorted(answer.texts))
+    return _Published(found, () if wildcard else found)

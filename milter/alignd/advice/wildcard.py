@@ -32,7 +32,7 @@ def wildcard_of(domain: Domain, lookup: Lookup) -> str | LookupFailed:
 def _is_same(name: str, probe: str, lookup: Lookup) -> bool | LookupFailed:
     # That the probe exists is not enough: some nameservers answer for every name that it exists,
     # without records (RFC 9824).
-    has_records = False
+    has_records = False  # an alias counts as one
     for record_type in _TYPES:
         probed = lookup.look_up(probe, record_type)
         if isinstance(probed, LookupFailed):
@@ -42,7 +42,7 @@ def _is_same(name: str, probe: str, lookup: Lookup) -> bool | LookupFailed:
         answer = lookup.look_up(name, record_type)
         if isinstance(answer, LookupFailed):
             return answer
-        if set(answer.records) != set(probed.records):
+        if set(answer.records) != set(probed.records) or answer.alias_of != probed.alias_of:
             return False
-        has_records = has_records or bool(answer.records)
+        has_records = has_records or bool(answer.records or answer.alias_of)
     return has_records

@@ -15,7 +15,12 @@ from alignd.judgement.rewrite import TOUCHED_FIELDS
 from alignd.mail.ip_address import parse_ip_address
 from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import HeaderField, Message
-from alignd.mailauth.authentication_results import UPSTREAM_FIELDS
+from alignd.mailauth.authentication_results import (
+    DKIM_SIGNATURE,
+    UPSTREAM_FIELDS,
+    reduced_upstream,
+)
+from alignd.mailauth.dkim_signature import FIELDS_OF_HOPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Wanted:
     """The header fields otherwise, in lower case."""
     judged: frozenset[str]
     """Those of them whose values a judgement depends on; of the others, that they are there."""
+    reduced: frozenset[str]
+    """Those of them of which less than the value is judged, in the judged fields' place."""
     line_length: bool
     """How long the lines are, of every header field and the body: a signature may count."""
     max_header: int
@@ -40,14 +47,24 @@ def wanted_by(configuration: Configuration) -> Wanted:
     """What a judgement under *configuration* looks at, within the limits of [milter]."""
     dkim, milter = configuration.dkim, configuration.milter
     patterns = [configuration.helpdesk.headers, *(each.match for each in configuration.tenant)]
-    judged = {name.lower() for pattern in patterns for name in pattern.names} | {"from"}
+    matched = {name.lower() for pattern in patterns for name in pattern.names}
+    counts_signatures = bool(
+        dkim.verify or dkim.trusted_authserv_ids or dkim.signs or dkim.opendkim
+    )
+    read: frozenset[str] = frozenset()
     if dkim.trusted_authserv_ids:
-        judged |= UPSTREAM_FIELDS
+        read = UPSTREAM_FIELDS
+    elif counts_signatures:
+        read = frozenset({DKIM_SIGNATURE})  # a malformed one hides the others
+    judged = frozenset({"from"} | matched | read)
     return Wanted(
         whole_message=dkim.verify,
-        fields=TOUCHED_FIELDS | judged,
-        judged=frozenset(judged),
-        line_length=bool(dkim.verify or dkim.trusted_authserv_ids or dkim.signs or dkim.opendkim),
+        fields=TOUCHED_FIELDS
+        | judged
+        | (FIELDS_OF_HOPS if dkim.trusted_authserv_ids else frozenset()),
+        judged=judged,
+        reduced=read if read.isdisjoint(matched) and not dkim.verify else frozenset(),
+        line_length=counts_signatures,
         max_header=milter.max_header_bytes,
         max_body=milter.max_body_bytes,
     )
@@ -89,6 +106,27 @@ class Evidence(NamedTuple):
             has_long_line=self.has_long_line,
             has_broken_line=self.has_broken_line,
         )
+
+
+def reduced_evidence(
+    evidence: Evidence, wanted: Wanted, trusted_authserv_ids: tuple[str, ...], now: float
+) -> Evidence:
+    """Reduce what *evidence* has of signatures and of what was said about them upstream.
+
+    No two signatures are the same, but most messages of an author are judged alike.
+    """
+    names = {name for name, _ in evidence.fields}
+    if wanted.reduced.isdisjoint(names):
+        dropped = FIELDS_OF_HOPS if wanted.reduced >= UPSTREAM_FIELDS else frozenset[str]()
+        reduced: tuple[tuple[str, bytes], ...] = ()
+    else:
+        dropped = FIELDS_OF_HOPS | wanted.reduced
+        header = tuple(HeaderField(name, _value(value)) for name, value in evidence.fields)
+        message = Message("", (), header)
+        reduced = reduced_upstream(message, trusted_authserv_ids, now)
+    dropped -= (TOUCHED_FIELDS | wanted.judged) - wanted.reduced
+    kept = (each for each in evidence.fields if each[0] not in dropped)
+    return evidence._replace(fields=(*kept, *reduced))
 
 
 def evidence_of(  # noqa: PLR0913  all that evidence is made of

@@ -30,15 +30,20 @@ from alignd.mailauth.dkim import (
     broken_before,
     broken_on_the_way,
     check_planned,
+    hidden_by_a_malformed_field,
     verify_signatures,
 )
 from alignd.mailauth.dkim_key import key_name
+from alignd.mailauth.dkim_signature import hides_all_signatures
 from alignd.mailauth.dmarc import record_name
 from alignd.mailauth.dns import Lookup, RecordType
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.mailauth.rfc9989 import walk_names
 from alignd.mailauth.spf import spf_identity
 from alignd.mailauth.ternary import Ternary
+
+MAX_WORDS = 8
+"""Results of signatures in a line of the log: who sends the message decides how many there are."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class Judgement:
             prediction = predictions.as_sent
             words["policy"] = prediction.policy.value
             words["spf"] = ",".join(spf.result.value for spf in prediction.spf)
-            words["dkim"] = ",".join(dkim.result.value for dkim in prediction.dkim) or "none"
+            dkim = [each.result.value for each in prediction.dkim[:MAX_WORDS]]
+            words["dkim"] = ",".join(dkim) or "none"
         words["reason"] = self.reason.value
         if self.settings.rules.dry_run:
             words["dry_run"] = "yes"
@@ -201,7 +207,7 @@ class Reviewer:
     ) -> tuple[CheckedSignature, ...]:
         settings = self.configuration.dkim
         verified = verify_signatures(message, lookup, self.now()) if settings.verify else ()
-        upstream = read_upstream(message, settings.trusted_authserv_ids)
+        upstream = read_upstream(message, settings.trusted_authserv_ids, lookup, self.now())
         planned = (
             check_planned(each, lookup) for each in self.signer.signatures_for(author, message)
         )
@@ -210,6 +216,8 @@ class Reviewer:
         others = (*upstream, *planned)
         if message.has_long_line:
             others = tuple(map(broken_on_the_way, others))
+        if others and hides_all_signatures(message):
+            others = tuple(map(hidden_by_a_malformed_field, others))
         return (*verified, *others)
 
     def _sender_suits(self, message: Message, settings: Settings, lookup: Lookup) -> bool:

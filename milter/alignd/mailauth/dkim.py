@@ -1,41 +1,51 @@
 """Checks DKIM signatures: those on a message, and those that the signer behind alignd will add.
 
-A result is PASS only if every receiver will agree. dkimpy verifies; this module adds the checks
-that RFC 6376 leaves to the receiver. A message that passes by DKIM must not change afterwards.
+A result is PASS only if every receiver will agree. dkimpy verifies the header; `dkim_signature`,
+`dkim_key` and `dkim_body` see to it that others come to the same result, and that it is given
+nothing that takes it long. A message that passes by DKIM must not change afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
 import dkim
-from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
 
-from alignd.mail.domain import Domain, DomainError
+from alignd.mail.domain import Domain
 from alignd.mail.line_length import MAX_LINE, BodyLines, has_long_line
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
+from alignd.mailauth.dkim_body import CanonicalBody
 from alignd.mailauth.dkim_key import (
     SAFE_ALGORITHM,
     DkimResult,
     KeyProblem,
     PublicKey,
     find_key,
-    parse_tags,
+)
+from alignd.mailauth.dkim_signature import (
+    MAX_SIGNATURES,
+    Signature,
+    SignatureProblem,
+    hides_all_signatures,
+    read_signature,
+    signature_domain,
+    signature_tags,
 )
 from alignd.mailauth.dns import Lookup
 
-MAX_SIGNATURES = 16
-"""Signatures of one message that are verified, topmost first; each costs a DNS lookup."""
-EXPIRY_MARGIN = 3600
-"""Seconds before a signature expires (x=) in which it no longer counts: mail waits in queues."""
-CLOCK_MARGIN = 300
-"""Seconds that a signature may be dated in the future (t=): clocks differ."""
+MAX_HEADER = 65_536
+"""Octets of a header: OpenDKIM refuses a message with more (MaximumHeaders)."""
 _BREAKS = f"a line is longer than {MAX_LINE} octets: Postfix breaks it on the way out"
 _BROKEN = f"a line was longer than {MAX_LINE} octets: a Postfix has broken it after the verifier"
+_HIDDEN = "beside a malformed DKIM-Signature field, OpenDKIM verifies none"
+# White space to one verifier, and a character to another. A CR ends a line to some.
+_ODD_BLANKS = re.compile(rb"[\r\v\f]")
+_NO_BREAK_SPACE = b"\xa0"
 
 
 class Source(Enum):
@@ -122,6 +132,11 @@ def broken_before(checked: CheckedSignature) -> CheckedSignature:
     return _unless_failed(checked, _BROKEN)
 
 
+def hidden_by_a_malformed_field(checked: CheckedSignature) -> CheckedSignature:
+    """What becomes of a signature beside a DKIM-Signature field that `hides_all_signatures`."""
+    return _unless_failed(checked, _HIDDEN)
+
+
 def _unless_failed(checked: CheckedSignature, explanation: str) -> CheckedSignature:
     if checked.result not in {DkimResult.PASS, DkimResult.TEMPERROR}:
         return checked
@@ -131,126 +146,146 @@ def _unless_failed(checked: CheckedSignature, explanation: str) -> CheckedSignat
 def verify_signatures(
     message: Message, lookup: Lookup, now: float
 ) -> tuple[CheckedSignature, ...]:
-    """Verify the signatures on *message*, whose header is complete; *now* is a Unix time."""
-    fields = message.fields("DKIM-Signature")[:MAX_SIGNATURES]
+    """Verify the topmost signatures on *message*, whose header is complete; *now* is Unix time."""
+    body = None if message.body is None else CanonicalBody(message.body)
+    obstacle = _obstacle(message)
     results = []
-    for index, field in enumerate(fields):
-        tags = signature_tags(field)
-        if _breaks(message, field, tags):
-            result, explanation = DkimResult.POLICY, _BREAKS
+    for field in message.fields("DKIM-Signature")[:MAX_SIGNATURES]:
+        signature = obstacle or read_signature(field, message, now)
+        if isinstance(signature, SignatureProblem):
+            problem = signature
         else:
-            result, explanation = _verify_one(message, index, tags, lookup, now)
-        selector = tags.get("s", "")
+            problem = _verify(message, field, signature, body, lookup)
+        tags = signature_tags(field)
         results.append(
-            CheckedSignature(signature_domain(tags), selector, Source.MESSAGE, result, explanation)
+            CheckedSignature(
+                signature_domain(tags),
+                tags.get("s", ""),
+                Source.MESSAGE,
+                problem.result,
+                problem.explanation,
+            )
         )
     return tuple(results)
 
 
-def signature_tags(field: HeaderField) -> dict[str, str]:
-    """Parse the tags of a DKIM-Signature *field*; an empty dictionary if it has no tag list."""
-    return parse_tags(field.unfolded.decode("latin-1")) or {}
-
-
-def signature_domain(tags: Mapping[str, str]) -> Domain | None:
-    """Parse the d= of *tags*; None if it is not a domain name."""
-    return _parsed(tags.get("d", ""))
-
-
-def _verify_one(
-    message: Message, index: int, tags: dict[str, str], lookup: Lookup, now: float
-) -> tuple[DkimResult, str]:
-    domain = signature_domain(tags)
-    if domain is None or not tags.get("s", "").isascii():
-        return DkimResult.PERMERROR, "not a signature of a domain"
-    if problem := _own_problem(message, tags, now):
-        return problem
-    key = find_key(domain, tags["s"], lookup)
-    if isinstance(key, KeyProblem):
-        return key.result, key.explanation
-    identity = _identity_domain(tags, domain)
-    if identity is None:
-        return DkimResult.PERMERROR, "i= is not an address of the domain"
-    if problem_text := _identity_problem(identity, domain, key):
-        return DkimResult.PERMERROR, problem_text
-    return _signature_holds(message, index, key)
-
-
-def _own_problem(
-    message: Message, tags: dict[str, str], now: float
-) -> tuple[DkimResult, str] | None:
-    """Find what keeps a signature from passing everywhere, before its key is looked up."""
-    if tags.get("a") != SAFE_ALGORITHM:
-        return DkimResult.POLICY, f"not every receiver accepts {tags.get('a', 'no algorithm')}"
-    if "from" not in _signed_fields(tags):
-        return DkimResult.PERMERROR, "From is not signed"
-    if not _in_time(tags, now):
-        return DkimResult.POLICY, "it is from the future, or expires soon"
-    return _body_problem(message.body, tags)
-
-
-def _body_problem(body: bytes | None, tags: dict[str, str]) -> tuple[DkimResult, str] | None:
-    if body is None:
-        return DkimResult.POLICY, "the body was not seen"
-    if not _covers_body(tags, body):
-        return DkimResult.POLICY, "it does not cover the whole body (l=)"
+def _obstacle(message: Message) -> SignatureProblem | None:
+    """What keeps receivers from verifying any signature of *message*."""
+    if sum(len(each.name) + len(each.value) + 4 for each in message.header) > MAX_HEADER:
+        return SignatureProblem(DkimResult.POLICY, f"the header is over {MAX_HEADER} octets")
+    if hides_all_signatures(message):
+        return SignatureProblem(DkimResult.POLICY, _HIDDEN)
     return None
 
 
-def _breaks(message: Message, signature: HeaderField, tags: dict[str, str]) -> bool:
-    """Whether smtp(8) will break a line that *signature* covers, or one of its own."""
+def _verify(
+    message: Message,
+    field: HeaderField,
+    signature: Signature,
+    body: CanonicalBody | None,
+    lookup: Lookup,
+) -> SignatureProblem:
+    """Verify one signature; a problem with the result PASS is none."""
+    signed = _signed_fields(message, signature)
+    problem = (
+        (_BREAKS if _breaks(message, field, signed) else "")
+        or _header_problem(signature, (*signed, field))
+        or _body_problem(body, signature)
+    )
+    if problem:
+        return SignatureProblem(DkimResult.POLICY, problem)
+    key = usable_key(signature, lookup)
+    if isinstance(key, KeyProblem):
+        return SignatureProblem(key.result, key.explanation)
+    if body is None or body.digest(relaxed=signature.relaxed_body) != signature.body_hash:
+        return SignatureProblem(DkimResult.FAIL, "the body is not what was signed")
+    if not _number_fits(signature.signature, key.modulus):
+        return SignatureProblem(DkimResult.FAIL, "b= has not the length of the key")
+    return _header_holds(signed, field, signature, key)
+
+
+def usable_key(signature: Signature, lookup: Lookup) -> PublicKey | KeyProblem:
+    """Look up the key of *signature*, and check that it may be used for its i=."""
+    key = find_key(signature.domain, signature.selector, lookup)
+    if isinstance(key, KeyProblem):
+        return key
+    problem = _identity_problem(signature.identity, signature.domain, key)
+    return KeyProblem(DkimResult.PERMERROR, problem) if problem else key
+
+
+def _signed_fields(message: Message, signature: Signature) -> tuple[HeaderField, ...]:
+    """The fields that h= names, each as often as it does, from below (section 5.4.2)."""
+    left = Counter(signature.names)
+    signed = []
+    for field in reversed(message.header):
+        name = field.name.lower()
+        if left[name]:
+            left[name] -= 1
+            signed.append(field)
+    return tuple(reversed(signed))
+
+
+def _breaks(message: Message, field: HeaderField, signed: tuple[HeaderField, ...]) -> bool:
+    """Whether smtp(8) will break a line that is signed, or one of the signature *field*."""
     lines = BodyLines()
     lines.add(message.body or b"")
-    signed = _signed_fields(tags)
     return lines.are_long or any(
-        has_long_line(field.name, field.blank + field.value)
-        for field in message.header
-        if field is signature or field.name.lower() in signed
+        has_long_line(each.name, each.blank + each.value) for each in (*signed, field)
     )
 
 
-def _signed_fields(tags: dict[str, str]) -> set[str]:
-    return {name.strip().lower() for name in tags.get("h", "").split(":")}
+def _header_problem(signature: Signature, fields: tuple[HeaderField, ...]) -> str:
+    """What keeps receivers from agreeing about signed *fields*."""
+    for field in fields:
+        text = field.unfolded
+        if _ODD_BLANKS.search(text):
+            return f"a bare CR, a form feed or a vertical tab is in {field.name}"
+        bare = text.strip(b" \t")
+        if signature.relaxed_header and (
+            bare.startswith(_NO_BREAK_SPACE) or bare.endswith(_NO_BREAK_SPACE)
+        ):
+            # The last octet of some UTF-8 letters too.
+            return f"{field.name} ends in an octet that mailauth takes for white space"
+    return ""
 
 
-def _in_time(tags: dict[str, str], now: float) -> bool:
+def _body_problem(body: CanonicalBody | None, signature: Signature) -> str:
+    if body is None:
+        return "the body was not seen"
+    relaxed = signature.relaxed_body
+    if problem := body.problem(relaxed=relaxed):
+        return problem
+    # OpenDKIM fails an l= above the length.
+    if signature.length is not None and signature.length != len(body.form(relaxed=relaxed)):
+        return "it does not cover exactly the body (l=)"
+    return ""
+
+
+def _number_fits(signature: bytes, modulus: int) -> bool:
+    """Whether b= is as RFC 8017, section 8.2.2, wants it; dkimpy does not look."""
+    is_as_long = len(signature) == (modulus.bit_length() + 7) // 8
+    return is_as_long and int.from_bytes(signature, "big") < modulus
+
+
+def _header_holds(
+    signed: tuple[HeaderField, ...], field: HeaderField, signature: Signature, key: PublicKey
+) -> SignatureProblem:
+    # dkimpy is given what is signed alone, and no bh=: the body is dealt with.
+    verifier = dkim.DKIM(b"".join(each.line for each in signed) + b"\r\n")
+    tags = {
+        name.encode(): value.encode()
+        for name, value in signature_tags(field).items()
+        if name not in {"bh", "l"}
+    }
+    names = [name.encode() for name in signature.names]
+    line = (field.name.encode(), field.line.partition(b":")[2])
     try:
-        signed = int(tags.get("t", "0"))
-        expires = int(tags["x"]) if "x" in tags else None
-    except ValueError:
-        return False
-    return signed <= now + CLOCK_MARGIN and (expires is None or expires > now + EXPIRY_MARGIN)
-
-
-def _covers_body(tags: dict[str, str], body: bytes) -> bool:
-    if "l" not in tags:
-        return True
-    try:
-        policy = CanonicalizationPolicy.from_c_value(tags.get("c", "simple/simple").encode())
-        return int(tags["l"]) >= len(policy.canonicalize_body(body))
-    except (ValueError, InvalidCanonicalizationPolicyError):
-        return False
-
-
-def _signature_holds(message: Message, index: int, key: PublicKey) -> tuple[DkimResult, str]:
-    text = b"".join(field.line for field in message.header) + b"\r\n" + (message.body or b"")
-    try:
-        # dkimpy verifies the first signature, unless it is told which.
-        holds = dkim.DKIM(text).verify(index, dnsfunc=lambda *_, **__: key.text)
+        holds = verifier.verify_sig(tags, names, line, lambda *_, **__: key.text)
     except Exception as error:  # a signature that breaks the verifier does not pass
-        return DkimResult.PERMERROR, str(error) or type(error).__name__
-    return (DkimResult.PASS, "it verifies") if holds else (DkimResult.FAIL, "it does not verify")
-
-
-def _identity_domain(tags: dict[str, str], domain: Domain) -> Domain | None:
-    return _parsed(tags["i"].rpartition("@")[2]) if "i" in tags else domain
-
-
-def _parsed(text: str) -> Domain | None:
-    try:
-        return Domain.parse(text)
-    except DomainError:
-        return None
+        return SignatureProblem(DkimResult.PERMERROR, str(error) or type(error).__name__)
+    if holds:
+        return SignatureProblem(DkimResult.PASS, "it verifies")
+    return SignatureProblem(DkimResult.FAIL, "it does not verify")
 
 
 def _identity_problem(identity: Domain, domain: Domain, key: PublicKey) -> str:

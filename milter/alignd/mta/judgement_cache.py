@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from alignd.judgement.evidence import Evidence
+from alignd.judgement.evidence import Evidence, reduced_evidence, wanted_by
 from alignd.judgement.review import Judgement, Reviewer
 from alignd.mail.message import Message
 from alignd.mailauth.dns import Lookup
@@ -61,6 +61,8 @@ class JudgementCache:
         self._metrics = metrics
         # Signatures on the message are verified: each message is like no other.
         self._is_on = not reviewer.configuration.dkim.verify
+        self._wanted = wanted_by(reviewer.configuration)
+        self._trusted = reviewer.configuration.dkim.trusted_authserv_ids
         self._now = reviewer.now
         # A bounded dictionary that is safe for threads: it makes a slot for what it does not
         # know, and gives back the one it has.
@@ -74,6 +76,8 @@ class JudgementCache:
         if not self._is_on or not transaction.is_ordinary:
             return self._judge(transaction, transaction.judged_message(), new_lookup())
         evidence = transaction.evidence
+        if self._wanted.reduced:
+            evidence = reduced_evidence(evidence, self._wanted, self._trusted, self._now())
         slot = self._slot(evidence)
         kept = slot.kept
         if kept is None or kept.good_until <= self._now():

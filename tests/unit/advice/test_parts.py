@@ -2,11 +2,15 @@
 
 import pytest
 
+from alignd.advice.dkim import Delegation, delegation
 from alignd.advice.publication import Overlay
 from alignd.advice.spf_cost import ENDLESS, count_lookups
 from alignd.advice.spf_repair import repair_records
 from alignd.advice.wildcard import wildcard_of
+from alignd.config.settings import Delegate, DkimOptions
+from alignd.config.signer import load_signer
 from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.zone import Zone
 
@@ -119,3 +123,32 @@ def test_what_dns_cannot_say_cannot_be_counted() -> None:
     record = repair_records((b"v=spf1 include:down.cz -all",), owner).record
 
     assert count_lookups(record, owner, literally, WORLD) == LookupFailed("TXT down.cz: SERVFAIL")
+
+
+KEYS = Zone.parse("""\
+mycompany.cz. TXT "v=spf1 -all"
+*.mycompany.cz. TXT "v=spf1 a -all"
+alias.cz. TXT "v=spf1 -all"
+*.alias.cz. CNAME www.nowhere.cz.
+own.cz. TXT "v=spf1 -all"
+*.own.cz. TXT "v=spf1 a -all"
+easy1._domainkey.own.cz. TXT "v=DKIM1; p="
+""")
+
+
+@pytest.mark.parametrize(
+    ("domain", "replaces"),
+    [
+        pytest.param("mycompany.cz", (), id="what-a-wildcard-answers"),
+        pytest.param("alias.cz", (), id="nor-the-alias-of-one"),
+        pytest.param("own.cz", (b"v=DKIM1; p=",), id="a-record-of-the-name-itself"),
+    ],
+)
+def test_a_delegated_key_stands_in_the_place_of(domain: str, replaces: tuple[bytes, ...]) -> None:
+    delegate = Delegate.model_validate({"selector": "easy1", "target": "easy1.dkim.easy.cz"})
+    author, nobody = Mailbox("marky", Domain(domain)), load_signer(DkimOptions())
+
+    made = delegation(delegate, author, nobody, KEYS)
+
+    assert isinstance(made, Delegation)
+    assert made.publication.replaces == replaces

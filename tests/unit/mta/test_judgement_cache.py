@@ -38,6 +38,7 @@ from tests.lab.nameserver import Nameserver
 from tests.lab.settings import configuration, world
 from tests.support.case import Case
 from tests.support.selection import CASES
+from tests.support.signing import new_key, public_key, txt
 
 SUFFIXES = SuffixList()
 LENIENT = '[rules]\nrewrite_on = "enforced"\nfreemail = false\n'
@@ -291,6 +292,8 @@ LONG_LINES = [
     with_field("X-Whatever", b"x" * 986 + b"\n x"),
     sent(body=b"short\r\n" * 10_000 + b"x" * 998 + b"\r\n x\r\n"),
 ]
+SIGNATURE = b"v=1; a=rsa-sha256; d=a.example; s=s1; h=from; bh=AAAA; b=AAAA"
+
 # What a message may differ in from another, for each field of Circumstances.
 VARIANTS: dict[str, list[Change]] = {
     "is_client_in_scope": [
@@ -310,6 +313,10 @@ VARIANTS: dict[str, list[Change]] = {
         ),
         with_field("DKIM-Signature", b"d=a.example; a=rsa-sha256"),
         *LONG_LINES,
+        *(with_field("DKIM-Signature", SIGNATURE + each) for each in (b"", b"; t=5", b"; i=x@y")),
+        with_field("DKIM-Signature", SIGNATURE.replace(b"from", b"from:message-id")),
+        with_field("Message-ID", b"<1@a.example>"),
+        with_field("Authentication-Results", b"relay; dkim=none"),
     ],
     "is_to_author_domain": [
         sent(recipients=each)
@@ -333,7 +340,10 @@ trusted_authserv_ids = ["relay"]
 match = { "X-Host" = "two" }
 rules = { rewrite_on = "unaligned" }
 """
-ZONE = 'a.example. TXT "v=spf1 include:spf.mailing.easy.cz -all"\nb.example. TXT "v=spf1 -all"\n'
+ZONE = """\
+a.example. TXT "v=spf1 include:spf.mailing.easy.cz -all"
+b.example. TXT "v=spf1 -all"
+""" + txt("s1._domainkey.a.example.", f"p={public_key(new_key())}")
 ORDINARY = replace(
     message_from("marky@a.example"),
     header=(HeaderField("From", b"Marky <marky@a.example>"), HeaderField("X-Host", b"one")),
