@@ -13,7 +13,7 @@ from alignd.mailauth.dmarc import AlignmentMode, Discovery, Model, Policy, align
 from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes, Rfc7489
 from alignd.mailauth.rfc9989 import Rfc9989
-from alignd.mailauth.spf import Spf, SpfResult, evaluate_spf, spf_identity
+from alignd.mailauth.spf import Spf, SpfEvaluator, SpfResult, spf_identity
 from alignd.mailauth.ternary import Ternary
 
 
@@ -116,24 +116,27 @@ def predict(
     lookup: Lookup,
     suffixes: PublicSuffixes,
     dkim: tuple[CheckedSignature, ...] = (),
+    evaluator: SpfEvaluator | None = None,
 ) -> Prediction:
-    """Predict what receivers say of mail from *author_domain* with this envelope sender."""
+    """Predict what receivers say of mail from *author_domain* with this envelope sender.
+
+    *evaluator* is that of a judgement, whose predictions share its processor time.
+    """
     _, spf_domain = spf_identity(envelope_sender, relay.hostname)
     domains = (spf_domain, tuple(signature.domain for signature in dkim))
     return Prediction(
         author_domain=author_domain,
-        spf=judge_spf(envelope_sender, relay, lookup),
+        spf=judge_spf(envelope_sender, relay, evaluator or SpfEvaluator(lookup)),
         dkim=dkim,
         rfc7489=_view(author_domain, *domains, Rfc7489(lookup, suffixes)),
         rfc9989=_view(author_domain, *domains, Rfc9989(lookup)),
     )
 
 
-def judge_spf(envelope_sender: str, relay: Relay, lookup: Lookup) -> tuple[Spf, ...]:
+def judge_spf(envelope_sender: str, relay: Relay, evaluator: SpfEvaluator) -> tuple[Spf, ...]:
     """The SPF result of every relay address for *envelope_sender*."""
     return tuple(
-        evaluate_spf(address, envelope_sender, relay.hostname, lookup)
-        for address in relay.addresses
+        evaluator.evaluate(address, envelope_sender, relay.hostname) for address in relay.addresses
     )
 
 

@@ -57,6 +57,20 @@ class Term:
         """The sign in front of a mechanism; "+" where there is none."""
         return self.text[0] if self.text[0] in _SOFTEST_LAST else "+"
 
+    @property
+    def prefix_lengths(self) -> tuple[int, int]:
+        """The lengths of the prefixes to compare, of IPv4 and of IPv6, RFC 7208, section 5."""
+        match self.name:
+            case "a" | "mx":
+                lengths = _CIDR.search(self.text)
+                v4, v6 = (lengths["v4"], lengths["v6"]) if lengths else (None, None)
+                return int(v4 or _BITS["ip4"]), int(v6 or _BITS["ip6"])
+            case "ip4" | "ip6":
+                _, _, length = self.text.partition("/")
+                return (int(length or _BITS[self.name]),) * 2
+            case _:
+                return 0, 0
+
     def names(self, domain: Domain) -> bool:
         """Whether the argument is *domain*, written out without a macro."""
         return self.argument.lower().removesuffix(".") == domain.name
@@ -142,6 +156,11 @@ def merge_records(records: tuple[SpfRecord, ...]) -> SpfRecord:
         if term.name != "all":
             merged.setdefault(f"{term.name}=" if term.is_modifier else term.text.lower(), term)
     return SpfRecord((*merged.values(), *_softest(ends)))
+
+
+def parse_term(text: str) -> Term | None:
+    """Parse *text* as one term; None when some evaluator would not accept it."""
+    return _parse(text)
 
 
 def strings_of(value: str) -> tuple[str, ...]:
