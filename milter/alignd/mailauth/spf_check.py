@@ -7,6 +7,7 @@ pyspf above all, which many of them run.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,7 +16,7 @@ from ipaddress import IPv4Address, ip_address
 
 from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, Record, RecordType
-from alignd.mailauth.spf_macro import MAX_NAME, count_macros, expand, is_read_alike
+from alignd.mailauth.spf_macro import MAX_NAME, count_macros, expand, is_read_alike, truncate
 from alignd.mailauth.spf_record import Term, find_records, parse_term
 
 MAX_RECORD = 4096
@@ -31,11 +32,16 @@ MAX_ADDRESSES = 1000
 """Addresses that one evaluation compares."""
 MAX_MACROS = 200
 """Macros that one evaluation expands."""
-NARROWEST_WIDE = 7
-"""The length of a prefix that rspamd takes for too wide to authorise anybody."""
+MAX_LOOKUP_TERMS = 30
+"""Terms that ask DNS, of all records that one evaluation reads: rspamd 3.4 asks for all of them,
+whether or not it needs them, and stops at 30."""
+NARROWEST = 8
+"""rspamd takes a network with a shorter prefix for too wide to authorise anybody."""
 
 _MAX_LOOKUPS, _MAX_VOID_LOOKUPS, _MAX_NAMES = 10, 2, 10  # RFC 7208, section 4.6.4
+_HOST_NAME = re.compile(r"[a-z0-9._/*-]+")
 _MAX_LABEL = 63  # octets, RFC 1035, section 2.3.4
+_LIBSPF2_SIZE = 508  # octets of compiled mechanisms that libspf2 1.2 keeps of a record
 _IPV4 = 4  # the version of an address
 
 
@@ -92,6 +98,19 @@ class _Directive:
     network: int = 0
     """The address of ip4 or ip6 as a number."""
 
+    @property
+    def is_network(self) -> bool:
+        return self.term.name in {"ip4", "ip6"}
+
+    @property
+    def is_all(self) -> bool:
+        return self.term.name == "all"
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether it says of an address, rather than of all, that it does not pass."""
+        return self.term.qualifier != "+" and self.term.name not in {"all", "include"}
+
     def length(self, version: int) -> int:
         return self.lengths[0 if version == _IPV4 else 1]
 
@@ -103,19 +122,17 @@ class _Readable:
     directives: tuple[_Directive, ...]
     redirect: str
     """The domain-spec of redirect=; empty when there is none."""
-    before_redirect: int
-    """How many directives stand in front of it."""
+    sure: int
+    """How many directives all receivers read: libspf2 1.2 ends where its buffer is full, and goes
+    by a redirect= at the place where it stands."""
     uses_ptr: bool
     """Whether a term has the macro %{p}, whose lookups pyspf makes before it evaluates."""
+    lookup_terms: int
     doubt: str
 
     @property
     def includes(self) -> list[Term]:
         return [each.term for each in self.directives if each.term.name == "include"]
-
-    @property
-    def has_all(self) -> bool:
-        return any(directive.term.name == "all" for directive in self.directives)
 
 
 @dataclass(slots=True)
@@ -156,7 +173,9 @@ class CheckHost:
         self._address = getattr(address, "ipv4_mapped", None) or address
         self._bits, self._number = self._address.max_prefixlen, int(self._address)
         self._local_part, self._sender_domain, self._helo = local_part, domain, helo
-        self._lookups = self._questions = self._terms = self._addresses = self._macros = 0
+        self._lookups = self._questions = self._terms = self._lookup_terms = self._addresses = (
+            self._macros
+        ) = 0
         self.void_lookups = 0
         self._unsure = ""
         """The DNS failure that is an error to some receivers, though not by the RFC."""
@@ -187,7 +206,9 @@ class CheckHost:
         name = expand(domain_spec, lambda letter: self._value(letter, domain))
         if not name:
             raise _permanent(f"an empty name: {domain_spec}")
-        return name.lower()
+        if len(name) > MAX_NAME:
+            self._doubts.append(f"{domain_spec} makes a name that receivers cut differently")
+        return truncate(name).lower()
 
     def _check(self, domain: str) -> tuple[SpfResult, str]:
         record = self._record_of(domain)
@@ -201,7 +222,7 @@ class CheckHost:
                 continue
             self._note_match(record, place)
             rest = record.directives[place + 1 :]
-            self._unreached += [(each, domain) for each in rest if _may_contradict(each)]
+            self._unreached += [(each, domain) for each in rest if each.term.qualifier != "+"]
             return _RESULTS[directive.term.qualifier], directive.term.text
         if not record.redirect:
             return SpfResult.NEUTRAL, "no term matches"
@@ -227,6 +248,7 @@ class CheckHost:
         """Do what pyspf does before it evaluates the first term of a record."""
         self._workshop.check_time()
         self._terms += len(record.directives)
+        self._lookup_terms += record.lookup_terms
         if self._terms > MAX_TERMS:
             raise _permanent(f"more than {MAX_TERMS} terms")
         if record.doubt:
@@ -330,6 +352,9 @@ class CheckHost:
         # nothing (RFC 8616, section 4).
         if not _could_exist(name):
             return ()
+        if not _HOST_NAME.fullmatch(name):
+            # The resolver below mailauth calls such a name an error.
+            self._doubts.append(f"not every resolver asks for {name}")
         self._workshop.check_time()
         self._questions += 1
         if self._questions > MAX_QUESTIONS:
@@ -380,36 +405,56 @@ class CheckHost:
     def _note_match(self, record: _Readable, place: int) -> None:
         directive = record.directives[place]
         self._path.append(directive)
-        if _may_contradict(directive):
+        if directive.is_negative:
+            # rspamd 3.4 takes it for the result, though it stands in a record that is included.
             self._doubts.append(f"{directive.term.text} matches too")
-        if record.redirect and place >= record.before_redirect and not record.has_all:
-            # rspamd 3.4 does not read on behind redirect=.
-            self._doubts.append(f"{directive.term.text} stands behind redirect=")
+        if place >= record.sure:
+            self._doubts.append(f"not all receivers read as far as {directive.term.text}")
 
     def _doubt(self) -> str:
         """Why some receivers do not count the pass; empty when all do."""
         for directive in self._path:
-            term = directive.term
-            if term.name == "all":
-                return f"{term.text} passes the whole world"
-            if term.name in {"ip4", "ip6", "a", "mx"}:
-                length = directive.length(self._address.version)
-                if length <= NARROWEST_WIDE:
-                    return f"{term.text} is wider than /{NARROWEST_WIDE + 1}"
-            if not is_read_alike(term.argument):
-                return f"receivers differ on the macros of {term.text}"
+            if problem := self._problem(directive):
+                return problem
         if self._doubts:
             return self._doubts[0]
-        # rspamd 3.4 sorts the terms of all records, so that another one that matches may win.
+        if self._lookup_terms > MAX_LOOKUP_TERMS:
+            return f"more than {MAX_LOOKUP_TERMS} terms that ask DNS"
+        return self._contradiction(self._path[0])
+
+    def _contradiction(self, matched: _Directive) -> str:
+        """Why rspamd 3.4 takes another term that matches for the result; empty when it does not.
+
+        It looks at the terms of all records, however they are reached. An include behind the match
+        is looked into where its own qualifier says that it is no pass.
+        """
         for directive, domain in self._unreached:
-            if self._matches_unreached(directive, domain):
+            if directive.is_negative:
+                may_win = _sorts_first(directive, matched)
+            else:
+                may_win = not directive.is_all
+            if may_win and self._matches_unreached(directive, domain):
                 return f"{directive.term.text} matches too"
+            if self._doubts:  # by a term of a record that it includes
+                return self._doubts[0]
+        return ""
+
+    def _problem(self, directive: _Directive) -> str:
+        """Why some receivers do not count a pass that this directive leads to."""
+        term = directive.term
+        if term.name == "all":
+            return f"{term.text} passes the whole world"
+        is_wide = directive.length(self._address.version) < NARROWEST
+        if is_wide and term.name in {"ip4", "ip6", "a", "mx"}:
+            return f"{term.text} is wider than /{NARROWEST}"
+        if not is_read_alike(term.argument):
+            return f"receivers differ on the macros of {term.text}"
         return ""
 
     def _matches_unreached(self, directive: _Directive, domain: str) -> bool:
         self._lookups = self.void_lookups = 0
         try:
-            return self._matches(directive, domain)
+            return self._matches(directive, domain) and directive.is_negative
         except _StoppedError as stopped:
             failed = stopped.finding.result is SpfResult.TEMPERROR
             return not failed or self._workshop.is_over
@@ -425,26 +470,55 @@ def _readable(text: bytes) -> _Readable | str:
         return f"more than {MAX_TERMS} terms"
     directives: list[_Directive] = []
     modifiers: dict[str, Term] = {}
-    before_redirect, doubt = 0, ""
+    sure, size, doubt = 0, 0, ""
     for word in words:
         term = parse_term(word)
         if term is None:
             return f"not a term: {word}"
-        if not term.is_modifier:
-            directives.append(_directive(term))
-        elif term.name in modifiers:
-            # pyspf refuses any modifier that stands twice, RFC 7208, section 6, these two.
-            return f"{term.name}= stands twice"
-        else:
+        doubt = doubt or _oddity(term)
+        if term.is_modifier:
+            if term.name in modifiers:
+                # pyspf refuses any modifier that stands twice, RFC 7208, section 6, these two.
+                return f"{term.name}= stands twice"
             modifiers[term.name] = term
-            before_redirect = len(directives) if term.name == "redirect" else before_redirect
-        if term.argument.endswith(".") or (term.is_modifier and not term.argument):
-            # mailauth 4 takes a final dot, and a modifier without a value, for an error.
-            doubt = f"{term.text} is an error to some receivers"
-    redirect = modifiers["redirect"].argument if "redirect" in modifiers else ""
+            continue
+        directives.append(_directive(term))
+        if size < _LIBSPF2_SIZE and "redirect" not in modifiers:
+            sure += 1
+        size += _libspf2_size(term)
     return _Readable(
-        tuple(directives), redirect, before_redirect, "%{p" in text.decode().lower(), doubt
+        directives=tuple(directives),
+        redirect=modifiers["redirect"].argument if "redirect" in modifiers else "",
+        sure=sure,
+        uses_ptr="%{p" in text.decode("ascii").lower(),
+        lookup_terms=sum(not each.is_network for each in directives) + len(modifiers),
+        doubt=doubt,
     )
+
+
+def _oddity(term: Term) -> str:
+    """Why some receivers refuse a record with *term*; empty when none does."""
+    is_error = (
+        # mailauth 4: a final dot, and a modifier without a value.
+        term.argument.endswith(".")
+        or (term.is_modifier and not term.argument)
+        # libspf2 1.2: a dot in the name of a modifier, and the length 0 of a prefix.
+        or (term.is_modifier and "." in term.name)
+        or (term.name in {"a", "mx", "ip4", "ip6"} and 0 in term.prefix_lengths)
+    )
+    return f"{term.text} is an error to some receivers" if is_error else ""
+
+
+def _libspf2_size(term: Term) -> int:
+    """What a mechanism takes of the buffer of libspf2, or a little more."""
+    match term.name:
+        case "ip4":
+            return 8
+        case "ip6":
+            return 20
+        case _:
+            name = term.argument and 8 + len(term.argument) + 8 * count_macros(term.argument)
+            return 4 + (name or 0) + 4 * ("/" in term.text)
 
 
 def _directive(term: Term) -> _Directive:
@@ -452,9 +526,20 @@ def _directive(term: Term) -> _Directive:
     return _Directive(term, term.prefix_lengths, network)
 
 
-def _may_contradict(directive: _Directive) -> bool:
-    """Whether rspamd could take this directive in the place of the one that passes."""
-    return directive.term.qualifier != "+" and directive.term.name not in {"all", "include"}
+def _sorts_first(later: _Directive, matched: _Directive) -> bool:
+    """Whether rspamd 3.4 may take *later* in the place of *matched*: it sorts what records hold.
+
+    Measured: hosts stand before ip6, and of two networks of a family, or two hosts, the later one
+    comes first unless they are the same.
+    """
+    kinds = [each.term.name if each.is_network else "host" for each in (later, matched)]
+    if kinds[0] != kinds[1]:
+        return kinds == ["host", "ip6"]
+    return (later.network, later.lengths, later.term.argument.lower()) != (
+        matched.network,
+        matched.lengths,
+        matched.term.argument.lower(),
+    )
 
 
 def _is_at_or_below(name: str, domain: str) -> bool:

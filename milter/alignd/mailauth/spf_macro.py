@@ -15,9 +15,9 @@ _PARTS = re.compile(
 )
 _RESERVED = re.compile(r"[^A-Za-z0-9._~-]")  # RFC 3986, section 2.3
 _LITERALS = {"%": "%", "_": " ", "-": "%20"}
-# What receivers expand alike: rspamd 3.4 knows no %{p}, does not escape for an upper-case letter,
-# and takes one delimiter of several; pyspf keeps the delimiters of all but %{l} and %{s}.
-_ALIKE = re.compile(r"(?:[^%]|%[%_-]|%\{[slodihv]\d*r?\.?\})*")
+# What receivers expand alike: rspamd 3.4 knows no %{p} and takes one delimiter of several; pyspf
+# keeps the delimiters of all but %{l} and %{s}. No receiver takes %{s}, %% and such for a host.
+_ALIKE = re.compile(r"(?:[^%]|%\{[lodihv]\d*r?\.?\})*", re.IGNORECASE)
 
 
 def count_macros(domain_spec: str) -> int:
@@ -33,7 +33,15 @@ def is_read_alike(domain_spec: str) -> bool:
 def expand(domain_spec: str, value_of: Callable[[str], str]) -> str:
     """Expand *domain_spec*, whose macros are valid; *value_of* knows the value of a letter."""
     text = _PARTS.sub(lambda macro: _expanded(macro, value_of), domain_spec)
-    return _truncated(text.removesuffix("."))
+    return text.removesuffix(".")
+
+
+def truncate(name: str) -> str:
+    """Drop labels on the left until the name fits, section 7.3."""
+    if len(name) <= MAX_NAME:
+        return name
+    dot = name.find(".", len(name) - MAX_NAME - 1)
+    return name[dot + 1 :]
 
 
 def _expanded(macro: re.Match[str], value_of: Callable[[str], str]) -> str:
@@ -52,11 +60,3 @@ def _expanded(macro: re.Match[str], value_of: Callable[[str], str]) -> str:
 
 def _escaped(char: re.Match[str]) -> str:
     return "".join(f"%{octet:02X}" for octet in char[0].encode())
-
-
-def _truncated(name: str) -> str:
-    """Drop labels on the left until the name fits, section 7.3."""
-    if len(name) <= MAX_NAME:
-        return name
-    dot = name.find(".", len(name) - MAX_NAME - 1)
-    return name[dot + 1 :]
