@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import reduce
 
 from alignd.config.settings import Relay
 from alignd.mail.domain import Domain
 from alignd.mailauth.dkim import CheckedSignature
 from alignd.mailauth.dkim_key import DkimResult
-from alignd.mailauth.dmarc import AlignmentMode, Discovery, Model, Policy, aligned, stricter
+from alignd.mailauth.dmarc import (
+    AlignmentMode,
+    Discovery,
+    DmarcRecords,
+    Model,
+    Policy,
+    Reading,
+    aligned,
+    stricter,
+)
 from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes, Rfc7489
 from alignd.mailauth.rfc9989 import Rfc9989
@@ -124,12 +135,18 @@ def predict(
     """
     _, spf_domain = spf_identity(envelope_sender, relay.hostname)
     domains = (spf_domain, tuple(signature.domain for signature in dkim))
+    records = DmarcRecords(lookup)
     return Prediction(
         author_domain=author_domain,
         spf=judge_spf(envelope_sender, relay, evaluator or SpfEvaluator(lookup)),
         dkim=dkim,
-        rfc7489=_view(author_domain, *domains, Rfc7489(lookup, suffixes)),
-        rfc9989=_view(author_domain, *domains, Rfc9989(lookup)),
+        rfc7489=_strictest(
+            _view(author_domain, *domains, Rfc7489(records, suffixes, reading))
+            for reading in Reading
+        ),
+        rfc9989=_strictest(
+            _view(author_domain, *domains, Rfc9989(records, reading)) for reading in Reading
+        ),
     )
 
 
@@ -146,6 +163,21 @@ def spf_passes(results: tuple[Spf, ...]) -> Ternary:
         return Ternary.YES
     doubtful = all(spf.counts or spf.result is SpfResult.TEMPERROR for spf in results)
     return Ternary.UNKNOWN if doubtful else Ternary.NO
+
+
+def _strictest(views: Iterable[ModelView]) -> ModelView:
+    """What the strictest of the receivers with one of *views* finds."""
+    return reduce(_stricter_view, views)
+
+
+def _stricter_view(one: ModelView, other: ModelView) -> ModelView:
+    policy = stricter(one.discovery.policy, other.discovery.policy)
+    aligned_by_dkim = zip(one.dkim_aligned, other.dkim_aligned, strict=True)
+    return ModelView(
+        one.discovery if one.discovery.policy is policy else other.discovery,
+        one.spf_aligned & other.spf_aligned,
+        tuple(each & another for each, another in aligned_by_dkim),
+    )
 
 
 def _view(
