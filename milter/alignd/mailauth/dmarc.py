@@ -22,6 +22,8 @@ MAX_RECORD = 4096
 one, so that it counts as the strictest there is."""
 MAX_TAGS = 64
 """Tags of a record. The RFCs know twelve."""
+MAX_RECORDS = 10
+"""Records at one name that are read; several are a mistake already."""
 MAX_TEXTS = 500
 """TXT records of one answer. With more of them its DMARC records are unknown."""
 
@@ -225,10 +227,15 @@ def _read(
     if len(texts) > MAX_TEXTS:
         return LookupFailed(f"more than {MAX_TEXTS} TXT records")
     found = [text for text in map(_decoded, texts) if _RESEMBLANCE.search(text)]
-    tags = {text: Tags.parse(text) for text in found}
-    exact = tuple(tags[text] for text in found if _VERSION.match(text))
-    lenient = (merged([tags[text] for text in found]),) if found else ()
-    return {Reading.EXACT: exact, Reading.LENIENT: lenient}
+    # Two are as good as more of them, and more of them are not worth the time to read them.
+    exact = [text for text in found if _VERSION.match(text)][:2]
+    lenient = merged(list(map(Tags.parse, found[:MAX_RECORDS])))
+    if len(found) > MAX_RECORDS:
+        lenient = Tags((), is_absurd=True)
+    return {
+        Reading.EXACT: tuple(map(Tags.parse, exact)),
+        Reading.LENIENT: (lenient,) if found else (),
+    }
 
 
 def _decoded(text: bytes) -> str:

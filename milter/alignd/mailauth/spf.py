@@ -87,7 +87,7 @@ def expand_macros(
     local_part, sender_domain = spf_identity(envelope_sender, helo)
     workshop = Workshop(lookup, lambda: 0.0, MAX_SECONDS)
     check = CheckHost(workshop, address, local_part, (sender_domain or helo).name, helo.name)
-    return check.expand(domain_spec, domain.name) or ""
+    return check.expansion(domain_spec, domain.name)
 
 
 def spf_identity(envelope_sender: str, helo: Domain) -> tuple[str, Domain | None]:

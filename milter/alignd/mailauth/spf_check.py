@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, ip_address
 from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, Record, RecordType
 from alignd.mailauth.spf_macro import MAX_NAME, count_macros, expand, is_read_alike, truncate
-from alignd.mailauth.spf_record import Term, find_records, parse_term
+from alignd.mailauth.spf_record import MACRO, Term, find_records, parse_term
 
 MAX_RECORD = 4096
 """Octets of a record. RFC 7208, section 3.4, wants 450, so that the answer fits in 512; resolvers
@@ -144,12 +144,21 @@ class Workshop:
     until: float
     """The processor time at which they have to end."""
     _read: dict[bytes, _Readable | str] = field(default_factory=dict)
+    _numbers: dict[tuple[Record, ...], list[int]] = field(default_factory=dict)
 
     def record(self, text: bytes) -> _Readable | str:
         """Read a record, once; text says what is wrong with it."""
         known = self._read.get(text)
         if known is None:
             known = self._read[text] = _readable(text)
+        return known
+
+    def numbers(self, addresses: tuple[Record, ...]) -> list[int]:
+        """The addresses of an answer as numbers, converted once."""
+        known = self._numbers.get(addresses)
+        if known is None:
+            texts = (each for each in addresses if isinstance(each, str))
+            known = self._numbers[addresses] = [int(ip_address(text)) for text in texts]
         return known
 
     @property
@@ -196,7 +205,16 @@ class CheckHost:
             return Finding(SpfResult.TEMPERROR, self._unsure)
         return Finding(result, explanation, self._doubt())
 
-    def expand(self, domain_spec: str, domain: str) -> str:
+    def expansion(self, domain_spec: str, domain: str) -> str:
+        """Expand a domain-spec in the record of *domain*; empty when it has an error."""
+        if "%" in MACRO.sub("", domain_spec):
+            return ""
+        try:
+            return self._expand(domain_spec, domain)
+        except _StoppedError:
+            return ""
+
+    def _expand(self, domain_spec: str, domain: str) -> str:
         """Expand a domain-spec in the record of *domain* to a name in lower case."""
         if "%" not in domain_spec:
             return domain_spec.removesuffix(".").lower()
@@ -226,7 +244,7 @@ class CheckHost:
             return _RESULTS[directive.term.qualifier], directive.term.text
         if not record.redirect:
             return SpfResult.NEUTRAL, "no term matches"
-        target = self.expand(record.redirect, domain)
+        target = self._expand(record.redirect, domain)
         result, explanation = self._check(target)
         if result is SpfResult.NONE:
             raise _permanent(f"no SPF record to redirect to: {target}")
@@ -258,7 +276,7 @@ class CheckHost:
         if record.uses_ptr:
             self._validated_names()
         for include in record.includes:
-            if self.expand(include.argument, domain) == domain:
+            if self._expand(include.argument, domain) == domain:
                 raise _permanent(f"a record that includes itself: {include.text}")
 
     def _matches(self, directive: _Directive, domain: str) -> bool:
@@ -270,7 +288,7 @@ class CheckHost:
                 is_same = (term.name == "ip4") is (self._address.version == _IPV4)
                 return is_same and self._is_in(directive.network, directive)
         self._count_lookup()
-        name = self.expand(term.argument, domain) if term.argument else domain
+        name = self._expand(term.argument, domain) if term.argument else domain
         looks_up: dict[str, Callable[[str], bool]] = {
             "include": self._includes,
             "exists": self._exists,
@@ -313,7 +331,7 @@ class CheckHost:
         self._addresses += len(answer)
         if self._addresses > MAX_ADDRESSES:
             raise _permanent(f"more than {MAX_ADDRESSES} addresses")
-        return [int(ip_address(each)) for each in answer if isinstance(each, str)]
+        return self._workshop.numbers(answer)
 
     def _is_in(self, network: int, directive: _Directive) -> bool:
         rest = self._bits - directive.length(self._address.version)
