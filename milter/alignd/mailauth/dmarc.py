@@ -35,7 +35,6 @@ _RESEMBLANCE = re.compile(r"v\s*=\s*dmarc", re.IGNORECASE)
 # rspamd 3.4 ends a tag at a blank or a backslash too.
 _SHORT_TAG = re.compile(r"(?:^|(?<=[;\s\\]))([a-z]+)\s*=\s*([^;\s\\]*)", re.IGNORECASE)
 _BLANKS = re.compile(r"\s+")
-_URI = re.compile(r"[a-z][a-z0-9+.-]*:[^\s!,;]+(![0-9]+[kmgt]?)?", re.IGNORECASE)
 
 
 class Policy(Enum):
@@ -116,8 +115,7 @@ class DmarcRecord:
     """A DMARC policy record: of each tag the strictest that any receiver makes of it."""
 
     policy: Policy
-    """p. NONE where it is missing or bad and a report address makes the record usable; ABSENT
-    without that."""
+    """p. NONE where it is missing or bad."""
     subdomain_policy: Policy
     """sp, else p."""
     nonexistent_policy: Policy
@@ -135,7 +133,9 @@ class DmarcRecord:
         if tags.is_absurd:
             strict = AlignmentMode.STRICT
             return cls(Policy.REJECT, Policy.REJECT, Policy.REJECT, strict, strict)
-        policy = _policy(tags.values("p"), _without_policy(tags))
+        # RFC 9989, section 4.10.1, asks for a report address before a record without a policy
+        # counts as p=none; rspamd 3.4 does not.
+        policy = _policy(tags.values("p"), Policy.NONE)
         subdomain = _policy(tags.values("sp"), policy)
         aspf = tags.values("aspf")
         if not aspf and _asks_for_iodef(tags):
@@ -158,8 +158,7 @@ class Discovery:
     """The domain that publishes the policy, without `_dmarc`; None when there is no policy."""
     organizational_domain: Domain | LookupFailed
     record: DmarcRecord | None
-    """None when there is none, or DNS gave no answer. Where the policy of a record is ABSENT, its
-    alignment modes are used all the same: the owner asked for them, and stricter is safer."""
+    """None when there is none, or DNS gave no answer."""
 
 
 class Model(Protocol):
@@ -255,13 +254,6 @@ def _guessed(value: str) -> Policy | None:
     letters = "".join(filter(str.isalpha, value))
     words = (word for word in _POLICIES if letters and word.startswith(letters[: len(word)]))
     return next((_POLICIES[word] for word in words), None)
-
-
-def _without_policy(tags: Tags) -> Policy:
-    # RFC 9989, section 4.10.1, and RFC 7489, section 6.6.3, step 6: with a valid report address
-    # the record counts as p=none, without one as no record.
-    uris = (uri for value in tags.values("rua") for uri in value.split(","))
-    return Policy.NONE if any(map(_URI.fullmatch, uris)) else Policy.ABSENT
 
 
 def _alignment(values: list[str]) -> AlignmentMode:

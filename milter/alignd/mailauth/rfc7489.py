@@ -43,5 +43,4 @@ class Rfc7489:
             return Discovery(Policy.ABSENT, None, organization, None)
         record = DmarcRecord.from_tags(found[0])
         policy = record.policy if owner == author_domain else record.subdomain_policy
-        record_domain = None if policy is Policy.ABSENT else owner
-        return Discovery(policy, record_domain, organization, record)
+        return Discovery(policy, owner, organization, record)

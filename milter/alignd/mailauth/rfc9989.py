@@ -92,8 +92,7 @@ class Rfc9989:
         record = DmarcRecord.from_tags(step.tags)
         inherited = step.domain != author_domain
         policy = self._inherited_policy(author_domain, record) if inherited else record.policy
-        record_domain = None if policy is Policy.ABSENT else step.domain
-        return Discovery(policy, record_domain, organization, record)
+        return Discovery(policy, step.domain, organization, record)
 
     def _inherited_policy(self, author_domain: Domain, record: DmarcRecord) -> Policy:
         if record.nonexistent_policy is record.subdomain_policy:
