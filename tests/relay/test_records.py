@@ -26,7 +26,7 @@ from tests.lab.settings import configuration
 from tests.verifiers.generated import WORLD, Generated, generate
 from tests.verifiers.records import SPFQUERY, Opinions
 
-COUNT = int(os.environ.get("ALIGND_RECORDS", "250"))
+COUNT = int(os.environ.get("ALIGND_RECORDS", "150"))
 LIMIT = 60 + COUNT
 PROGRAMS = ("ip", "opendmarc", "rspamd", SPFQUERY)
 SUFFIXES = SuffixList()

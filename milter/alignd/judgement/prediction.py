@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from functools import reduce
 
 from alignd.config.settings import Relay
 from alignd.mail.domain import Domain
@@ -136,17 +135,19 @@ def predict(
     _, spf_domain = spf_identity(envelope_sender, relay.hostname)
     domains = (spf_domain, tuple(signature.domain for signature in dkim))
     records = DmarcRecords(lookup)
+
+    def read(model: Callable[[Reading], Model]) -> ModelView:
+        view = _view(author_domain, *domains, model(Reading.EXACT))
+        if Reading.LENIENT not in records.readings:  # as nearly always
+            return view
+        return _strictest(view, _view(author_domain, *domains, model(Reading.LENIENT)))
+
     return Prediction(
         author_domain=author_domain,
         spf=judge_spf(envelope_sender, relay, evaluator or SpfEvaluator(lookup)),
         dkim=dkim,
-        rfc7489=_strictest(
-            _view(author_domain, *domains, Rfc7489(records, suffixes, reading))
-            for reading in Reading
-        ),
-        rfc9989=_strictest(
-            _view(author_domain, *domains, Rfc9989(records, reading)) for reading in Reading
-        ),
+        rfc7489=read(lambda reading: Rfc7489(records, suffixes, reading)),
+        rfc9989=read(lambda reading: Rfc9989(records, reading)),
     )
 
 
@@ -165,12 +166,8 @@ def spf_passes(results: tuple[Spf, ...]) -> Ternary:
     return Ternary.UNKNOWN if doubtful else Ternary.NO
 
 
-def _strictest(views: Iterable[ModelView]) -> ModelView:
-    """What the strictest of the receivers with one of *views* finds."""
-    return reduce(_stricter_view, views)
-
-
-def _stricter_view(one: ModelView, other: ModelView) -> ModelView:
+def _strictest(one: ModelView, other: ModelView) -> ModelView:
+    """What the stricter of two receivers finds."""
     policy = stricter(one.discovery.policy, other.discovery.policy)
     aligned_by_dkim = zip(one.dkim_aligned, other.dkim_aligned, strict=True)
     return ModelView(

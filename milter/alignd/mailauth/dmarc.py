@@ -32,9 +32,8 @@ _VERSION = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(;|$)")
 # OpenDMARC 1.4.2 takes every text with "v=DMARC" in it, rspamd 3.4 ends the version at a blank or
 # a backslash, mailauth 4 skips blanks in front and ignores case.
 _RESEMBLANCE = re.compile(r"v\s*=\s*dmarc", re.IGNORECASE)
-# rspamd 3.4 ends a tag at a blank or a backslash too.
-_SHORT_TAG = re.compile(r"(?:^|(?<=[;\s\\]))([a-z]+)\s*=\s*([^;\s\\]*)", re.IGNORECASE)
-_BLANKS = re.compile(r"\s+")
+# rspamd 3.4 ends a tag at a blank or a backslash too, Mail::DMARC takes a colon for "=".
+_SHORT_TAG = re.compile(r"(?:^|(?<=[;\s\\]))([a-z]+)\s*[=:]\s*([^;\s\\]*)", re.IGNORECASE)
 
 
 class Policy(Enum):
@@ -86,15 +85,11 @@ class Tags:
     @classmethod
     def parse(cls, text: str) -> Tags:
         """Take the text of a record apart."""
-        if len(text) > MAX_RECORD or text.count("=") > MAX_TAGS:
+        if len(text) > MAX_RECORD or text.count("=") + text.count(":") > MAX_TAGS:
             return cls((), is_absurd=True)
         long = (tag.partition("=") for tag in text.split(";") if "=" in tag)
         pairs = [(name, value) for name, _, value in long] + _SHORT_TAG.findall(text)
-        # OpenDMARC removes all blanks, also those inside a word.
-        cleaned = (
-            (_BLANKS.sub("", name).lower(), _BLANKS.sub("", value)) for name, value in pairs
-        )
-        return cls(tuple(dict.fromkeys(cleaned)))
+        return cls(tuple({(_joined(name).lower(), _joined(value)): None for name, value in pairs}))
 
     def values(self, name: str) -> list[str]:
         """All values of a tag, in lower case."""
@@ -104,10 +99,14 @@ class Tags:
 def merged(several: Sequence[Tags]) -> Tags:
     """Make one of several records, which asks for all that they ask for.
 
-    The last comes first, so that `psd`, of which the last counts, is another than read exactly.
+    Of a tag that stands twice the first comes last, so that `psd`, of which the last counts, is
+    another than read exactly.
     """
-    pairs = (pair for tags in several for pair in tags.pairs)
-    return Tags(tuple(pairs)[::-1], any(tags.is_absurd for tags in several))
+    pairs = [pair for tags in several for pair in tags.pairs]
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        pairs.reverse()
+    return Tags(tuple(pairs), any(tags.is_absurd for tags in several))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +207,8 @@ class DmarcRecords:
 
     def __init__(self, lookup: Lookup) -> None:
         self.lookup = lookup
+        self.readings: tuple[Reading, ...] = (Reading.EXACT,)
+        """Those under which different records were found; all that was found is read exactly."""
         self._found: dict[Domain, dict[Reading, tuple[Tags, ...]] | LookupFailed] = {}
 
     def at(self, domain: Domain, reading: Reading) -> tuple[Tags, ...] | LookupFailed:
@@ -215,6 +216,8 @@ class DmarcRecords:
         found = self._found.get(domain)
         if found is None:
             found = self._found[domain] = _read(texts_at(record_name(domain), self.lookup))
+            if isinstance(found, dict) and found[Reading.EXACT] != found[Reading.LENIENT]:
+                self.readings = tuple(Reading)
         return found if isinstance(found, LookupFailed) else found[reading]
 
 
@@ -226,15 +229,19 @@ def _read(
     if len(texts) > MAX_TEXTS:
         return LookupFailed(f"more than {MAX_TEXTS} TXT records")
     found = [text for text in map(_decoded, texts) if _RESEMBLANCE.search(text)]
+    if not found:
+        return {Reading.EXACT: (), Reading.LENIENT: ()}
     # Two are as good as more of them, and more of them are not worth the time to read them.
     exact = [text for text in found if _VERSION.match(text)][:2]
     lenient = merged(list(map(Tags.parse, found[:MAX_RECORDS])))
     if len(found) > MAX_RECORDS:
         lenient = Tags((), is_absurd=True)
-    return {
-        Reading.EXACT: tuple(map(Tags.parse, exact)),
-        Reading.LENIENT: (lenient,) if found else (),
-    }
+    return {Reading.EXACT: tuple(map(Tags.parse, exact)), Reading.LENIENT: (lenient,)}
+
+
+def _joined(text: str) -> str:
+    # OpenDMARC removes all blanks, also those inside a word.
+    return "".join(text.split())
 
 
 def _decoded(text: bytes) -> str:

@@ -82,6 +82,7 @@ def records(**texts: str | None) -> Records:
         pytest.param("v=DMARC1\\; p=reject\\; pct=100", *["reject"] * 3, id="backslashes"),
         pytest.param("v=DMARC1; p=none sp=reject", "none", *["reject"] * 2, id="none-behind-p"),
         pytest.param("v=DMARC1; p\t=\tre ject", *["reject"] * 3, id="blanks-inside"),
+        pytest.param("v=DMARC1; p:reject", *["reject"] * 3, id="a-colon"),
         pytest.param("p=reject; v=DMARC1", *["reject"] * 3, id="v-last"),
         pytest.param("v=DMARC1; p=none;" + "x=y;" * 80, *["reject"] * 3, id="too-many-tags"),
         pytest.param("v=DMARC1; p=none; rua=" + "a" * 5000, *["reject"] * 3, id="too-long"),
