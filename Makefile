@@ -5,7 +5,7 @@ PYTHON ?= python3
 # gcc, libmilter-dev and python3-dev build pymilter; the tests and the demo run the rest.
 PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix \
-	iproute2 bind9-dnsutils systemd mandoc
+	iproute2 bind9-dnsutils spfquery systemd mandoc
 
 .PHONY: help check test static demo storm bench man venv packages
 

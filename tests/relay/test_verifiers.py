@@ -52,11 +52,6 @@ NO_CLAIM = Claim("((pass|fail|none) .*|rejected)", ".*", "alignd says nothing ab
 
 # Where a verifier is known to say something else, or the case is not about what receivers say.
 DIFFERENT = {
-    "dmarc-two-records": Claim(
-        "fail .*|rejected",
-        "|DMARC_BAD_POLICY .*",
-        "OpenDMARC goes by whichever record comes first",
-    ),
     "dry-run": Claim("rejected", "", "alignd only says what it would do"),
     "dry-run-of-a-tenant": Claim("rejected", "", "alignd only says what it would do"),
     "dry-run-of-the-envelope": Claim("rejected", "", "alignd only says what it would do"),

@@ -37,7 +37,6 @@ PLANTED = {
     "The lists of domains are wrapped": ("judgement/review", "publicsuffixlist"),
     "idna is wrapped": ("mail/mailbox", "idna"),
     "prometheus_client is wrapped": ("service/monitor", "prometheus_client"),
-    "pyspf is wrapped": ("advice/spf", "spf"),
     "sdnotify is wrapped": ("service/worker", "sdnotify"),
     "structlog is wrapped": ("service/worker", "structlog"),
 }

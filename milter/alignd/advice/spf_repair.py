@@ -15,7 +15,6 @@ from alignd.mail.domain import Domain
 from alignd.mail.printable import printable
 from alignd.mailauth.spf_record import (
     BITS,
-    CIDR,
     MAX_TERM,
     SOFTEST_LAST,
     VERSION,
@@ -28,7 +27,7 @@ from alignd.mailauth.spf_record import (
 _SEPARATORS = re.compile(r"[ \t\r\n]+")  # the RFC has blanks alone, pyspf takes all of them
 _GLUED_ALL = re.compile(r"(?P<term>.+)(?P<all>[-~?]all)", re.IGNORECASE)
 _QUOTES = "\"'"
-_WIDE = {"ip4": 10, "ip6": 29}  # 28 is what is left of 128
+_WIDE = (10, 29)  # of IPv4 and IPv6; 28 is what is left of 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +132,11 @@ def _is_wide(term: Term) -> bool:
 
     In a record with one fault, another is likely: a digit that is missing.
     """
-    lengths = CIDR.search(term.text)
-    if term.is_modifier or lengths is None:
-        return False
-    v4, v6 = (lengths["v4"], lengths["v6"]) if term.name != "ip6" else (None, lengths["v4"])
-    return (v4 is not None and int(v4) < _WIDE["ip4"]) or (
-        v6 is not None and int(v6) < _WIDE["ip6"]
-    )
+    v4, v6 = term.prefix_lengths
+    too_wide = {"ip4": v4 < _WIDE[0], "ip6": v6 < _WIDE[1]}
+    if term.name in {"a", "mx"}:
+        return any(too_wide.values())
+    return too_wide.get(term.name, False)
 
 
 def _is_other(joined: str) -> bool:

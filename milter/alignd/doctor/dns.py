@@ -24,7 +24,7 @@ from alignd.mailauth.dkim_key import DkimResult, key_name
 from alignd.mailauth.dmarc import Policy, record_name
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, RecordType
 from alignd.mailauth.rfc7489 import PublicSuffixes
-from alignd.mailauth.spf import Spf, SpfResult
+from alignd.mailauth.spf import Spf, SpfEvaluator, SpfResult
 from alignd.mailauth.spf_record import mechanism_for
 from alignd.mailauth.ternary import Ternary
 
@@ -212,7 +212,7 @@ def _helo(relay: Relay, lookup: Lookup) -> Iterator[Remark]:
 
 
 def _helo_spf(relay: Relay, lookup: Lookup) -> Iterator[Remark]:
-    results = judge_spf("", relay, lookup)
+    results = judge_spf("", relay, SpfEvaluator(lookup))
     match spf_passes(results):
         case Ternary.UNKNOWN:
             yield Unknown(f"whether SPF of {relay.hostname} passes: {_spf_failure(results)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -9,11 +10,20 @@ from alignd.config.settings import Relay
 from alignd.mail.domain import Domain
 from alignd.mailauth.dkim import CheckedSignature
 from alignd.mailauth.dkim_key import DkimResult
-from alignd.mailauth.dmarc import AlignmentMode, Discovery, Model, Policy, aligned, stricter
+from alignd.mailauth.dmarc import (
+    AlignmentMode,
+    Discovery,
+    DmarcRecords,
+    Model,
+    Policy,
+    Reading,
+    aligned,
+    stricter,
+)
 from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes, Rfc7489
 from alignd.mailauth.rfc9989 import Rfc9989
-from alignd.mailauth.spf import Spf, SpfResult, evaluate_spf, spf_identity
+from alignd.mailauth.spf import Spf, SpfEvaluator, SpfResult, spf_identity
 from alignd.mailauth.ternary import Ternary
 
 
@@ -116,24 +126,35 @@ def predict(
     lookup: Lookup,
     suffixes: PublicSuffixes,
     dkim: tuple[CheckedSignature, ...] = (),
+    evaluator: SpfEvaluator | None = None,
 ) -> Prediction:
-    """Predict what receivers say of mail from *author_domain* with this envelope sender."""
+    """Predict what receivers say of mail from *author_domain* with this envelope sender.
+
+    *evaluator* is that of a judgement, whose predictions share its processor time.
+    """
     _, spf_domain = spf_identity(envelope_sender, relay.hostname)
     domains = (spf_domain, tuple(signature.domain for signature in dkim))
+    records = DmarcRecords(lookup)
+
+    def read(model: Callable[[Reading], Model]) -> ModelView:
+        view = _view(author_domain, *domains, model(Reading.EXACT))
+        if Reading.LENIENT not in records.readings:  # as nearly always
+            return view
+        return _strictest(view, _view(author_domain, *domains, model(Reading.LENIENT)))
+
     return Prediction(
         author_domain=author_domain,
-        spf=judge_spf(envelope_sender, relay, lookup),
+        spf=judge_spf(envelope_sender, relay, evaluator or SpfEvaluator(lookup)),
         dkim=dkim,
-        rfc7489=_view(author_domain, *domains, Rfc7489(lookup, suffixes)),
-        rfc9989=_view(author_domain, *domains, Rfc9989(lookup)),
+        rfc7489=read(lambda reading: Rfc7489(records, suffixes, reading)),
+        rfc9989=read(lambda reading: Rfc9989(records, reading)),
     )
 
 
-def judge_spf(envelope_sender: str, relay: Relay, lookup: Lookup) -> tuple[Spf, ...]:
+def judge_spf(envelope_sender: str, relay: Relay, evaluator: SpfEvaluator) -> tuple[Spf, ...]:
     """The SPF result of every relay address for *envelope_sender*."""
     return tuple(
-        evaluate_spf(address, envelope_sender, relay.hostname, lookup)
-        for address in relay.addresses
+        evaluator.evaluate(address, envelope_sender, relay.hostname) for address in relay.addresses
     )
 
 
@@ -143,6 +164,17 @@ def spf_passes(results: tuple[Spf, ...]) -> Ternary:
         return Ternary.YES
     doubtful = all(spf.counts or spf.result is SpfResult.TEMPERROR for spf in results)
     return Ternary.UNKNOWN if doubtful else Ternary.NO
+
+
+def _strictest(one: ModelView, other: ModelView) -> ModelView:
+    """What the stricter of two receivers finds."""
+    policy = stricter(one.discovery.policy, other.discovery.policy)
+    aligned_by_dkim = zip(one.dkim_aligned, other.dkim_aligned, strict=True)
+    return ModelView(
+        one.discovery if one.discovery.policy is policy else other.discovery,
+        one.spf_aligned & other.spf_aligned,
+        tuple(each & another for each, another in aligned_by_dkim),
+    )
 
 
 def _view(

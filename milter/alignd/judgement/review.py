@@ -39,7 +39,7 @@ from alignd.mailauth.dmarc import record_name
 from alignd.mailauth.dns import Lookup, RecordType
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.mailauth.rfc9989 import walk_names
-from alignd.mailauth.spf import spf_identity
+from alignd.mailauth.spf import SpfEvaluator, spf_identity
 from alignd.mailauth.ternary import Ternary
 
 MAX_WORDS = 8
@@ -110,6 +110,8 @@ class Reviewer:
     freemail: Container[Domain]
     now: Callable[[], float]
     """The Unix time."""
+    processor_time: Callable[[], float]
+    """That of the thread, which bounds what SPF may cost a judgement."""
 
     def first_questions(
         self, message: Message, author: Author
@@ -151,16 +153,18 @@ class Reviewer:
             UnsafeEditError: the rewritten message would not be what it must be.
         """
         settings = self.configuration.settings_for(message)
+        evaluator = SpfEvaluator(lookup, self.processor_time)
         circumstances = observe(
             message,
             author or read_author(message),
             Surroundings(
                 None if is_helpdesk else self.configuration.helpdesk, self.freemail, self.now()
             ),
-            partial(self._predict, message, settings, lookup),
+            partial(self._predict, message, settings, lookup, evaluator),
         )
         reason = decide(circumstances, settings)
-        planned = self._plan(message, circumstances.author, settings, reason.action, lookup)
+        suits = partial(self._sender_suits, message, settings, lookup, evaluator)
+        planned = self._plan(message, circumstances.author, settings, reason.action, suits)
         return Judgement(settings, circumstances, reason, planned)
 
     def rewrite_unjudged(self, message: Message) -> Judgement:
@@ -180,27 +184,44 @@ class Reviewer:
         return Judgement(settings, seen, Reason.INTERNAL_ERROR, planned)
 
     def _plan(
-        self, message: Message, author: Author, settings: Settings, action: Action, lookup: Lookup
+        self,
+        message: Message,
+        author: Author,
+        settings: Settings,
+        action: Action,
+        sender_suits: Callable[[], bool],
     ) -> Edits:
         if action is Action.REWRITE:
-            keeps = self._sender_suits(message, settings, lookup)
-            return plan_rewrite(message, author, settings, keep_envelope_sender=keeps)
+            return plan_rewrite(message, author, settings, keep_envelope_sender=sender_suits())
         if action is Action.ENVELOPE and author.mailbox is not None:
             return Edits(envelope_sender=author.mailbox.address)
         return NO_EDITS
 
     def _predict(
-        self, message: Message, settings: Settings, lookup: Lookup, author: Mailbox
+        self,
+        message: Message,
+        settings: Settings,
+        lookup: Lookup,
+        evaluator: SpfEvaluator,
+        author: Mailbox,
     ) -> Predictions:
         relay, sender = settings.relay, message.envelope_sender
         dkim = self._signatures(message, author, lookup)
-        as_sent = predict(author.domain, sender, relay, lookup, self.suffixes, dkim)
+        predict_for = partial(
+            predict,
+            author.domain,
+            relay=relay,
+            lookup=lookup,
+            suffixes=self.suffixes,
+            dkim=dkim,
+            evaluator=evaluator,
+        )
+        as_sent = predict_for(sender)
         # A null envelope sender stays null: bounces of bounces would come of it.
         movable = bool(sender) and sender != author.address and author.address.isascii()
         if as_sent.aligned is Ternary.YES or not movable or not settings.rules.align_envelope:
             return Predictions(as_sent, None)
-        moved = predict(author.domain, author.address, relay, lookup, self.suffixes, dkim)
-        return Predictions(as_sent, moved)
+        return Predictions(as_sent, predict_for(author.address))
 
     def _signatures(
         self, message: Message, author: Mailbox, lookup: Lookup
@@ -220,7 +241,9 @@ class Reviewer:
             others = tuple(map(hidden_by_a_malformed_field, others))
         return (*verified, *others)
 
-    def _sender_suits(self, message: Message, settings: Settings, lookup: Lookup) -> bool:
+    def _sender_suits(
+        self, message: Message, settings: Settings, lookup: Lookup, evaluator: SpfEvaluator
+    ) -> bool:
         """Whether the envelope sender aligns with the notifications domain and passes SPF."""
         sender, ours = message.envelope_sender, settings.notifications.domain
         try:
@@ -229,7 +252,9 @@ class Reviewer:
             return False
         if self.suffixes.registered_domain(domain) != self.suffixes.registered_domain(ours):
             return False
-        prediction = predict(ours, sender, settings.relay, lookup, self.suffixes)
+        prediction = predict(
+            ours, sender, settings.relay, lookup, self.suffixes, evaluator=evaluator
+        )
         return prediction.aligned is Ternary.YES
 
 
@@ -238,9 +263,12 @@ def make_reviewer(
     signer: Signer,
     now: Callable[[], float],
     suffixes: PublicSuffixes | None = None,
+    processor_time: Callable[[], float] = lambda: 0.0,
 ) -> Reviewer:
     """Assemble the reviewer of a configuration, with the lists of domains that ship.
 
-    *suffixes* saves the 50 ms of reading the list again.
+    *suffixes* saves the 50 ms of reading the list again. *processor_time* is that of the thread
+    that judges; a clock that stands sets no limit.
     """
-    return Reviewer(configuration, suffixes or SuffixList(), signer, FreemailDomains(), now)
+    suffixes = suffixes or SuffixList()
+    return Reviewer(configuration, suffixes, signer, FreemailDomains(), now, processor_time)

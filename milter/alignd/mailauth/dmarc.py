@@ -7,17 +7,33 @@ They differ in where a policy is found and what an organizational domain is: see
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import reduce
 from typing import Protocol
 
 from alignd.mail.domain import Domain
 from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
 from alignd.mailauth.ternary import Ternary
 
+MAX_RECORD = 4096
+"""Octets of a record; see `spf_check.MAX_RECORD`. Nobody can say what receivers make of a larger
+one, so that it counts as the strictest there is."""
+MAX_TAGS = 64
+"""Tags of a record. The RFCs know twelve."""
+MAX_RECORDS = 10
+"""Records at one name that are read; several are a mistake already."""
+MAX_TEXTS = 500
+"""TXT records of one answer. With more of them its DMARC records are unknown."""
+
 # RFC 9989, section 4.8: the version comes first and its value is case-sensitive.
 _VERSION = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(;|$)")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s!,;]+(![0-9]+[kmgt]?)?", re.IGNORECASE)
+# OpenDMARC 1.4.2 takes every text with "v=DMARC" in it, rspamd 3.4 ends the version at a blank or
+# a backslash, mailauth 4 skips blanks in front and ignores case.
+_RESEMBLANCE = re.compile(r"v\s*=\s*dmarc", re.IGNORECASE)
+# rspamd 3.4 ends a tag at a blank or a backslash too, Mail::DMARC takes a colon for "=".
+_SHORT_TAG = re.compile(r"(?:^|(?<=[;\s\\]))([a-z]+)\s*[=:]\s*([^;\s\\]*)", re.IGNORECASE)
 
 
 class Policy(Enum):
@@ -50,12 +66,55 @@ class AlignmentMode(Enum):
     STRICT = "s"
 
 
+class Reading(Enum):
+    """Which TXT records count for DMARC records."""
+
+    EXACT = "what the RFCs take; several are none"
+    LENIENT = "what some receiver takes; several are one that asks for all that they ask for"
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """The tags of a record, in every way that a receiver takes it apart."""
+
+    pairs: tuple[tuple[str, str], ...]
+    """Names in lower case, and values without blanks. A name may stand more than once."""
+    is_absurd: bool = False
+    """Whether the record is so large that it was not taken apart."""
+
+    @classmethod
+    def parse(cls, text: str) -> Tags:
+        """Take the text of a record apart."""
+        if len(text) > MAX_RECORD or text.count("=") + text.count(":") > MAX_TAGS:
+            return cls((), is_absurd=True)
+        long = (tag.partition("=") for tag in text.split(";") if "=" in tag)
+        pairs = [(name, value) for name, _, value in long] + _SHORT_TAG.findall(text)
+        return cls(tuple({(_joined(name).lower(), _joined(value)): None for name, value in pairs}))
+
+    def values(self, name: str) -> list[str]:
+        """All values of a tag, in lower case."""
+        return [value.lower() for each, value in self.pairs if each == name]
+
+
+def merged(several: Sequence[Tags]) -> Tags:
+    """Make one of several records, which asks for all that they ask for.
+
+    Of a tag that stands twice the first comes last, so that `psd`, of which the last counts, is
+    another than read exactly.
+    """
+    pairs = [pair for tags in several for pair in tags.pairs]
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        pairs.reverse()
+    return Tags(tuple(pairs), any(tags.is_absurd for tags in several))
+
+
 @dataclass(frozen=True, slots=True)
 class DmarcRecord:
-    """A DMARC policy record. A missing tag, or one with a bad value, has its default."""
+    """A DMARC policy record: of each tag the strictest that any receiver makes of it."""
 
     policy: Policy
-    """p. NONE where p is missing or bad, and a report address makes the record usable."""
+    """p. NONE where it is missing or bad."""
     subdomain_policy: Policy
     """sp, else p."""
     nonexistent_policy: Policy
@@ -64,28 +123,28 @@ class DmarcRecord:
     spf_alignment: AlignmentMode
 
     @classmethod
-    def from_tags(cls, tags: dict[str, str]) -> DmarcRecord:
-        """Read the tags of a record; its policies are ABSENT when none of them could be applied.
+    def from_tags(cls, tags: Tags) -> DmarcRecord:
+        """Read the tags of a record.
 
         `pct` and `t` are ignored. Not every receiver knows them, and even in test mode the owner
         asks for what the policy says: t=y invites rewriting From (RFC 9989, section 4.7).
         """
-        policy = _POLICIES.get(tags.get("p", "").lower())
-        inherited = [_POLICIES.get(tags[name].lower()) for name in ("sp", "np") if name in tags]
-        if policy is None or None in inherited:
-            # RFC 9989, section 4.10.1, and RFC 7489, section 6.6.3, step 6: with a valid report
-            # address the record counts as p=none, without one as no record.
-            reports = any(_URI.fullmatch(uri.strip()) for uri in tags.get("rua", "").split(","))
-            policy = subdomain = nonexistent = Policy.NONE if reports else Policy.ABSENT
-        else:
-            subdomain = _POLICIES[tags["sp"].lower()] if "sp" in tags else policy
-            nonexistent = _POLICIES[tags["np"].lower()] if "np" in tags else subdomain
+        if tags.is_absurd:
+            strict = AlignmentMode.STRICT
+            return cls(Policy.REJECT, Policy.REJECT, Policy.REJECT, strict, strict)
+        # RFC 9989, section 4.10.1, asks for a report address before a record without a policy
+        # counts as p=none; rspamd 3.4 does not.
+        policy = _policy(tags.values("p"), Policy.NONE)
+        subdomain = _policy(tags.values("sp"), policy)
+        aspf = tags.values("aspf")
+        if not aspf and _asks_for_iodef(tags):
+            aspf = ["s"]
         return cls(
             policy=policy,
             subdomain_policy=subdomain,
-            nonexistent_policy=nonexistent,
-            dkim_alignment=_alignment(tags.get("adkim", "r")),
-            spf_alignment=_alignment(tags.get("aspf", "r")),
+            nonexistent_policy=_policy(tags.values("np"), subdomain),
+            dkim_alignment=_alignment(tags.values("adkim")),
+            spf_alignment=_alignment(aspf),
         )
 
 
@@ -98,8 +157,7 @@ class Discovery:
     """The domain that publishes the policy, without `_dmarc`; None when there is no policy."""
     organizational_domain: Domain | LookupFailed
     record: DmarcRecord | None
-    """None when there is none, or DNS gave no answer. Where the policy of a record is ABSENT, its
-    alignment modes are used all the same: the owner asked for them, and stricter is safer."""
+    """None when there is none, or DNS gave no answer."""
 
 
 class Model(Protocol):
@@ -144,25 +202,74 @@ def record_name(domain: Domain) -> str:
     return f"_dmarc.{domain}"
 
 
-def records_at(domain: Domain, lookup: Lookup) -> tuple[dict[str, str], ...] | LookupFailed:
-    """Look up the DMARC records of *domain* as tags, RFC 9989, section 4.10, steps 2 and 6."""
-    texts = texts_at(record_name(domain), lookup)
+class DmarcRecords:
+    """The DMARC records of one judgement: each name is looked up, and each record read, once."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self.lookup = lookup
+        self.readings: tuple[Reading, ...] = (Reading.EXACT,)
+        """Those under which different records were found; all that was found is read exactly."""
+        self._found: dict[Domain, dict[Reading, tuple[Tags, ...]] | LookupFailed] = {}
+
+    def at(self, domain: Domain, reading: Reading) -> tuple[Tags, ...] | LookupFailed:
+        """Look up the records of *domain*, RFC 9989, section 4.10, steps 2 and 6."""
+        found = self._found.get(domain)
+        if found is None:
+            found = self._found[domain] = _read(texts_at(record_name(domain), self.lookup))
+            if isinstance(found, dict) and found[Reading.EXACT] != found[Reading.LENIENT]:
+                self.readings = tuple(Reading)
+        return found if isinstance(found, LookupFailed) else found[reading]
+
+
+def _read(
+    texts: tuple[bytes, ...] | LookupFailed,
+) -> dict[Reading, tuple[Tags, ...]] | LookupFailed:
     if isinstance(texts, LookupFailed):
         return texts
-    return tuple(tags for text in texts if (tags := _tags(text.decode("latin-1"))) is not None)
+    if len(texts) > MAX_TEXTS:
+        return LookupFailed(f"more than {MAX_TEXTS} TXT records")
+    found = [text for text in map(_decoded, texts) if _RESEMBLANCE.search(text)]
+    if not found:
+        return {Reading.EXACT: (), Reading.LENIENT: ()}
+    # Two are as good as more of them, and more of them are not worth the time to read them.
+    exact = [text for text in found if _VERSION.match(text)][:2]
+    lenient = merged(list(map(Tags.parse, found[:MAX_RECORDS])))
+    if len(found) > MAX_RECORDS:
+        lenient = Tags((), is_absurd=True)
+    return {Reading.EXACT: tuple(map(Tags.parse, exact)), Reading.LENIENT: (lenient,)}
 
 
-def _tags(text: str) -> dict[str, str] | None:
-    if not _VERSION.match(text):
-        return None
-    tags = {}
-    for tag in text.split(";"):
-        name, equals, value = tag.partition("=")
-        if equals:
-            # Most receivers ignore the case of a name, and take the last of two tags.
-            tags[name.strip(" \t").lower()] = value.strip(" \t")
-    return tags
+def _joined(text: str) -> str:
+    # OpenDMARC removes all blanks, also those inside a word.
+    return "".join(text.split())
 
 
-def _alignment(value: str) -> AlignmentMode:
-    return AlignmentMode.STRICT if value.lower() == "s" else AlignmentMode.RELAXED
+def _decoded(text: bytes) -> str:
+    return text.decode("latin-1")
+
+
+def _policy(values: list[str], otherwise: Policy) -> Policy:
+    """The strictest that *values* can mean, or *otherwise* unless there is one and it is good."""
+    if len(values) == 1 and values[0] in _POLICIES:
+        return _POLICIES[values[0]]
+    meant = (_guessed(value) for value in values)
+    return reduce(stricter, (policy for policy in meant if policy is not None), otherwise)
+
+
+def _guessed(value: str) -> Policy | None:
+    # OpenDMARC takes every beginning of a word, "r" and "rej" among them.
+    letters = "".join(filter(str.isalpha, value))
+    words = (word for word in _POLICIES if letters and word.startswith(letters[: len(word)]))
+    return next((_POLICIES[word] for word in words), None)
+
+
+def _alignment(values: list[str]) -> AlignmentMode:
+    # Of other values each receiver makes something else: OpenDMARC takes every beginning of
+    # "strict" for strict, rspamd refuses the record.
+    return AlignmentMode.RELAXED if set(values) <= {"r"} else AlignmentMode.STRICT
+
+
+def _asks_for_iodef(tags: Tags) -> bool:
+    """Whether rf asks for a format that OpenDMARC 1.4.2 notes down in aspf, by mistake."""
+    formats = (each for value in tags.values("rf") for each in value.split(","))
+    return any(each and "iodef".startswith(each) for each in formats)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dmarc import Discovery, DmarcRecord, Policy, records_at
-from alignd.mailauth.dns import Lookup, LookupFailed
+from alignd.mailauth.dmarc import Discovery, DmarcRecord, DmarcRecords, Policy, Reading
+from alignd.mailauth.dns import LookupFailed
 
 
 class PublicSuffixes(Protocol):
@@ -22,8 +22,9 @@ class PublicSuffixes(Protocol):
 class Rfc7489:
     """The `Model` of RFC 7489."""
 
-    lookup: Lookup
+    records: DmarcRecords
     suffixes: PublicSuffixes
+    reading: Reading = Reading.EXACT
 
     def organizational_domain(self, domain: Domain) -> Domain:
         """Find the organizational domain, section 3.2."""
@@ -32,18 +33,14 @@ class Rfc7489:
     def discover(self, author_domain: Domain) -> Discovery:
         """Find the policy, section 6.6.3."""
         organization = self.organizational_domain(author_domain)
-        found, owner = records_at(author_domain, self.lookup), author_domain
+        found, owner = self.records.at(author_domain, self.reading), author_domain
         if found == () and organization != author_domain:  # step 3
-            found, owner = records_at(organization, self.lookup), organization
+            found, owner = self.records.at(organization, self.reading), organization
         if isinstance(found, LookupFailed):
             return Discovery(Policy.UNKNOWN, None, organization, None)
         # Step 5: several records end the discovery; the organizational domain is not tried then.
         if len(found) != 1:
             return Discovery(Policy.ABSENT, None, organization, None)
-        # This RFC does not know np: its receivers ignore the tag, so a bad value does no harm.
-        record = DmarcRecord.from_tags(
-            {name: value for name, value in found[0].items() if name != "np"}
-        )
+        record = DmarcRecord.from_tags(found[0])
         policy = record.policy if owner == author_domain else record.subdomain_policy
-        record_domain = None if policy is Policy.ABSENT else owner
-        return Discovery(policy, record_domain, organization, record)
+        return Discovery(policy, owner, organization, record)

@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignd.mail.domain import Domain
-from alignd.mailauth.dmarc import Discovery, DmarcRecord, Policy, records_at, stricter
-from alignd.mailauth.dns import Lookup, LookupFailed, RecordType
+from alignd.mailauth.dmarc import (
+    Discovery,
+    DmarcRecord,
+    DmarcRecords,
+    Policy,
+    Reading,
+    Tags,
+    stricter,
+)
+from alignd.mailauth.dns import LookupFailed, RecordType
 
 _WALK_LABELS = 7
 """Labels of a longer name that are kept after the first query; at most 8 queries make a walk."""
@@ -17,12 +25,12 @@ class Step:
     """A name of the walk that has exactly one record."""
 
     domain: Domain
-    tags: dict[str, str]
+    tags: Tags
 
     @property
     def psd(self) -> str:
         """The psd tag: y, n, or u when it is missing or invalid."""
-        value = self.tags.get("psd", "u").lower()
+        value = ["u", *self.tags.values("psd")][-1]
         return value if value in {"y", "n"} else "u"
 
 
@@ -45,13 +53,14 @@ def walk_names(domain: Domain) -> tuple[Domain, ...]:
 class Rfc9989:
     """The `Model` of RFC 9989."""
 
-    lookup: Lookup
+    records: DmarcRecords
+    reading: Reading = Reading.EXACT
 
     def walk(self, domain: Domain) -> Walk:
         """Walk up the tree from *domain*, section 4.10."""
         steps: list[Step] = []
         for name in walk_names(domain):
-            found = records_at(name, self.lookup)
+            found = self.records.at(name, self.reading)
             if isinstance(found, LookupFailed):
                 return Walk(tuple(steps), found)
             if len(found) != 1:  # step 2: several records are discarded
@@ -83,14 +92,13 @@ class Rfc9989:
         record = DmarcRecord.from_tags(step.tags)
         inherited = step.domain != author_domain
         policy = self._inherited_policy(author_domain, record) if inherited else record.policy
-        record_domain = None if policy is Policy.ABSENT else step.domain
-        return Discovery(policy, record_domain, organization, record)
+        return Discovery(policy, step.domain, organization, record)
 
     def _inherited_policy(self, author_domain: Domain, record: DmarcRecord) -> Policy:
         if record.nonexistent_policy is record.subdomain_policy:
             return record.subdomain_policy
         # np applies to names that do not exist at all (NXDOMAIN), section 3.2.13.
-        answer = self.lookup.look_up(author_domain.name, RecordType.TXT)
+        answer = self.records.lookup.look_up(author_domain.name, RecordType.TXT)
         if isinstance(answer, LookupFailed):
             return stricter(record.subdomain_policy, record.nonexistent_policy)
         return record.subdomain_policy if answer.exists else record.nonexistent_policy

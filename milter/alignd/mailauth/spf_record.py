@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv6Address
 
 from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress
@@ -41,6 +41,9 @@ _MODIFIER = re.compile(r"(?P<name>[a-z][a-z0-9_.-]*)=(?P<value>.*)", re.IGNORECA
 _ENDS_IN_MACRO = re.compile(rf"(?:{MACRO.pattern})$", re.IGNORECASE)
 _TOP_LABEL = re.compile(r"(?!\d+$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
 _NETWORK = re.compile(r"(?P<address>[^/%]+)(?:/(?P<length>0|[1-9]\d{0,2}))?")
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_QUAD = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")  # three times as fast as IPv4Address
+
 _MAX_SPEC, _MAX_LABEL = 255, 63  # characters
 
 
@@ -65,6 +68,21 @@ class Term:
     def passes_everybody(self) -> bool:
         """Whether it is `all` with a "+", written or not."""
         return self.name == "all" and self.qualifier == "+"
+
+    @property
+    def prefix_lengths(self) -> tuple[int, int]:
+        """The lengths of the prefixes to compare, of IPv4 and of IPv6, RFC 7208, section 5."""
+        match self.name:
+            case "a" | "mx":
+                lengths = CIDR.search(self.text)
+                v4, v6 = (lengths["v4"], lengths["v6"]) if lengths else (None, None)
+                return int(v4 or BITS["ip4"]), int(v6 or BITS["ip6"])
+            case "ip4" | "ip6":
+                _, _, written = self.text.partition("/")
+                length = int(written) if written else BITS[self.name]
+                return length, length
+            case _:
+                return 0, 0
 
     def names(self, domain: Domain) -> bool:
         """Whether the argument is *domain*, written out without a macro."""
@@ -199,8 +217,10 @@ def _network(name: str, text: str) -> str | None:
     match = _NETWORK.fullmatch(text)
     if match is None or int(match["length"] or 0) > BITS[name]:
         return None
+    if name == "ip4":
+        return match["address"] if _QUAD.fullmatch(match["address"]) else None
     try:
-        IPv4Address(match["address"]) if name == "ip4" else IPv6Address(match["address"])
+        IPv6Address(match["address"])
     except AddressValueError:
         return None
     return match["address"]

@@ -139,7 +139,9 @@ class Worker:
 
     def _make_runtime(self, setup: Setup) -> Runtime:
         configuration, milter = setup.configuration, setup.configuration.milter
-        reviewer = make_reviewer(configuration, setup.signer, time.time, self._suffixes)
+        reviewer = make_reviewer(
+            configuration, setup.signer, time.time, self._suffixes, time.thread_time
+        )
         wanted = wanted_by(configuration)
         self._sessions.want(wanted)
         resolver = self._resolver_for(configuration.dns)

@@ -24,6 +24,27 @@ class Disagreement:
 
 SPF = (
     Disagreement("spf-plus-all", "all that follow RFC 7208", "rspamd does not count +all"),
+    Disagreement("spf-plus-all-in-an-include", "RFC 7208, section 5.2", "rspamd leaves it out"),
+    Disagreement("spf-wide-network", "RFC 7208", "rspamd leaves out ip4 and ip6 below /8"),
+    Disagreement("spf-prefix-of-no-length", "RFC 7208, section 5.6", "libspf2: permerror"),
+    Disagreement(
+        "spf-another-term-matches",
+        "RFC 7208, section 4.6.2: the first that matches",
+        "rspamd sorts them, and takes another",
+    ),
+    Disagreement(
+        "spf-another-term-matches-in-an-include",
+        "RFC 7208, section 5.2: no match, go on",
+        "rspamd: fail",
+    ),
+    Disagreement(
+        "spf-redirect-in-front",
+        "RFC 7208, section 6.1: only where nothing matches",
+        "libspf2 follows it where it stands",
+    ),
+    Disagreement("spf-final-dot", "RFC 7208, section 7.1 allows it", "mailauth: permerror"),
+    Disagreement("spf-modifier-with-a-dot", "RFC 7208, section 12", "libspf2: permerror"),
+    Disagreement("spf-behind-the-buffer", "all others", "libspf2 keeps 63 networks of a record"),
     Disagreement(
         "spf-two-records", "rspamd takes one of them", "RFC 7208, section 4.5: permerror"
     ),
@@ -62,6 +83,17 @@ SPF = (
 )
 
 DMARC = (
+    Disagreement("dmarc-aspf-written-out", "the RFCs: a bad value, relaxed", "OpenDMARC: strict"),
+    Disagreement("dmarc-aspf-twice", "those that take the last", "those that take the first"),
+    Disagreement("dmarc-rf-iodef", "all others", "OpenDMARC notes rf down in aspf"),
+    Disagreement("dmarc-sp-empty", "those that apply nothing then", "those that skip the tag"),
+    Disagreement("dmarc-sp-bad", "RFC 9989, section 4.10.1: p=none or nothing", "rspamd: p"),
+    Disagreement("dmarc-policy-cut-short", "the RFCs: no policy", "OpenDMARC: reject"),
+    Disagreement("dmarc-policy-twice", "those that take the last", "those that take the first"),
+    Disagreement("dmarc-no-semicolon", "the RFCs: no record", "rspamd applies it"),
+    Disagreement("dmarc-blank-in-front", "the RFCs: no record", "OpenDMARC, mailauth apply it"),
+    Disagreement("dmarc-version-last", "the RFCs: no record", "OpenDMARC applies it"),
+    Disagreement("dmarc-two-records", "the RFCs: no policy", "OpenDMARC takes the first"),
     Disagreement(
         "organizations-differ-at-psd-n",
         "RFC 7489: one organization by the public suffix list",

@@ -104,7 +104,7 @@ def rule_and_fix(word: Word) -> Iterator[Line]:
 def _spf(spf: Spf) -> str:
     text = f"{spf.address}: {spf.result.value}, {_evidence(spf.explanation)}"
     if spf.result is SpfResult.PASS and not spf.counts:
-        text += ", which passes the whole world, so that not every receiver counts it"
+        text += f", which not every receiver counts: {spf.doubt}"
     return text
 
 
