@@ -182,7 +182,7 @@ class Reviewer:
         dkim = self._signatures(message, author, lookup)
         as_sent = predict(author.domain, sender, relay, lookup, self.suffixes, dkim)
         # A null envelope sender stays null: bounces of bounces would come of it.
-        movable = bool(sender) and sender != author.address and author.address.isascii()
+        movable = bool(sender) and sender != author.address and author.fits_envelope
         if as_sent.aligned is Ternary.YES or not movable or not settings.rules.align_envelope:
             return Predictions(as_sent, None)
         moved = predict(author.domain, author.address, relay, lookup, self.suffixes, dkim)
