@@ -45,6 +45,7 @@ _CODE_PAGE = re.compile(r"(?:x-)?(?:cp|ibm|ms|win|windows)-?(\d{3,5})")
 _ISO_8859 = re.compile(r"(?:iso-?)?8859-?(\d{1,2})(?:-[ei])?")
 _JAPANESE = re.compile(r"(?:cs)?(iso-?2022-?jp|euc-?jp)(?:-(?:1|2|ext|ms|win))?")
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _OCTET = re.compile("[\udc80-\udcff]")
 _ESCAPE = re.compile(rb"\x1b(\$[@B]|\([BIJ])")
 _EUC_JP = re.compile(
@@ -62,7 +63,8 @@ def decode(octets: bytes, label: str) -> str:
     name = label.partition("*")[0].strip().lower()
     for spelling in _spellings(name):
         if spelling in _CODECS:
-            return octets.decode(_CODECS[spelling], errors="replace")
+            # UTF-7 lets halves of surrogate pairs through.
+            return _SURROGATE.sub("\ufffd", octets.decode(_CODECS[spelling], errors="replace"))
         encoding = webencodings.lookup(spelling)
         if encoding is not None and encoding.name not in _REFUSED:
             return _decode_as(octets, encoding)
@@ -97,7 +99,7 @@ def decode_undeclared(octets: bytes) -> str:
 
 def _spellings(name: str) -> Iterator[str]:
     """The names by which *name* may be listed, the closest first."""
-    if name in _SAY_NOTHING:
+    if name in _SAY_NOTHING or not name.isascii():
         return
     yield name
     name = name.replace("_", "-")

@@ -66,8 +66,21 @@ def edits_of(message: Message, judgement: Judgement | None = None) -> Edits:
 # No line ends but folds: that much the milter protocol promises.
 VALUES = st.binary(max_size=200).map(lambda value: value.replace(b"\n", b"\n "))
 CHARSETS = ["windows-874", "gb2312", "shift_jis", "iso-2022-jp", "euc-jp", "utf-7", "utf-16", "x"]
-TOKENS = [*'ab.@<>,;:()"\\ =?Qq_0D\r\t', "utf-8", "=0D=0A", "=?utf-8?q?", "ř", "\u202e"]
-MAILISH = st.lists(st.sampled_from(TOKENS), max_size=60).map(lambda parts: "".join(parts).encode())
+TOKENS = [
+    *'ab.@<>,;:()"\\ =?Qq_0D\r\t',
+    "utf-8",
+    "=0D=0A",
+    "=?utf-8?q?",
+    "ř",
+    "\u202e",
+    "\udce9",
+    "=?\udce9?q?",
+    "=?utf-7?q?+2AA-",
+    "?=",
+]
+MAILISH = st.lists(st.sampled_from(TOKENS), max_size=60).map(
+    lambda parts: "".join(parts).encode(errors="surrogateescape")
+)
 
 
 @given(st.one_of(VALUES, MAILISH))
@@ -77,6 +90,8 @@ MAILISH = st.lists(st.sampled_from(TOKENS), max_size=60).map(lambda parts: "".jo
 @example(b"=?hex?q?zz?= <a@b.cz>")
 @example(b"=?utf-8?b?x?= <a@b.cz>")
 @example(b"=?utf-7?q?+2AA-?= <a@b.cz>")
+@example(b"=?\xe9?q?x?= a@b.cz")
+@example(b"=?utf-8?q?=3D=3Futf-8=3Fq=3F+2AA-=3F=3D?= =?utf-7?q?+2AA-?= a@b.cz")
 @example(b"\xff" * 3000)
 @example(b'"' * 2048)
 @example(b"(" * 64000)

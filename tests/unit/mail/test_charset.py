@@ -44,6 +44,8 @@ from alignd.mail import charset
         pytest.param("utf-7", b"+AOk-", "é", id="utf-7"),
         pytest.param("hz-gb-2312", b"~{VPND~}", "中文", id="hz"),
         pytest.param("utf-8", b"a\xffb", "a\ufffdb", id="no-utf-8-although-it-says-so"),
+        pytest.param("utf-7", b"+2AA-", "\ufffd", id="half-a-pair-in-utf-7"),
+        pytest.param("\udce9", b"a", "a", id="a-label-of-octets"),
         pytest.param("idna", b"\x80", "€", id="no-charset-but-a-codec"),
         pytest.param("replacement", b"a", "a", id="no-charset-of-mail"),
         pytest.param("", "é".encode(), "é", id="none"),
@@ -53,9 +55,14 @@ def test_octets_are_what_clients_show(label: str, octets: bytes, text: str) -> N
     assert charset.decode(octets, label) == text
 
 
-@given(st.binary(max_size=60), st.text(max_size=20) | st.sampled_from(["iso-2022-jp", "euc-jp"]))
+LABELS = st.text(st.characters(exclude_categories=[]), max_size=20) | st.sampled_from(
+    ["iso-2022-jp", "euc-jp", "utf-7", "utf-16", "hz-gb-2312", "gbk", "\udce9"]
+)
+
+
+@given(st.binary(max_size=60), LABELS)
 def test_any_octets_are_some_text(octets: bytes, label: str) -> None:
-    assert isinstance(charset.decode(octets, label), str)
+    charset.decode(octets, label).encode()  # has no halves of surrogate pairs
 
 
 @given(st.binary(max_size=60))
