@@ -13,7 +13,8 @@ from alignd.mail.mailbox import Mailbox, MailboxError, parse_mailboxes
 from alignd.mail.message import HeaderField, Message
 
 MAX_FROM = 2048
-"""Octets of a From value that is read at all; only a whole `<address>` is looked for in more."""
+"""Octets of a From value that is read as receivers do."""
+_MAX_SEARCHED = 16_384  # of one in which an address is looked for
 
 _CHARSET = re.compile(rb"""charset[ \t]*=[ \t]*["']?([^\s"';]{1,40})""", re.IGNORECASE)
 
@@ -85,7 +86,7 @@ def _read_field(field: HeaderField, message: Message) -> Author:
 
 
 def _read_carelessly(text: str, message: Message, reason: Reason, detail: str) -> Author:
-    mailbox = careless.find_mailbox(text)
+    mailbox = careless.find_mailbox(text) if len(text) <= _MAX_SEARCHED else None
     phrase = mailbox.display_name if mailbox else careless.phrase_of(text)
     phrase = charset.without_octets(phrase[:MAX_FROM], _charset_of(message))
     mailbox = replace(mailbox, display_name=phrase) if mailbox else None

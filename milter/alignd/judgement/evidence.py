@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from alignd.config.settings import Configuration
 from alignd.judgement.author import declared_charset
-from alignd.judgement.reply_to import names_somebody
+from alignd.judgement.reply_to import reply_evidence
 from alignd.judgement.rewrite import TOUCHED_FIELDS
 from alignd.mail.ip_address import parse_ip_address
 from alignd.mail.mailbox import envelope_address
@@ -114,10 +114,7 @@ def evidence_of(
             types.append(value)
         else:
             fields.append((lower, False))
-    if len(replies) == 1:
-        fields.append(("reply-to", names_somebody(replies[0])))
-    else:
-        fields.extend(("reply-to", value) for value in replies)
+    fields.extend(("reply-to", each) for each in reply_evidence(replies))
     text = b"\n".join(judged)
     if types and not text.isascii():
         fields.append(("content-type", b"charset=%s" % declared_charset(types[0])))

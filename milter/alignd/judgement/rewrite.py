@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from alignd.config.settings import Notifications, Settings
 from alignd.judgement.author import Author, text_of
 from alignd.judgement.reasons import Reason
-from alignd.judgement.reply_to import mailboxes_of, names_somebody
+from alignd.judgement.reply_to import MAX_REPLY_TOS, mailboxes_of, names_somebody
 from alignd.mail import display_name, encoded_words
 from alignd.mail.mailbox import Mailbox, format_mailbox, parse_mailboxes
 from alignd.mail.message import (
@@ -77,7 +77,7 @@ def plan_rewrite(
     ]
     header += _deletions("From", counts["from"], kept=1)
     # Gmail refuses a message with two of them (RFC 5322, section 3.6).
-    if reply_to is not None or counts["reply-to"] > 1:
+    if reply_to is not None or 1 < counts["reply-to"] <= MAX_REPLY_TOS:
         header += _deletions("Reply-To", counts["reply-to"])
     new_from = replacements.new_from
     header.append(
@@ -135,6 +135,8 @@ def _reply_to(message: Message, author: Author, settings: Settings) -> str | Non
     if settings.rules.reply_to != "agent" or agent is None:
         # One that names nobody is none to a client.
         if len(fields) == 1 and names_somebody(fields[0].value):
+            return None
+        if len(fields) > MAX_REPLY_TOS and any(b"@" in field.value for field in fields):
             return None
         answered = mailboxes_of(fields)
     if not answered and agent is not None:

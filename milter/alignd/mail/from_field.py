@@ -38,6 +38,8 @@ def disagreement(text: str) -> str:
         return "a domain with an underscore"
     if local_part.startswith('"') and not _QUOTED_DOT_ATOM.fullmatch(local_part):
         return "a local part that needs its quotes"
+    if _has_nested_comment(tokens) and not (is_plain and _ends_well(tokens[end])):
+        return "a comment inside a comment beside an unusual address"
     if tokens[end].spaced and not (is_plain and _begins_well(tokens, start)):
         return "white space behind an unusual address"
     return _in_phrase(tokens[:start])
@@ -56,6 +58,15 @@ def _edges(tokens: list[Token], at_sign: int) -> tuple[int, int]:
 def _begins_well(tokens: list[Token], start: int) -> bool:
     """Whether an address that begins there has its bracket in front, or nothing at all."""
     return start == 0 or tokens[start - 1].kind == "<"
+
+
+def _ends_well(behind: Token) -> bool:
+    """Whether an address in front of *behind* ends for everybody."""
+    return behind.spaced or behind.kind in {">", "end"}
+
+
+def _has_nested_comment(tokens: list[Token]) -> bool:
+    return any(token.kind == "comment" and "(" in token.text for token in tokens)
 
 
 def _in_comments(tokens: list[Token]) -> str:

@@ -16,6 +16,7 @@ DIFFERENT = [
     *("Ann <a@b.cz (x)>", "<(x)a@b.cz>", "<a@b.cz(x) >", "(a (b)) <a@b.cz>", "a@b.cz (a(b)c)"),
     *("a@příklad.cz", "Ann <a@PŘÍKLAD.cz>", "a@b_c.cz", "()(x) <a@b.cz>", '(x)"Ann" <a@b.cz>'),
     *('"a"@b.cz ', "a..b@b.cz ", "<a..b@b.cz >", "ř@b.cz (x)", "(x) a@b.cz "),
+    *('"a"@b.cz(x (y) z)', "a@b.cz(x (y) z)", "<a..b@b.cz> (x (y) z)"),
     *('\\"x" <a@b.cz>', "Ann \\<a@b.cz>", "\\(x) <a@b.cz>", "Ann \\\\ <a@b.cz>"),
 ]
 
