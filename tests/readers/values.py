@@ -48,7 +48,20 @@ _CARELESS_DOMAINS = (
     *("author\\.example", '"author.example"', f"{AUTHOR}\xad", "b\xfccher.example", f"{AUTHOR}>"),
     *(f"{AUTHOR}@{DECOY}", f"{AUTHOR},{DECOY}", f"{AUTHOR}/{DECOY}", f"{AUTHOR}\t", f"{AUTHOR};"),
 )
-_BLANKS = ("", " ", " ", " ", "  ", "\t", "\r\n ", " \r\n\t", "()", " (x) ", "(Ann (the) Lee)")
+_BLANKS = (
+    "",
+    " ",
+    " ",
+    " ",
+    "  ",
+    "\t",
+    "\r\n ",
+    " \r\n\t",
+    "()",
+    " (x) ",
+    "(Ann (the) Lee)",
+    "(Lee (x) , : ;)",
+)
 _CARELESS_BLANKS = (
     "(Ann (Lee))",
     "((a)b)",

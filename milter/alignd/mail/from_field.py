@@ -16,6 +16,7 @@ _QUOTED_DOT_ATOM = re.compile(rf'"{_ATOM}(\.{_ATOM})*"')
 _PLAIN_DOT_ATOM = re.compile(rf"{_ATOM}(\.{_ATOM})*")
 # Behind a ")" one receiver skips what follows, and one takes a second ")" for text.
 _ODD_IN_COMMENT = re.compile(r'[@<>\\"]|\)(?![ \t])')
+_NESTED_WORDS = re.compile(r"[\w .'()-]+")
 
 
 def disagreement(text: str) -> str:
@@ -29,20 +30,12 @@ def disagreement(text: str) -> str:
     start, end = _edges(tokens, at_sign)
     local_part = "".join(token.text for token in tokens[start:at_sign])
     domain = "".join(token.text for token in tokens[at_sign + 1 : end])
-    is_plain = local_part.isascii() and _PLAIN_DOT_ATOM.fullmatch(local_part) is not None
-    if problem := _in_comments(tokens):
-        return problem
-    if not domain.isascii():
-        return "a domain that is not in ASCII"
-    if "_" in domain:
-        return "a domain with an underscore"
-    if local_part.startswith('"') and not _QUOTED_DOT_ATOM.fullmatch(local_part):
-        return "a local part that needs its quotes"
-    if _has_nested_comment(tokens) and not (is_plain and _ends_well(tokens[end])):
-        return "a comment inside a comment beside an unusual address"
-    if tokens[end].spaced and not (is_plain and _begins_well(tokens, start)):
-        return "white space behind an unusual address"
-    return _in_phrase(tokens[:start])
+    return (
+        _in_comments(tokens)
+        or _in_address(local_part, domain)
+        or _around_address(tokens, start, end, local_part)
+        or _in_phrase(tokens[:start])
+    )
 
 
 def _edges(tokens: list[Token], at_sign: int) -> tuple[int, int]:
@@ -55,18 +48,27 @@ def _edges(tokens: list[Token], at_sign: int) -> tuple[int, int]:
     return start, end
 
 
-def _begins_well(tokens: list[Token], start: int) -> bool:
-    """Whether an address that begins there has its bracket in front, or nothing at all."""
-    return start == 0 or tokens[start - 1].kind == "<"
+def _in_address(local_part: str, domain: str) -> str:
+    if not domain.isascii():
+        return "a domain that is not in ASCII"
+    if "_" in domain:
+        return "a domain with an underscore"
+    if local_part.startswith('"') and not _QUOTED_DOT_ATOM.fullmatch(local_part):
+        return "a local part that needs its quotes"
+    return ""
 
 
-def _ends_well(behind: Token) -> bool:
-    """Whether an address in front of *behind* ends for everybody."""
-    return behind.spaced or behind.kind in {">", "end"}
-
-
-def _has_nested_comment(tokens: list[Token]) -> bool:
-    return any(token.kind == "comment" and "(" in token.text for token in tokens)
+def _around_address(tokens: list[Token], start: int, end: int, local_part: str) -> str:
+    behind = tokens[end]
+    is_plain = local_part.isascii() and _PLAIN_DOT_ATOM.fullmatch(local_part) is not None
+    begins_well = start == 0 or tokens[start - 1].kind == "<"
+    ends_well = behind.spaced or behind.kind in {">", "end"}
+    has_nested_comment = any(each.kind == "comment" and "(" in each.text for each in tokens)
+    if behind.spaced and not (is_plain and begins_well):
+        return "white space behind an unusual address"
+    if has_nested_comment and not (is_plain and ends_well):
+        return "a comment inside a comment beside an unusual address"
+    return ""
 
 
 def _in_comments(tokens: list[Token]) -> str:
@@ -79,6 +81,8 @@ def _in_comments(tokens: list[Token]) -> str:
             return "a comment inside the angle brackets"
         if _ODD_IN_COMMENT.search(token.text):
             return 'a comment with one of @ < > " ) and backslash in it'
+        if "(" in token.text and not _NESTED_WORDS.fullmatch(token.text):
+            return "a comment inside a comment with more than words"
         if behind.kind in {"comment", "quoted", "\\"}:
             return "a comment in front of another, of quotes or of a backslash"
     return ""

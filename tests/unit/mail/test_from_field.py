@@ -17,6 +17,7 @@ DIFFERENT = [
     *("a@příklad.cz", "Ann <a@PŘÍKLAD.cz>", "a@b_c.cz", "()(x) <a@b.cz>", '(x)"Ann" <a@b.cz>'),
     *('"a"@b.cz ', "a..b@b.cz ", "<a..b@b.cz >", "ř@b.cz (x)", "(x) a@b.cz "),
     *('"a"@b.cz(x (y) z)', "a@b.cz(x (y) z)", "<a..b@b.cz> (x (y) z)"),
+    *("Ann (x (y) z: w) <a@b.cz>", "Ann (x (y) z, w) <a@b.cz>"),
     *('\\"x" <a@b.cz>', "Ann \\<a@b.cz>", "\\(x) <a@b.cz>", "Ann \\\\ <a@b.cz>"),
 ]
 
