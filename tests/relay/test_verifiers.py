@@ -55,12 +55,6 @@ DIFFERENT = {
     "dry-run": Claim("rejected", "", "alignd only says what it would do"),
     "dry-run-of-a-tenant": Claim("rejected", "", "alignd only says what it would do"),
     "dry-run-of-the-envelope": Claim("rejected", "", "alignd only says what it would do"),
-    "from-nested-comments": Claim(
-        "pass .*", "DMARC_NA No From header", "rspamd gives up on comments nested so deep"
-    ),
-    "from-quoted-local-part": Claim(
-        "rejected", "", "OpenDMARC takes what follows the first @ for the domain of the sender"
-    ),
     "spf-macro-of-local-part": Claim(
         "rejected", "", "OpenDMARC tells libspf2 the domain alone: the local part is postmaster"
     ),

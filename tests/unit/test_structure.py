@@ -39,6 +39,7 @@ PLANTED = {
     "prometheus_client is wrapped": ("service/monitor", "prometheus_client"),
     "sdnotify is wrapped": ("service/worker", "sdnotify"),
     "structlog is wrapped": ("service/worker", "structlog"),
+    "webencodings is wrapped": ("mail/display_name", "webencodings"),
 }
 # Siblings that know nothing of one another share a contract with those that stand in line.
 MORE_PLANTED = [
@@ -54,6 +55,7 @@ TREES = {
     "milter/alignd": {"alignd"},
     "tests/lab": {"alignd", "tests.lab"},
     "tests/support": {"alignd", "tests.lab", "tests.support"},
+    "tests/readers": {"alignd", "tests.lab", "tests.readers"},
     "tests/verifiers": {"alignd", "tests.lab", "tests.verifiers"},
     "demo": {"alignd", "tests.lab", "demo"},
     "storm": {"alignd", "tests.lab", "storm"},

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from alignd.config.settings import Configuration
+from alignd.judgement.author import declared_charset
+from alignd.judgement.reply_to import reply_evidence
 from alignd.judgement.rewrite import TOUCHED_FIELDS
 from alignd.mail.ip_address import parse_ip_address
 from alignd.mail.mailbox import envelope_address
@@ -61,6 +63,7 @@ def wanted_by(configuration: Configuration) -> Wanted:
         whole_message=dkim.verify,
         fields=TOUCHED_FIELDS
         | judged
+        | {"content-type"}
         | (FIELDS_OF_HOPS if dkim.trusted_authserv_ids else frozenset()),
         judged=judged,
         reduced=read if read.isdisjoint(matched) and not dkim.verify else frozenset(),
@@ -77,8 +80,10 @@ class Evidence(NamedTuple):
     """
 
     fields: tuple[tuple[str, bytes | bool], ...]
-    """Names in lower case, with the values of judged fields, and of others whether they name
-    anybody, which matters for Reply-To."""
+    """Names in lower case, with the values of judged fields, and of others that they are there.
+
+    Of a Reply-To it is kept whether it names anybody; of two, which become one, their values. Of
+    Content-Type the charset is kept, where From is not ASCII."""
     envelope_sender: bytes
     """In its angle brackets."""
     client: str | None
@@ -142,23 +147,33 @@ def evidence_of(  # noqa: PLR0913  all that evidence is made of
 ) -> Evidence:
     """Reduce a message to its evidence; *header* has a name, a value and a blank for each field.
 
-    Nothing is parsed here: of a known author's message, this is all that is looked at.
+    As good as nothing is parsed here: of a known author's message, this is all that is looked at.
     """
     fields: list[tuple[str, bytes | bool]] = []
-    judged = []
+    judged: list[bytes] = []
+    replies: list[bytes] = []
+    types: list[bytes] = []
     for name, value, _ in header:
         lower = name.lower()
         if lower in judged_fields:
             fields.append((lower, value))
             judged.append(value)
+        elif lower == "reply-to":
+            replies.append(value)
+        elif lower == "content-type":
+            types.append(value)
         else:
-            fields.append((lower, b"@" in value))
+            fields.append((lower, False))
+    fields.extend(("reply-to", each) for each in reply_evidence(replies))
+    text = b"\n".join(judged)
+    if types and not text.isascii():
+        fields.append(("content-type", b"charset=%s" % declared_charset(types[0])))
     return Evidence(
         tuple(fields),
         envelope_sender,
         client,
         bool(login),
-        _domains_in(b"\n".join(judged), recipients),
+        _domains_in(text, recipients),
         has_long_line,
         has_broken_line,
     )
@@ -186,5 +201,5 @@ def _domains_in(text: bytes, recipients: Iterable[bytes]) -> tuple[bytes, ...]:
 def _value(value: bytes | bool) -> bytes:
     """A value of which no more is known than whether it names anybody."""
     if isinstance(value, bool):
-        return b"@" if value else b""
+        return b"somebody@there.invalid" if value else b""
     return value

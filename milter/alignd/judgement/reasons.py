@@ -171,7 +171,7 @@ class Reason(Word):
     )
     FROM_MALFORMED = ReasonText(
         "from-malformed",
-        "From does not follow RFC 5322, and receivers differ",
+        "receivers read From differently, or cannot read it",
         _ONE_MAILBOX,
         action=Action.REWRITE,
         rule=Rule.AUTHOR,

@@ -218,7 +218,7 @@ class Reviewer:
         )
         as_sent = predict_for(sender)
         # A null envelope sender stays null: bounces of bounces would come of it.
-        movable = bool(sender) and sender != author.address and author.address.isascii()
+        movable = bool(sender) and sender != author.address and author.fits_envelope
         if as_sent.aligned is Ternary.YES or not movable or not settings.rules.align_envelope:
             return Predictions(as_sent, None)
         return Predictions(as_sent, predict_for(author.address))

@@ -7,11 +7,19 @@ from collections import Counter
 from dataclasses import dataclass
 
 from alignd.config.settings import Notifications, Settings
-from alignd.judgement.author import Author
+from alignd.judgement.author import Author, text_of
 from alignd.judgement.reasons import Reason
-from alignd.mail import display_name
+from alignd.judgement.reply_to import MAX_REPLY_TOS, mailboxes_of, names_somebody
+from alignd.mail import display_name, encoded_words
 from alignd.mail.mailbox import Mailbox, format_mailbox, parse_mailboxes
-from alignd.mail.message import AddField, ChangeField, DeleteField, Edits, HeaderEdit, Message
+from alignd.mail.message import (
+    AddField,
+    ChangeField,
+    DeleteField,
+    Edits,
+    HeaderEdit,
+    Message,
+)
 
 TRACE_FIELD = "Alignd"
 ORIGINAL_FIELD = "X-Original-From"
@@ -46,7 +54,7 @@ class ReplacementFields:
 
     new_from: str
     reply_to: str | None
-    """The agent; None when nobody is known."""
+    """Who gets the answers; None when the Reply-To that is there stays, or nobody is known."""
     original_from: str
     """For X-Original-From; empty when there is none to keep."""
 
@@ -61,17 +69,16 @@ def plan_rewrite(
     Raises:
         UnsafeEditError: a field would not read back as meant.
     """
-    replacements = _write_replacements(message, author, settings.notifications)
+    replacements = _write_replacements(message, author, settings)
     counts = Counter(field.name.lower() for field in message.header)
-    # One that names nobody is none to a client.
-    has_reply_to = any(b"@" in field.value for field in message.fields("Reply-To"))
-    replaces = settings.rules.reply_to == "agent" or not has_reply_to
-    reply_to = replacements.reply_to if replaces else None
+    reply_to = replacements.reply_to
     header: list[HeaderEdit] = [
         edit for name in _DOOMED for edit in _deletions(name, counts[name.lower()])
     ]
     header += _deletions("From", counts["from"], kept=1)
-    header += _deletions("Reply-To", counts["reply-to"]) if reply_to is not None else []
+    # Gmail refuses a message with two of them (RFC 5322, section 3.6).
+    if reply_to is not None or 1 < counts["reply-to"] <= MAX_REPLY_TOS:
+        header += _deletions("Reply-To", counts["reply-to"])
     new_from = replacements.new_from
     header.append(
         ChangeField("From", 1, new_from) if counts["from"] else AddField("From", new_from)
@@ -96,20 +103,17 @@ def trace_field(reason: Reason, queue_id: str) -> AddField:
     return AddField(TRACE_FIELD, trace)
 
 
-def _write_replacements(
-    message: Message, author: Author, notifications: Notifications
-) -> ReplacementFields:
-    agent = author.mailbox
-    fields = message.fields("From")
-    original = _as_text(fields[0].unfolded) if fields and notifications.original_from else ""
+def _write_replacements(message: Message, author: Author, settings: Settings) -> ReplacementFields:
+    notifications = settings.notifications
+    fields = message.fields("From") if notifications.original_from else ()
     replacements = ReplacementFields(
         _new_from(author, notifications),
-        None if agent is None else _agent(agent, notifications),
-        original,
+        _reply_to(message, author, settings),
+        _as_ascii(text_of(fields[0], message)) if fields else "",
     )
     _prove("From", replacements.new_from)
     _prove("Reply-To", replacements.reply_to or "")
-    _prove(ORIGINAL_FIELD, original)
+    _prove(ORIGINAL_FIELD, replacements.original_from)
     return replacements
 
 
@@ -118,14 +122,30 @@ def _deletions(name: str, count: int, *, kept: int = 0) -> list[DeleteField]:
 
 
 def _new_from(author: Author, notifications: Notifications) -> str:
-    name, template = "", notifications.display_name
-    if author.mailbox is not None:
-        name = display_name.author_name(author.mailbox.display_name, template)
-        name = name or display_name.local_name(author.mailbox.local_part)
+    template, mailbox = notifications.display_name, author.mailbox
+    name = display_name.author_name(mailbox.display_name if mailbox else author.phrase, template)
+    if mailbox is not None:
+        name = name or display_name.local_name(mailbox.local_part)
     return _mailbox(display_name.compose(template, name), notifications.address, "From")
 
 
-def _agent(mailbox: Mailbox, notifications: Notifications) -> str:
+def _reply_to(message: Message, author: Author, settings: Settings) -> str | None:
+    fields, agent = message.fields("Reply-To"), author.mailbox
+    answered: tuple[Mailbox, ...] = ()
+    if settings.rules.reply_to != "agent" or agent is None:
+        # One that names nobody is none to a client.
+        if len(fields) == 1 and names_somebody(fields[0].value):
+            return None
+        if len(fields) > MAX_REPLY_TOS and any(b"@" in field.value for field in fields):
+            return None
+        answered = mailboxes_of(fields)
+    if not answered and agent is not None:
+        answered = (agent,)
+    values = [_answered(mailbox, settings.notifications) for mailbox in answered]
+    return ",\n ".join(values) or None
+
+
+def _answered(mailbox: Mailbox, notifications: Notifications) -> str:
     name = display_name.author_name(mailbox.display_name, notifications.display_name)
     return _mailbox(name, mailbox, "Reply-To")
 
@@ -134,18 +154,19 @@ def _mailbox(name: str, mailbox: Mailbox, field_name: str) -> str:
     """The value of a field with one mailbox, proven to read back as just that."""
     value = format_mailbox(name, mailbox.address, field_name)
     read_back = [
-        (display_name.decode(found.display_name), found.address)
-        for found in parse_mailboxes(value.replace("\n", ""))
+        (encoded_words.decode(found.display_name), found.address)
+        for found in parse_mailboxes(value.replace("\n", ""), careless=True)
     ]
     if read_back != [(name, mailbox.address)]:
         raise UnsafeEditError(f"{field_name} would not read back as intended")
     return value
 
 
-def _as_text(value: bytes) -> str:
-    decoded = value.decode(errors="replace").replace("\t", " ")
-    text = "".join(each if each.isprintable() else "?" for each in decoded).strip()
-    return text.encode()[:_MAX_ORIGINAL].decode(errors="ignore")
+def _as_ascii(text: str) -> str:
+    """*text* for a message that need not be one of SMTPUTF8."""
+    printable = "".join(each if each.isprintable() else "?" for each in text.replace("\t", " "))
+    cut = printable.strip().encode()[:_MAX_ORIGINAL].decode(errors="ignore")
+    return encoded_words.encode_unstructured(cut, ORIGINAL_FIELD)
 
 
 def _prove(name: str, value: str) -> None:

@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from email.errors import HeaderParseError
-from email.header import decode_header
+
+from alignd.mail.domain import is_joiner_in_place
+from alignd.mail.encoded_words import decode
 
 MAX_LENGTH = 64
 """Characters of the author's name that are kept; mail clients show about half of that."""
 
-_ENCODED_WORD = r"=\?[^?\s]+\?[bBqQ]\?[^?\r\n]*\?="
-_ENCODED_RUN = re.compile(rf"{_ENCODED_WORD}(?:\s+{_ENCODED_WORD})*")
 _AT_SIGN = re.compile("[@\uff20\ufe6b]")  # and the full-width and small one, which look like it
 _DOT = re.compile("[.\u3002\uff0e\uff61]")  # and those that IDNA takes for one (RFC 3490, 3.1)
 _DOTTED = re.compile(rf"[\w-]+(?:{_DOT.pattern}[\w-]+)+")
 _BLANKS = re.compile(r"[ \t]+")
 
+_JOINERS = frozenset("\u200c\u200d")
 # Invisible, though letters or marks to Unicode, so that their category does not tell: the
 # grapheme joiner, Hangul fillers, the Braille blank. U+FFFD is what a decoder could not read.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u3164\uffa0\u2800\ufffd")
 
 
-def decode(text: str) -> str:
-    """Decode the encoded words of *text* (RFC 2047) the way mail clients do.
-
-    Against RFC 2047, section 5, clients also decode inside quoted strings, and join a character
-    that a careless sender cut in two. Words that cannot be decoded stay as they are; octets that
-    are not characters become U+FFFD.
-    """
-    return _ENCODED_RUN.sub(lambda match: _decode_run(match.group()), text)
-
-
 def clean(text: str) -> str:
     """Remove from decoded *text* whatever could mislead a person or a program.
 
-    Control, bidirectional and zero-width characters go. An address becomes its local part and a
-    domain loses its dots, because filters punish an address or domain in a display name.
+    Control, bidirectional and zero-width characters go, but for joiners that are part of the
+    spelling. An address goes too, unless nothing else is there, when its local part stands for
+    it, and a domain loses its dots: filters punish an address or domain in a display name.
     """
-    words = (_without_address(word) for word in _BLANKS.split(_visible(text)))
-    return _without_encoded_words(" ".join(word for word in words if word))
+    words = _BLANKS.split(_visible(text))
+    names = [_DOTTED.sub(_without_domain, word) for word in words if not _AT_SIGN.search(word)]
+    if not any(character.isalnum() for name in names for character in name):
+        names = [_without_address(word) for word in words]
+    return _without_encoded_words(" ".join(filter(None, names)))
 
 
 def author_name(display_name: str, template: str) -> str:
@@ -54,7 +48,8 @@ def author_name(display_name: str, template: str) -> str:
         name = re.sub(rf"(?:(?:^|\s+){after})+$", "", name, flags=re.IGNORECASE)
     if before:
         name = re.sub(rf"^(?:{before}(?:\s+|$))+", "", name, flags=re.IGNORECASE)
-    return _shortened(name)
+    # Microsoft takes a name with a colon for no From at all.
+    return _shortened(" ".join(filter(None, _BLANKS.split(name.replace(":", " ")))))
 
 
 def local_name(local_part: str) -> str:
@@ -69,28 +64,18 @@ def compose(template: str, name: str) -> str:
     return _without_encoded_words(template.replace("{name}", name).strip())
 
 
-def _decode_run(run: str) -> str:
-    try:
-        return "".join(_decode_bytes(part, charset) for part, charset in decode_header(run))
-    except HeaderParseError:
-        return run
-
-
-def _decode_bytes(part: bytes | str, charset: str | None) -> str:
-    if isinstance(part, str):
-        return part
-    try:
-        # RFC 2231, section 5: a language may follow the charset.
-        return part.decode((charset or "utf-8").partition("*")[0], errors="replace")
-    except (LookupError, ValueError):
-        return part.decode("utf-8", errors="replace")
-
-
 def _visible(text: str) -> str:
-    return "".join(map(_visible_character, unicodedata.normalize("NFC", text)))
+    visible = "".join(map(_visible_character, unicodedata.normalize("NFC", text)))
+    return "".join(
+        character
+        for place, character in enumerate(visible)
+        if character not in _JOINERS or is_joiner_in_place(visible, place)
+    )
 
 
 def _visible_character(character: str) -> str:
+    if character in _JOINERS:
+        return character
     category = unicodedata.category(character)
     if category in {"Cc", "Zl", "Zp"}:
         return " "
@@ -99,9 +84,7 @@ def _visible_character(character: str) -> str:
 
 def _without_address(word: str) -> str:
     at_sign = _AT_SIGN.search(word)
-    if at_sign:
-        return word[: at_sign.start()].strip("<>()[],;:\"'")
-    return _DOTTED.sub(_without_domain, word)
+    return word[: at_sign.start()].strip("<>()[],;:\"'") if at_sign else word
 
 
 def _without_domain(match: re.Match[str]) -> str:
@@ -125,4 +108,4 @@ def _shortened(text: str) -> str:
     # Not between a letter and its combining marks.
     while end and unicodedata.category(text[end])[0] == "M":
         end -= 1
-    return text[:end].rstrip()
+    return text[:end].rstrip(" \u3000\u200c\u200d")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import idna
 
 _MAX_NAME = 253  # octets in text form without the final dot, RFC 1035, section 2.3.4
+_NEAR = 16
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
@@ -56,10 +57,25 @@ class Domain:
         return self.name
 
 
+def is_joiner_in_place(text: str, place: int) -> bool:
+    """Whether the joiner at *place* is part of the spelling, RFC 5892, appendix A.1 and A.2.
+
+    Elsewhere it is invisible and joins nothing. The rule is one for labels, and as good for names.
+    """
+    # What matters is near; and `idna` wants no long text.
+    start = max(0, place - _NEAR)
+    try:
+        return idna.valid_contextj(text[start : place + _NEAR], place - start)
+    except ValueError:
+        return False  # beside a character that is unknown
+
+
 def _a_label(label: str, whole: str) -> str:
     # Label by label and only where needed: `idna` refuses the underscore, and the standard
     # library's "idna" codec is IDNA 2003, for which strasse and straße are one domain.
     if not label.isascii():
+        if _is_ambiguous(label):
+            raise DomainError(f"not a domain: {whole[:80]!r}: a capital sigma is two letters")
         try:
             # Lower case and no other mapping: UTS 46 maps more characters, and so makes one
             # domain of two that receivers tell apart.
@@ -71,3 +87,8 @@ def _a_label(label: str, whole: str) -> str:
         problem = f"bad label {label[:80]!r}" if label else "empty label"
         raise DomainError(f"not a domain: {whole[:80]!r}: {problem}")
     return label
+
+
+def _is_ambiguous(label: str) -> bool:
+    """Whether a capital sigma ends a word: Unicode lowers it to another letter than UTS 46."""
+    return label.lower() != "".join(letter.lower() for letter in label)

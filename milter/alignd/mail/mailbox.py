@@ -11,21 +11,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.header import Header
 
+from alignd.mail import encoded_words
 from alignd.mail.domain import Domain, DomainError
+from alignd.mail.tokens import WORDS, Token, TokenError, split_tokens
 
-_TOKEN = re.compile(
-    r"""(?P<space>[ \t]+)
-    |   (?P<quoted>"(?:[^"\\]|\\.)*")
-    |   (?P<atom>[^\x00-\x20\x7f()<>\[\]:;@\\,."]+)
-    |   (?P<special>[()<>:;@,.])
-    """,
-    re.VERBOSE,
-)
-_COMMENT_PART = re.compile(r"[^()\\]+|\\.")
 _LINE = 76  # characters, RFC 2047, section 2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_ENCODED_WORD = re.compile(r"=\?[^?]*\?[bq]\?", re.IGNORECASE)
 _MAX_LOCAL_PART, _MAX_ADDRESS = 64, 254  # octets, RFC 5321, section 4.5.3.1
 
 
@@ -48,6 +41,13 @@ class Mailbox:
         """The addr-spec, its domain in A-labels."""
         return f"{self.local_part}@{self.domain}"
 
+    @property
+    def fits_envelope(self) -> bool:
+        """Whether every server takes it as a sender: a dot-atom in ASCII, and no option."""
+        is_dot_atom = '"' not in self.local_part and "" not in self.local_part.split(".")
+        is_short = len(self.local_part) <= _MAX_LOCAL_PART
+        return self.address.isascii() and is_dot_atom and is_short and self.local_part[0] != "-"
+
     @classmethod
     def from_address(cls, text: str) -> Mailbox:
         """Parse an addr-spec without angle brackets, as `envelope_address` returns it.
@@ -61,16 +61,23 @@ class Mailbox:
         return mailboxes[0]
 
 
-def parse_mailboxes(text: str) -> tuple[Mailbox, ...]:
-    """Parse the unfolded value of a From field into its mailboxes, at least one.
+def parse_mailboxes(text: str, *, careless: bool = False) -> tuple[Mailbox, ...]:
+    """Parse the unfolded value of a field such as From into its mailboxes, at least one.
+
+    With *careless*, what senders often get wrong is taken too, where all receivers were measured
+    to read the same: a local part that is too long or has its dots at odd places, and a name that
+    begins with a dot or has a backslash in it.
 
     Raises:
-        MailboxError: the value does not follow the strict grammar. Groups, routes, domain
-            literals and white space around "." or "@" are refused too: receivers differ there.
+        MailboxError: the value does not follow the grammar. Groups, routes, domain literals and
+            white space around "." or "@" are refused too: receivers differ there.
     """
     if _CONTROL.search(text):
         raise MailboxError("control character")
-    reader = _Reader(_tokens(text))
+    try:
+        reader = _Reader(split_tokens(text), careless=careless)
+    except TokenError as error:
+        raise MailboxError(str(error)) from error
     mailboxes = [reader.mailbox()]
     while reader.accept(","):
         mailboxes.append(reader.mailbox())
@@ -102,58 +109,10 @@ def format_mailbox(display_name: str, address: str, field_name: str) -> str:
     if display_name.isascii():
         quoted = display_name.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{quoted}" <{address}>'
-    # Header splits between characters, never inside one, and keeps each encoded word within the
-    # 75 characters of RFC 2047, section 2.
-    encoded = Header(display_name, "utf-8", header_name=field_name).encode(linesep="\n")
+    encoded = encoded_words.encode(display_name, field_name)
     fits = len(encoded.rpartition("\n")[2]) + len(f" <{address}>") <= _LINE
     separator = " " if fits else "\n "
     return f"{encoded}{separator}<{address}>"
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str  # atom, quoted, comment, end, or the special character itself
-    text: str
-    spaced: bool  # white space or a comment stands in front
-
-
-def _tokens(text: str) -> list[_Token]:
-    tokens: list[_Token] = []
-    position, spaced = 0, False
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise MailboxError(f"unexpected {text[position : position + 20]!r}")
-        kind = match.lastgroup or ""
-        if kind == "space":
-            spaced, position = True, match.end()
-            continue
-        if match.group() == "(":
-            end = _end_of_comment(text, position)
-            comment = re.sub(r"\\(.)", r"\1", text[position + 1 : end - 1])
-            tokens.append(_Token("comment", comment, spaced))
-            spaced, position = True, end
-            continue
-        tokens.append(_Token(match.group() if kind == "special" else kind, match.group(), spaced))
-        spaced, position = False, match.end()
-    return [*tokens, _Token("end", "", spaced)]
-
-
-def _end_of_comment(text: str, start: int) -> int:
-    # A loop, not recursion: the sender decides how deep comments nest.
-    depth, position = 0, start
-    while position < len(text):
-        if text[position] == "(":
-            depth += 1
-        elif text[position] == ")":
-            depth -= 1
-        if depth == 0:
-            return position + 1
-        match = _COMMENT_PART.match(text, position)
-        position = match.end() if match else position + 1
-        if match is None and text[position - 1] == "\\":
-            break
-    raise MailboxError("unclosed comment")
 
 
 class _Reader:
@@ -163,18 +122,19 @@ class _Reader:
     may be the name of a mailbox that has no other.
     """
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[Token], *, careless: bool) -> None:
         self._tokens = tokens
+        self._careless = careless
         self._next = 0
         self._comments: list[str] = []
 
-    def peek(self) -> _Token:
+    def peek(self) -> Token:
         while self._tokens[self._next].kind == "comment":
-            self._comments.append(self._tokens[self._next].text)
+            self._comments.append(_unescaped(self._tokens[self._next].text))
             self._next += 1
         return self._tokens[self._next]
 
-    def take(self) -> _Token:
+    def take(self) -> Token:
         token = self.peek()
         self._next += token.kind != "end"
         return token
@@ -189,7 +149,7 @@ class _Reader:
         self._comments.clear()
         words = self._words()
         if self.accept("<"):
-            name = _phrase(words)
+            name = self._phrase(words)
             local_part, domain = self._addr_spec(self._words(), inside=True)
             if not self.accept(">"):
                 raise MailboxError(f"expected '>' before {self.peek().text[:40]!r}")
@@ -199,18 +159,19 @@ class _Reader:
         self.peek()  # collects a comment behind the address, where old programs put the name
         return Mailbox(local_part, domain, name or " ".join(self._comments).strip())
 
-    def _words(self) -> list[_Token]:
+    def _words(self) -> list[Token]:
+        kinds = WORDS if self._careless else WORDS - {"\\"}
         words = []
-        while self.peek().kind in {"atom", "quoted", "."}:
+        while self.peek().kind in kinds:
             words.append(self.take())
         return words
 
-    def _addr_spec(self, words: list[_Token], *, inside: bool) -> tuple[str, Domain]:
+    def _addr_spec(self, words: list[Token], *, inside: bool) -> tuple[str, Domain]:
         local_part = "".join(word.text for word in words)
         kinds = [word.kind for word in words]
         if any(word.spaced for word in words[1:]) or self.peek().spaced or not words:
             raise MailboxError("no address" if not inside else "white space inside the address")
-        if (kinds != ["quoted"] and not _is_dot_atom(kinds)) or not _is_plain(local_part):
+        if not self._is_local_part(kinds, local_part):
             raise MailboxError(f"bad local part {local_part[:40]!r}")
         if not self.accept("@"):
             raise MailboxError(f"expected '@' before {self.peek().text[:40]!r}")
@@ -227,6 +188,27 @@ class _Reader:
             raise MailboxError(f"an address of more than {_MAX_ADDRESS} octets")
         return local_part, domain
 
+    def _is_local_part(self, kinds: list[str], text: str) -> bool:
+        in_grammar = kinds == ["quoted"] or _is_dot_atom(kinds)
+        if not self._careless:
+            return in_grammar and _is_plain(text) and len(text.encode()) <= _MAX_LOCAL_PART
+        return (in_grammar or {"atom"} <= set(kinds) <= {"atom", "."}) and _is_plain(text)
+
+    def _phrase(self, words: list[Token]) -> str:
+        if words and words[0].kind == "." and not self._careless:
+            raise MailboxError("a name that begins with a dot")
+        parts: list[str] = []
+        for word in words:
+            text = word.text
+            if word.kind == "quoted":
+                text = _unescaped(text[1:-1])
+            parts.append(" " + text if word.spaced and parts else text)
+        return "".join(parts)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
+
 
 def _is_dot_atom(kinds: list[str]) -> bool:
     return bool(kinds) and kinds == ["atom", *[".", "atom"] * (len(kinds) // 2)]
@@ -238,16 +220,4 @@ def _is_plain(local_part: str) -> bool:
     odd = any(
         not (each.isprintable() and (each == " " or not each.isspace())) for each in local_part
     )
-    return not odd and "=?" not in local_part and len(local_part.encode()) <= _MAX_LOCAL_PART
-
-
-def _phrase(words: list[_Token]) -> str:
-    if words and words[0].kind == ".":
-        raise MailboxError("a name that begins with a dot")
-    parts: list[str] = []
-    for word in words:
-        text = word.text
-        if word.kind == "quoted":
-            text = re.sub(r"\\(.)", r"\1", text[1:-1])
-        parts.append(" " + text if word.spaced and parts else text)
-    return "".join(parts)
+    return not odd and "\ufffd" not in local_part and not _ENCODED_WORD.search(local_part)

@@ -75,7 +75,7 @@ class Transaction:
         self._has_long_field = False
         self._has_broken_field = False
         self.author: Author | None = None
-        """The author, if it was read since the last From field was added."""
+        """The author, if it was read since the last field was added that it depends on."""
 
     def add_recipient(self, argument: bytes) -> None:
         self._recipients.append(argument)
@@ -98,10 +98,10 @@ class Transaction:
         rest = value.removeprefix(b" ") if self._leading_blank else value
         blank = value[: len(value) - len(rest)] if self._leading_blank else b" "
         self._header.append((name, rest, blank))
-        if lower != "from":
+        if lower not in {"from", "content-type"}:
             return False
-        self.author = None
-        return len(rest) <= MAX_FROM
+        self.author = None  # the name of one that was read may be in the charset of Content-Type
+        return lower == "from" and len(rest) <= MAX_FROM
 
     def add_body(self, chunk: bytes) -> None:
         if self._wanted.line_length:

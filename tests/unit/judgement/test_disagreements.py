@@ -178,7 +178,15 @@ FROM = (
     Disagreement("from-unquoted-at", "those that read the angle address", "those that read first"),
     Disagreement("from-route", "those that skip the route", "those that read its first domain"),
     Disagreement("from-trailing-dot", "those that drop it", "those that see another name"),
-    Disagreement("from-latin-1", "those that guess a charset", "those that know UTF-8 only"),
+    Disagreement("from-idn-raw", "those that know IDNA", "rspamd: no such name; OpenDKIM: no key"),
+    Disagreement("from-nested-comments", "those that count", "rspamd, mailauth: none"),
+    Disagreement("from-quoted-local-part", "the last at sign", "mailauth: the first"),
+    Disagreement("from-comment-with-address", "a comment", "an address"),
+    Disagreement("from-comment-with-backslash", "a comment", "mailauth: an address behind it"),
+    Disagreement("from-comment-in-brackets", "a comment", "mailauth: part of the domain"),
+    Disagreement("from-domain-with-underscore", "RFC 5322", "authheaders: a shorter domain"),
+    Disagreement("from-blank-behind-at", "the RFC's obsolete grammar", "rspamd: none"),
+    Disagreement("from-two-at-signs", "the first at sign", "the last"),
     Disagreement("from-soft-hyphen", "those that map by UTS 46", "those that follow RFC 5891"),
     Disagreement(
         "from-encoded-word-in-address", "those that follow RFC 2047", "those that decode"

@@ -1,5 +1,6 @@
 """Names and edits: whatever mail says, what leaves is safe and whole."""
 
+import base64
 import time
 from email import message_from_bytes, policy
 from email.headerregistry import AddressHeader
@@ -14,6 +15,7 @@ from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.review import Judgement, add_trace_field, make_reviewer
+from alignd.judgement.rewrite import ORIGINAL_FIELD
 from alignd.mail import display_name
 from alignd.mail.message import DeleteField, Edits, HeaderField, Message
 from alignd.resolver.zone import Zone
@@ -50,18 +52,35 @@ def edits_of(message: Message, judgement: Judgement | None = None) -> Edits:
             assert not {"\r", "\0"} & set(line)
             assert len(line.encode()) < 998
             assert not number or line.startswith(" ")
+    for edit in edits.header:
+        assert edit.name != ORIGINAL_FIELD or isinstance(edit, DeleteField) or edit.value.isascii()
     (new_from,) = (field.value for field in after if field.name.lower() == "from")
     assert new_from.isascii()
     parsed = message_from_bytes(b"From: %s\n\n" % new_from, policy=policy.default)
     (address,) = cast("AddressHeader", parsed["From"]).addresses
     assert address.addr_spec == ADDRESS
+    assert "@" not in address.display_name
     return edits
 
 
 # No line ends but folds: that much the milter protocol promises.
 VALUES = st.binary(max_size=200).map(lambda value: value.replace(b"\n", b"\n "))
-TOKENS = [*'ab.@<>,;:()"\\ =?Qq_0D\r\t', "utf-8", "=0D=0A", "=?utf-8?q?", "ř", "\u202e"]
-MAILISH = st.lists(st.sampled_from(TOKENS), max_size=60).map(lambda parts: "".join(parts).encode())
+CHARSETS = ["windows-874", "gb2312", "shift_jis", "iso-2022-jp", "euc-jp", "utf-7", "utf-16", "x"]
+TOKENS = [
+    *'ab.@<>,;:()"\\ =?Qq_0D\r\t',
+    "utf-8",
+    "=0D=0A",
+    "=?utf-8?q?",
+    "ř",
+    "\u202e",
+    "\udce9",
+    "=?\udce9?q?",
+    "=?utf-7?q?+2AA-",
+    "?=",
+]
+MAILISH = st.lists(st.sampled_from(TOKENS), max_size=60).map(
+    lambda parts: "".join(parts).encode(errors="surrogateescape")
+)
 
 
 @given(st.one_of(VALUES, MAILISH))
@@ -71,11 +90,22 @@ MAILISH = st.lists(st.sampled_from(TOKENS), max_size=60).map(lambda parts: "".jo
 @example(b"=?hex?q?zz?= <a@b.cz>")
 @example(b"=?utf-8?b?x?= <a@b.cz>")
 @example(b"=?utf-7?q?+2AA-?= <a@b.cz>")
+@example(b"=?\xe9?q?x?= a@b.cz")
+@example(b"=?utf-8?q?=3D=3Futf-8=3Fq=3F+2AA-=3F=3D?= =?utf-7?q?+2AA-?= a@b.cz")
 @example(b"\xff" * 3000)
 @example(b'"' * 2048)
 @example(b"(" * 64000)
 def test_any_from_leaves_whole(value: bytes) -> None:
     edits_of(message_of([("From", value)]))
+
+
+@given(VALUES, st.sampled_from(CHARSETS))
+def test_any_octets_in_any_charset_leave_whole(value: bytes, charset: str) -> None:
+    word = b"=?%s?b?%s?= <a@mycompany.com>" % (charset.encode(), base64.b64encode(value))
+    declared = ("Content-Type", b"text/plain; charset=%s" % charset.encode())
+
+    edits_of(message_of([("From", word)]))
+    edits_of(message_of([("From", value + b" <a@mycompany.com>"), declared]))
 
 
 @given(
@@ -101,9 +131,13 @@ def test_a_name_is_fit_to_be_seen(name: str) -> None:
     assert "@" not in cleaned
     assert cleaned == cleaned.strip(" ")
     assert all(
-        character.isprintable() or character == "\u3000" or character.isspace()
+        character.isprintable() or character.isspace() or character in "\u200c\u200d"
         for character in cleaned
     )
+    for joiner in "\u200c\u200d":
+        assert not cleaned.startswith(joiner)
+        assert not cleaned.endswith(joiner)
+        assert f" {joiner}" not in cleaned
 
 
 @pytest.mark.parametrize(
@@ -115,7 +149,8 @@ def test_a_name_is_fit_to_be_seen(name: str) -> None:
         pytest.param("Marky\x00\x1b[31mMark", "Marky [31mMark", id="control-characters-go"),
         pytest.param("a\u200bb\u202ec\u2066d\ufeff", "abcd", id="invisible-characters-go"),
         pytest.param("marky@mycompany.com", "marky", id="an-address-is-its-local-part"),
-        pytest.param("Marky <m@x.cz> Mark", "Marky m Mark", id="an-address-inside"),
+        pytest.param("Marky <m@x.cz> Mark", "Marky Mark", id="an-address-inside"),
+        pytest.param("Muster, Max max@x.cz", "Muster, Max", id="an-address-behind"),
         pytest.param("marky\uff20x.cz", "marky", id="a-wide-at-sign-too"),
         pytest.param("Support mycompany.com", "Support mycompany com", id="a-domain"),
         pytest.param("BOOKING.COM", "BOOKING COM", id="a-domain-in-capitals"),
@@ -124,10 +159,29 @@ def test_a_name_is_fit_to_be_seen(name: str) -> None:
         pytest.param(
             "paypal.Com paypal\uff0ecom", "paypal Com paypal com", id="disguised-domains"
         ),
+        pytest.param(
+            "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627",
+            "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627",
+            id="a-persian-half-space-stays",
+        ),
+        pytest.param("ශ්\u200dරී", "ශ්\u200dරී", id="a-sinhala-joiner-stays"),
+        pytest.param("क्\u200dष", "क्\u200dष", id="a-devanagari-joiner-stays"),
+        pytest.param("a\u200cb\u200dc", "abc", id="joiners-of-nothing-go"),
+        pytest.param(
+            "\u0639\u0644\u06cc\u200c\u200c\u0631\u0636\u0627\u200c",
+            "\u0639\u0644\u06cc\u0631\u0636\u0627",
+            id="joiners-in-a-row-go",
+        ),
     ],
 )
 def test_cleaned_names(name: str, cleaned: str) -> None:
     assert display_name.clean(name) == cleaned
+
+
+def test_a_colon_of_the_author_goes_and_that_of_the_template_stays() -> None:
+    name = display_name.author_name("Team: Billing", "X: {name}")
+
+    assert display_name.compose("X: {name}", name) == "X: Team Billing"
 
 
 @pytest.mark.parametrize(

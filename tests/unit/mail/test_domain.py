@@ -18,6 +18,7 @@ from alignd.mail.domain import Domain, DomainError
         pytest.param(
             "_spf.příklad.example", "_spf.xn--pklad-zsa96e.example", id="underscore-stays"
         ),
+        pytest.param("ΣΟΦΟ.example", "xn--0xaakn.example", id="another-capital-sigma"),
         pytest.param("localhost", "localhost", id="a-single-label-is-a-name"),
     ],
 )
@@ -37,6 +38,7 @@ def test_spellings_of_one_name(text: str, name: str) -> None:
         pytest.param("[192.0.2.1]", id="address-literal"),
         pytest.param("x" * 64 + ".example", id="label-too-long"),
         pytest.param(".".join(["x" * 60] * 5), id="name-too-long"),
+        pytest.param("ΟΔΟΣ.example", id="a-capital-final-sigma-is-two-letters"),
         pytest.param("☃.example", id="not-allowed-by-idna-2008"),
         pytest.param("a\x00.b", id="nul"),
     ],
