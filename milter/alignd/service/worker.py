@@ -156,16 +156,21 @@ class Worker:
 
     def _resolver_for(self, settings: DnsOptions) -> Resolver:
         if settings != self._setup.configuration.dns:  # else keep its cache
-            self._resolver = self._make_resolver(settings)
+            old, self._resolver = self._resolver, self._make_resolver(settings)
+            old.end()
         return self._resolver
 
     def _make_resolver(self, settings: DnsOptions) -> Resolver:
         path = _archive_path(settings)
         try:
-            return Resolver(settings, self._log.service, path, self._metrics)
-        except sqlite3.Error as error:
+            resolver = Resolver(settings, self._log.service, path, self._metrics)
+        except ResolverError:
+            raise
+        except (sqlite3.Error, RuntimeError) as error:  # the latter: no thread is left for it
             self._log.service("cannot archive DNS answers", path=str(path), error=str(error))
-            return Resolver(settings, self._log.service, meter=self._metrics)
+            resolver = Resolver(settings, self._log.service, meter=self._metrics)
+        resolver.keep_spare_sockets()
+        return resolver
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS
