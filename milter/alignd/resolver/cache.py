@@ -12,6 +12,7 @@ import sqlite3
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -175,6 +176,8 @@ class Archive:
         self._writing = _open(path, _PATIENCE)
         self._prepare(time.monotonic() + _PATIENCE)
         self._reading = _open(path, 0.0)
+        # It refers to itself, and would be open until the garbage collector comes by.
+        weakref.finalize(self, self._reading.close)
         self._read_lock = threading.Lock()  # among readers, who take microseconds
         self._waiting: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._waiting_octets = 0

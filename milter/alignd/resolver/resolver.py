@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -139,8 +140,12 @@ class Resolver:
         report: Callable[[str], None],
         archive_path: Path | None = None,
         meter: Meter | None = None,
+        *,
+        keeps_sockets: bool = False,
     ) -> None:
         """*report* is called when DNS goes down and when it is back, and of what fails in threads.
+
+        One that *keeps_sockets* can ask when the process has no descriptor left for another.
 
         Raises:
             ResolverError: there is no nameserver to ask.
@@ -152,8 +157,10 @@ class Resolver:
         self._cache = AnswerCache(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
         self._report = report
         self._archive = Archive(archive_path, settings.stale, report) if archive_path else None
-        self._spare = SpareSockets()
-        self._breaker = CircuitBreaker(self._probe, report)
+        self._spare = spare_sockets_for(self._nameservers if keeps_sockets else ())
+        # Not a method: nothing refers to a resolver but its users, and it goes when they do.
+        probe = partial(_is_answered, self._nameservers, settings.timeout, self._spare)
+        self._breaker = CircuitBreaker(probe, report)
         self._meter = meter or _NoMeter()
         self._single_flight: SingleFlight[Question, CachedAnswer | LookupFailed] = SingleFlight()
         self._to_refresh: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
@@ -164,10 +171,6 @@ class Resolver:
     def is_down(self) -> bool:
         """Whether the circuit breaker is open, so that no nameserver is asked."""
         return self._breaker.is_open
-
-    def keep_spare_sockets(self) -> None:
-        """Have sockets to ask with when this process has no descriptor left for another."""
-        self._spare = spare_sockets_for(self._nameservers)
 
     def end(self) -> None:
         """Stop the threads and close the files: no new message will ask.
@@ -323,9 +326,6 @@ class Resolver:
                 # more; the thread has others to refresh.
                 self._report(f"DNS answer was not refreshed: {type(error).__name__}")
 
-    def _probe(self) -> bool:
-        return not isinstance(self._send(*_PROBE, self._settings.timeout), Silence | NotAsked)
-
     def _send(
         self, name: dns.name.Name, record_type: dns.rdatatype.RdataType, seconds: float
     ) -> dns.message.Message | LookupFailed | Silence:
@@ -363,6 +363,11 @@ class MessageLookup:
         self._octets += octets_of(question, answer) if isinstance(answer, Answer) else 0
         self.good_until = min(self.good_until, until)
         return answer
+
+
+def _is_answered(nameservers: tuple[Nameserver, ...], seconds: float, spare: SpareSockets) -> bool:
+    """Whether any of *nameservers* answers, be it with an error."""
+    return not isinstance(ask(*_PROBE, nameservers, seconds, spare), Silence | NotAsked)
 
 
 def _result_of(outcome: ReceivedAnswer | LookupFailed | Silence) -> QueryResult:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -162,15 +163,15 @@ class Worker:
 
     def _make_resolver(self, settings: DnsOptions) -> Resolver:
         path = _archive_path(settings)
+        report, meter = self._log.service, self._metrics
+        make = partial(Resolver, settings, report, meter=meter, keeps_sockets=True)
         try:
-            resolver = Resolver(settings, self._log.service, path, self._metrics)
+            return make(archive_path=path)
         except ResolverError:
             raise
         except (sqlite3.Error, RuntimeError) as error:  # the latter: no thread is left for it
             self._log.service("cannot archive DNS answers", path=str(path), error=str(error))
-            resolver = Resolver(settings, self._log.service, meter=self._metrics)
-        resolver.keep_spare_sockets()
-        return resolver
+            return make()
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS
