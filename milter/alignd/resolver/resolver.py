@@ -288,6 +288,8 @@ class Resolver:
                 if not isinstance(more, dns.message.Message):
                     return more
                 append_answer(response, more)
+                if not more.answer:  # there is nothing more, whether or not a SOA says so
+                    return response
         except dns.exception.DNSException as error:
             return LookupFailed(f"not an answer: {type(error).__name__}")
         return LookupFailed("too many aliases")

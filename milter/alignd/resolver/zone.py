@@ -106,7 +106,7 @@ class Zone:
                 except dns.name.NameTooLong:
                     return ZoneAnswer(failure="YXDOMAIN")  # RFC 6672, section 2.2
                 assert alias is not None, "it stands above the name"
-                chain += [dname, alias]
+                chain += [alias] if dname in chain else [dname, alias]
                 name = alias[0].target
                 continue
             owner = self._owner(name)
