@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import dns.exception
 import dns.name
+import dns.node
 import dns.rdataclass
+import dns.rdataset
 import dns.rdatatype
 import dns.rrset
 import dns.tokenizer
@@ -142,7 +146,7 @@ def _read(
     text: str,
 ) -> tuple[list[dns.rrset.RRset], dict[tuple[dns.name.Name, str], str]]:
     manager = dns.zonefile.RRSetsReaderManager(dns.name.root, relativize=False)
-    with manager.writer(replacement=True) as transaction:  # type: ignore[no-untyped-call]
+    with _IndexedTransaction(manager, replacement=True, read_only=False) as transaction:
         dns.zonefile.Reader(
             dns.tokenizer.Tokenizer(_SOA.sub(_placeholder, text)),
             dns.rdataclass.IN,
@@ -151,6 +155,26 @@ def _read(
             default_ttl=_DEFAULT_TTL,
         ).read()
     return manager.rrsets, dict(map(_failure, _FAILURE.finditer(text)))
+
+
+class _IndexedTransaction(dns.zonefile.RRsetsReaderTransaction):
+    """dnspython's, which looks through all records for those of one name: at each record."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+        self._index: defaultdict[dns.name.Name, dict[Any, dns.rdataset.Rdataset]]
+        self._index = defaultdict(dict)
+
+    def _put_rdataset(self, name: dns.name.Name, rdataset: dns.rdataset.Rdataset) -> None:
+        super()._put_rdataset(name, rdataset)  # type: ignore[no-untyped-call]
+        self._index[name][rdataset.rdtype, rdataset.covers] = rdataset
+
+    def _get_node(self, name: dns.name.Name) -> dns.node.Node | None:
+        if name not in self._index:
+            return None
+        node = dns.node.Node()  # type: ignore[no-untyped-call]
+        node.rdatasets = list(self._index[name].values())
+        return node
 
 
 def _first_bad_line(text: str) -> int:
