@@ -18,6 +18,7 @@ from alignd.mta import libmilter, listening_socket
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Runtime
+from alignd.mta.suspects import Suspects
 from alignd.resolver.resolver import Resolver
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
@@ -56,7 +57,7 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
     with (directory / "log").open("w", buffering=1) as stream:
         log, worker = MessageLog(stream), metrics.of_worker(0)
         runtime = Runtime(
-            JudgementCache(reviewer, log, worker),
+            JudgementCache(reviewer, log, worker, Suspects(1).of_worker(0)),
             LookAhead(reviewer, resolver),
             resolver.for_message,
             log,

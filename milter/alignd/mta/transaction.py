@@ -17,6 +17,7 @@ from alignd.judgement.reasons import Limit
 from alignd.mail.ip_address import parse_ip_address
 from alignd.mail.message import HeaderField, Message
 
+_SIGNATURE = "dkim-signature"
 _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
 
 
@@ -114,6 +115,17 @@ class Transaction:
             self._recipients,
             self._wanted.judged,
         )
+
+    @property
+    def fingerprint(self) -> int:
+        """A number for the evidence, the same in all workers: a fork keeps the key of hash().
+
+        Signatures that are verified are no evidence, but a judgement may fail for them.
+        """
+        if not self._wanted.whole_message:
+            return hash(self.evidence)
+        signatures = (value for name, value, _ in self._header if name.lower() == _SIGNATURE)
+        return hash((self.evidence, *signatures))
 
     @property
     def is_ordinary(self) -> bool:
