@@ -22,6 +22,7 @@ from alignd.config.signer import load_signer
 from alignd.judgement.author import read_author
 from alignd.judgement.decision import Circumstances
 from alignd.judgement.evidence import wanted_by
+from alignd.judgement.reasons import Reason
 from alignd.judgement.review import Judgement, Reviewer, make_reviewer
 from alignd.mail.domain import Domain
 from alignd.mail.message import HeaderField, Message, split_message
@@ -53,6 +54,13 @@ def zone_of(text: str) -> Zone:
 @cache
 def configured(config: str = "") -> Configuration:
     return parse_configuration(configuration(config), "test")
+
+
+class Broken:
+    """A public suffix list with a bug."""
+
+    def registered_domain(self, domain: Domain) -> Domain:
+        raise RuntimeError(f"a bug, met by {domain}")
 
 
 class Dated:
@@ -204,7 +212,7 @@ def hostile_message(kind: str, number: int) -> Message:
     author, ordinary = f"a{number}@d{number}.example", message_from(f"a{number}@d{number}.example")
     match kind:
         case "names":
-            value = f'"{"n" * 1500}" <{author}>'.encode()
+            value = f'"{"n" * 300}" <{author}>'.encode()
             return replace(ordinary, header=(HeaderField("From", value),))
         case "fields":
             more = [HeaderField(name, b"x@y") for name in ("Sender", "Reply-To") * 30]
@@ -228,7 +236,7 @@ def test_judgements_take_no_more_memory_than_their_bound(
     for number in range(40):  # what else is kept by the process, and once
         memory.judge(hostile_message(kind, number), lookup)
     tracemalloc.start()
-    for number in range(40, 100 if kind == "names" else 290):
+    for number in range(40, 290):
         memory.judge(hostile_message(kind, number), lookup)
         lookup.questions.clear()
     held, _ = tracemalloc.get_traced_memory()
@@ -336,6 +344,26 @@ def at(now: float) -> Change:
         return message
 
     return change
+
+
+def test_a_judgement_that_raised_is_a_rewrite_for_a_while() -> None:
+    clock = Clock(1_000_000.0)
+    parsed = configured()
+    broken = make_reviewer(parsed, load_signer(parsed.dkim), clock, Broken())
+    memory, message = Memory(broken), message_from("marky@mycompany.com")
+    with pytest.raises(RuntimeError, match="a bug"):
+        memory.judge(message, Dated(""))
+    memory.cache.rewrite_unjudged(memory.transaction_of(message))
+
+    lookup = Dated("")
+    assert memory.judge(message, lookup).reason is Reason.INTERNAL_ERROR
+    assert lookup.questions == []
+    with pytest.raises(RuntimeError, match="met by other"):
+        memory.judge(message_from("marky@other.example"), lookup)
+
+    clock.now += judgement_cache.FAILED_SECONDS + 1
+    with pytest.raises(RuntimeError, match="met by mycompany"):
+        memory.judge(message, lookup)
 
 
 # What a message may differ in from another, for each field of Circumstances.
