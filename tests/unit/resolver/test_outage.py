@@ -10,7 +10,7 @@ import pytest
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.cache import Archive
-from alignd.resolver.resolver import Resolver
+from alignd.resolver.resolver import QueryResult, Resolver
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.readiness import wait_until
 
@@ -185,6 +185,50 @@ def test_an_answer_in_use_is_refreshed_before_it_expires(nameserver: Nameserver)
         "the new answer",
     )
     assert nameserver.questions == [("hot.example.", "TXT")]
+
+
+class BrokenMeter:
+    """Counts queries, and has a bug when it is broken."""
+
+    def __init__(self) -> None:
+        self.is_broken = False
+
+    def queried(self, record_type: RecordType, result: QueryResult) -> None:
+        if self.is_broken:
+            raise KeyError(record_type, result)
+
+    def hit_cache(self) -> None:
+        pass
+
+    def used_last_known(self) -> None:
+        pass
+
+
+def test_the_refresher_outlives_a_bug(nameserver: Nameserver) -> None:
+    nameserver.serve('hot.example. 1 TXT "old"\nwarm.example. 1 TXT "old"')
+    reports: list[str] = []
+    meter, settings = BrokenMeter(), {"nameservers": [nameserver.address], "min_ttl": "0s"}
+    options = DnsOptions.model_validate(settings)
+    resolver = Resolver(options, reports.append, meter=meter)
+    for name in ("hot.example", "warm.example"):
+        resolver.for_message().look_up(name, TXT)
+    hot, warm = (resolver._cache.get((f"{name}.example", TXT)) for name in ("hot", "warm"))
+    assert hot
+    assert warm
+    meter.is_broken = True
+    resolver._refresh_ahead(("hot.example", TXT), hot)
+    wait_until(lambda: reports == ["DNS answer was not refreshed: KeyError"], "the bug")
+
+    meter.is_broken = False
+    nameserver.serve('warm.example. 300 TXT "new"')
+    resolver._refresh_ahead(("warm.example", TXT), warm)
+
+    def refreshed() -> bool:
+        known = resolver._cache.get(("warm.example", TXT))
+        return known is not None and known.answer == Answer((b"new",))
+
+    wait_until(refreshed, "the next one")
+    resolver.end()
 
 
 # The name servers of other tests have threads, which the forked processes do not touch.
