@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storm import endurance, hostile, odd, outages, processes
+from storm import endurance, hostile, hostile_domains, odd, outages, processes
 from storm.run import Storm
 
 STORMS = (
@@ -22,6 +22,12 @@ STORMS = (
         "malformed packets, and a hostile header for every five of them",
         1_000_000,
         hostile.nonsense,
+    ),
+    Storm(
+        "hostile-domains",
+        "hostile author domains, with all that DNS carries in their records, milter protocol",
+        100_000,
+        hostile_domains.flood,
     ),
     Storm(
         "odd",

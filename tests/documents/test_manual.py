@@ -14,7 +14,7 @@ from alignd.cli.main import main
 from alignd.config.file import DEFAULT_PATH, option_names, parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import WORDS
-from alignd.judgement.review import log_fields, make_reviewer
+from alignd.judgement.review import address_fields, make_reviewer
 from alignd.mail.message import Message, split_message
 from alignd.resolver.zone import Zone
 from tests.lab.settings import configuration
@@ -110,7 +110,11 @@ def test_every_word_before_an_equals_sign_of_the_log_is_described() -> None:
     judgement = reviewer.judge(message, Zone.parse(ZONE))
     told = section(PAGES["alignd.8"], "LOG")
 
-    keys = set(log_fields(judgement, message)) | {"limit", "error", "ms"}
+    keys = (
+        judgement.summary.keys()
+        | address_fields(judgement, message).keys()
+        | {"limit", "error", "ms"}
+    )
 
     described = re.findall(r"^\.It Li (.*)$", told, re.M)
     assert set(" , ".join(described).split(" , ")) == keys

@@ -15,6 +15,7 @@ SHORT = {
     "bad-dns": 45,
     "endurance": 2_000,
     "nonsense": 10_000,
+    "hostile-domains": 600,
     "odd": 150,
     "inline": 400,
 }

@@ -31,7 +31,6 @@ PLANTED = {
     "The terminal is known to the command line alone": ("doctor/findings", "click"),
     "pydantic is known to the configuration alone": ("judgement/review", "pydantic"),
     "authres is wrapped": ("judgement/review", "authres"),
-    "cachetools is wrapped": ("mta/lookahead", "cachetools"),
     "cryptography is wrapped": ("mailauth/dkim", "cryptography"),
     "dkimpy is wrapped": ("advice/dkim", "dkim"),
     "The lists of domains are wrapped": ("judgement/review", "publicsuffixlist"),

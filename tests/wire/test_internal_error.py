@@ -18,6 +18,7 @@ from alignd.mta import libmilter, listening_socket
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Runtime
+from alignd.mta.suspects import Suspects
 from alignd.resolver.resolver import Resolver
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
@@ -56,7 +57,7 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
     with (directory / "log").open("w", buffering=1) as stream:
         log, worker = MessageLog(stream), metrics.of_worker(0)
         runtime = Runtime(
-            JudgementCache(reviewer, log, worker),
+            JudgementCache(reviewer, log, worker, Suspects(1).of_worker(0)),
             LookAhead(reviewer, resolver),
             resolver.for_message,
             log,
@@ -85,13 +86,16 @@ def test_a_bug_is_a_rewrite_and_counted_so(directory: Path, nameserver: Nameserv
         wait_until(lambda: listening_socket.is_served(path), "the milter")
         message = f"From: Marky Mark <{AGENT}>\r\n\r\nHello\r\n".encode()
         with MilterConnection(f"unix:{path}") as mta:
-            result = mta.send(AGENT, ("julia@customer.example",), message)
+            results = [mta.send(AGENT, ("julia@customer.example",), message) for _ in range(3)]
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
-    assert result.accepted
-    assert b"reason=internal-error" in result.message
+    for result in results:
+        assert result.accepted
+        assert b"reason=internal-error" in result.message
+    # It is judged once: what raised would do so again.
+    assert (directory / "log").read_text().count("action=fallback") == 1
     counted = {
         (family.name, *values): number
         for family, numbers in metrics.families()
@@ -99,6 +103,6 @@ def test_a_bug_is_a_rewrite_and_counted_so(directory: Path, nameserver: Nameserv
         if number and family.name in {"alignd_messages_total", "alignd_fallbacks_total"}
     }
     assert counted == {
-        ("alignd_messages_total", "rewrite", "internal-error"): 1,
-        ("alignd_fallbacks_total", "internal-error"): 1,
+        ("alignd_messages_total", "rewrite", "internal-error"): 3,
+        ("alignd_fallbacks_total", "internal-error"): 3,
     }

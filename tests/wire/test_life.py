@@ -322,3 +322,33 @@ def test_socket_activation_refuses_no_connection(
             result = waiting.send(AGENT, ("julia@customer.example",), MESSAGE)
             waiting.close()
         assert is_rewritten(result)
+
+
+def weight(pids: set[int]) -> tuple[int, int]:
+    """The threads and descriptors of these processes."""
+    return (
+        sum(len(os.listdir(f"/proc/{pid}/task")) for pid in pids),
+        sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids),
+    )
+
+
+def test_a_reload_that_changes_the_resolver_leaves_nothing_of_the_old_one(
+    directory: Path, nameserver: Nameserver
+) -> None:
+    nameserver.serve(world('mycompany.com. 1 TXT "v=spf1 -all"\n'))
+    changes = f'[dns]\ntimeout = "10s"\narchive = "{directory}/dns.sqlite"\n'
+    with (
+        run_alignd(directory / "alignd", nameserver.address, changes) as alignd,
+        MilterConnection(alignd.socket) as mta,
+    ):
+        # A session that is idle between messages must keep nothing, either.
+        assert mta.send(AGENT, ("julia@customer.example",), MESSAGE).accepted
+        weights = []
+        for seconds in range(11, 17):
+            change_config(alignd, f"{seconds - 1}s", f"{seconds}s")
+            reload(alignd)
+            assert is_rewritten(send(alignd))
+            weights.append(weight(workers(alignd)))
+
+        # The first has what one resolver takes.
+        wait_until(lambda: weight(workers(alignd)) <= weights[0], "the old ones to end")

@@ -1,5 +1,6 @@
 """Limits of what a message and a client may take, each with a stated outcome and a log line."""
 
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -111,6 +112,38 @@ def test_a_worker_without_a_descriptor_left_serves_again_when_there_is_one(start
 
     wait_until(lambda: send(alignd, FROM + b"\r\nHello\r\n").accepted, "room for another")
     assert "worker ended" not in alignd.log()
+
+
+@pytest.mark.parametrize(
+    "filler",
+    [
+        pytest.param("", id="over-udp"),
+        pytest.param(f"mycompany.com. TXT {' '.join(['filler' + 'x' * 240] * 8)}", id="over-tcp"),
+    ],
+)
+def test_open_sessions_have_dns_when_no_descriptor_is_left(
+    start: Start, nameserver: Nameserver, filler: str
+) -> None:
+    alignd = start("[milter]\nworkers = 1\n", under=FEW)
+    nameserver.serve(
+        world(f'mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n{filler}\n')
+    )
+    path = alignd.socket.partition(":")[2]
+    (worker,) = alignd.children()
+    with ExitStack() as open_connections:
+        mta = open_connections.enter_context(MilterConnection(alignd.socket))
+        for _ in range(150):
+            client = open_connections.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(path)
+        wait_until(lambda: len(os.listdir(f"/proc/{worker}/fd")) == 110, "no descriptor left")
+
+        for number in range(20):
+            sent = mta.send(
+                f"a{number}@mycompany.com", ("julia@customer.example",), FROM + b"\r\nHello\r\n"
+            )
+            assert sent.answer.modifications == ()
+        assert len(os.listdir(f"/proc/{worker}/fd")) == 110
+    assert "error=" not in alignd.log()
 
 
 @pytest.mark.skipif(fast_clock.obstacle() is not None, reason=fast_clock.obstacle() or "")

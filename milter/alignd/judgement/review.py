@@ -89,11 +89,10 @@ def add_trace_field(judgement: Judgement, queue_id: str = "") -> Edits:
     return Edits((*planned.header, trace), planned.envelope_sender)
 
 
-def log_fields(judgement: Judgement, message: Message) -> dict[str, str]:
-    """The fields of the log line of a message at level debug: with its addresses."""
+def address_fields(judgement: Judgement, message: Message) -> dict[str, str]:
+    """The fields that level debug adds to the log line of a message: its addresses."""
     author = judgement.circumstances.author.mailbox
     return {
-        **judgement.summary,
         "sender": message.envelope_sender,
         "author": author.address if author else "",
         "recipients": ",".join(message.recipients),

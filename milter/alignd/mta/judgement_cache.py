@@ -1,26 +1,37 @@
 """Caches judgements for as long as the DNS answers that they are made of hold.
 
 To judge a message of a known author from memory costs a fraction of judging it anew, and most
-mail of a helpdesk is from a few authors.
+mail of a helpdesk is from a few authors. A judgement that has failed is kept as well, for a while,
+as the rewrite that was made of it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from alignd.judgement.evidence import Evidence, reduced_evidence, wanted_by
 from alignd.judgement.review import Judgement, Reviewer
 from alignd.mail.message import Message
 from alignd.mailauth.dns import Lookup
+from alignd.mta.suspects import JudgementNotes
 from alignd.mta.transaction import Transaction
+from alignd.resolver.octet_cache import OctetCache
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import WorkerMetrics
 
-MAX_JUDGEMENTS = 20_000
-"""Judgements that are kept; the least used go first."""
+CACHE_OCTETS = 48 * 2**20
+"""Of the judgements that are kept, the last used: some 20,000 ordinary ones."""
+MAX_OCTETS = 16_384
+"""Of one that is kept: an ordinary one has 2,000, and one of a thousand recipients 250,000."""
+FAILED_SECONDS = 300.0
+"""How long a message whose judgement raised is not judged anew: what raised once does so again,
+and is answered all the same. As long as DNS failures may be kept (RFC 2308, section 7.1): what
+raised may have been the moment, such as memory that was short."""
+_OBJECTS = 1200  # octets of all the objects of a judgement and its evidence, without their texts
+_OBJECT = 80  # and of each field and each edit
 
 
 class DatedLookup(Lookup, Protocol):
@@ -35,6 +46,8 @@ class CachedJudgement:
     """All that is the same for messages with the same evidence."""
 
     judgement: Judgement
+    """Without its predictions, which are large, and have said what they have to say: the decision,
+    and the log text."""
     log_text: str
     """The fields of the log line."""
     column: int
@@ -43,30 +56,23 @@ class CachedJudgement:
     """Unix time."""
 
 
-class _Slot:
-    """Where the judgement of one evidence is kept."""
-
-    __slots__ = ("kept",)
-
-    def __init__(self, _evidence: Evidence) -> None:
-        self.kept: CachedJudgement | None = None
-
-
 class JudgementCache:
     """Judges as its *reviewer* does, and from memory what it knows; safe for threads."""
 
-    def __init__(self, reviewer: Reviewer, log: MessageLog, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, reviewer: Reviewer, log: MessageLog, metrics: WorkerMetrics, notes: JudgementNotes
+    ) -> None:
+        """*notes* outlive this process, should a judgement end it."""
         self._reviewer = reviewer
         self._log = log
         self._metrics = metrics
+        self._notes = notes
         # Signatures on the message are verified: each message is like no other.
         self._is_on = not reviewer.configuration.dkim.verify
         self._wanted = wanted_by(reviewer.configuration)
         self._trusted = reviewer.configuration.dkim.trusted_authserv_ids
         self._now = reviewer.now
-        # A bounded dictionary that is safe for threads: it makes a slot for what it does not
-        # know, and gives back the one it has.
-        self._slot = lru_cache(MAX_JUDGEMENTS)(_Slot)
+        self._kept: OctetCache[Evidence, CachedJudgement] = OctetCache(CACHE_OCTETS)
 
     def judge(
         self, transaction: Transaction, new_lookup: Callable[[], DatedLookup]
@@ -74,31 +80,70 @@ class JudgementCache:
         """Judge a message, from memory where that is as good."""
         # Memory is not for those who would fill it.
         if not self._is_on or not transaction.is_ordinary:
-            return self._judge(transaction, transaction.judged_message(), new_lookup())
-        evidence = transaction.evidence
-        if self._wanted.reduced:
-            evidence = reduced_evidence(evidence, self._wanted, self._trusted, self._now())
-        slot = self._slot(evidence)
-        kept = slot.kept
+            return self._judge(transaction, transaction.judged_message(), new_lookup)
+        evidence = self._evidence_of(transaction)
+        kept = self._kept.get(evidence)
         if kept is None or kept.good_until <= self._now():
-            # In one step: another thread may read it at any time.
-            kept = slot.kept = self._judge(transaction, evidence.message(), new_lookup())
+            kept = self._judge(transaction, evidence.message(), new_lookup)
+            self._keep(evidence, kept)
         return kept
 
     def rewrite_unjudged(self, transaction: Transaction) -> CachedJudgement:
-        """Have a message rewritten, where judging it has failed: it will arrive."""
-        return self._described(self._reviewer.rewrite_unjudged(transaction.judged_message()), 0.0)
+        """Have a message rewritten, where judging it has failed: it will arrive.
+
+        Those that are like it are for a while, too.
+        """
+        unjudged = self._unjudged(transaction, self._now() + FAILED_SECONDS)
+        if self._is_on and transaction.is_ordinary:
+            self._keep(self._evidence_of(transaction), unjudged)
+        return unjudged
+
+    def _evidence_of(self, transaction: Transaction) -> Evidence:
+        evidence = transaction.evidence
+        if self._wanted.reduced:
+            return reduced_evidence(evidence, self._wanted, self._trusted, self._now())
+        return evidence
+
+    def _keep(self, evidence: Evidence, judgement: CachedJudgement) -> None:
+        octets = octets_of(evidence, judgement)
+        if octets <= MAX_OCTETS:
+            self._kept.put(evidence, judgement, octets)
 
     def _judge(
-        self, transaction: Transaction, message: Message, lookup: DatedLookup
+        self, transaction: Transaction, message: Message, new_lookup: Callable[[], DatedLookup]
     ) -> CachedJudgement:
-        judgement = self._reviewer.judge(message, lookup, transaction.author)
-        return self._described(judgement, lookup.good_until)
+        fingerprint = transaction.fingerprint
+        if seconds := self._notes.suspect_seconds(fingerprint):
+            self._log.once_a_minute("message rewritten unjudged: a worker died of one like it")
+            return self._unjudged(transaction, self._now() + seconds)
+        with self._notes.judging(fingerprint):
+            lookup = new_lookup()
+            judgement = self._reviewer.judge(message, lookup, transaction.author)
+            return self._described(judgement, lookup.good_until)
+
+    def _unjudged(self, transaction: Transaction, good_until: float) -> CachedJudgement:
+        message = transaction.judged_message()
+        return self._described(self._reviewer.rewrite_unjudged(message), good_until)
 
     def _described(self, judgement: Judgement, good_until: float) -> CachedJudgement:
+        circumstances = replace(judgement.circumstances, predictions=None)
         return CachedJudgement(
-            judgement,
+            replace(judgement, circumstances=circumstances),
             self._log.rendered(**judgement.summary),
             self._metrics.column_of(judgement.reason),
-            min(good_until, judgement.circumstances.good_until),
+            min(good_until, circumstances.good_until),
         )
+
+
+def octets_of(evidence: Evidence, kept: CachedJudgement) -> int:
+    """The octets that a judgement takes in memory, with the *evidence* that it is known by."""
+    author, planned = kept.judgement.circumstances.author, kept.judgement.planned
+    texts = [kept.log_text, evidence.envelope_sender, author.detail, *evidence.recipient_domains]
+    if mailbox := author.mailbox:
+        texts += [mailbox.local_part, mailbox.domain.name, mailbox.display_name]
+    for name, value in evidence.fields:
+        texts += [name, value if isinstance(value, bytes) else b""]
+    for edit in planned.header:
+        texts += [edit.name, getattr(edit, "value", "")]
+    objects = len(evidence.fields) + len(planned.header) + len(evidence.recipient_domains)
+    return _OBJECTS + _OBJECT * objects + sum(map(sys.getsizeof, texts))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -29,7 +28,7 @@ class _Known:
 
     __slots__ = ("until",)
 
-    def __init__(self, _key: Hashable) -> None:
+    def __init__(self, _origin: int) -> None:
         self.until = 0.0
 
 
@@ -40,7 +39,8 @@ class LookAhead:
         self._reviewer = reviewer
         self._resolver = resolver
         self._min_ttl = reviewer.configuration.dns.min_ttl
-        # A bounded dictionary that is safe for threads, as in the judgement cache.
+        # A bounded dictionary that is safe for threads: it makes what it does not know, and gives
+        # back what it has.
         self._known = lru_cache(_MAX_ORIGINS)(_Known)
         self._free = threading.Semaphore(QUESTIONS_AT_ONCE)
         self._threads = ThreadPoolExecutor(QUESTIONS_AT_ONCE, "lookahead")
@@ -50,7 +50,9 @@ class LookAhead:
 
         Messages of the same origin ask the same; the first of them starts the lookups.
         """
-        known = self._known(transaction.origin)
+        # By its hash: an origin is as long as a sender likes, and should two have the same, the
+        # judgement of the second asks for itself.
+        known = self._known(hash(transaction.origin))
         if time.time() < known.until:
             return
         message = transaction.judged_message()
@@ -63,10 +65,16 @@ class LookAhead:
         if now < fresh_until:
             return fresh_until
         if self._free.acquire(blocking=False):
-            self._threads.submit(self._ask, question)
+            try:
+                self._threads.submit(self._ask, question)
+            except RuntimeError:  # no thread left for it
+                self._free.release()
+                raise
         return now + self._min_ttl  # no answer is kept for less
 
     def _ask(self, question: Question) -> None:
+        # What it raises stays in a Future that nobody looks at: the judgement asks again, meets
+        # it, too, and answers for it.
         try:
             self._resolver.prefetch(question)
         finally:

@@ -15,7 +15,7 @@ import milter
 
 from alignd.judgement.evidence import Wanted
 from alignd.judgement.reasons import Failure, Reason, Refusal
-from alignd.judgement.review import Judgement, add_trace_field, log_fields
+from alignd.judgement.review import Judgement, add_trace_field, address_fields
 from alignd.mail.message import AddField, ChangeField, DeleteField, Edits
 from alignd.mta.judgement_cache import CachedJudgement, DatedLookup, JudgementCache
 from alignd.mta.lookahead import LookAhead
@@ -68,8 +68,8 @@ class Session:
         "_current_runtime",
         "_is_refused",
         "_leading_blank",
+        "_message_runtime",
         "_open_sessions",
-        "_runtime",
         "_transaction",
         "_unasked",
         "last_event",
@@ -86,7 +86,7 @@ class Session:
         self._current_runtime = current_runtime
         self._open_sessions = open_sessions
         self._unasked = unasked
-        self._runtime = current_runtime()
+        self._message_runtime: Runtime | None = None
         self._client: str | None = None
         self._leading_blank = False
         self._body_comes = False
@@ -130,7 +130,7 @@ class Session:
 
     def mail(self, sender: bytes) -> int:
         """Begin a message, which keeps the configuration that is in force now."""
-        self._runtime = self._current_runtime()
+        self._message_runtime = self._current_runtime()
         self.last_event = time.time()
         self._transaction = Transaction(
             self._runtime.wanted,
@@ -182,13 +182,19 @@ class Session:
 
     def abort(self) -> int:
         """Drop the message in progress; the session may go on."""
-        self._transaction = None
+        self._transaction = self._message_runtime = None
         return milter.CONTINUE
 
     def close(self, idle_timeout: float) -> None:
         """Log if the connection ended because libmilter found it idle for too long."""
         if time.time() - self.last_event >= idle_timeout:
             self._runtime.log.once_a_minute("idle connection closed: milter.idle_timeout is over")
+
+    @property
+    def _runtime(self) -> Runtime:
+        # Between messages none is held: an idle session would keep an old one, with its caches,
+        # threads and files.
+        return self._message_runtime or self._current_runtime()
 
     def _look_ahead(self, transaction: Transaction) -> None:
         try:
@@ -198,13 +204,17 @@ class Session:
             self._runtime.log.once_a_minute("DNS lookups were not started early", problem=problem)
 
     def _judge(self, transaction: Transaction, queue_id: str) -> CachedJudgement:
+        judgements = self._runtime.judgements
         try:
-            return self._runtime.judgements.judge(transaction, self._runtime.new_lookup)
+            cached = judgements.judge(transaction, self._runtime.new_lookup)
         except Exception as error:  # a bug of alignd must not cost Julia her answer
             fallback = Failure.FALLBACK.value
             self._runtime.log.message(queue_id, action=fallback, error=described(error))
             self._runtime.metrics.degraded(Reason.INTERNAL_ERROR)
-            return self._runtime.judgements.rewrite_unjudged(transaction)
+            return judgements.rewrite_unjudged(transaction)
+        if cached.judgement.reason is Reason.INTERNAL_ERROR:  # remembered
+            self._runtime.metrics.degraded(Reason.INTERNAL_ERROR)
+        return cached
 
     def _apply(self, edits: Edits, judgement: Judgement) -> Refusal | None:
         """Send *edits* to the MTA, unless it refuses them or they are only for show."""
@@ -235,7 +245,8 @@ class Session:
     ) -> None:
         log, metrics, text = self._runtime.log, self._runtime.metrics, cached.log_text
         if self._runtime.log_addresses:
-            text = log.rendered(**log_fields(cached.judgement, transaction.message()))
+            fields = address_fields(cached.judgement, transaction.message())
+            text += " " + log.rendered(**fields)
         if limit := transaction.limit_hit:
             text += " " + log.rendered(limit=limit.value)
             metrics.degraded(limit)
@@ -246,6 +257,7 @@ class Session:
             metrics.left_alone()
         log.about(queue_id, f"{text} ms={seconds * 1000:.1f}")
         metrics.answered(cached.column, seconds)
+        self._message_runtime = None
 
     def _macro(self, name: str) -> str:
         try:

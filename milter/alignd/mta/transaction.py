@@ -18,6 +18,7 @@ from alignd.mail.ip_address import parse_ip_address
 from alignd.mail.line_length import BodyLines, has_broken_line, has_long_line
 from alignd.mail.message import HeaderField, Message
 
+_SIGNATURE = "dkim-signature"
 _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
 
 
@@ -147,6 +148,17 @@ class Transaction:
     def has_broken_line(self) -> bool:
         """Whether smtp(8) has broken a line on an earlier hop, where that matters."""
         return self._has_broken_field or self._lines.were_long
+
+    @property
+    def fingerprint(self) -> int:
+        """A number for the evidence, the same in all workers: a fork keeps the key of hash().
+
+        Signatures that are verified are no evidence, but a judgement may fail for them.
+        """
+        if not self._wanted.whole_message:
+            return hash(self.evidence)
+        signatures = (value for name, value, _ in self._header if name.lower() == _SIGNATURE)
+        return hash((self.evidence, *signatures))
 
     @property
     def is_ordinary(self) -> bool:

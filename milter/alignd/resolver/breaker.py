@@ -1,4 +1,4 @@
-"""The circuit breaker of DNS: an outage costs one timeout, not one for each message."""
+"""The circuit breaker of DNS: an outage costs a few timeouts, not one for each message."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ RETRY_SECONDS = 1.0
 class CircuitBreaker:
     """Opens when DNS as a whole is silent, and closes when it answers again; safe for threads.
 
-    It opens when a query times out and no nameserver has answered any other query since that one
-    was sent. One slow domain does not keep it open: it probes at once, and closes when any
-    nameserver answers.
+    One silent domain is no outage: after a query that times out, while no nameserver answers any
+    other, a probe is sent, and only when that is not answered either does the breaker open. Until
+    then messages ask as usual.
     """
 
     def __init__(self, probe: Callable[[], bool], report: Callable[[str], None]) -> None:
@@ -24,7 +24,10 @@ class CircuitBreaker:
         self._report = report
         self._last_response = 0.0
         self._is_open = False
+        self._is_probing = False
         self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._reported: set[str] = set()  # by class of exception, so few
 
     @property
     def is_open(self) -> bool:
@@ -38,20 +41,53 @@ class CircuitBreaker:
     def record_timeout(self, asked: float) -> None:
         """Take note that a query, sent at the monotonic time *asked*, was not answered."""
         with self._lock:
-            if self._is_open or self._last_response > asked:
+            if self._is_probing or self._last_response > asked or self._ended.is_set():
                 return
-            self._is_open = True
-        threading.Thread(target=self._close_when_answered, name="dns probe", daemon=True).start()
+            self._is_probing = True
+        try:
+            threading.Thread(target=self._watch, name="dns probe", daemon=True).start()
+        except RuntimeError:  # no thread left: the next timeout tries again
+            self._is_probing = False
 
-    def _close_when_answered(self) -> None:
-        opened, reported = time.monotonic(), False
-        while not self._probe():
-            # Reported only now: the first probe closes it again after one slow domain.
-            if not reported:
+    def end(self) -> None:
+        """Probe no more: nobody asks these nameservers any longer."""
+        self._ended.set()
+
+    def _watch(self) -> None:
+        try:
+            self._open_until_answered()
+        finally:
+            # Whatever happens here: with nobody left to close it, it must not stay open.
+            self._is_open = False
+            self._is_probing = False
+
+    def _open_until_answered(self) -> None:
+        began, was_open = time.monotonic(), False
+        while not self._is_answered(began):
+            if self._is_open and not was_open:
                 self._report("DNS is down: last known answers stay in use, all else is unknown")
-                reported = True
-            time.sleep(RETRY_SECONDS)
+                was_open = True
+            if self._ended.wait(RETRY_SECONDS):
+                return
         self._last_response = time.monotonic()
-        self._is_open = False
-        if reported:
-            self._report(f"DNS is back after {time.monotonic() - opened:.0f} s")
+        if was_open:
+            self._report(f"DNS is back after {time.monotonic() - began:.0f} s")
+
+    def _is_answered(self, began: float) -> bool:
+        """Probe, and open if that is not answered; whether DNS answers since *began*."""
+        try:
+            answered = self._probe()
+        except Exception as error:
+            # It says nothing of DNS, and the next one may do the same: until one is sent,
+            # messages ask as usual, and what they hear counts.
+            self._report_once(f"DNS probe failed: {type(error).__name__}")
+            self._is_open = False
+            return self._last_response > began
+        answered = answered or self._last_response > began
+        self._is_open = not answered
+        return answered
+
+    def _report_once(self, problem: str) -> None:
+        if problem not in self._reported:
+            self._reported.add(problem)
+            self._report(problem)

@@ -6,10 +6,13 @@ at once when the first refuses, and the first good response wins, whoever it com
 
 from __future__ import annotations
 
+import errno
 import selectors
 import socket
+import struct
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import dns.exception
@@ -22,13 +25,20 @@ import dns.rdatatype
 
 from alignd.config.option_types import Nameserver
 from alignd.mailauth.dns import LookupFailed
+from alignd.resolver.spare_sockets import SpareSockets
 
 HEDGE_SECONDS = 0.15
 """How long to wait for a response before the next nameserver is asked as well."""
 _BACKOFF = 1.6  # how much longer each wait is than the one before
 _EDNS_PAYLOAD = 1232  # octets, the size that is safe from fragments (DNS flag day 2020)
 _MAX_DATAGRAM = 65535
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 _FINAL = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
+
+
+@dataclass(frozen=True, slots=True)
+class NotAsked(LookupFailed):
+    """No nameserver could be sent the query: says nothing of DNS, and may be over at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +51,55 @@ def ask(
     record_type: dns.rdatatype.RdataType,
     nameservers: tuple[Nameserver, ...],
     seconds: float,
+    spare: SpareSockets | None = None,
 ) -> dns.message.Message | LookupFailed | Silence:
     """Ask *nameservers* in turn, again and again, for at most *seconds*.
 
     Returns:
-        A NOERROR or NXDOMAIN response; or why there is none: the first refusal, or Silence.
+        A NOERROR or NXDOMAIN response; or why there is none: the first refusal, NotAsked, or
+        Silence.
     """
     query = dns.message.make_query(name, record_type, use_edns=0, payload=_EDNS_PAYLOAD)
-    return _Exchange(query, nameservers, time.monotonic() + seconds).run()
+    deadline = time.monotonic() + seconds
+    return _Exchange(query, nameservers, deadline, spare or SpareSockets()).run()
+
+
+def spare_sockets_for(nameservers: tuple[Nameserver, ...]) -> SpareSockets:
+    """Sockets with which *nameservers* can be asked when no descriptor is left."""
+    return SpareSockets(map(_family_of, nameservers))
 
 
 class _Exchange:
     """One query to several nameservers, and their responses."""
 
     def __init__(
-        self, query: dns.message.Message, nameservers: tuple[Nameserver, ...], deadline: float
+        self,
+        query: dns.message.Message,
+        nameservers: tuple[Nameserver, ...],
+        deadline: float,
+        spare: SpareSockets,
     ) -> None:
         self._query = query
         self._wire = query.to_wire()
         self._servers = nameservers
         self._deadline = deadline
-        self._refusals: dict[Nameserver, str] = {}
+        self._spare = spare
+        self._refusals: dict[Nameserver, LookupFailed] = {}
         self._sockets: dict[socket.AddressFamily, socket.socket] = {}
-        # select() takes no descriptor above 1023, and a worker has one for each connection.
+        self._open = ExitStack()
+        # select() takes no descriptor above 1023, and a worker has one for each connection; epoll
+        # needs a descriptor of its own.
         self._selector = selectors.PollSelector()
 
     def run(self) -> dns.message.Message | LookupFailed | Silence:
-        try:
+        with self._open:
             for server, next_turn in self._turns():
                 self._send(server)
                 if server not in self._refusals and (found := self._receive_until(next_turn)):
                     return found
-        finally:
-            for each in self._sockets.values():
-                each.close()
-        if self._refusals:
-            return LookupFailed(next(iter(self._refusals.values())))
-        return Silence()
+        # What a nameserver said tells more than that another could not be asked.
+        reasons = sorted(self._refusals.values(), key=lambda each: isinstance(each, NotAsked))
+        return reasons[0] if reasons else Silence()
 
     def _turns(self) -> Iterator[tuple[Nameserver, float]]:
         """The next nameserver to ask, and the monotonic time of the turn after it.
@@ -95,17 +117,30 @@ class _Exchange:
 
     def _send(self, server: Nameserver) -> None:
         try:
-            udp = self._socket(socket.AF_INET6 if ":" in server.address else socket.AF_INET)
+            udp = self._socket(_family_of(server))
             udp.sendto(self._wire, (server.address, server.port))
-        except OSError as error:  # no route, no descriptor left, no IPv6
-            self._refusals[server] = error.strerror or type(error).__name__
+        except OSError as error:  # no route, no IPv6, no descriptor left
+            self._refusals[server] = NotAsked(_problem(error))
 
     def _socket(self, family: socket.AddressFamily) -> socket.socket:
         if family not in self._sockets:
-            udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            udp = self._opened(family, socket.SOCK_DGRAM)
+            udp.setblocking(False)
             self._sockets[family] = udp
             self._selector.register(udp, selectors.EVENT_READ, udp)
         return self._sockets[family]
+
+    def _opened(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+        """A socket that is closed, or given back, with the exchange."""
+        try:
+            return self._open.enter_context(socket.socket(family, kind))
+        except OSError as error:
+            if error.errno not in _NO_DESCRIPTOR:
+                raise
+        return self._open.enter_context(self._spare.borrow(family, kind, self._left()))
+
+    def _left(self) -> float:
+        return max(0.0, self._deadline - time.monotonic())
 
     def _receive_until(self, moment: float) -> dns.message.Message | None:
         """Wait for a good response until *moment*; give up early when a nameserver refuses."""
@@ -130,13 +165,37 @@ class _Exchange:
         return self._accept(server, response)
 
     def _ask_again_over_tcp(self, server: Nameserver) -> dns.message.Message | None:
-        left = max(0.0, self._deadline - time.monotonic())
         try:
-            response = dns.query.tcp(self._query, server.address, timeout=left, port=server.port)
+            response = dns.message.from_wire(self._converse(server))
+            if not self._query.is_response(response):
+                raise dns.query.BadResponse
         except (OSError, EOFError, dns.exception.DNSException) as error:
-            self._refusals[server] = f"truncated, and over TCP: {type(error).__name__}"
+            problem = f"truncated, and over TCP: {type(error).__name__}"
+            self._refusals[server] = LookupFailed(problem)
             return None
         return self._accept(server, response)
+
+    def _converse(self, server: Nameserver) -> bytes:
+        """The response of *server* over TCP (RFC 7766, section 8), unread.
+
+        Not by dns.query.tcp(), which opens two descriptors and says nothing where there is none.
+        """
+        tcp = self._opened(_family_of(server), socket.SOCK_STREAM)
+        tcp.settimeout(self._left())
+        tcp.connect((server.address, server.port))
+        tcp.sendall(struct.pack("!H", len(self._wire)) + self._wire)
+        (size,) = struct.unpack("!H", self._received(tcp, 2))
+        return self._received(tcp, size)
+
+    def _received(self, tcp: socket.socket, size: int) -> bytes:
+        octets = b""
+        while len(octets) < size:
+            tcp.settimeout(self._left())  # 0, when none is left, makes it raise at once
+            more = tcp.recv(size - len(octets))
+            if not more:
+                raise EOFError
+            octets += more
+        return octets
 
     def _accept(
         self, server: Nameserver, response: dns.message.Message
@@ -144,8 +203,16 @@ class _Exchange:
         if response.rcode() in _FINAL:
             return response
         # SERVFAIL, REFUSED of a lame server, FORMERR and the like: another may do better.
-        self._refusals[server] = dns.rcode.to_text(response.rcode())
+        self._refusals[server] = LookupFailed(dns.rcode.to_text(response.rcode()))
         return None
+
+
+def _family_of(server: Nameserver) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in server.address else socket.AF_INET
+
+
+def _problem(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__
 
 
 def _is_from(server: Nameserver, source: tuple[str, int]) -> bool:

@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import dns.exception
+import dns.message
 import dns.name
 import dns.rdatatype
 import dns.resolver
@@ -25,16 +27,30 @@ from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.breaker import CircuitBreaker
-from alignd.resolver.cache import AnswerCache, Archive, CachedAnswer, Question
-from alignd.resolver.client import Silence, ask
+from alignd.resolver.cache import AnswerCache, Archive, CachedAnswer, Question, octets_of
+from alignd.resolver.client import NotAsked, Silence, ask, spare_sockets_for
 from alignd.resolver.single_flight import SingleFlight
-from alignd.resolver.wire import ReceivedAnswer, read_response, to_name, to_rdtype
+from alignd.resolver.spare_sockets import SpareSockets
+from alignd.resolver.wire import (
+    ReceivedAnswer,
+    append_answer,
+    read_response,
+    to_name,
+    to_rdtype,
+    unanswered_alias,
+)
 
 MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is cached: its owner may have been asked to publish it."""
 _DNS_SHARE = 0.9
 """Of dns.timeout: the rest is for waking up late on a busy machine, and for the decision."""
+MESSAGE_OCTETS = 256 * 1024
+"""Of all answers for one message. Those for mail of large companies take 10,000 or so, and what
+comes beyond is unknown: it is memory, and processor time, of whoever owns the author domain."""
 _TIMEOUT = LookupFailed("timeout")
+_TOO_MUCH = LookupFailed("the answers for this message are too large")
+_MAX_ALIASES = 8  # that are followed one by one; most nameservers follow them all
+_MAX_TO_REFRESH = 1000  # answers; one that finds no place waits for its next use
 _TRIES = 3  # the nameserver may have to ask others for the first, and has the rest in its cache
 _PROBE = (dns.name.root, dns.rdatatype.NS)  # what every recursive nameserver can answer
 
@@ -124,8 +140,12 @@ class Resolver:
         report: Callable[[str], None],
         archive_path: Path | None = None,
         meter: Meter | None = None,
+        *,
+        keeps_sockets: bool = False,
     ) -> None:
-        """*report* is called when DNS goes down and when it is back.
+        """*report* is called when DNS goes down and when it is back, and of what fails in threads.
+
+        One that *keeps_sockets* can ask when the process has no descriptor left for another.
 
         Raises:
             ResolverError: there is no nameserver to ask.
@@ -135,23 +155,38 @@ class Resolver:
         self._budget = _DNS_SHARE * settings.timeout
         self._nameservers = nameservers_of(settings)
         self._cache = AnswerCache(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
-        self._archive = Archive(archive_path) if archive_path else None
-        self._breaker = CircuitBreaker(self._probe, report)
+        self._report = report
+        self._archive = Archive(archive_path, settings.stale, report) if archive_path else None
+        self._spare = spare_sockets_for(self._nameservers if keeps_sockets else ())
+        # Not a method: nothing refers to a resolver but its users, and it goes when they do.
+        probe = partial(_is_answered, self._nameservers, settings.timeout, self._spare)
+        self._breaker = CircuitBreaker(probe, report)
         self._meter = meter or _NoMeter()
         self._single_flight: SingleFlight[Question, CachedAnswer | LookupFailed] = SingleFlight()
-        self._to_refresh: queue.SimpleQueue[Question] = queue.SimpleQueue()
+        self._to_refresh: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
         self._refresher: threading.Thread | None = None
-        if self._archive:
-            self._archive.forget(time.time() - settings.stale)
+        self._has_ended = False
 
     @property
     def is_down(self) -> bool:
         """Whether the circuit breaker is open, so that no nameserver is asked."""
         return self._breaker.is_open
 
+    def end(self) -> None:
+        """Stop the threads and close the files: no new message will ask.
+
+        Messages in progress are answered as before, but nothing is refreshed or archived.
+        """
+        self._has_ended = True
+        self._breaker.end()
+        self._to_refresh.put(None)
+        self._spare.close()
+        if self._archive:
+            self._archive.end()
+
     def for_message(self) -> MessageLookup:
-        """Make the Lookup of one message; its budget starts now."""
-        return MessageLookup(self, time.monotonic() + self._budget)
+        """Make the Lookup of one message; its budget starts with its first question."""
+        return MessageLookup(self, self._budget)
 
     def prefetch(self, question: Question) -> None:
         """Ask *question* to fill the cache, within the budget of a message.
@@ -205,13 +240,16 @@ class Resolver:
         try:
             name = to_name(question[0])
         except (dns.exception.DNSException, UnicodeError):
-            # A name that DNS cannot carry does not exist.
-            absence = ReceivedAnswer(Answer((), exists=False), 0.0)
-            return self._cache.put(question, absence, time.time())
+            # A name that DNS cannot carry does not exist. Not cached: it may be of any length.
+            now = time.time()
+            return CachedAnswer(Answer((), exists=False), now, now + MAX_NEGATIVE_TTL)
         if seconds <= 0:
             return LookupFailed("no time is left for this message")
         asked = time.monotonic()
-        response = ask(name, to_rdtype(question[1]), self._nameservers, seconds)
+        response = self._send(name, to_rdtype(question[1]), seconds)
+        if isinstance(response, dns.message.Message):
+            self._breaker.record_response()
+            response = self._complete(response, to_rdtype(question[1]), asked + seconds)
         if isinstance(response, Silence | LookupFailed):
             outcome: ReceivedAnswer | LookupFailed | Silence = response
         else:
@@ -223,6 +261,8 @@ class Resolver:
                 self._breaker.record_timeout(asked)
                 self._cache.put_failure(question, _TIMEOUT)
             return _TIMEOUT
+        if isinstance(outcome, NotAsked):
+            return outcome
         self._breaker.record_response()
         if isinstance(outcome, LookupFailed):
             self._cache.put_failure(question, outcome)
@@ -231,6 +271,28 @@ class Resolver:
         if self._archive and not isinstance(response, Silence | LookupFailed):
             self._archive.put(question, response.to_wire(), now)
         return self._cache.put(question, outcome, now)
+
+    def _complete(
+        self, response: dns.message.Message, record_type: dns.rdatatype.RdataType, deadline: float
+    ) -> dns.message.Message | LookupFailed | Silence:
+        """Have *response* say what its aliases lead to, where the nameserver did not follow them.
+
+        Without that, what is published would be taken for absent.
+        """
+        try:
+            for _ in range(_MAX_ALIASES):
+                target = unanswered_alias(response)
+                if target is None:
+                    return response
+                more = self._send(target, record_type, deadline - time.monotonic())
+                if not isinstance(more, dns.message.Message):
+                    return more
+                append_answer(response, more)
+                if not more.answer:  # there is nothing more, whether or not a SOA says so
+                    return response
+        except dns.exception.DNSException as error:
+            return LookupFailed(f"not an answer: {type(error).__name__}")
+        return LookupFailed("too many aliases")
 
     def _last_known(
         self, question: Question, known: CachedAnswer | None, now: float
@@ -242,32 +304,45 @@ class Resolver:
 
     def _refresh_ahead(self, question: Question, known: CachedAnswer) -> None:
         """Refresh an answer in use before it expires, so that no message waits for it."""
-        if known.is_refreshing:
+        if known.is_refreshing or self._has_ended or self._to_refresh.qsize() >= _MAX_TO_REFRESH:
             return
-        known.is_refreshing = True
         # Started with the first refresh: an invocation of the command line needs none.
-        if self._refresher is None:
+        if self._refresher is None or not self._refresher.is_alive():
             self._refresher = threading.Thread(target=self._refresh, name="dns", daemon=True)
-            self._refresher.start()
+            try:
+                self._refresher.start()
+            except RuntimeError:  # no thread left: the next use of the answer tries again
+                self._refresher = None
+                return
+        known.is_refreshing = True
         self._to_refresh.put(question)
 
     def _refresh(self) -> None:
-        while True:
-            question = self._to_refresh.get()
-            if not self._breaker.is_open:
+        while (question := self._to_refresh.get()) is not None:
+            if self._breaker.is_open:
+                continue
+            try:
                 self._ask(question, self._settings.timeout)
+            except Exception as error:
+                # The message that asks when the answer has expired will meet it, too, and say
+                # more; the thread has others to refresh.
+                self._report(f"DNS answer was not refreshed: {type(error).__name__}")
 
-    def _probe(self) -> bool:
-        response = ask(*_PROBE, self._nameservers, self._settings.timeout)
-        return not isinstance(response, Silence)
+    def _send(
+        self, name: dns.name.Name, record_type: dns.rdatatype.RdataType, seconds: float
+    ) -> dns.message.Message | LookupFailed | Silence:
+        return ask(name, record_type, self._nameservers, seconds, self._spare)
 
 
 class MessageLookup:
     """The Lookup of one message: each question is asked once, all within one budget."""
 
-    def __init__(self, resolver: Resolver, deadline: float) -> None:
+    def __init__(self, resolver: Resolver, seconds: float) -> None:
+        """The budget is *seconds* from the first question on: reading the message is not DNS."""
         self._resolver = resolver
-        self._deadline = deadline
+        self._seconds = seconds
+        self._deadline: float | None = None
+        self._octets = 0
         self.good_until = math.inf
         """Unix time: until then, everything that was answered so far may be reused."""
         self._known: dict[Question, Answer | LookupFailed] = {}
@@ -275,11 +350,26 @@ class MessageLookup:
     def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
         """Answer *name*; a failure, too, stays the answer for the whole message."""
         question = (name.lower(), record_type)
-        if question not in self._known:
-            left = max(0.0, self._deadline - time.monotonic())
-            self._known[question], until = self._resolver.answer(question, left)
-            self.good_until = min(self.good_until, until)
-        return self._known[question]
+        known = self._known.get(question)
+        return known or self._ask(question)
+
+    def _ask(self, question: Question) -> Answer | LookupFailed:
+        if self._octets > MESSAGE_OCTETS:
+            self.good_until = 0.0
+            return _TOO_MUCH
+        now = time.monotonic()
+        if self._deadline is None:
+            self._deadline = now + self._seconds
+        answer, until = self._resolver.answer(question, max(0.0, self._deadline - now))
+        self._known[question] = answer
+        self._octets += octets_of(question, answer) if isinstance(answer, Answer) else 0
+        self.good_until = min(self.good_until, until)
+        return answer
+
+
+def _is_answered(nameservers: tuple[Nameserver, ...], seconds: float, spare: SpareSockets) -> bool:
+    """Whether any of *nameservers* answers, be it with an error."""
+    return not isinstance(ask(*_PROBE, nameservers, seconds, spare), Silence | NotAsked)
 
 
 def _result_of(outcome: ReceivedAnswer | LookupFailed | Silence) -> QueryResult:

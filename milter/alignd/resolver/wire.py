@@ -16,6 +16,7 @@ import dns.rdatatype
 # dnspython imports the module of a record type when it meets the first such record. Each of them
 # is imported here, so that this happens at start and not while a message waits.
 import dns.rdtypes.ANY.CNAME
+import dns.rdtypes.ANY.DNAME
 import dns.rdtypes.ANY.MX
 import dns.rdtypes.ANY.NS
 import dns.rdtypes.ANY.PTR
@@ -74,6 +75,64 @@ def read_response(response: dns.message.Message) -> ReceivedAnswer | LookupFaile
     alias_of = to_text(chain.cnames[0][0].target) if chain.cnames else ""
     answer = Answer(records, exists=exists, alias_of=alias_of)
     return ReceivedAnswer(answer, float(chain.minimum_ttl))
+
+
+def unanswered_alias(response: dns.message.Message) -> dns.name.Name | None:
+    """The name that the aliases of *response* end at, when it says nothing of that name.
+
+    A nameserver that does not follow aliases leaves that to whoever asks (RFC 1034, section
+    4.3.2). Only a SOA record says that there is nothing to find (RFC 2308, section 2.2).
+
+    Raises:
+        dns.exception.DNSException: the aliases make no sense.
+    """
+    _spell_out_dnames(response)
+    chain = response.resolve_chaining()  # type: ignore[attr-defined]
+    negative = response.rcode() == dns.rcode.NXDOMAIN or any(
+        rrset.rdtype == dns.rdatatype.SOA for rrset in response.authority
+    )
+    is_open = chain.cnames and chain.answer is None and not negative
+    return chain.canonical_name if is_open else None
+
+
+def append_answer(response: dns.message.Message, more: dns.message.Message) -> None:
+    """Add to *response* what *more* says of the name that its aliases end at."""
+    for rrset in more.answer:
+        _add(response, response.answer, rrset)
+    for rrset in more.authority:
+        _add(response, response.authority, rrset)
+    response.set_rcode(more.rcode())
+
+
+def alias_below(dname: dns.rrset.RRset, name: dns.name.Name) -> dns.rrset.RRset | None:
+    """The CNAME record that *dname* makes of *name*, RFC 6672, section 2.2; None for others.
+
+    Raises:
+        dns.name.NameTooLong: it would lead to a name that DNS cannot carry.
+    """
+    if name == dname.name or not name.is_subdomain(dname.name):
+        return None
+    target = name.relativize(dname.name).concatenate(dname[0].target)
+    return dns.rrset.from_text(name, dname.ttl, dname.rdclass, "CNAME", target.to_text())
+
+
+def _spell_out_dnames(response: dns.message.Message) -> None:
+    """Add the CNAME records that stand for DNAME records, where the nameserver left them out."""
+    dnames = [each for each in response.answer if each.rdtype == dns.rdatatype.DNAME]
+    for _ in dnames:
+        name = response.resolve_chaining().canonical_name  # type: ignore[attr-defined]
+        for dname in dnames:
+            if alias := alias_below(dname, name):
+                _add(response, response.answer, alias)
+                break
+
+
+def _add(
+    response: dns.message.Message, section: list[dns.rrset.RRset], rrset: dns.rrset.RRset
+) -> None:
+    # Not by append(): dnspython finds what it has in an index of its own.
+    own = response.find_rrset(section, rrset.name, rrset.rdclass, rrset.rdtype, create=True)
+    own.update(rrset)  # type: ignore[no-untyped-call]
 
 
 def to_records(rrset: dns.rrset.RRset) -> tuple[Record, ...]:

@@ -2,25 +2,30 @@
 
 The file (RFC 1035, section 5) holds absolute names of any domain, as if it were the root zone:
 a name that it does not have does not exist. $TTL and $ORIGIN are allowed; wildcards follow
-RFC 4592. Two comments declare failures: `; SERVFAIL name [TYPE]` and `; TIMEOUT name [TYPE]`.
+RFC 4592, and DNAME records RFC 6672. Two comments declare failures: `; SERVFAIL name [TYPE]` and
+`; TIMEOUT name [TYPE]`.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import dns.exception
 import dns.name
+import dns.node
 import dns.rdataclass
+import dns.rdataset
 import dns.rdatatype
 import dns.rrset
 import dns.tokenizer
 import dns.zonefile
 
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
-from alignd.resolver.wire import to_name, to_rdtype, to_records, to_text
+from alignd.resolver.wire import alias_below, to_name, to_rdtype, to_records, to_text
 
 _FAILURE = re.compile(
     r"^[ \t]*;[ \t]*(SERVFAIL|TIMEOUT)[ \t]+(\S+)(?:[ \t]+(\w+))?[ \t\r]*$", re.MULTILINE
@@ -57,6 +62,7 @@ class Zone:
         self, rrsets: list[dns.rrset.RRset], failures: dict[tuple[dns.name.Name, str], str]
     ) -> None:
         self._rrsets = {(rrset.name, rrset.rdtype): rrset for rrset in rrsets}
+        self._has_dnames = any(type_ == dns.rdatatype.DNAME for _, type_ in self._rrsets)
         self._failures = failures
         # Every ancestor of a name exists, with or without records (RFC 8020, section 2).
         owners = {rrset.name for rrset in rrsets} | {name for name, _ in failures}
@@ -98,6 +104,15 @@ class Zone:
             for type_ in ("", rdtype.name):
                 if failure := self._failures.get((name, type_)):
                     return ZoneAnswer(failure="timeout" if failure == "TIMEOUT" else failure)
+            if dname := self._dname_above(name):
+                try:
+                    alias = alias_below(dname, name)
+                except dns.name.NameTooLong:
+                    return ZoneAnswer(failure="YXDOMAIN")  # RFC 6672, section 2.2
+                assert alias is not None, "it stands above the name"
+                chain += [alias] if dname in chain else [dname, alias]
+                name = alias[0].target
+                continue
             owner = self._owner(name)
             if owner is None:
                 return ZoneAnswer(tuple(chain), exists=False)
@@ -109,6 +124,14 @@ class Zone:
             chain.append(_named(alias, name))
             name = alias[0].target
         return ZoneAnswer(failure="CNAME loop")
+
+    def _dname_above(self, name: dns.name.Name) -> dns.rrset.RRset | None:
+        """The DNAME record that answers for *name*: it hides what else is below its owner."""
+        if not self._has_dnames:
+            return None
+        above = reversed(_ancestors(name)[1:])
+        found = (self._rrsets.get((owner, dns.rdatatype.DNAME)) for owner in above)
+        return next((dname for dname in found if dname), None)
 
     def _owner(self, name: dns.name.Name) -> dns.name.Name | None:
         """The name whose records answer for *name*, RFC 4592, section 3.3.1."""
@@ -123,7 +146,7 @@ def _read(
     text: str,
 ) -> tuple[list[dns.rrset.RRset], dict[tuple[dns.name.Name, str], str]]:
     manager = dns.zonefile.RRSetsReaderManager(dns.name.root, relativize=False)
-    with manager.writer(replacement=True) as transaction:  # type: ignore[no-untyped-call]
+    with _IndexedTransaction(manager, replacement=True, read_only=False) as transaction:
         dns.zonefile.Reader(
             dns.tokenizer.Tokenizer(_SOA.sub(_placeholder, text)),
             dns.rdataclass.IN,
@@ -132,6 +155,26 @@ def _read(
             default_ttl=_DEFAULT_TTL,
         ).read()
     return manager.rrsets, dict(map(_failure, _FAILURE.finditer(text)))
+
+
+class _IndexedTransaction(dns.zonefile.RRsetsReaderTransaction):
+    """dnspython's, which looks through all records for those of one name: at each record."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+        self._index: defaultdict[dns.name.Name, dict[Any, dns.rdataset.Rdataset]]
+        self._index = defaultdict(dict)
+
+    def _put_rdataset(self, name: dns.name.Name, rdataset: dns.rdataset.Rdataset) -> None:
+        super()._put_rdataset(name, rdataset)  # type: ignore[no-untyped-call]
+        self._index[name][rdataset.rdtype, rdataset.covers] = rdataset
+
+    def _get_node(self, name: dns.name.Name) -> dns.node.Node | None:
+        if name not in self._index:
+            return None
+        node = dns.node.Node()  # type: ignore[no-untyped-call]
+        node.rdatasets = list(self._index[name].values())
+        return node
 
 
 def _first_bad_line(text: str) -> int:

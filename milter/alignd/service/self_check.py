@@ -12,7 +12,7 @@ from alignd.doctor.machine import examine_resolver
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of, response_time
-from alignd.telemetry.log import MessageLog
+from alignd.telemetry.log import MessageLog, described
 
 DNS_SECONDS = 20.0
 """Budget for all questions about one tenant of the relay: no mail waits for them."""
@@ -29,6 +29,9 @@ def start_self_check(
         except ResolverError as error:
             log.service("DNS of the relay was not checked", problem=str(error))
             return
+        except Exception as error:  # a bug, or no descriptor left: mail is not affected
+            log.service("DNS of the relay was not checked", problem=described(error))
+            return
         for topic in topics:
             for finding in topic.findings:
                 log.service(one_line(finding), severity=finding.severity.value)
@@ -36,7 +39,10 @@ def start_self_check(
         if unknown:
             log.service("DNS of the relay could not be checked", problem="; ".join(unknown))
 
-    threading.Thread(target=check, name="self check", daemon=True).start()
+    try:
+        threading.Thread(target=check, name="self check", daemon=True).start()
+    except RuntimeError as error:  # no thread left for it
+        log.service("DNS of the relay was not checked", problem=str(error))
 
 
 def _examine(

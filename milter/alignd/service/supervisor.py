@@ -23,6 +23,7 @@ from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import HandedOverSocket
 from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
+from alignd.mta.suspects import SUSPECT_SECONDS, Suspects
 from alignd.service import child_process
 from alignd.service.monitor import Monitor
 from alignd.service.worker import (
@@ -32,6 +33,7 @@ from alignd.service.worker import (
     LOAD_ERRORS,
     RELOADED,
     Setup,
+    SharedMemory,
     Worker,
     room_for_connections,
 )
@@ -107,6 +109,7 @@ class Supervisor:
         self._next_spawn = 0.0
         self._next_probe = 0.0
         self._metrics = Metrics(self._wanted)
+        self._suspects = Suspects(self._wanted)
         self._monitor = Monitor(self._metrics, log, self._close_inherited)
 
     def run(self) -> int:
@@ -187,7 +190,7 @@ class Supervisor:
                 self._suffixes,
                 self._sessions,
                 self._log,
-                self._metrics.of_worker(number),
+                SharedMemory(self._metrics.of_worker(number), self._suspects.of_worker(number)),
                 checks_dns=number == 0,
             )
             return self._worker.run(theirs)
@@ -232,6 +235,14 @@ class Supervisor:
                 self._remove(child)
                 code = os.waitstatus_to_exitcode(status)
                 self._log.service("worker ended", pid=pid, status=code)
+                has_failed = code != os.EX_OK
+                if count := self._suspects.worker_ended(child.number, has_failed=has_failed):
+                    self._log.service(
+                        "messages like those that it was judging are rewritten unjudged for a "
+                        "while",
+                        messages=count,
+                        seconds=SUSPECT_SECONDS,
+                    )
 
     def _remove(self, child: _Child) -> None:
         if child.heartbeat in self._selector.get_map():

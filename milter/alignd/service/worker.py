@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -24,6 +25,7 @@ from alignd.mta import libmilter, listening_socket
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Runtime
+from alignd.mta.suspects import JudgementNotes
 from alignd.resolver.resolver import Resolver, ResolverError
 from alignd.service.self_check import start_self_check
 from alignd.telemetry.log import MessageLog
@@ -53,6 +55,14 @@ class Setup:
         return Setup(self.configuration.model_copy(update={"milter": milter}), self.signer)
 
 
+@dataclass(frozen=True, slots=True)
+class SharedMemory:
+    """What of a worker outlives it."""
+
+    metrics: WorkerMetrics
+    notes: JudgementNotes
+
+
 class Worker:
     """A worker, from its fork to its end."""
 
@@ -63,7 +73,7 @@ class Worker:
         suffixes: SuffixList,
         sessions: libmilter.Sessions,
         log: MessageLog,
-        metrics: WorkerMetrics,
+        shared: SharedMemory,
         *,
         checks_dns: bool,
     ) -> None:
@@ -72,7 +82,8 @@ class Worker:
         self._suffixes = suffixes
         self._sessions = sessions
         self._log = log
-        self._metrics = metrics
+        self._metrics = shared.metrics
+        self._notes = shared.notes
         self._checks_dns = checks_dns
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
@@ -124,8 +135,9 @@ class Worker:
         try:
             setup = self._load_setup().with_milter_of(self._setup)
             self._runtime = self._make_runtime(setup)
-        except LOAD_ERRORS as error:
-            # The supervisor has just loaded it: the file, or resolv.conf, has changed since.
+        except (*LOAD_ERRORS, OSError) as error:
+            # The supervisor has just loaded it: the file, or resolv.conf, has changed since, or
+            # this process has no descriptor left to read them.
             problem = str(error)
             self._log.service("worker keeps the old configuration: reload failed", problem=problem)
             return
@@ -146,7 +158,7 @@ class Worker:
         self._sessions.want(wanted)
         resolver = self._resolver_for(configuration.dns)
         return Runtime(
-            JudgementCache(reviewer, self._log, self._metrics),
+            JudgementCache(reviewer, self._log, self._metrics, self._notes),
             LookAhead(reviewer, resolver),
             resolver.for_message,
             self._log,
@@ -158,16 +170,21 @@ class Worker:
 
     def _resolver_for(self, settings: DnsOptions) -> Resolver:
         if settings != self._setup.configuration.dns:  # else keep its cache
-            self._resolver = self._make_resolver(settings)
+            old, self._resolver = self._resolver, self._make_resolver(settings)
+            old.end()
         return self._resolver
 
     def _make_resolver(self, settings: DnsOptions) -> Resolver:
         path = _archive_path(settings)
+        report, meter = self._log.service, self._metrics
+        make = partial(Resolver, settings, report, meter=meter, keeps_sockets=True)
         try:
-            return Resolver(settings, self._log.service, path, self._metrics)
-        except sqlite3.Error as error:
+            return make(archive_path=path)
+        except ResolverError:
+            raise
+        except (sqlite3.Error, RuntimeError) as error:  # the latter: no thread is left for it
             self._log.service("cannot archive DNS answers", path=str(path), error=str(error))
-            return Resolver(settings, self._log.service, meter=self._metrics)
+            return make()
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS

@@ -51,9 +51,19 @@ class MessageLog:
         # One write() for each line: the workers share the stream, and lines would run together.
         # A full disk or a closed pipe leaves nowhere to complain, and must not stop mail.
         try:
-            os.write(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
+            os.write(self._descriptor, f"{_escaped(line)}\n".encode())
         except OSError:
             return
+
+
+def _escaped(line: str) -> str:
+    """*line* with escapes for what could begin another one, or control the terminal of a reader.
+
+    The renderer does so for line feeds only, and a sender may put others into MAIL FROM.
+    """
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def described(error: Exception) -> str:

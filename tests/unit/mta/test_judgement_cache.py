@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import tracemalloc
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -22,14 +23,17 @@ from alignd.config.signer import load_signer
 from alignd.judgement.author import read_author
 from alignd.judgement.decision import Circumstances
 from alignd.judgement.evidence import wanted_by
+from alignd.judgement.reasons import Reason
 from alignd.judgement.review import Judgement, Reviewer, make_reviewer
 from alignd.mail.domain import Domain
 from alignd.mail.message import HeaderField, Message, split_message
 from alignd.mailauth.dmarc import record_name
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.mailauth.rfc9989 import walk_names
+from alignd.mta import judgement_cache
 from alignd.mta.judgement_cache import DatedLookup, JudgementCache
-from alignd.mta.transaction import transaction_of
+from alignd.mta.suspects import Suspects
+from alignd.mta.transaction import Transaction, transaction_of
 from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone
 from alignd.telemetry.log import MessageLog
@@ -52,6 +56,13 @@ def zone_of(text: str) -> Zone:
 @cache
 def configured(config: str = "") -> Configuration:
     return parse_configuration(configuration(config), "test")
+
+
+class Broken:
+    """A public suffix list with a bug."""
+
+    def registered_domain(self, domain: Domain) -> Domain:
+        raise RuntimeError(f"a bug, met by {domain}")
 
 
 class Dated:
@@ -78,14 +89,31 @@ class Memory:
     def __init__(self, reviewer: Reviewer) -> None:
         with Path(os.devnull).open("w") as nowhere:
             log = MessageLog(nowhere)
-        self._cache = JudgementCache(reviewer, log, Metrics(1).of_worker(0))
+        metrics, notes = Metrics(1).of_worker(0), Suspects(1).of_worker(0)
+        self.log = log
+        self.cache = JudgementCache(reviewer, log, metrics, notes)
         self._wanted = wanted_by(reviewer.configuration)
 
     def judge(self, message: Message, lookup: DatedLookup) -> Judgement:
-        cached = self._cache.judge(transaction_of(message, self._wanted), lambda: lookup)
+        cached = self.cache.judge(self.transaction_of(message), lambda: lookup)
 
         assert f"reason={cached.judgement.reason.value}" in cached.log_text
         return cached.judgement
+
+    def judges_as(self, reviewer: Reviewer, message: Message, zone: str) -> bool:
+        """Whether it says of *message* what *reviewer* does, to the MTA and to the log."""
+        anew = reviewer.judge(seen_whole(message), zone_of(zone))
+        cached = self.cache.judge(self.transaction_of(message), lambda: Dated(zone))
+        return cached.judgement == without_predictions(anew) and (
+            cached.log_text == self.log.rendered(**anew.summary)
+        )
+
+    def transaction_of(self, message: Message) -> Transaction:
+        return transaction_of(message, self._wanted)
+
+
+def without_predictions(judgement: Judgement) -> Judgement:
+    return replace(judgement, circumstances=replace(judgement.circumstances, predictions=None))
 
 
 def message_from(author: str, recipients: Sequence[str] = ("julia@customer.example",)) -> Message:
@@ -125,10 +153,8 @@ def test_every_case_is_judged_from_memory_as_anew() -> None:
     for case in [*CASES, *CASES]:
         reviewer = reviewer_of(case.config)
         memory = shared.setdefault((case.config, case.zone), Memory(reviewer))
-        message, zone = message_of(case), zone_of(case.zone)
-        anew = reviewer.judge(seen_whole(message), zone)
 
-        assert memory.judge(message, Dated(case.zone)) == anew, case.path
+        assert memory.judges_as(reviewer, message_of(case), case.zone), case.path
 
 
 def test_a_known_author_costs_no_question() -> None:
@@ -188,6 +214,57 @@ def test_an_author_that_was_read_is_not_read_again() -> None:
 def test_what_would_fill_the_memory_is_not_kept(more: list[HeaderField]) -> None:
     memory, ordinary = Memory(reviewer_of()), message_from("marky@mycompany.com")
     message = replace(ordinary, header=(*ordinary.header, *more))
+
+    for _ in range(2):
+        lookup = Dated("")
+        memory.judge(message, lookup)
+
+        assert lookup.questions
+
+
+def hostile_message(kind: str, number: int) -> Message:
+    """A message of an author of its own, as large as one that is kept may be."""
+    author, ordinary = f"a{number}@d{number}.example", message_from(f"a{number}@d{number}.example")
+    match kind:
+        case "names":
+            value = f'"{"n" * 300}" <{author}>'.encode()
+            return replace(ordinary, header=(HeaderField("From", value),))
+        case "fields":
+            more = [HeaderField(name, b"x@y") for name in ("Sender", "Reply-To") * 12]
+            return replace(ordinary, header=(*ordinary.header, *more))
+        case "recipients":
+            hosts = (f"j@{each}.{'h' * 50}.example" for each in range(50))
+            header = (HeaderField("From", f"Jürgen <{author}>".encode()),)
+            return replace(ordinary, header=header, recipients=tuple(hosts))
+        case _:
+            return ordinary
+
+
+@pytest.mark.parametrize("kind", ["ordinary", "names", "fields", "recipients"])
+def test_judgements_take_no_more_memory_than_their_bound(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = 256 * 1024
+    monkeypatch.setattr(judgement_cache, "CACHE_OCTETS", bound)
+    memory = Memory(reviewer_of())
+    lookup = Dated('*.example. TXT "v=spf1 -all"\n')
+    for number in range(40):  # what else is kept by the process, and once
+        memory.judge(hostile_message(kind, number), lookup)
+    tracemalloc.start()
+    for number in range(40, 290):
+        memory.judge(hostile_message(kind, number), lookup)
+        lookup.questions.clear()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert bound / 3 < held < bound
+
+
+def test_a_judgement_of_a_thousand_recipients_is_not_kept() -> None:
+    memory = Memory(reviewer_of())
+    hosts = (f"j@{each}.{'h' * 50}.example" for each in range(1000))
+    header = (HeaderField("From", "Jürgen <marky@mycompany.com>".encode()),)
+    message = replace(message_from("x@y"), header=header, recipients=tuple(hosts))
 
     for _ in range(2):
         lookup = Dated("")
@@ -295,6 +372,28 @@ SIGNATURE = b"v=1; a=rsa-sha256; d=a.example; s=s1; h=from; bh=AAAA; b=AAAA"
 
 RAW = HeaderField("From", b"Ji\xf8\xed <marky@a.example>")
 CHARSETS = (b"windows-1250", b"windows-1251", b"koi8-r")
+
+
+def test_a_judgement_that_raised_is_a_rewrite_for_a_while() -> None:
+    clock = Clock(1_000_000.0)
+    parsed = configured()
+    broken = make_reviewer(parsed, load_signer(parsed.dkim), clock, Broken())
+    memory, message = Memory(broken), message_from("marky@mycompany.com")
+    with pytest.raises(RuntimeError, match="a bug"):
+        memory.judge(message, Dated(""))
+    memory.cache.rewrite_unjudged(memory.transaction_of(message))
+
+    lookup = Dated("")
+    assert memory.judge(message, lookup).reason is Reason.INTERNAL_ERROR
+    assert lookup.questions == []
+    with pytest.raises(RuntimeError, match="met by other"):
+        memory.judge(message_from("marky@other.example"), lookup)
+
+    clock.now += judgement_cache.FAILED_SECONDS + 1
+    with pytest.raises(RuntimeError, match="met by mycompany"):
+        memory.judge(message, lookup)
+
+
 # What a message may differ in from another, for each field of Circumstances.
 VARIANTS: dict[str, list[Change]] = {
     "is_client_in_scope": [
@@ -376,9 +475,7 @@ def test_whatever_differs_is_not_confused(variants: list[list[Change]]) -> None:
         for change in variant:
             message = change(message, clock)
 
-        anew = reviewer.judge(seen_whole(message), zone_of(ZONE))
-
-        assert memory.judge(message, Dated(ZONE)) == anew
+        assert memory.judges_as(reviewer, message, ZONE)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """The cache of answers: how long each is kept, and that it stays what it was."""
 
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 import dns.rcode
 import pytest
 
 from alignd.config.settings import DnsOptions
-from alignd.mailauth.dns import Answer, RecordType
+from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
+from alignd.resolver.cache import CACHE_OCTETS, FAILURE_OCTETS, LARGE_OCTETS, AnswerCache
 from alignd.resolver.resolver import MAX_NEGATIVE_TTL, Resolver
+from alignd.resolver.wire import ReceivedAnswer
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.scripted_nameserver import Scripted, absent
 
@@ -68,8 +71,9 @@ def test_a_dangling_cname_is_there_when_it_is_kept_too(nameserver: Nameserver) -
 
 def seconds_kept(resolver: Resolver) -> Iterator[float]:
     """How long from now each answer in the cache is fresh."""
-    for cached in resolver._cache._answers.values():
-        yield cached.expires - time.time()
+    for record_type in (A, TXT):
+        if cached := resolver._cache.get(("a.example", record_type)):
+            yield cached.expires - time.time()
 
 
 @pytest.mark.parametrize(
@@ -124,3 +128,67 @@ def test_how_long_an_absence_is_kept(rcode: dns.rcode.Rcode, ttl: int, seconds: 
 
     (left,) = seconds_kept(resolver)
     assert seconds - 30 < left <= seconds
+
+
+def hostile_answer(kind: str, number: int) -> Answer:
+    """What an owner may publish who means to fill memory, anew for each question."""
+    match kind:
+        case "large":
+            return Answer((b"v=spf1 %d" % number + b"a" * 60_000,))
+        case "tiny records":
+            return Answer(tuple(b"%d %d" % (number, each) for each in range(60)))
+        case _:
+            hosts = (f"{number}.{each}.{'m' * 60}.example" for each in range(20))
+            return Answer(tuple(MailExchange(10, host) for host in hosts))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "bound"),
+    [
+        pytest.param(["large"], LARGE_OCTETS, id="large-ones-have-a-small-share"),
+        pytest.param(["tiny records"], CACHE_OCTETS, id="many-records"),
+        pytest.param(["hosts", "large"], CACHE_OCTETS + LARGE_OCTETS, id="both-kinds"),
+    ],
+)
+def test_answers_take_no_more_memory_than_their_bound(kinds: list[str], bound: int) -> None:
+    cache = AnswerCache(5, 3600, MAX_NEGATIVE_TTL)
+    tracemalloc.start()
+    for number in range(10_000):
+        answer = hostile_answer(kinds[number % len(kinds)], number)
+        question = (f"{number}.hostile.example", TXT)
+        cache.put(question, ReceivedAnswer(answer, 3600.0), time.time())
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert bound / 2 < held < bound
+
+
+def test_failures_take_no_more_memory_than_their_bound() -> None:
+    cache = AnswerCache(60, 3600, MAX_NEGATIVE_TTL)
+    tracemalloc.start()
+    for number in range(10_000):
+        question = (f"{number}.{'.'.join(['x' * 60] * 3)}.example", TXT)
+        cache.put_failure(question, LookupFailed(f"refused {number}"))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert FAILURE_OCTETS / 2 < held < FAILURE_OCTETS
+
+
+def test_a_large_answer_is_kept_as_an_ordinary_one_is() -> None:
+    cache = AnswerCache(5, 3600, MAX_NEGATIVE_TTL)
+    question = ("large.example", TXT)
+
+    for answer in (Answer((b"small",)), Answer((b"x" * 60_000,)), Answer((b"again",))):
+        cache.put(question, ReceivedAnswer(answer, 3600.0), time.time())
+        kept = cache.get(question)
+        assert kept is not None
+        assert kept.answer == answer
+
+
+def test_a_name_that_dns_cannot_carry_is_not_kept(nameserver: Nameserver) -> None:
+    resolver = resolver_of(nameserver)
+    name = "x" * 100_000 + ".example"
+
+    assert resolver.for_message().look_up(name, TXT) == Answer((), exists=False)
+    assert resolver._cache.get((name, TXT)) is None

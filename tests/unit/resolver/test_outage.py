@@ -10,7 +10,7 @@ import pytest
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.cache import Archive
-from alignd.resolver.resolver import Resolver
+from alignd.resolver.resolver import QueryResult, Resolver
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.readiness import wait_until
 
@@ -35,6 +35,10 @@ def resolver_of(
 ) -> Resolver:
     settings = {"nameservers": [nameserver.address], "timeout": "300ms", "min_ttl": "0s"} | options
     return Resolver(DnsOptions.model_validate(settings), report, archive)
+
+
+def archive_at(path: Path) -> Archive:
+    return Archive(path, keep_seconds=3600, report=print)
 
 
 @pytest.mark.parametrize("failure", ["TIMEOUT", "SERVFAIL"])
@@ -80,11 +84,13 @@ def test_the_archive_knows_over_a_restart(nameserver: Nameserver, tmp_path: Path
     archive = tmp_path / "dns.sqlite"
     resolver_of(nameserver, archive=archive).for_message().look_up("known.example", TXT)
     question = ("known.example", TXT)
-    wait_until(lambda: Archive(archive).get(question, 0.0), "the answer to be written")
+    wait_until(lambda: archive_at(archive).get(question, 0.0), "the answer to be written")
 
     nameserver.serve(SILENT)
 
     restarted = resolver_of(nameserver, archive=archive)
+    assert restarted.for_message().look_up("known.example", TXT) == Answer((b"known",))
+    wait_until(lambda: restarted.is_down, "the outage to be seen")
     assert restarted.for_message().look_up("known.example", TXT) == Answer((b"known",))
     assert restarted.for_message().look_up("other.example", TXT) == LookupFailed("DNS is down")
 
@@ -93,15 +99,15 @@ def test_an_archive_forgets_what_is_too_old(nameserver: Nameserver, tmp_path: Pa
     archive = tmp_path / "dns.sqlite"
     resolver_of(nameserver, archive=archive).for_message().look_up("known.example", TXT)
     question = ("known.example", TXT)
-    wait_until(lambda: Archive(archive).get(question, 0.0), "the answer to be written")
+    wait_until(lambda: archive_at(archive).get(question, 0.0), "the answer to be written")
 
     resolver_of(nameserver, archive=archive, stale="0s")
 
-    assert Archive(archive).get(question, 0.0) is None
+    wait_until(lambda: not archive_at(archive).get(question, 0.0), "the answer to be forgotten")
 
 
 def test_a_broken_archive_has_nothing(tmp_path: Path) -> None:
-    archive = Archive(tmp_path / "dns.sqlite")
+    archive = archive_at(tmp_path / "dns.sqlite")
     (tmp_path / "dns.sqlite").write_bytes(b"\0" * 8192)
 
     assert archive.get(("known.example", TXT), 0.0) is None
@@ -114,6 +120,7 @@ def test_an_outage_costs_one_timeout(nameserver: Nameserver) -> None:
     nameserver.serve(SILENT)
 
     assert resolver.for_message().look_up("other.example", TXT) == LookupFailed("timeout")
+    wait_until(lambda: resolver.is_down, "the probe to fail as well")
     started = time.monotonic()
     for _ in range(50):
         message = resolver.for_message()
@@ -128,6 +135,17 @@ def test_an_outage_costs_one_timeout(nameserver: Nameserver) -> None:
     assert ["down" in reports[0], "back" in reports[1]] == [True, True]
 
 
+def test_messages_of_other_domains_are_asked_while_the_probe_is_under_way(
+    nameserver: Nameserver,
+) -> None:
+    resolver = resolver_of(nameserver, timeout="1s")
+    nameserver.serve(KNOWN + "; TIMEOUT silent.example\n; TIMEOUT .\n")
+
+    assert resolver.for_message().look_up("silent.example", TXT) == LookupFailed("timeout")
+
+    assert resolver.for_message().look_up("known.example", TXT) == Answer((b"known",))
+
+
 def test_one_silent_domain_is_no_outage(nameserver: Nameserver) -> None:
     reports: list[str] = []
     resolver = resolver_of(nameserver, report=reports.append)
@@ -135,10 +153,7 @@ def test_one_silent_domain_is_no_outage(nameserver: Nameserver) -> None:
 
     assert resolver.for_message().look_up("silent.example", TXT) == LookupFailed("timeout")
 
-    known = Answer((b"known",))
-    wait_until(
-        lambda: resolver.for_message().look_up("known.example", TXT) == known, "the trial", 2
-    )
+    assert resolver.for_message().look_up("known.example", TXT) == Answer((b"known",))
     assert reports == []
 
 
@@ -172,6 +187,50 @@ def test_an_answer_in_use_is_refreshed_before_it_expires(nameserver: Nameserver)
     assert nameserver.questions == [("hot.example.", "TXT")]
 
 
+class BrokenMeter:
+    """Counts queries, and has a bug when it is broken."""
+
+    def __init__(self) -> None:
+        self.is_broken = False
+
+    def queried(self, record_type: RecordType, result: QueryResult) -> None:
+        if self.is_broken:
+            raise KeyError(record_type, result)
+
+    def hit_cache(self) -> None:
+        pass
+
+    def used_last_known(self) -> None:
+        pass
+
+
+def test_the_refresher_outlives_a_bug(nameserver: Nameserver) -> None:
+    nameserver.serve('hot.example. 1 TXT "old"\nwarm.example. 1 TXT "old"')
+    reports: list[str] = []
+    meter, settings = BrokenMeter(), {"nameservers": [nameserver.address], "min_ttl": "0s"}
+    options = DnsOptions.model_validate(settings)
+    resolver = Resolver(options, reports.append, meter=meter)
+    for name in ("hot.example", "warm.example"):
+        resolver.for_message().look_up(name, TXT)
+    hot, warm = (resolver._cache.get((f"{name}.example", TXT)) for name in ("hot", "warm"))
+    assert hot
+    assert warm
+    meter.is_broken = True
+    resolver._refresh_ahead(("hot.example", TXT), hot)
+    wait_until(lambda: reports == ["DNS answer was not refreshed: KeyError"], "the bug")
+
+    meter.is_broken = False
+    nameserver.serve('warm.example. 300 TXT "new"')
+    resolver._refresh_ahead(("warm.example", TXT), warm)
+
+    def refreshed() -> bool:
+        known = resolver._cache.get(("warm.example", TXT))
+        return known is not None and known.answer == Answer((b"new",))
+
+    wait_until(refreshed, "the next one")
+    resolver.end()
+
+
 # The name servers of other tests have threads, which the forked processes do not touch.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_workers_that_begin_at_the_same_time_all_have_the_archive(tmp_path: Path) -> None:
@@ -181,7 +240,7 @@ def test_workers_that_begin_at_the_same_time_all_have_the_archive(tmp_path: Path
     def open_all() -> None:
         for number in range(20):
             together.wait(timeout=10)
-            Archive(tmp_path / f"{number}.sqlite")
+            archive_at(tmp_path / f"{number}.sqlite")
 
     workers = [forking.Process(target=open_all) for _ in range(2)]
     for worker in workers:

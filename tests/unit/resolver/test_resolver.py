@@ -8,7 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import dns.message
+import dns.name
 import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 from dns.message import Message
 from dns.rdatatype import RdataType
@@ -16,8 +20,9 @@ from dns.rdatatype import RdataType
 from alignd.config import option_types
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
+from alignd.resolver.cache import Archive
 from alignd.resolver.client import ask
-from alignd.resolver.resolver import MessageLookup, Resolver
+from alignd.resolver.resolver import MESSAGE_OCTETS, MessageLookup, Resolver
 from alignd.resolver.wire import ReceivedAnswer, read_response, to_name
 from alignd.resolver.zone import Zone
 from tests.lab.nameserver import Nameserver, run_nameserver
@@ -47,10 +52,12 @@ A, AAAA, MX = RecordType.A, RecordType.AAAA, RecordType.MX
 PTR, TXT = RecordType.PTR, RecordType.TXT
 
 
-def resolver_of(*nameservers: Nameserver, timeout: str = "20s") -> Resolver:
+def resolver_of(
+    *nameservers: Nameserver, timeout: str = "20s", archive: Path | None = None
+) -> Resolver:
     addresses = [nameserver.address for nameserver in nameservers]
     options = {"nameservers": addresses, "timeout": timeout, "min_ttl": "0s"}
-    return Resolver(DnsOptions.model_validate(options), report=print)
+    return Resolver(DnsOptions.model_validate(options), print, archive)
 
 
 @pytest.fixture
@@ -218,6 +225,65 @@ def test_a_long_answer_comes_over_tcp(served: Nameserver) -> None:
     assert served.questions == [("long.example.", "TXT")] * 2  # over UDP, then over TCP
 
 
+RECORDS = {
+    "alias.example.": ("CNAME", "target.example."),
+    "target.example.": ("TXT", '"target"'),
+    "chain.example.": ("CNAME", "alias.example."),
+    "dangling.example.": ("CNAME", "nowhere.example."),
+    "to-empty.example.": ("CNAME", "empty.example."),
+    "empty.example.": ("A", "192.0.2.1"),
+    "to-broken.example.": ("CNAME", "broken.example."),
+    "loop.example.": ("CNAME", "pool.example."),
+    "pool.example.": ("CNAME", "loop.example."),
+    **{f"{n}.long.example.": ("CNAME", f"{n + 1}.long.example.") for n in range(20)},
+    "moved.example.": ("DNAME", "example."),
+}
+
+
+def follows_nothing(query: Message) -> bytes:
+    """Answer with what stands at the name that was asked for and no more, nor that it is all."""
+    response = dns.message.make_response(query)
+    (question,) = query.question
+    name, moved = question.name, dns.name.from_text("moved.example.")
+    owner = moved if name.is_subdomain(moved) else name
+    kind, data = RECORDS.get(owner.to_text(), ("", ""))
+    if kind in {"CNAME", "DNAME", dns.rdatatype.to_text(question.rdtype)}:
+        response.answer.append(dns.rrset.from_text(owner, 300, "IN", kind, data))
+    elif not kind:
+        is_broken = owner.to_text() == "broken.example."
+        response.set_rcode(dns.rcode.SERVFAIL if is_broken else dns.rcode.NXDOMAIN)
+    return response.to_wire()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("alias.example", Answer((b"target",)), id="what-it-names-is-asked-for"),
+        pytest.param("chain.example", Answer((b"target",)), id="one-after-the-other"),
+        pytest.param("alias.moved.example", Answer((b"target",)), id="a-dname-as-well"),
+        pytest.param("dangling.example", Answer(()), id="which-may-not-be-there"),
+        pytest.param("to-empty.example", Answer(()), id="or-have-no-such-record"),
+        pytest.param("to-broken.example", LookupFailed("SERVFAIL"), id="or-be-unknown"),
+        pytest.param("loop.example", LookupFailed("not an answer: ChainTooLong"), id="a-loop"),
+        pytest.param("0.long.example", LookupFailed("too many aliases"), id="a-very-long-chain"),
+    ],
+)
+def test_an_alias_that_the_nameserver_does_not_follow_is_followed(
+    name: str, expected: Answer | LookupFailed, tmp_path: Path
+) -> None:
+    with run_nameserver(Scripted(follows_nothing)) as nameserver:
+        resolver = resolver_of(nameserver, archive=tmp_path / "dns.sqlite")
+        answer = resolver.for_message().look_up(name, TXT)
+        resolver.end()
+
+    assert answer == expected
+    if isinstance(answer, Answer):
+        assert answer.alias_of
+        archive = Archive(tmp_path / "dns.sqlite", 3600, print)
+        wait_until(lambda: archive.get((name, TXT), 0.0) == expected, "what is archived")
+        archive.end()
+
+
 def test_a_message_asks_each_question_once(served: Nameserver) -> None:
     message = resolver_of(served).for_message()
 
@@ -262,7 +328,7 @@ def test_all_questions_share_one_budget(served: Nameserver) -> None:
 
 def message_with(resolver: Resolver, seconds: float) -> MessageLookup:
     """The lookup of a message that has *seconds* left."""
-    return MessageLookup(resolver, time.monotonic() + seconds)
+    return MessageLookup(resolver, seconds)
 
 
 def test_the_last_question_gets_what_is_left_of_the_budget(served: Nameserver) -> None:
@@ -302,3 +368,25 @@ def test_memory_answers_when_the_budget_is_spent(served: Nameserver) -> None:
     resolver.for_message().look_up("kept.example", TXT)
 
     assert message_with(resolver, 0).look_up("kept.example", TXT) == Answer((b"kept",))
+
+
+def test_reading_the_message_takes_nothing_of_the_budget(served: Nameserver) -> None:
+    message = message_with(resolver_of(served), 0.2)
+    time.sleep(0.3)  # as a large header may take
+
+    assert message.look_up("a.example", A) == Answer(("192.0.2.1",))
+
+
+def test_a_message_learns_a_bounded_number_of_octets(nameserver: Nameserver) -> None:
+    long = " ".join(['"' + "x" * 250 + '"'] * 200)
+    nameserver.serve("".join(f"{number}.example. TXT {long}\n" for number in range(20)))
+    message = resolver_of(nameserver).for_message()
+
+    answers = [message.look_up(f"{number}.example", TXT) for number in range(20)]
+
+    too_much = LookupFailed("the answers for this message are too large")
+    known = [each for each in answers if isinstance(each, Answer)]
+    assert len(known) == 6
+    assert answers[6:] == [too_much] * 14
+    assert sum(len(each.texts[0]) for each in known) < MESSAGE_OCTETS + 65_536
+    assert message.good_until == 0.0

@@ -46,6 +46,18 @@ dangling-twice.example.     CNAME dangling.example.
 self.example.               CNAME self.example.
 here.loop.example.          CNAME there.loop.example.
 there.loop.example.         CNAME here.loop.example.
+
+moved.example.              DNAME moved-to.example.
+moved.example.              TXT "itself"
+hidden.moved.example.       TXT "hidden"
+a.moved-to.example.         TXT "moved"
+b.moved-to.example.         CNAME target.example.
+c.moved-to.example.         CNAME c.again.moved.example.
+c.again.moved-to.example.   TXT "moved again"
+to-moved.example.           CNAME a.moved.example.
+to-the-wild.example.        DNAME wild.example.
+there.dname-loop.example.   DNAME dname-loop.example.
+dname-loop.example.         DNAME there.dname-loop.example.
 """
 
 A, AAAA, MX = RecordType.A, RecordType.AAAA, RecordType.MX
@@ -79,6 +91,12 @@ PTR, TXT = RecordType.PTR, RecordType.TXT
         pytest.param("x.alias.example", TXT, {b"target"}, id="a-wildcard-may-be-a-cname"),
         pytest.param("one.chain.example", TXT, {b"target"}, id="a-chain-is-followed-to-its-end"),
         pytest.param("to-wild.example", TXT, {b"wild"}, id="a-cname-may-lead-to-a-wildcard"),
+        pytest.param("a.moved.example", TXT, {b"moved"}, id="what-is-below-a-dname-is-elsewhere"),
+        pytest.param("moved.example", TXT, {b"itself"}, id="a-dname-itself-is-not"),
+        pytest.param("b.moved.example", TXT, {b"target"}, id="a-dname-may-lead-to-a-cname"),
+        pytest.param("c.moved.example", TXT, {b"moved again"}, id="and-that-to-a-dname"),
+        pytest.param("to-moved.example", TXT, {b"moved"}, id="a-cname-may-lead-below-a-dname"),
+        pytest.param("x.to-the-wild.example", TXT, {b"wild"}, id="a-dname-may-lead-to-a-wildcard"),
     ],
 )
 def test_what_is_there(name: str, record_type: RecordType, records: set[Record]) -> None:
@@ -110,15 +128,26 @@ def test_what_is_there(name: str, record_type: RecordType, records: set[Record])
         pytest.param("to-empty.example", TXT, True, id="the-target-of-a-cname-is-empty"),
         pytest.param("dangling.example", TXT, True, id="a-dangling-cname-is-there"),
         pytest.param("dangling-twice.example", TXT, True, id="so-is-one-that-leads-to-one"),
+        pytest.param("hidden.moved.example", TXT, True, id="a-dname-hides-what-is-below-it"),
     ],
 )
 def test_what_is_not_there(name: str, record_type: RecordType, exists: bool) -> None:
     assert Zone.parse(ZONE).look_up(name, record_type) == Answer((), exists=exists)
 
 
-@pytest.mark.parametrize("name", ["self.example", "here.loop.example"])
+@pytest.mark.parametrize(
+    "name", ["self.example", "here.loop.example", "x.there.dname-loop.example"]
+)
 def test_a_cname_loop_has_no_answer(name: str) -> None:
     assert Zone.parse(ZONE).look_up(name, TXT) == LookupFailed("CNAME loop")
+
+
+def test_a_dname_may_lead_to_a_name_that_is_too_long() -> None:
+    long = ".".join(["x" * 60] * 3)
+    zone = Zone.parse(f"a.example. DNAME {long}.example.\n")
+
+    assert zone.look_up(f"{'y' * 63}.a.example", TXT) == LookupFailed("YXDOMAIN")
+    assert zone.look_up("y.a.example", TXT) == Answer((), exists=True)
 
 
 SERVFAIL, TIMEOUT = LookupFailed("SERVFAIL"), LookupFailed("timeout")
@@ -254,6 +283,8 @@ NAMES = [
     *("alias.example", "x.alias.example", "y.x.alias.example", "Target.EXAMPLE"),
     *("one.chain.example", "three.chain.example", "to-wild.example", "to-empty.example"),
     *("dangling.example", "dangling-twice.example", "self.example", "here.loop.example"),
+    *("moved.example", "a.moved.example", "b.moved.example", "hidden.moved.example"),
+    *("c.moved.example", "to-moved.example", "x.to-the-wild.example", "moved-to.example"),
 ]
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from dns.name import Name
 
 from alignd.telemetry.log import MessageLog, described
@@ -43,6 +44,34 @@ def test_what_mail_says_cannot_make_a_line(tmp_path: Path) -> None:
         MessageLog(stream).message("Q1", reason="x\nQ2: action=pass", domain='a b="c"')
 
     assert len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("hostile", "escaped"),
+    [
+        pytest.param("a\rb", r"a\rb", id="carriage-return"),
+        pytest.param("a\x1b[31mb", r"a\x1b[31mb", id="escape"),
+        pytest.param("a\u2028b", r"a\u2028b", id="line-separator"),
+        pytest.param("a\u202eb", r"a\u202eb", id="right-to-left"),
+        pytest.param("a\x85b\x00c\x0bd", r"a\x85b\x00c\x0bd", id="other-controls"),
+        pytest.param("a\udcffb", r"a\udcffb", id="half-a-surrogate"),
+        pytest.param("jürgen@straße.example", "jürgen@straße.example", id="letters-stay"),
+    ],
+)
+def test_what_mail_says_cannot_control_a_terminal(
+    hostile: str, escaped: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    with path.open("w") as stream:
+        log = MessageLog(stream)
+        log.message("Q1", sender=hostile)
+        log.message(hostile, action="pass")
+        log.service("service", problem=hostile)
+        log.service(hostile)
+
+    first, *others = path.read_text().split("\n")
+    assert first == f"Q1: sender={escaped}"
+    assert others == [f"{escaped}: action=pass", f"service problem={escaped}", escaped, ""]
 
 
 def test_a_log_that_cannot_be_written_stops_nothing() -> None:

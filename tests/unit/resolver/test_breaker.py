@@ -1,0 +1,138 @@
+"""The circuit breaker: it opens for an outage alone, and no bug keeps it open."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from alignd.resolver import breaker
+from alignd.resolver.breaker import CircuitBreaker
+from tests.lab.readiness import wait_until
+
+
+class Probe:
+    """Probes whose outcomes the test gives, one after the other."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self._outcomes: list[bool | Exception] = []
+        self._given = threading.Semaphore(0)
+
+    def give(self, *outcomes: bool | Exception) -> None:
+        for outcome in outcomes:
+            self._outcomes.append(outcome)
+            self._given.release()
+
+    def __call__(self) -> bool:
+        self.begun += 1
+        self._given.acquire()
+        outcome = self._outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
+    monkeypatch.setattr(breaker, "RETRY_SECONDS", 0.01)
+    probe = Probe()
+    yield probe
+    probe.give(True)  # so that no thread is left
+
+
+@pytest.fixture
+def reports() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def circuit(probe: Probe, reports: list[str]) -> CircuitBreaker:
+    return CircuitBreaker(probe, reports.append)
+
+
+def test_messages_ask_until_a_probe_has_failed(circuit: CircuitBreaker, probe: Probe) -> None:
+    circuit.record_timeout(time.monotonic())
+    wait_until(lambda: probe.begun, "the probe")
+    assert not circuit.is_open
+
+    probe.give(False)
+    wait_until(lambda: circuit.is_open, "the breaker to open")
+    probe.give(True)
+    wait_until(lambda: not circuit.is_open, "the breaker to close")
+
+
+def test_an_answer_during_the_probe_is_as_good(circuit: CircuitBreaker, probe: Probe) -> None:
+    circuit.record_timeout(time.monotonic())
+    wait_until(lambda: probe.begun, "the probe")
+    circuit.record_response()
+    probe.give(False)
+
+    circuit_is_idle(circuit, probe)
+    assert not circuit.is_open
+
+
+def circuit_is_idle(circuit: CircuitBreaker, probe: Probe) -> None:
+    """Wait until no probe runs: then a timeout starts another one."""
+    begun = probe.begun
+
+    def begins_again() -> bool:
+        circuit.record_timeout(time.monotonic())
+        return probe.begun > begun
+
+    wait_until(begins_again, "the next probe")
+
+
+def test_a_probe_that_raises_closes_nothing_and_keeps_nothing_open(
+    circuit: CircuitBreaker, probe: Probe, reports: list[str]
+) -> None:
+    circuit.record_timeout(time.monotonic())
+    probe.give(False, ValueError("a bug"), ValueError("a bug"))
+    wait_until(lambda: probe.begun == 4, "the probes go on")
+
+    assert not circuit.is_open
+    probe.give(False)
+    wait_until(lambda: circuit.is_open, "the outage to be seen")
+    probe.give(True)
+    wait_until(lambda: len(reports) == 3, "the end of the outage")
+    assert ["down" in reports[0], "ValueError" in reports[1], "back" in reports[2]] == [True] * 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_report_that_raises_leaves_it_closed(probe: Probe) -> None:
+    def fail(_text: str) -> None:
+        raise OSError("the log is full")
+
+    circuit = CircuitBreaker(probe, fail)
+    circuit.record_timeout(time.monotonic())
+    probe.give(False)
+    circuit_is_idle(circuit, probe)
+    assert not circuit.is_open
+
+
+def test_a_thread_that_cannot_be_started_is_started_later(
+    circuit: CircuitBreaker, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without_threads:
+
+        def start(_thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        without_threads.setattr(threading.Thread, "start", start)
+        circuit.record_timeout(time.monotonic())
+    assert not circuit.is_open
+
+    circuit_is_idle(circuit, probe)
+
+
+def test_one_that_is_ended_probes_no_more(circuit: CircuitBreaker, probe: Probe) -> None:
+    circuit.record_timeout(time.monotonic())
+    probe.give(False)
+    wait_until(lambda: circuit.is_open, "the breaker to open")
+    circuit.end()
+    probe.give(False)
+
+    wait_until(lambda: not circuit.is_open, "the probes to end")
+    begun = probe.begun
+    circuit.record_timeout(time.monotonic())
+    assert probe.begun == begun
