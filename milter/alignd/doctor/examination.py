@@ -8,9 +8,10 @@ from enum import Enum
 
 from alignd.config.endpoint import Endpoint
 from alignd.config.settings import Configuration
+from alignd.doctor.behind import examine_behind
 from alignd.doctor.chain import examine_chain
 from alignd.doctor.dns import examine_helo, examine_notifications
-from alignd.doctor.facts import Machine
+from alignd.doctor.facts import Machine, TableLookup
 from alignd.doctor.findings import (
     FindingId,
     Note,
@@ -28,7 +29,7 @@ from alignd.doctor.machine import (
     examine_socket,
     examine_suffixes,
 )
-from alignd.doctor.outbound import examine_outbound, examine_version
+from alignd.doctor.outbound import examine_outbound, examine_version, outgoing
 from alignd.doctor.queue_first import examine_queue_first
 from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dkim import Signer
@@ -49,6 +50,7 @@ class Facts:
     is_handed_over: bool
     """Whether systemd owns the socket, so that *endpoint* is only the default of its unit."""
     postfix: PostfixConfig | Unknown
+    tables: TableLookup
     machine: Machine
     new_lookup: Callable[[], Lookup]
     suffixes: PublicSuffixes
@@ -96,10 +98,23 @@ def _postfix(facts: Facts, chain: Chain | None) -> tuple[TopicReport, ...]:
         unknown = [facts.postfix] if isinstance(facts.postfix, Unknown) else []
         return (topic_report(Topic.OUTBOUND, unknown), topic_report(Topic.CHAIN, unknown))
     return (
-        examine_outbound(facts.configuration, facts.postfix, facts.machine.interfaces),
+        examine_outbound(
+            facts.configuration,
+            facts.postfix,
+            facts.machine.interfaces,
+            facts.tables,
+            facts.new_lookup,
+        ),
         *examine_chain(facts.configuration, chain),
+        *_behind(facts, chain),
         *examine_queue_first(chain),
     )
+
+
+def _behind(facts: Facts, chain: Chain) -> Iterator[TopicReport]:
+    if chain.with_alignd:
+        senders = outgoing(chain.postfix)
+        yield examine_behind(facts.configuration, chain, senders, facts.tables)
 
 
 def _socket(facts: Facts, chain: Chain | None) -> Iterator[Remark]:

@@ -27,10 +27,10 @@ from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
-from alignd.doctor.evidence import machine
+from alignd.doctor.evidence import machine, tables
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
-from alignd.doctor.facts import Machine, Resolvers
+from alignd.doctor.facts import Machine, Resolvers, TableLookup
 from alignd.doctor.findings import Unknown
 from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mailauth.dns import Lookup, LookupFailed
@@ -92,6 +92,7 @@ def doctor(
             endpoint=endpoint,
             is_handed_over=is_handed_over,
             postfix=postfix,
+            tables=_tables(postfix_config, postfix),
             machine=_machine(configuration.dns, endpoint, postfix, is_asked=zone is None),
             new_lookup=_lookups(zone, configuration.dns),
             suffixes=SuffixList(),
@@ -116,6 +117,12 @@ def _postfix(directory: Path | None) -> PostfixConfig | Unknown:
         return read_postfix(directory)
     except PostfixError as error:
         return Unknown(f"Postfix: {error}")
+
+
+def _tables(directory: Path | None, postfix: PostfixConfig | Unknown) -> TableLookup:
+    """Ask the tables of Postfix, from whose queue directory relative paths begin."""
+    queue = postfix.value("queue_directory") if isinstance(postfix, PostfixConfig) else "/"
+    return lambda names, keys: tables.look_up(names, keys, directory, queue)
 
 
 def _endpoint(
