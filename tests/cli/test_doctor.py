@@ -64,6 +64,7 @@ REPORT = """\
     why: mail that this machine sends with sendmail(1) is not rewritten
     fix:
       postconf -e 'non_smtpd_milters = $smtpd_milters'
+✓ behind: what Postfix changes behind alignd
 ✓ failure: what Postfix does when alignd fails
 ✓ socket: the connection from Postfix to alignd
 - resolver: the nameservers: whether they answer, how fast, from where

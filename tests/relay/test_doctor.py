@@ -1,5 +1,6 @@
 """`alignd doctor` finds each fault of a real Postfix configuration, and nothing in a right one."""
 
+import socketserver
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from tests.lab.nameserver import Nameserver
 from tests.lab.places import CASES
 from tests.lab.postfix import obstacle
 from tests.lab.readiness import free_ports, open_directory
+from tests.lab.unix_server import run_unix_server
 from tests.support.relay import (
     INLINE_FOR_ALL,
     INLINE_FOR_SUBMISSION,
@@ -607,6 +609,29 @@ def test_what_may_change_mail_is_told_and_no_fault(relay: Relay, fault: Fault, n
     assert (outcome.status, outcome.json["findings"]) == (0, [])
     notes = [each for topic in outcome.json["checked"] for each in topic["notes"]]
     assert any(note in each for each in notes) or not note
+
+
+class Srs(socketserver.StreamRequestHandler):
+    """Answers over socketmap_table(5) as PostSRSd does for a sender that is not its own."""
+
+    def handle(self) -> None:
+        while size := self.rfile.readline(1):
+            while not size.endswith(b":"):
+                size += self.rfile.read(1)
+            _, _, address = self.rfile.read(int(size[:-1]) + 1)[:-1].decode().partition(" ")
+            local_part, _, domain = address.rpartition("@")
+            answer = f"OK SRS0=4fZl=2B={domain}={local_part}@relay.example"
+            self.wfile.write(f"{len(answer)}:{answer},".encode())
+
+
+def test_a_table_behind_a_socket_is_asked(relay: Relay) -> None:
+    with open_directory() as directory, run_unix_server(directory / "map", Srs):
+        table = f"socketmap:unix:{directory}/map:forward"
+        outcome = relay.examine(Fault(main=setting(f"sender_canonical_maps = {table}")), "--json")
+
+    (finding,) = outcome.json["findings"]
+    assert finding["id"] == "sender-rewritten"
+    assert "SRS0=4fZl=2B=author.example=agent@relay.example" in finding["what"]
 
 
 def test_a_table_that_does_not_answer_is_unknown(relay: Relay) -> None:
