@@ -64,15 +64,15 @@ REPORT = """\
     why: mail that this machine sends with sendmail(1) is not rewritten
     fix:
       postconf -e 'non_smtpd_milters = $smtpd_milters'
-✓ behind: what Postfix changes behind alignd
 ✓ failure: what Postfix does when alignd fails
+✓ behind: what Postfix changes behind alignd
 ✓ socket: the connection from Postfix to alignd
 - resolver: the nameservers: whether they answer, how fast, from where
     not checked: --zone answers instead of 127.0.0.1
 ✓ limits: enough connections and descriptors for Postfix
 ✓ versions: versions with known bugs, and the age of the public suffix list
 
-10 topics checked: 1 error, 1 warning, 0 could not be checked.
+11 topics checked: 1 error, 1 warning, 0 could not be checked.
 """
 
 
