@@ -13,7 +13,7 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:(?P<blank>[ ]?)(?P<value>.*)", re.DOTALL)
 _MAILBOX_LINE = re.compile(rb">*From ")
 _FIRST_LINES = re.compile(rb"(?:[^\r\n][^\n]*\n?)*")
-_ANY_FIELD = re.compile(rb"^(?:[!-9;-~]+[ \t]*:|>*From )", re.MULTILINE)
+_ANY_FIELD = re.compile(rb"^(?:\xef\xbb\xbf)?(?:[!-9;-~]+[ \t]*:|>*From )", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

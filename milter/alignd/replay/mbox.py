@@ -6,6 +6,7 @@ module of Python splits at each line that begins with `From `, in a body, too.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,8 +48,7 @@ def find_spans(file: BinaryIO) -> Iterator[Span]:
     blank = 0  # octets of the blank line before this one
     while True:
         if position == start and (end := _end_by_length(file, start)) is not None:
-            position, blank = end, 0
-            file.seek(position)
+            position, blank = file.seek(end), 0
         line = _line(file)
         if not line:
             break
@@ -109,30 +109,30 @@ def _begins_header(file: BinaryIO) -> bool:
 
 
 def _end_by_length(file: BinaryIO, start: int) -> int | None:
-    """The end of the message at *start* by its Content-Length, if a separator is there."""
-    header = []
-    position = start
-    file.seek(start)
-    while line := _line(file):
-        if _is_dated(line):
+    """The end of the message at *start* by its Content-Length, if a separator is there.
+
+    *file* is at *start*, and there again at the end.
+    """
+    try:
+        found = _LENGTH.search(b"".join(_header(file)))
+        end = file.tell() + int(found[1]) if found else None
+        if end is None or end > file.seek(0, os.SEEK_END):
             return None
-        header.append(line)
-        position += len(line)
+        file.seek(end)
+        line = _line(file)
+        if line and not line.strip(b"\r\n"):
+            line = _line(file)
+        return end if not line or _is_dated(line) else None
+    finally:
+        file.seek(start)
+
+
+def _header(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a header, up to a blank line or a separator."""
+    while (line := _line(file)) and not _is_dated(line):
+        yield line
         if not line.strip(b"\r\n"):
             break
-    found = _LENGTH.search(b"".join(header))
-    file.seek(start)
-    if found is None:
-        return None
-    end = position + int(found[1])
-    file.seek(0, 2)
-    size = file.tell()
-    file.seek(end)
-    behind = _line(file)
-    blank = behind if not behind.strip(b"\r\n") else b""
-    next_line = _line(file) if blank else behind
-    file.seek(start)
-    return None if end > size or (next_line and not _is_dated(next_line)) else end
 
 
 def _is_dated(line: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from dataclasses import replace
@@ -33,6 +34,10 @@ from alignd.mailauth.dns import Lookup
 from alignd.mta.transaction import as_judged
 
 _STDIN = Path("-")
+_BOM_LEFT_OUT = (
+    "a byte order mark on top, as editors write it, is left out; a message that is sent with one "
+    "has no header for Postfix, and From is missing"
+)
 
 
 @click.command()
@@ -100,7 +105,10 @@ def _advise(reviewer: Reviewer, judgement: Judgement, lookup: Lookup) -> Advice 
 
 def _read_message(path: Path) -> tuple[tuple[HeaderField, ...], bytes]:
     try:
-        return split_message(sys.stdin.buffer.read() if path == _STDIN else path.read_bytes())
+        data = sys.stdin.buffer.read() if path == _STDIN else path.read_bytes()
+        if data.startswith(codecs.BOM_UTF8):
+            click.echo(_BOM_LEFT_OUT, err=True)
+        return split_message(data.removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except MessageError as error:
