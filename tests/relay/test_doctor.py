@@ -448,6 +448,23 @@ BEHIND_FAULTS = [
         id="our-domain-is-masqueraded",
     ),
     pytest.param(
+        "sender-rewritten",
+        Fault(main=setting(
+            "mydestination = notifications.easysoftware.com\n"
+            "canonical_maps = inline:{bounces=x@y.example}")),
+        id="its-local-part-is-where-its-domain-is-local",
+    ),
+    pytest.param(
+        "sender-rewritten",
+        Fault(
+            main=setting("recipient_delimiter = +-\ncanonical_maps = inline:{"
+                "bounces@notifications.easysoftware.com=x@y.example}"),
+            conf='[notifications]\n'
+                'envelope_sender = "bounces+1@notifications.easysoftware.com"\n',
+        ),
+        id="its-address-without-the-extension-is",
+    ),
+    pytest.param(
         "addresses-rewritten",
         Fault(main=setting(f"smtp_generic_maps = {SENDER}")),
         id="the-client-replaces-our-addresses",
@@ -480,7 +497,7 @@ BEHIND_FAULTS = [
     ),
     pytest.param(
         "lines-broken-early",
-        Fault(main={"smtp_line_length_limit = 0": "smtp_line_length_limit = 990"}),
+        Fault(main=setting("smtp_line_length_limit = 990")),
         id="lines-are-broken-that-alignd-takes-for-whole",
     ),
 ]  # fmt: skip
@@ -552,6 +569,17 @@ HARMLESS = [
         Fault(main=setting("sender_canonical_maps = inline:{ {a@b.example = c@d.example} }")),
         "sender_canonical_maps of cleanup/unix may change addresses behind alignd",
         id="a-table-without-our-addresses",
+    ),
+    pytest.param(
+        Fault(
+            main=setting("masquerade_domains = easysoftware.com"),
+            zone=added(
+                'easysoftware.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n'
+                '_dmarc.easysoftware.com. TXT "v=DMARC1; p=reject"'
+            ),
+        ),
+        "strips envelope senders below easysoftware.com",
+        id="a-masquerade-that-passes",
     ),
     pytest.param(
         Fault(main=setting("masquerade_domains = mycompany.com")),
@@ -632,6 +660,19 @@ def test_a_table_behind_a_socket_is_asked(relay: Relay) -> None:
     (finding,) = outcome.json["findings"]
     assert finding["id"] == "sender-rewritten"
     assert "SRS0=4fZl=2B=author.example=agent@relay.example" in finding["what"]
+
+
+def test_a_smarthost_that_dns_does_not_say_is_unknown(relay: Relay) -> None:
+    silent = added("; SERVFAIL smarthost.example.")
+
+    outcome = relay.examine(
+        Fault(main={"relayhost =": "relayhost = smarthost.example"}, zone=silent), "--json"
+    )
+
+    assert (outcome.status, outcome.json["findings"]) == (2, [])
+    unknown = [why for each in outcome.json["checked"] for why in each["could_not_check"]]
+    (why,) = unknown
+    assert why.startswith("which addresses smarthost.example has (relayhost): SERVFAIL")
 
 
 def test_a_table_that_does_not_answer_is_unknown(relay: Relay) -> None:

@@ -7,10 +7,10 @@ has a table of what was measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from alignd.config.settings import Configuration
+from alignd.config.settings import Configuration, Settings
 from alignd.doctor.facts import TableLookup
 from alignd.doctor.findings import (
     Finding,
@@ -25,10 +25,11 @@ from alignd.doctor.findings import (
     topic_report,
     warning,
 )
+from alignd.mailauth.ternary import Ternary
 from alignd.postfix.chain import Chain
 from alignd.postfix.config import PostfixConfig, Service, version_number
 from alignd.postfix.tables import (
-    is_asked_for_domains,
+    is_asked_for_parts,
     mapped,
     masqueraded,
     split_tables,
@@ -105,6 +106,8 @@ class _Behind:
     """From of rewritten mail."""
     is_signed: bool
     """Whether mail may pass DMARC by a signature."""
+    passes: Callable[[str, str], bool]
+    """Whether rewritten mail passes by SPF alone if its envelope sender changes so."""
 
 
 def examine_behind(
@@ -112,16 +115,27 @@ def examine_behind(
     chain: Chain,
     senders: tuple[Service, ...],
     tables: TableLookup,
+    predict_from: Callable[[Settings, str], Ternary],
 ) -> TopicReport:
-    """Examine what happens to mail between alignd and the wire; *senders* are smtp services."""
+    """Examine what happens to mail between alignd and the wire; *senders* are smtp services.
+
+    *predict_from* says whether rewritten mail of some settings passes DMARC by SPF alone with an
+    envelope sender.
+    """
     views = configuration.all_settings
     dkim = configuration.dkim
+
+    def passes(before: str, after: str) -> bool:
+        whose = (view for view in views if view.notifications.bounces.address == before)
+        return all(predict_from(view, after) is Ternary.YES for view in whose)
+
     behind = _Behind(
         postfix=chain.postfix,
         tables=tables,
         bounces=tuple(dict.fromkeys(view.notifications.bounces.address for view in views)),
         authors=tuple(dict.fromkeys(view.notifications.address.address for view in views)),
         is_signed=bool(dkim.signs or dkim.opendkim or dkim.verify or dkim.trusted_authserv_ids),
+        passes=passes,
     )
     cleanups = _cleanups(chain)
     remarks = [
@@ -190,7 +204,7 @@ def _envelope(behind: _Behind, cleanup: _Cleanup) -> Iterator[Remark]:
 def _masquerade(behind: _Behind, cleanup: _Cleanup, domains: tuple[str, ...]) -> Iterator[Remark]:
     exceptions = split_words(behind.postfix.value("masquerade_exceptions", cleanup.service))
     changed = {each: masqueraded(each, domains, exceptions) for each in behind.bounces}
-    told = _told(changed)
+    told = _told(behind, FindingId.SENDER_REWRITTEN, changed)
     where = f"masquerade_domains of {cleanup}"
     if told:
         yield _rewritten(
@@ -215,12 +229,12 @@ def _by_table(behind: _Behind, found: _AddressMap) -> Iterator[Remark]:
             yield _unanswered(found, answer)
             return
         changed[address] = answer
-    if told := _told(changed):
+    if told := _told(behind, found.finding, changed):
         yield _rewritten(found.finding, found.where, told, found.fix)
     else:
         yield Note(
-            f"{found.where} may change addresses behind alignd; it moves "
-            f"{' and '.join(found.ours)} to no other domain, and must do so with no author's"
+            f"{found.where} may change addresses behind alignd; rewritten mail, from "
+            f"{' and '.join(found.ours)}, passes with it; mail of authors must, too"
         )
 
 
@@ -240,8 +254,19 @@ def _unanswered(found: _AddressMap, answer: Unknown) -> Finding | Unknown:
 
 
 def _answer(behind: _Behind, tables: tuple[str, ...], address: str) -> str | Unknown:
-    domain = f"@{address.rpartition('@')[2]}"
-    for key, asked in ((address, tables), (domain, tuple(filter(is_asked_for_domains, tables)))):
+    """What *tables* make of *address*, which Postfix looks up in several forms, canonical(5)."""
+    local_part, _, domain = address.rpartition("@")
+    # What stands behind the delimiter is an extension.
+    delimiters = behind.postfix.value("recipient_delimiter")
+    plain = re.split(f"[{re.escape(delimiters)}]", local_part)[0] if delimiters else local_part
+    keys = [address, f"{plain}@{domain}"]
+    local = split_words(
+        f"{behind.postfix.value('mydestination')} {behind.postfix.value('myorigin')}"
+    )
+    keys += [local_part, plain] if domain in local else []
+    of_parts = tuple(filter(is_asked_for_parts, tables))
+    for key in dict.fromkeys((*keys, f"@{domain}")):
+        asked = tables if key == address else of_parts
         found = behind.tables(asked, (key,)) if asked else {}
         if isinstance(found, Unknown):
             return found
@@ -250,12 +275,19 @@ def _answer(behind: _Behind, tables: tuple[str, ...], address: str) -> str | Unk
     return address
 
 
-def _told(changed: dict[str, str]) -> str:
-    """The changes to another domain, in words; SPF and DMARC look at no local part."""
+def _told(behind: _Behind, identifier: FindingId, changed: dict[str, str]) -> str:
+    """The changes that make mail fail, in words; SPF and DMARC look at no local part."""
+
+    def is_harmless(before: str, after: str) -> bool:
+        if after.rpartition("@")[2].lower() == before.rpartition("@")[2].lower():
+            return True
+        is_bounces = identifier is FindingId.SENDER_REWRITTEN and before in behind.bounces
+        return is_bounces and behind.passes(before, after)
+
     return ", ".join(
         f"{before} into {after}"
         for before, after in changed.items()
-        if after.rpartition("@")[2].lower() != before.rpartition("@")[2].lower()
+        if not is_harmless(before, after)
     )
 
 
@@ -263,8 +295,8 @@ def _rewritten(identifier: FindingId, where: str, told: str, fix: str) -> Findin
     return error(
         identifier,
         f"{where} turns {told}, behind all milters",
-        "receivers judge addresses that alignd never sees: mail fails that it left alone because "
-        "SPF passes, and so does rewritten mail, unless a signature aligns",
+        "receivers judge addresses that alignd never sees: mail that it left alone because SPF "
+        "passes, or rewritten mail, fails unless a signature aligns",
         fix,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alignd.config.endpoint import Endpoint
-from alignd.config.settings import Configuration
+from alignd.config.settings import Configuration, Settings
 from alignd.doctor.behind import examine_behind
 from alignd.doctor.chain import examine_chain
 from alignd.doctor.dns import examine_helo, examine_notifications
@@ -31,10 +31,12 @@ from alignd.doctor.machine import (
 )
 from alignd.doctor.outbound import examine_outbound, examine_version, outgoing
 from alignd.doctor.queue_first import examine_queue_first
+from alignd.judgement.prediction import predict
 from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes
+from alignd.mailauth.ternary import Ternary
 from alignd.postfix.chain import Chain, read_chain
 from alignd.postfix.config import PostfixConfig
 
@@ -56,6 +58,11 @@ class Facts:
     suffixes: PublicSuffixes
     application: Mailbox | None
     """The address that the application sends from; None if it was not given."""
+
+    def predict_from(self, view: Settings, envelope_sender: str) -> Ternary:
+        """Whether rewritten mail of *view* passes DMARC by SPF alone with *envelope_sender*."""
+        domain, lookup = view.notifications.domain, self.new_lookup()
+        return predict(domain, envelope_sender, view.relay, lookup, self.suffixes).aligned
 
 
 class Outcome(Enum):
@@ -114,7 +121,7 @@ def _postfix(facts: Facts, chain: Chain | None) -> tuple[TopicReport, ...]:
 def _behind(facts: Facts, chain: Chain) -> Iterator[TopicReport]:
     if chain.with_alignd:
         senders = outgoing(chain.postfix)
-        yield examine_behind(facts.configuration, chain, senders, facts.tables)
+        yield examine_behind(facts.configuration, chain, senders, facts.tables, facts.predict_from)
 
 
 def _socket(facts: Facts, chain: Chain | None) -> Iterator[Remark]:

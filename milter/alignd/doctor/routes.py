@@ -46,9 +46,9 @@ def routes(
     """The hosts through which this Postfix sends mail, as far as its configuration says."""
     yield from _hops("relayhost", postfix.value("relayhost"))
     yield from _of_transport("default_transport", postfix.value("default_transport"))
-    for service in senders:
-        fallback = postfix.value("smtp_fallback_relay", service)
-        yield from _hops(f"smtp_fallback_relay of {service}", fallback)
+    fallbacks = {postfix.value("smtp_fallback_relay", service) for service in senders}
+    for fallback in sorted(fallbacks):
+        yield from _hops("smtp_fallback_relay", fallback)
     bounces = {view.notifications.bounces.address for view in configuration.all_settings}
     for parameter, read in (
         ("sender_dependent_relayhost_maps", _hops),

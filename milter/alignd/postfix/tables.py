@@ -5,7 +5,7 @@ from __future__ import annotations
 _SEPARATORS = frozenset(", \t\r\n")
 _PROXY = "proxy:"
 _WHOLE = frozenset({"cidr", "fail", "pcre", "randmap", "regexp", "socketmap", "static", "tcp"})
-"""Types of tables that are asked for whole addresses alone, not for @domain (canonical(5))."""
+"""Types of tables that are asked for whole addresses alone, not for parts (canonical(5))."""
 
 
 def split_words(value: str) -> tuple[str, ...]:
@@ -25,8 +25,8 @@ def split_tables(value: str) -> tuple[str, ...]:
     return tuple(word.removeprefix(_PROXY) for word in split_words(value))
 
 
-def is_asked_for_domains(table: str) -> bool:
-    """Whether Postfix asks *table* for `@domain`, too, after the whole address."""
+def is_asked_for_parts(table: str) -> bool:
+    """Whether Postfix asks *table* for parts, such as `@domain`, too, after the whole address."""
     return table.partition(":")[0] not in _WHOLE
 
 
