@@ -618,6 +618,12 @@ HARMLESS = [
         id="a-smarthost-whose-address-is-listed-and-whose-name-it-is",
     ),
     pytest.param(
+        Fault(main={"relayhost =": "relayhost = [198.51.100.7]", "myhostname = smtp2":
+            "myhostname = inside"}),
+        "mail leaves through 198.51.100.7 (relayhost): relay.addresses must list",
+        id="a-smarthost-by-whose-name-alignd.conf-goes",
+    ),
+    pytest.param(
         Fault(main={"relayhost =": "relayhost = [127.0.0.1]:10027"}),
         "relay.addresses must list the addresses from which it sends",
         id="a-relay-on-this-machine",

@@ -42,7 +42,12 @@ def examine_outbound(
     listed = frozenset(address for relay in relays for address in relay.addresses)
     senders = outgoing(postfix)
     found = tuple(routes(configuration, postfix, senders, tables))
-    remarks = [*examine_routes(found, listed, new_lookup), *_protocols(postfix, listed)]
+    said = {postfix.value("smtp_helo_name", service).lower() for service in senders}
+    is_own_name = any(str(relay.hostname) in said for relay in relays)
+    remarks = [
+        *examine_routes(found, listed, new_lookup, is_own_name=is_own_name),
+        *_protocols(postfix, listed),
+    ]
     # Where all mail leaves through another host, receivers see nothing of this one.
     if not any(_takes_all(route) for route in found if isinstance(route, Route)):
         remarks += [

@@ -72,11 +72,17 @@ def examine_routes(
     found: tuple[Route | Remark, ...],
     listed: frozenset[IpAddress],
     new_lookup: Callable[[], Lookup],
+    *,
+    is_own_name: bool,
 ) -> Iterator[Remark]:
-    """Compare the addresses of each route with those that alignd.conf has *listed*."""
+    """Compare the addresses of each route with those that alignd.conf has *listed*.
+
+    Unless *is_own_name*, relay.hostname is not what this Postfix says in HELO: then alignd.conf
+    describes another host, and its addresses may be others than those that take mail.
+    """
     for each in found:
         if isinstance(each, Route):
-            yield from _route(each, listed, new_lookup())
+            yield from _route(each, listed, new_lookup(), is_own_name=is_own_name)
         else:
             yield each
 
@@ -117,15 +123,17 @@ def _hops(parameter: str, value: str) -> Iterator[Route]:
             yield Route(parameter, host, match["literal"] is None and _address(host) is None)
 
 
-def _route(route: Route, listed: frozenset[IpAddress], lookup: Lookup) -> Iterator[Remark]:
+def _route(
+    route: Route, listed: frozenset[IpAddress], lookup: Lookup, *, is_own_name: bool
+) -> Iterator[Remark]:
     must = "relay.addresses must list the addresses from which it sends to receivers"
-    addresses = _addresses(route, lookup)
+    addresses = _addresses(route, lookup) if is_own_name else ()
     if isinstance(addresses, LookupFailed):
         yield Unknown(
             f"which addresses {route.host} has ({route.parameter}): {addresses.reason}; {must}"
         )
         return
-    if addresses and all(map(_is_inside, addresses)):
+    if not is_own_name or (addresses and all(map(_is_inside, addresses))):
         yield Note(f"mail leaves through {route.host} ({route.parameter}): {must}")
         return
     unlisted = [each for each in addresses if each not in listed and not _is_inside(each)]

@@ -69,10 +69,10 @@ def doctor(
 ) -> None:
     """Check the setup of this relay and show how to fix problems. Changes nothing.
 
-    Checks the DNS of the notifications domain and of the relay, Postfix's main.cf and master.cf,
-    the connection from Postfix to alignd, and this machine. Run it as root, so that it can check
-    what Postfix's user may access. Exit status 0 if there are no findings; 1 if there are; 2 if
-    there are none, but something could not be checked.
+    Checks the DNS of the notifications domain and of the relay, Postfix's main.cf, master.cf and
+    lookup tables, the connection from Postfix to alignd, and this machine. Run it as root, so that
+    it can check what Postfix's user may access. Exit status 0 if there are no findings; 1 if there
+    are; 2 if there are none, but something could not be checked.
 
     \b
     Examples:

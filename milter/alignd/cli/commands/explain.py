@@ -61,7 +61,8 @@ def explain(  # noqa: PLR0913, PLR0917  click passes one argument for each optio
 ) -> None:
     """Say what the milter would do with MESSAGE, and why. Changes nothing.
 
-    MESSAGE is a file, or - for standard input. Prints what was known, each check with its evidence
+    MESSAGE is a file, or - for standard input, split into header and body as Postfix does; a byte
+    order mark on top is left out. Prints what was known, each check with its evidence
     and the RFC behind it, the rule that decided, and the header before and after.
 
     A zone file holds records with absolute names; the comment lines '; SERVFAIL name [TYPE]' and
