@@ -460,7 +460,7 @@ BEHIND_FAULTS = [
             main=setting("recipient_delimiter = +-\ncanonical_maps = inline:{"
                 "bounces@notifications.easysoftware.com=x@y.example}"),
             conf='[notifications]\n'
-                'envelope_sender = "bounces+1@notifications.easysoftware.com"\n',
+                'envelope_sender = "Bounces+1@notifications.easysoftware.com"\n',
         ),
         id="its-address-without-the-extension-is",
     ),

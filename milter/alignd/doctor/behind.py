@@ -255,18 +255,19 @@ def _unanswered(found: _AddressMap, answer: Unknown) -> Finding | Unknown:
 
 def _answer(behind: _Behind, tables: tuple[str, ...], address: str) -> str | Unknown:
     """What *tables* make of *address*, which Postfix looks up in several forms, canonical(5)."""
-    local_part, _, domain = address.rpartition("@")
+    whole = address.lower()  # Postfix folds the case of keys
+    local_part, _, domain = whole.rpartition("@")
     # What stands behind the delimiter is an extension.
     delimiters = behind.postfix.value("recipient_delimiter")
     plain = re.split(f"[{re.escape(delimiters)}]", local_part)[0] if delimiters else local_part
-    keys = [address, f"{plain}@{domain}"]
+    keys = [whole, f"{plain}@{domain}"]
     local = split_words(
         f"{behind.postfix.value('mydestination')} {behind.postfix.value('myorigin')}"
     )
     keys += [local_part, plain] if domain in local else []
     of_parts = tuple(filter(is_asked_for_parts, tables))
     for key in dict.fromkeys((*keys, f"@{domain}")):
-        asked = tables if key == address else of_parts
+        asked = tables if key == whole else of_parts
         found = behind.tables(asked, (key,)) if asked else {}
         if isinstance(found, Unknown):
             return found

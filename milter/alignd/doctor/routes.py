@@ -101,7 +101,7 @@ def _by_sender(
         "relay.addresses must list the addresses from which they send"
     )
     for address in addresses:
-        keys = (address, f"@{address.rpartition('@')[2]}")
+        keys = (address.lower(), f"@{address.rpartition('@')[2]}")
         found = tables(split_tables(maps), keys)
         if isinstance(found, Unknown):
             yield Unknown(f"which host {parameter} chooses for {address}: {found.text}")
