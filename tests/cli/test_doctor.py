@@ -65,6 +65,7 @@ REPORT = """\
     fix:
       postconf -e 'non_smtpd_milters = $smtpd_milters'
 ✓ failure: what Postfix does when alignd fails
+✓ behind: what Postfix changes behind alignd
 - signer: what the DKIM signer signs, and for which clients
     not checked: dkim.signs and dkim.opendkim are not set: alignd counts on no
     signer

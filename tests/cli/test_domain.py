@@ -184,6 +184,20 @@ def test_what_cannot_be_asked_is_one_line_and_status_2(
     assert line.isprintable()
 
 
+def test_a_wrong_entry_of_a_file_is_named_with_its_line(cli: CommandLine) -> None:
+    cli.write("names", "# ours\ngood.example\n\na@b@c.cz # Ann\na..b\nlocalhost\n")
+
+    outcome = domain(cli, "--file", "names", zone=ZONE)
+
+    assert outcome.status == 2
+    assert outcome.stdout.startswith("good.example: ")
+    assert outcome.stderr.splitlines() == [
+        "Error: names:4: 'a@b@c.cz': unexpected '@'",
+        "Error: names:5: not a domain: 'a..b': empty label",
+        "Error: names:6: not a domain that mail comes from: 'localhost'",
+    ]
+
+
 def test_no_name_at_all(cli: CommandLine) -> None:
     outcome = domain(cli)
 

@@ -449,3 +449,40 @@ def test_of_a_mailbox_provider_it_says_that_nothing_helps(cli: CommandLine) -> N
     outcome = cli.explain("gmail.eml", mail_from="marky@gmail.com")
 
     assert "will never authorise this relay" in " ".join(outcome.stdout.split())
+
+
+def test_a_byte_order_mark_of_an_editor_is_left_out(cli: CommandLine) -> None:
+    cli.write("marky.eml", MARKY)
+    cli.write("edited.eml", b"\xef\xbb\xbf" + MARKY)
+
+    plain = cli.explain("marky.eml", "--json", mail_from="marky.mark@mycompany.com")
+    edited = cli.explain("edited.eml", "--json", mail_from="marky.mark@mycompany.com")
+
+    assert edited.json == plain.json
+    assert edited.stderr.startswith("a byte order mark on top")
+
+
+@pytest.mark.parametrize(
+    ("case", "line"),
+    [
+        pytest.param(
+            "dkim-strict-alignment",
+            "mycompany.com, which signs, does not align, strictly (adkim=s)",
+            id="a-signature",
+        ),
+        pytest.param(
+            "strict-author-with-subdomain-sender",
+            "only a signature of mycompany.com itself aligns, strictly (adkim=s)",
+            id="no-signature",
+        ),
+    ],
+)
+def test_strict_alignment_of_signatures_is_shown(cli: CommandLine, case: str, line: str) -> None:
+    told = load_case(CASES / f"{case}.case")
+    cli.write("alignd.conf", configuration(told.config))
+    cli.write("strict.zone", world(told.zone.replace("aspf=s", "adkim=s")))
+    cli.write("message.eml", told.message)
+
+    outcome = cli.explain("message.eml", "--zone", "strict.zone", mail_from=told.envelope_sender)
+
+    assert " ".join(line.split()) in " ".join(outcome.stdout.split())

@@ -1,5 +1,6 @@
 """The command line: errors on standard error, and the exit status of each outcome."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from alignd.cli.main import Program, main
-from tests.lab.settings import configuration
-from tests.support.commandline import CommandLine, Outcome, without_privileges
+from tests.lab.settings import configuration, world
+from tests.support.commandline import MARKY, CommandLine, Outcome, without_privileges
 
 
 @pytest.fixture
@@ -274,3 +275,19 @@ def test_nothing_is_changed(cli: CommandLine, command: tuple[str, ...]) -> None:
     assert cli.run(*command, "--config", "alignd.conf").status == 0
 
     assert contents() == before
+
+
+@pytest.mark.parametrize(
+    "command", [("--help",), ("reasons",), ("explain", "m.eml", "--mail-from", "a@b.example")]
+)
+def test_output_that_cannot_be_written_is_no_bug(
+    cli: CommandLine, command: tuple[str, ...]
+) -> None:
+    cli.write("m.eml", MARKY)
+    cli.write("zone", world(""))
+    options = ("--config", "alignd.conf", "--zone", "zone") if command[0] == "explain" else ()
+
+    outcome = cli.run(*command, *options, before=("sh", "-c", 'exec "$@" > /dev/full', "sh"))
+
+    assert outcome.status == os.EX_IOERR
+    assert outcome.stderr == "Error: standard output: No space left on device\n"

@@ -10,7 +10,8 @@ _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:( ?)(.*?)\r?\n?\Z", re.DOTALL)
 _FOLD = re.compile(rb"\r\n[ \t]+")
 _QUEUE_ID = re.compile(rb"; *id=[^;\s]*")
 _LONGEST = 998  # octets of a line: Postfix's default of smtp_line_length_limit
-_MAILBOX_LINE = b"From "  # on top: Postfix takes it for what mailbox files have there
+# On top, Postfix takes such lines for what mailbox files have there.
+_MAILBOX_LINE = re.compile(rb">*From ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,15 @@ class Field:
     @classmethod
     def parse(cls, raw: bytes) -> Self:
         """Read a field that `split` has found."""
-        if raw.startswith(_MAILBOX_LINE):
-            return cls(b"X-Mailbox-Line", raw.rstrip(b"\r\n"), raw)
         parts = _FIELD.match(raw)
         if parts is None:
             raise ValueError(f"not a header field: {raw!r}")
         return cls(parts[1], parts[3].replace(b"\r\n", b"\n"), raw, parts[2])
+
+    @classmethod
+    def mailbox_line(cls, raw: bytes) -> Self:
+        """Make the field that Postfix makes of such a line on top."""
+        return cls(b"X-Mailbox-Line", raw.rstrip(b"\r\n"), b"X-Mailbox-Line: " + raw)
 
     @classmethod
     def write(cls, name: bytes, value: bytes, blank: bytes = b" ") -> Self:
@@ -110,12 +114,15 @@ def split(message: bytes) -> tuple[list[Field], bytes]:
 
     A line that is no field ends the header, and Postfix puts the missing empty line before it.
     """
+    on_top: list[Field] = []
     found: list[list[bytes]] = []
     size = 0
     for line in re.findall(rb"[^\n]*\n|[^\n]+\Z", message):
-        if found and line[:1] in (b" ", b"\t"):
+        if not found and _MAILBOX_LINE.match(line):
+            on_top.append(Field.mailbox_line(line))
+        elif found and line[:1] in (b" ", b"\t"):
             found[-1].append(line)
-        elif _FIELD.match(line) or (not found and line.startswith(_MAILBOX_LINE)):
+        elif _FIELD.match(line):
             found.append([line])
         else:
             break
@@ -123,7 +130,7 @@ def split(message: bytes) -> tuple[list[Field], bytes]:
     rest = message[size:]
     if rest and not rest.startswith((b"\r\n", b"\n")):
         rest = b"\r\n" + rest
-    return [Field.parse(b"".join(lines)) for lines in found], rest
+    return [*on_top, *(Field.parse(b"".join(lines)) for lines in found)], rest
 
 
 def edited(message: bytes, modifications: Iterable[Modification], blank: bytes = b" ") -> bytes:

@@ -13,6 +13,7 @@ from tests.lab.protocol import MODIFICATIONS, Command, Reply, macro_names, strin
 
 ALL_ACTIONS = 0x1FF
 CHANGE_HEADERS = 0x10  # the action without which a milter may add fields only
+CHANGE_SENDER = 0x40
 ALL_PROTOCOL = 0x1FFFFF
 NO_REPLIES = 0xFF080  # the steps after which a milter may leave the MTA without an answer
 

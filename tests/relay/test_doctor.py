@@ -1,5 +1,6 @@
 """`alignd doctor` finds each fault of a real Postfix configuration, and nothing in a right one."""
 
+import socketserver
 from collections.abc import Iterator
 from shutil import which
 
@@ -12,6 +13,7 @@ from tests.lab.nameserver import Nameserver
 from tests.lab.places import CASES
 from tests.lab.postfix import obstacle
 from tests.lab.readiness import free_ports, open_directory
+from tests.lab.unix_server import run_unix_server
 from tests.support.relay import (
     INLINE_FOR_ALL,
     INLINE_FOR_SUBMISSION,
@@ -492,9 +494,308 @@ MACHINE_FAULTS = [
 ]
 
 
+SENDER = r"regexp:{ {/^(.*)@notifications\.easysoftware\.com$$/ $$1@srs.example} }"
+ANYBODY = "regexp:{ {/^(.*)@author.example$$/ SRS0=x=author.example=$$1@srs.example} }"
+SIGNED = '[dkim]\nsigns = [{ domain = "mycompany.com", selector = "easy1" }]\n'
+CLEANUP = "cleanup unix n - n - 0 cleanup\n"
+PICKUP = "pickup unix n - n 60 1 pickup\n"
+SMTP = "smtp unix - - n - - smtp\n"
+LISTENER = "smtp inet n - n - - smtpd\n"
+SMARTHOST = "smarthost.example. MX 10 out.example.\nout.example. A 198.51.100.7\n"
+
+
+def setting(text: str) -> dict[str, str]:
+    """A change of main.cf that adds a setting."""
+    return {"myhostname =": f"{text}\nmyhostname ="}
+
+
+def option(service: str, text: str) -> dict[str, str]:
+    """A change of master.cf that adds a setting of one service."""
+    return {service: f"{service}  -o {{ {text} }}\n"}
+
+
+BEHIND_FAULTS = [
+    pytest.param(
+        "edits-discarded",
+        Fault(master=option(LISTENER, "smtpd_proxy_filter = 127.0.0.1:10027")),
+        id="a-proxy-takes-mail-as-it-came",
+    ),
+    pytest.param(
+        "sender-rewritten",
+        Fault(main=setting(f"sender_canonical_maps = {SENDER}")),
+        id="our-envelope-sender-is-canonicalised",
+    ),
+    pytest.param(
+        "sender-rewritten",
+        Fault(main=setting(
+            "canonical_maps = inline:{ {x@y.example = z}, "
+            "{@notifications.easysoftware.com = @srs.example} }")),
+        id="its-whole-domain-is",
+    ),
+    pytest.param(
+        "sender-rewritten",
+        Fault(master=option(CLEANUP, f"sender_canonical_maps = {ANYBODY}")),
+        id="one-cleanup-rewrites-the-envelope-senders-of-authors",
+    ),
+    pytest.param(
+        "sender-rewritten",
+        Fault(main=setting("sender_canonical_maps = socketmap:unix:srs:forward")),
+        id="postsrsd-that-does-not-run",
+    ),
+    pytest.param(
+        "sender-rewritten",
+        Fault(main=setting("masquerade_domains = !x.example easysoftware.com")),
+        id="our-domain-is-masqueraded",
+    ),
+    pytest.param(
+        "sender-rewritten",
+        Fault(main=setting(
+            "mydestination = notifications.easysoftware.com\n"
+            "canonical_maps = inline:{bounces=x@y.example}")),
+        id="its-local-part-is-where-its-domain-is-local",
+    ),
+    pytest.param(
+        "sender-rewritten",
+        Fault(
+            main=setting("recipient_delimiter = +-\ncanonical_maps = inline:{"
+                "bounces@notifications.easysoftware.com=x@y.example}"),
+            conf='[notifications]\n'
+                'envelope_sender = "Bounces+1@notifications.easysoftware.com"\n',
+        ),
+        id="its-address-without-the-extension-is",
+    ),
+    pytest.param(
+        "addresses-rewritten",
+        Fault(main=setting(f"smtp_generic_maps = {SENDER}")),
+        id="the-client-replaces-our-addresses",
+    ),
+    pytest.param(
+        "addresses-rewritten",
+        Fault(master=option(SMTP, f"smtp_generic_maps = {ANYBODY}")),
+        id="one-client-replaces-those-of-authors",
+    ),
+    pytest.param(
+        "checks-change-header",
+        Fault(main=setting(
+            "milter_header_checks = regexp:{ {/^From:.*via/ REPLACE From: x@y.example} }")),
+        id="a-check-replaces-the-from-that-alignd-wrote",
+    ),
+    pytest.param(
+        "checks-change-header",
+        Fault(main=setting("smtp_header_checks = regexp:{ {/^Subject:/ REPLACE Subject: x} }")),
+        id="the-client-replaces-what-is-signed",
+    ),
+    pytest.param(
+        "checks-change-body",
+        Fault(main=setting("smtp_body_checks = regexp:{ {/x/ REPLACE y} }"), conf=SIGNED),
+        id="the-client-replaces-lines-of-signed-mail",
+    ),
+    pytest.param(
+        "checks-change-body",
+        Fault(master=option(SMTP, "smtp_nested_header_checks = static:IGNORE"), conf=SIGNED),
+        id="one-client-replaces-fields-of-an-attached-message",
+    ),
+    pytest.param(
+        "lines-broken-early",
+        Fault(main=setting("smtp_line_length_limit = 990")),
+        id="lines-are-broken-that-alignd-takes-for-whole",
+    ),
+]  # fmt: skip
+
+ROUTE_FAULTS = [
+    pytest.param(
+        "relayhost-unlisted",
+        Fault(main={"relayhost =": "relayhost = smarthost.example"}, zone=added(SMARTHOST)),
+        id="mail-leaves-through-a-smarthost-by-mx",
+    ),
+    pytest.param(
+        "relayhost-unlisted",
+        Fault(main={"relayhost =": "relayhost = [198.51.100.7]:587"}),
+        id="or-by-address",
+    ),
+    pytest.param(
+        "relayhost-unlisted",
+        Fault(main=setting("default_transport = smtp:[out.example]"), zone=added(SMARTHOST)),
+        id="or-by-the-default-transport",
+    ),
+    pytest.param(
+        "relayhost-unlisted",
+        Fault(main=setting(
+            "sender_dependent_relayhost_maps = "
+            "inline:{ {@notifications.easysoftware.com = [198.51.100.7]} }")),
+        id="or-for-our-envelope-sender",
+    ),
+    pytest.param(
+        "relayhost-unlisted",
+        Fault(master=option(SMTP, "smtp_fallback_relay = [198.51.100.7]")),
+        id="or-when-a-receiver-cannot-be-reached",
+    ),
+]  # fmt: skip
+
+HARMLESS = [
+    pytest.param(
+        Fault(main=setting(
+            f"sender_canonical_maps = {SENDER}\nsender_canonical_classes = header_sender")),
+        "",
+        id="canonical-maps-for-the-header-alone-come-before-the-milters",
+    ),
+    pytest.param(
+        Fault(main=setting(f"recipient_canonical_maps = {SENDER}")), "", id="recipients"
+    ),
+    pytest.param(
+        Fault(
+            main=setting(f"sender_canonical_maps = {SENDER}"),
+            master={
+                **option(LISTENER, "receive_override_options = no_address_mappings"),
+                **option(PICKUP, "receive_override_options = no_address_mappings"),
+            },
+        ),
+        "",
+        id="a-listener-whose-addresses-are-not-mapped",
+    ),
+    pytest.param(
+        Fault(
+            main=setting(f"sender_canonical_maps = {SENDER}"),
+            master={
+                **option(LISTENER, "cleanup_service_name = unmapped"),
+                **option(PICKUP, "cleanup_service_name = unmapped"),
+                CLEANUP: f"{CLEANUP}unmapped unix n - - - 0 cleanup -o sender_canonical_maps=\n",
+            },
+        ),
+        "",
+        id="a-cleanup-of-its-own-as-doctor-advises",
+    ),
+    pytest.param(
+        Fault(main=setting("sender_canonical_maps = inline:{ {a@b.example = c@d.example} }")),
+        "sender_canonical_maps of cleanup/unix may change addresses behind alignd",
+        id="a-table-without-our-addresses",
+    ),
+    pytest.param(
+        Fault(
+            main=setting("masquerade_domains = easysoftware.com"),
+            zone=added(
+                'easysoftware.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n'
+                '_dmarc.easysoftware.com. TXT "v=DMARC1; p=reject"'
+            ),
+        ),
+        "strips envelope senders below easysoftware.com",
+        id="a-masquerade-that-passes",
+    ),
+    pytest.param(
+        Fault(main=setting("masquerade_domains = mycompany.com")),
+        "strips envelope senders below mycompany.com",
+        id="a-masquerade-of-another-domain",
+    ),
+    pytest.param(
+        Fault(main=setting("smtp_header_checks = regexp:{ {/^(Received|User-Agent):/ IGNORE} }")),
+        "changes no usual field",
+        id="checks-of-fields-that-nobody-signs",
+    ),
+    pytest.param(
+        Fault(main=setting("header_checks = static:IGNORE\nbody_checks = static:IGNORE")),
+        "",
+        id="what-checks-change-before-the-milters-alignd-sees",
+    ),
+    pytest.param(
+        Fault(main=setting("smtp_body_checks = static:IGNORE")),
+        "may change the body behind the signer",
+        id="the-body-where-nobody-signs",
+    ),
+    pytest.param(
+        Fault(main=setting("disable_mime_output_conversion = no"), conf=SIGNED),
+        "postconf -e 'disable_mime_output_conversion = yes' prevents it",
+        id="eight-bit-text-for-a-receiver-of-seven",
+    ),
+    pytest.param(
+        Fault(main=setting("transport_maps = inline:{ {a.example = smtp:[b.example]} }")),
+        "transport_maps (inline:{ {a.example = smtp:[b.example]} }) may send some mail through",
+        id="a-route-of-some-mail",
+    ),
+    pytest.param(
+        Fault(main={"relayhost =": "relayhost = [192.0.2.25]", "smtp_bind_address = 192.0.2.25\n":
+            "smtp_bind_address = 10.0.0.7\n", "myhostname = smtp2": "myhostname = inside"}),
+        "",
+        id="a-smarthost-whose-address-is-listed-and-whose-name-it-is",
+    ),
+    pytest.param(
+        Fault(main={"relayhost =": "relayhost = [198.51.100.7]", "myhostname = smtp2":
+            "myhostname = inside"}),
+        "mail leaves through 198.51.100.7 (relayhost): relay.addresses must list",
+        id="a-smarthost-by-whose-name-alignd.conf-goes",
+    ),
+    pytest.param(
+        Fault(main={"relayhost =": "relayhost = [127.0.0.1]:10027"}),
+        "relay.addresses must list the addresses from which it sends",
+        id="a-relay-on-this-machine",
+    ),
+    pytest.param(
+        Fault(master=option(LISTENER, "content_filter = smtp:[127.0.0.1]:10024")),
+        "hands mail to smtp:[127.0.0.1]:10024 behind alignd",
+        id="a-filter-behind-alignd",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "note"), HARMLESS)
+def test_what_may_change_mail_is_told_and_no_fault(relay: Relay, fault: Fault, note: str) -> None:
+    outcome = relay.examine(fault, "--json")
+
+    assert (outcome.status, outcome.json["findings"]) == (0, [])
+    notes = [each for topic in outcome.json["checked"] for each in topic["notes"]]
+    assert any(note in each for each in notes) or not note
+
+
+class Srs(socketserver.StreamRequestHandler):
+    """Answers over socketmap_table(5) as PostSRSd does for a sender that is not its own."""
+
+    def handle(self) -> None:
+        while size := self.rfile.readline(1):
+            while not size.endswith(b":"):
+                size += self.rfile.read(1)
+            _, _, address = self.rfile.read(int(size[:-1]) + 1)[:-1].decode().partition(" ")
+            local_part, _, domain = address.rpartition("@")
+            answer = f"OK SRS0=4fZl=2B={domain}={local_part}@relay.example"
+            self.wfile.write(f"{len(answer)}:{answer},".encode())
+
+
+def test_a_table_behind_a_socket_is_asked(relay: Relay) -> None:
+    with open_directory() as directory, run_unix_server(directory / "map", Srs):
+        table = f"socketmap:unix:{directory}/map:forward"
+        outcome = relay.examine(Fault(main=setting(f"sender_canonical_maps = {table}")), "--json")
+
+    (finding,) = outcome.json["findings"]
+    assert finding["id"] == "sender-rewritten"
+    assert "SRS0=4fZl=2B=author.example=agent@relay.example" in finding["what"]
+
+
+def test_a_smarthost_that_dns_does_not_say_is_unknown(relay: Relay) -> None:
+    silent = added("; SERVFAIL smarthost.example.")
+
+    outcome = relay.examine(
+        Fault(main={"relayhost =": "relayhost = smarthost.example"}, zone=silent), "--json"
+    )
+
+    assert (outcome.status, outcome.json["findings"]) == (2, [])
+    unknown = [why for each in outcome.json["checked"] for why in each["could_not_check"]]
+    (why,) = unknown
+    assert why.startswith("which addresses smarthost.example has (relayhost): SERVFAIL")
+
+
+def test_a_table_that_does_not_answer_is_unknown(relay: Relay) -> None:
+    fault = Fault(main=setting("sender_canonical_maps = socketmap:unix:none:forward"))
+
+    outcome = relay.examine(fault, "--json")
+
+    assert (outcome.status, outcome.json["findings"]) == (2, [])
+    unknown = [why for each in outcome.json["checked"] for why in each["could_not_check"]]
+    (why,) = unknown
+    assert why.startswith("whether sender_canonical_maps of cleanup/unix changes addresses")
+
+
 @pytest.mark.parametrize(
     ("name", "fault"),
-    DNS_FAULTS + SIGNER_FAULTS + POSTFIX_FAULTS + GENERAL_FAULTS + MACHINE_FAULTS,
+    (DNS_FAULTS + SIGNER_FAULTS + BEHIND_FAULTS + ROUTE_FAULTS)
+    + (POSTFIX_FAULTS + GENERAL_FAULTS + MACHINE_FAULTS),
 )
 def test_a_fault_is_found_and_nothing_else(relay: Relay, name: str, fault: Fault) -> None:
     assert found(relay, fault) == [name]
@@ -699,7 +1000,7 @@ def test_what_dns_does_not_say_is_unknown_and_no_fault(relay: Relay) -> None:
 def test_each_finding_was_planted() -> None:
     tables = (
         (DNS_FAULTS + SIGNER_FAULTS + POSTFIX_FAULTS + GENERAL_FAULTS)
-        + (MACHINE_FAULTS + FAILURE_FAULTS)
+        + (MACHINE_FAULTS + FAILURE_FAULTS + BEHIND_FAULTS + ROUTE_FAULTS)
         + QUEUE_FIRST_FAULTS
     )
     planted = {str(row.values[0]) for row in tables}

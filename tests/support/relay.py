@@ -31,6 +31,7 @@ $ORIGIN 0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.
 SETTINGS = """\
 smtp_bind_address = 192.0.2.25
 smtp_bind_address6 = 2001:db8::25
+relayhost =
 """
 INLINE_FOR_ALL = "inline-for-all"
 INLINE_FOR_SUBMISSION = "inline-for-submission"

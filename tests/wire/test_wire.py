@@ -13,6 +13,7 @@ from tests.lab.milter_client import (
     ALL_ACTIONS,
     ALL_PROTOCOL,
     CHANGE_HEADERS,
+    CHANGE_SENDER,
     NO_BODY,
     NO_REPLIES,
     MilterConnection,
@@ -154,8 +155,25 @@ def test_a_hang_up_harms_nobody_else(alignd: Alignd, said: int) -> None:
         assert_works(mta)
 
 
-def test_without_the_right_to_change_headers_nothing_is_half_changed(alignd: Alignd) -> None:
-    with MilterConnection(alignd.socket, actions=ALL_ACTIONS & ~CHANGE_HEADERS) as mta:
+def test_a_client_of_no_known_address_is_no_helpdesk(alignd: Alignd) -> None:
+    mta = MilterConnection(alignd.socket)
+    mta.connect()
+    try:
+        mta.negotiate()
+        mta.tell(Command.CONNECT, b"localhost\0U")
+        result = send(mta, cast.MARKY)
+    finally:
+        mta.close()
+
+    assert result.accepted
+    assert result.answer.modifications == ()
+
+
+@pytest.mark.parametrize("right", [CHANGE_HEADERS, CHANGE_SENDER], ids=["header", "sender"])
+def test_without_the_right_to_change_mail_nothing_is_half_changed(
+    alignd: Alignd, right: int
+) -> None:
+    with MilterConnection(alignd.socket, actions=ALL_ACTIONS & ~right) as mta:
         to_rewrite, to_leave = send(mta, cast.MARKY), send(mta, cast.NOTIFICATIONS)
 
     assert to_rewrite.answer.reply in (Reply.TEMPFAIL, Reply.WITH_CODE)

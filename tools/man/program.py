@@ -52,6 +52,7 @@ _STATUSES = {
     "64": "The command line is wrong (EX_USAGE).",
     "69": "`alignd serve` cannot use its socket or nameservers (EX_UNAVAILABLE).",
     "70": "A bug, which standard error describes (EX_SOFTWARE).",
+    "74": "Standard output cannot be written (EX_IOERR).",
     "78": "`alignd serve` or `alignd check-config` found the configuration wrong (EX_CONFIG). "
     "The other commands end with 2 then.",
 }

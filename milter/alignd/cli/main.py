@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -26,13 +27,15 @@ _COMMANDS = {
     "postfix-snippet": "alignd.cli.commands.postfix_snippet:postfix_snippet",
 }
 """The module and the function of each command, in the order of --help."""
+_NOT_WRITTEN = frozenset({errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC})
+"""What write(2) says of an output that takes no more; a command writes nothing else."""
 
 
 class Program(click.Group):
     """Commands whose exit statuses 1 and 2 are always a result.
 
-    A wrong command line ends with 64 (EX_USAGE), not click's 2, and a bug with 70 (EX_SOFTWARE),
-    not Python's 1.
+    A wrong command line ends with 64 (EX_USAGE), not click's 2, a bug with 70 (EX_SOFTWARE), not
+    Python's 1, and output that cannot be written with 74 (EX_IOERR).
     """
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -79,11 +82,21 @@ def _exit_statuses() -> Iterator[None]:
         raise _MistakeError(problem, error.ctx) from error
     except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise
-    except Exception:  # the one place that catches bugs of a command
+    except Exception as error:  # the one place that catches bugs of a command
+        if isinstance(error, OSError) and error.filename is None and error.errno in _NOT_WRITTEN:
+            _give_up_output()
+            click.echo(f"Error: standard output: {error.strerror}", err=True)
+            sys.exit(os.EX_IOERR)
         for line in traceback.format_exc().splitlines():
             click.echo(printable(line), err=True)
         click.echo("alignd: this is a bug; please report the lines above", err=True)
         sys.exit(os.EX_SOFTWARE)
+
+
+def _give_up_output() -> None:
+    # What is still in its buffer would fail once more when the interpreter ends.
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @click.group(

@@ -30,6 +30,11 @@ _KEY_RECORD = re.compile(rf"v=DKIM1;(?:[a-z]+=[!-:<-~]*;)*p={_BASE64.pattern};?"
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[^]]+\]|[^\[\]:]+):(?P<port>\d{1,5})", re.ASCII)
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
 _DNS_PORT = 53
+_MAPPED = IPv6Network("::ffff:0:0/96")
+_COMPATIBLE = IPv6Network("::/96")
+_EMBEDDING = 64
+"""The shortest prefix of networks that hold nothing but special addresses around IPv4."""
+_IPV4_BITS = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +105,32 @@ def _ip_address(value: object) -> IpAddress:
 
 def _ip_network(value: object) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(_text(value))
+        network = ip_network(_text(value))
     except ValueError as error:
         raise ValueError(f"not a network: {error}; an example: '192.0.2.0/24'") from None
+    if instead := _reachable(network):
+        raise ValueError(f"no client is ever in this network: {value!r}; write {instead}")
+    return network
+
+
+def _reachable(network: IPv4Network | IPv6Network) -> str:
+    """What to write instead of a network that no client can be in; empty for any other."""
+    if network.is_multicast:
+        return "the address or network that clients connect from"
+    if network.is_unspecified:  # one address
+        return f"'{network.network_address}/0' if you mean every client"
+    if isinstance(network, IPv4Network) or network.network_address.is_loopback:
+        return ""
+    # An IPv4 client is compared by its IPv4 address (RFC 7208, section 5), and nobody has an
+    # IPv4-compatible one (RFC 4291, section 2.5.5.1).
+    for embedding in (_MAPPED, _COMPATIBLE):
+        if network.subnet_of(embedding):
+            start = IPv4Address(int(network.network_address) & _IPV4_BITS)
+            return f"'{IPv4Network((start, network.prefixlen - embedding.prefixlen))}'"
+    # A shorter prefix around them has no other addresses that anybody uses.
+    if network.prefixlen >= _EMBEDDING and network.overlaps(_MAPPED):
+        return "'0.0.0.0/0' if you mean every IPv4 client"
+    return ""
 
 
 def _address(value: object) -> Mailbox:
@@ -252,7 +280,8 @@ def _host_name(value: object) -> Domain:
 
 def _relay_address(value: object) -> IpAddress:
     address = _ip_address(value)
-    if address.is_unspecified or address.is_multicast:
+    is_nobodys = isinstance(address, IPv6Address) and address in _COMPATIBLE
+    if address.is_unspecified or address.is_multicast or (is_nobodys and not address.is_loopback):
         raise ValueError(f"mail cannot leave from this address: {value!r}")
     return address
 

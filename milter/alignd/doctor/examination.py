@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alignd.config.endpoint import Endpoint
-from alignd.config.settings import Configuration
+from alignd.config.settings import Configuration, Settings
+from alignd.doctor.behind import examine_behind
 from alignd.doctor.chain import examine_chain
 from alignd.doctor.dns import examine_helo, examine_notifications
-from alignd.doctor.facts import Machine, OpenDkimSettings, RspamdSigning
+from alignd.doctor.facts import Machine, OpenDkimSettings, RspamdSigning, TableLookup
 from alignd.doctor.findings import (
     FindingId,
     Note,
@@ -28,13 +29,15 @@ from alignd.doctor.machine import (
     examine_socket,
     examine_suffixes,
 )
-from alignd.doctor.outbound import examine_outbound, examine_version
+from alignd.doctor.outbound import examine_outbound, examine_version, outgoing
 from alignd.doctor.queue_first import examine_queue_first
 from alignd.doctor.signer import SignerSettings, examine_signer, is_rspamd
+from alignd.judgement.prediction import predict
 from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes
+from alignd.mailauth.ternary import Ternary
 from alignd.postfix.chain import Chain, read_chain
 from alignd.postfix.config import PostfixConfig
 
@@ -56,11 +59,17 @@ class Facts:
     is_handed_over: bool
     """Whether systemd owns the socket, so that *endpoint* is only the default of its unit."""
     postfix: PostfixConfig | Unknown
+    tables: TableLookup
     machine: Machine
     new_lookup: Callable[[], Lookup]
     suffixes: PublicSuffixes
     application: Mailbox | None
     """The address that the application sends from; None if it was not given."""
+
+    def predict_from(self, view: Settings, envelope_sender: str) -> Ternary:
+        """Whether rewritten mail of *view* passes DMARC by SPF alone with *envelope_sender*."""
+        domain, lookup = view.notifications.domain, self.new_lookup()
+        return predict(domain, envelope_sender, view.relay, lookup, self.suffixes).aligned
 
 
 class Outcome(Enum):
@@ -104,8 +113,15 @@ def _postfix(facts: Facts, chain: Chain | None) -> tuple[TopicReport, ...]:
         unknown = [facts.postfix] if isinstance(facts.postfix, Unknown) else []
         return (topic_report(Topic.OUTBOUND, unknown), topic_report(Topic.CHAIN, unknown))
     return (
-        examine_outbound(facts.configuration, facts.postfix, facts.machine.interfaces),
+        examine_outbound(
+            facts.configuration,
+            facts.postfix,
+            facts.machine.interfaces,
+            facts.tables,
+            facts.new_lookup,
+        ),
         *examine_chain(facts.configuration, chain),
+        *_behind(facts, chain),
         *examine_queue_first(chain),
     )
 
@@ -119,6 +135,12 @@ def _signer_settings(facts: Facts, chain: Chain | None) -> SignerSettings | Unkn
         for milter in smtpd.milters[(smtpd.position or 0) + 1 :]
     )
     return facts.read_rspamd() if any(map(is_rspamd, behind)) else None
+
+
+def _behind(facts: Facts, chain: Chain) -> Iterator[TopicReport]:
+    if chain.with_alignd:
+        senders = outgoing(chain.postfix)
+        yield examine_behind(facts.configuration, chain, senders, facts.tables, facts.predict_from)
 
 
 def _socket(facts: Facts, chain: Chain | None) -> Iterator[Remark]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
@@ -16,6 +16,9 @@ Interfaces = tuple[IpAddress, ...] | Unknown
 """The addresses of this machine, loopback included."""
 Resolvers = Mapping[Nameserver, float | LookupFailed | None] | Unknown
 """Response time of each nameserver in seconds; None if it was not queried."""
+
+TableLookup = Callable[[tuple[str, ...], tuple[str, ...]], Mapping[str, str] | Unknown]
+"""Asks tables of Postfix, one after the other, for keys; a key without an answer is missing."""
 
 
 class MissingPermission(Enum):

@@ -27,6 +27,7 @@ class Topic(Enum):
     APPLICATION = "application"
     OUTBOUND = "outbound"
     CHAIN = "chain"
+    BEHIND = "behind"
     FAILURE = "failure"
     QUEUE_FIRST = "queue-first"
     SIGNER = "signer"
@@ -55,6 +56,8 @@ class FindingId(Enum):
     PROTOCOL_OFF = "protocol-off"
     HELO_NAME_DIFFERS = "helo-name-differs"
 
+    RELAYHOST_UNLISTED = "relayhost-unlisted"
+
     ALIGND_NOT_IN_CHAIN = "alignd-not-in-chain"
     MILTERS_MALFORMED = "milters-malformed"
     MILTERS_SWITCHED_OFF = "milters-switched-off"
@@ -62,6 +65,13 @@ class FindingId(Enum):
     SIGNER_MISSING = "signer-missing"
     SENDMAIL_ESCAPES = "sendmail-escapes"
     SUBMISSION_ESCAPES = "submission-escapes"
+
+    EDITS_DISCARDED = "edits-discarded"
+    SENDER_REWRITTEN = "sender-rewritten"
+    ADDRESSES_REWRITTEN = "addresses-rewritten"
+    CHECKS_CHANGE_HEADER = "checks-change-header"
+    CHECKS_CHANGE_BODY = "checks-change-body"
+    LINES_BROKEN_EARLY = "lines-broken-early"
 
     DEFAULT_ACTION_ACCEPTS = "default-action-accepts"
     DEFAULT_ACTION_QUARANTINES = "default-action-quarantines"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 
 from alignd.config.settings import Configuration, Relay
-from alignd.doctor.facts import Interfaces
+from alignd.doctor.facts import Interfaces, TableLookup
 from alignd.doctor.findings import (
     FindingId,
     Note,
@@ -18,31 +18,43 @@ from alignd.doctor.findings import (
     topic_report,
     warning,
 )
+from alignd.doctor.routes import PRIVATE, Route, examine_routes, is_elsewhere, routes
 from alignd.mail.ip_address import IpAddress, parse_ip_address
+from alignd.mailauth.dns import Lookup
 from alignd.postfix.config import PostfixConfig, Service, version_number
 
 _PROTOCOLS = {4: frozenset({"all", "ipv4"}), 6: frozenset({"all", "ipv6"})}
 _BIND = {4: "smtp_bind_address", 6: "smtp_bind_address6"}
-_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
-"""Addresses that receivers never see: RFC 1918, RFC 6598, RFC 4193."""
 _MISPLACING = ((3, 7), (3, 7, 11))
 """From which version on, and before which, an edit may hit another field (Debian's changelog of
 3.7.11; other branches have not been checked)."""
 
 
 def examine_outbound(
-    configuration: Configuration, postfix: PostfixConfig, interfaces: Interfaces
+    configuration: Configuration,
+    postfix: PostfixConfig,
+    interfaces: Interfaces,
+    tables: TableLookup,
+    new_lookup: Callable[[], Lookup],
 ) -> TopicReport:
     """Compare the services that send to other hosts with all relay options, tenants' included."""
     relays = tuple(view.relay for view in configuration.all_settings)
     listed = frozenset(address for relay in relays for address in relay.addresses)
-    senders = _senders(postfix)
+    senders = outgoing(postfix)
+    found = tuple(routes(configuration, postfix, senders, tables))
+    said = {postfix.value("smtp_helo_name", service).lower() for service in senders}
+    is_own_name = any(str(relay.hostname) in said for relay in relays)
     remarks = [
-        *_bound(postfix, senders, listed),
-        *_unbound(postfix, senders, listed, interfaces),
+        *examine_routes(found, listed, new_lookup, is_own_name=is_own_name),
         *_protocols(postfix, listed),
-        *_helo_names(postfix, senders, relays),
     ]
+    # Where all mail leaves through another host, receivers see nothing of this one.
+    if not any(_takes_all(route) for route in found if isinstance(route, Route)):
+        remarks += [
+            *_bound(postfix, senders, listed),
+            *_unbound(postfix, senders, listed, interfaces),
+            *_helo_names(postfix, senders, relays),
+        ]
     return topic_report(Topic.OUTBOUND, remarks)
 
 
@@ -59,7 +71,11 @@ def examine_version(postfix: PostfixConfig) -> Iterator[Remark]:
         )
 
 
-def _senders(postfix: PostfixConfig) -> tuple[Service, ...]:
+def _takes_all(route: Route) -> bool:
+    return route.parameter in {"relayhost", "default_transport"} and is_elsewhere(route)
+
+
+def outgoing(postfix: PostfixConfig) -> tuple[Service, ...]:
     """The smtp services that deliver to other hosts, not to this Postfix itself."""
     own = {
         postfix.value("content_filter", service).partition(":")[0] for service in postfix.services
@@ -126,7 +142,7 @@ def _picked(found: list[IpAddress], listed: frozenset[IpAddress]) -> Iterator[Re
     for address in found:
         if address in listed or address.is_loopback or address.is_link_local:
             continue
-        if not any(address in ip_network(network) for network in _PRIVATE):
+        if not any(address in ip_network(network) for network in PRIVATE):
             yield warning(
                 FindingId.INTERFACE_ADDRESS_UNLISTED,
                 f"mail may leave from {address}, an address of this machine that is not in "

@@ -11,6 +11,9 @@ from alignd.mail.ip_address import IpAddress
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 # Postfix takes printable ASCII but the colon as a name, and white space before the colon.
 _FIELD = re.compile(rb"(?P<name>[!-9;-~]+)[ \t]*:(?P<blank>[ ]?)(?P<value>.*)", re.DOTALL)
+_MAILBOX_LINE = re.compile(rb">*From ")
+_FIRST_LINES = re.compile(rb"(?:[^\r\n][^\n]*\n?)*")
+_ANY_FIELD = re.compile(rb"^(?:\xef\xbb\xbf)?(?:[!-9;-~]+[ \t]*:|>*From )", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,32 +117,37 @@ NO_EDITS = Edits()
 
 
 class MessageError(ValueError):
-    """The bytes do not begin with a header field."""
+    """The bytes are no message."""
 
 
 def split_message(data: bytes) -> tuple[tuple[HeaderField, ...], bytes]:
     """Split a message into its header fields and its body, as Postfix does.
 
     Line ends are CRLF or LF; those of the body become CRLF. The header ends at the first line
-    that is neither a field nor a continuation. If that line is not empty, the body begins with it.
+    that is neither a field nor a continuation. If that line is not empty, the body begins with it,
+    so that a message whose first line is no field has no header.
 
     Raises:
-        MessageError: there is no header field at the top.
+        MessageError: there is no header field among the first lines, either.
     """
+    if not _ANY_FIELD.search(_FIRST_LINES.match(data)[0]):  # type: ignore[index]  # it always matches
+        raise MessageError("does not begin with a header field such as 'From: ...'")
     fields: list[tuple[str, bytes, list[bytes]]] = []
-    position = 0
+    position, is_on_top = 0, True
     while position < len(data):
         end = data.find(b"\n", position) + 1 or len(data)
         line = data[position:end].rstrip(b"\r\n")
-        if line[:1] in {b" ", b"\t"} and fields:
+        if is_on_top and _MAILBOX_LINE.match(line):  # smtpd(8) names it so (measured)
+            fields.append(("X-Mailbox-Line", b" ", [line]))
+            position = end
+            continue
+        if line[:1] in {b" ", b"\t"} and not is_on_top:
             fields[-1][2].append(line)
         elif match := _FIELD.match(line):
             fields.append((match["name"].decode("ascii"), match["blank"], [match["value"]]))
-        elif not (position == 0 and line.startswith(b"From ")):  # an mbox "From " line
+        else:
             break
-        position = end
-    if not fields:
-        raise MessageError("does not begin with a header field such as 'From: ...'")
+        position, is_on_top = end, False
     header = tuple(
         # Postfix cuts a field at NUL (measured).
         HeaderField(name, b"\n".join(lines).partition(b"\0")[0], blank)

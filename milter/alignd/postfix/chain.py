@@ -81,7 +81,12 @@ class Chain:
     def covers_sendmail(self) -> bool:
         """Whether alignd sees mail of sendmail(1), as a milter or after a hop."""
         by_hop = any(hop.source.program == "pickup" for hop in self.to_alignd)
-        return by_hop or _names_alignd(self.postfix, "non_smtpd_milters", self.endpoint)
+        return by_hop or self.is_milter_of_sendmail
+
+    @property
+    def is_milter_of_sendmail(self) -> bool:
+        """Whether alignd is a milter for mail of sendmail(1)."""
+        return _names_alignd(self.postfix, "non_smtpd_milters", self.endpoint)
 
     def is_second_listener(self, smtpd: SmtpdService) -> bool:
         """Whether *smtpd* receives its mail from this Postfix itself."""

@@ -1,6 +1,6 @@
 """Reads the messages of mboxes, Maildirs and files, one at a time.
 
-Nothing is locked, moved or written: the mailbox module only lists names and opens messages.
+Nothing is locked, moved or written: the mailbox module only lists names of a Maildir.
 """
 
 from __future__ import annotations
@@ -13,8 +13,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from alignd.replay.mbox import Part, find_spans, is_mbox
+
 MAX_HEADER = 16_000_000
 """Octets of a header; what has more is not a message."""
+
+_PARTS = frozenset({"cur", "new", "tmp"})
+"""The directories of a Maildir that are no folders."""
 
 
 class ProblemKind(Enum):
@@ -103,29 +108,35 @@ def _is_maildir(path: Path) -> bool:
 
 
 def _maildir(path: Path) -> Iterator[StoredMessage | StoreProblem]:
-    yield from _folder(mailbox.Maildir(path, create=False), path)
-
-
-def _folder(folder: mailbox.Maildir, path: Path) -> Iterator[StoredMessage | StoreProblem]:
+    folder = mailbox.Maildir(path, create=False)
     for key in sorted(folder.keys()):
         yield StoredMessage(f"{path}/{key}", lambda key=key: folder.get_file(key))  # type: ignore[misc]
-    for name in sorted(folder.list_folders()):
-        yield from _folder(folder.get_folder(name), path / f".{name}")
+    yield from _folders(path)
+
+
+def _folders(path: Path) -> Iterator[StoredMessage | StoreProblem]:
+    """Find the Maildirs below *path*, with a dot or without (LAYOUT=fs of Dovecot), and no files.
+
+    What else lies there, such as indexes and filters, is no mail.
+    """
+    for name in sorted(os.listdir(path)):
+        entry = path / name
+        if name in _PARTS or entry.is_symlink() or not entry.is_dir():
+            continue
+        try:
+            yield from _maildir(entry) if _is_maildir(entry) else _folders(entry)
+        except OSError as error:
+            yield StoreProblem(str(entry), ProblemKind.UNREADABLE, _reason(error))
 
 
 def _file(path: Path) -> Iterator[StoredMessage | StoreProblem]:
     with path.open("rb") as file:
-        is_mbox = file.read(5) == b"From "
-    if not is_mbox:
-        yield StoredMessage(str(path), lambda: path.open("rb"))
-        return
-    box = mailbox.mbox(path, create=False)
-    try:
-        for number, key in enumerate(box.keys(), 1):
+        if not is_mbox(file.readline(MAX_HEADER)):
+            yield StoredMessage(str(path), lambda: path.open("rb"))
+            return
+        for number, span in enumerate(find_spans(file), 1):
             name = f"{path}#{number}"
-            yield StoredMessage(name, lambda key=key: box.get_file(key))  # type: ignore[misc]
-    finally:
-        box.close()  # closing writes only changes, and there are none
+            yield StoredMessage(name, lambda span=span: Part(path, span))  # type: ignore[misc]
 
 
 def _read_header(file: _File) -> bytes:

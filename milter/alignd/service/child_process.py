@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from alignd.telemetry.log import MessageLog
+from alignd.telemetry.log import MessageLog, described
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -35,7 +35,7 @@ def fork(name: str, run: Callable[[], int], log: MessageLog) -> int:
         _become_child_of(parent)
         status = run()
     except Exception as error:
-        log.service(f"{name} failed", error=repr(error))
+        log.service(f"{name} failed", error=described(error))
     finally:
         # Not sys.exit(): Python's finalization would run the parent's exit handlers and flush its
         # buffers a second time, while libmilter's thread is still running.

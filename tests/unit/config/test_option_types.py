@@ -305,3 +305,46 @@ def test_what_is_no_delegation(written: str, problem: str) -> None:
 
     assert line.startswith("8: dkim.delegate")
     assert problem in line
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["0.0.0.0/0", "::/0", "127.0.0.0/8", "::1", "2001:db8::/32", "64:ff9b::/96", "2002::/16"],
+)
+def test_networks_that_clients_are_in(written: str) -> None:
+    parse_configuration(f'{BASE}[helpdesk]\nnetworks = ["{written}"]\n', "")
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        pytest.param("::ffff:127.0.0.0/104", "'127.0.0.0/8'", id="mapped"),
+        pytest.param("::ffff:192.0.2.7", "'192.0.2.7/32'", id="one-mapped-address"),
+        pytest.param("::ffff:c000:200/120", "'192.0.2.0/24'", id="mapped-in-hexadecimal"),
+        pytest.param("::ffff:0.0.0.0/96", "'0.0.0.0/0'", id="all-that-is-mapped"),
+        pytest.param("::ffc0:0:0/90", "'0.0.0.0/0' if you mean every IPv4 client", id="around"),
+        pytest.param("::192.0.2.0/120", "'192.0.2.0/24'", id="compatible"),
+        pytest.param("0.0.0.0", "'0.0.0.0/0' if you mean every client", id="no-prefix"),
+        pytest.param("::", "'::/0' if you mean every client", id="no-prefix-over-ipv6"),
+        pytest.param(
+            "224.0.0.0/4", "the address or network that clients connect from", id="multicast"
+        ),
+    ],
+)
+def test_a_network_that_no_client_is_in_is_refused(written: str, instead: str) -> None:
+    assert problems(f'{BASE}[helpdesk]\nnetworks = ["{written}"]\n') == [
+        f"8: helpdesk.networks: no client is ever in this network: {written!r}; write {instead}"
+    ]
+
+
+def test_a_mapped_relay_address_is_its_ipv4_address() -> None:
+    text = BASE.replace('"192.0.2.25"', '"::ffff:192.0.2.25"')
+    assert text != BASE
+
+    assert parse_configuration(text, "").relay == parse_configuration(BASE, "").relay
+
+
+def test_a_relay_address_that_nobody_has_is_refused() -> None:
+    (problem,) = problems(BASE.replace('"192.0.2.25"', '"::192.0.2.25"'))
+
+    assert "mail cannot leave from this address: '::192.0.2.25'" in problem

@@ -28,10 +28,10 @@ from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
 from alignd.config.signer import table_problems
-from alignd.doctor.evidence import machine, opendkim, rspamd
+from alignd.doctor.evidence import machine, opendkim, rspamd, tables
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
-from alignd.doctor.facts import Machine, Resolvers
+from alignd.doctor.facts import Machine, Resolvers, TableLookup
 from alignd.doctor.findings import Unknown
 from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mailauth.dns import Lookup, LookupFailed
@@ -79,10 +79,10 @@ def doctor(
 ) -> None:
     """Check the setup of this relay and show how to fix problems. Changes nothing.
 
-    Checks the DNS of the notifications domain and of the relay, Postfix's main.cf and master.cf,
-    what the DKIM signer signs, the connection from Postfix to alignd, and this machine. Run it as
-    root, so that it can check what Postfix's user may access. Exit status 0 if there are no
-    findings; 1 if there are; 2 if there are none, but something could not be checked.
+    Checks the DNS of the notifications domain and of the relay, Postfix's main.cf, master.cf and
+    lookup tables, what the DKIM signer signs, the connection from Postfix to alignd, and this
+    machine. Run it as root, so that it can check what Postfix's user may access. Exit status 0 if
+    there are no findings; 1 if there are; 2 if there are none, but something could not be checked.
 
     \b
     Examples:
@@ -106,6 +106,7 @@ def doctor(
             endpoint=endpoint,
             is_handed_over=is_handed_over,
             postfix=postfix,
+            tables=_tables(postfix_config, postfix),
             machine=_machine(configuration.dns, endpoint, postfix, is_asked=zone is None),
             new_lookup=_lookups(zone, configuration.dns),
             suffixes=SuffixList(),
@@ -130,6 +131,12 @@ def _postfix(directory: Path | None) -> PostfixConfig | Unknown:
         return read_postfix(directory)
     except PostfixError as error:
         return Unknown(f"Postfix: {error}")
+
+
+def _tables(directory: Path | None, postfix: PostfixConfig | Unknown) -> TableLookup:
+    """Ask the tables of Postfix, from whose queue directory relative paths begin."""
+    queue = postfix.value("queue_directory") if isinstance(postfix, PostfixConfig) else "/"
+    return lambda names, keys: tables.look_up(names, keys, directory, queue)
 
 
 def _endpoint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from alignd.mail.printable import printable
 
 AGENT = "agent"
 """The local part of the author if only a domain is named."""
+_MAX_SHOWN = 80  # characters of an entry
 
 
 class Format(Enum):
@@ -72,10 +74,10 @@ def domain(
       alignd domain --file customers.txt --csv > customers.csv
     """
     configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
-    texts = [*names, *(_read_names(listed) if listed else ())]
-    if not texts:
+    entries = [*map(_Entry, names), *(_read_names(listed) if listed else ())]
+    if not entries:
         raise click.UsageError("name a domain, or give --file")
-    authors, problems = _authors(texts)
+    authors, problems = _authors(entries)
     lookups = open_lookups(zone, configuration.dns, shared=False)
     reviewer = make_reviewer(configuration, signer, time.time)
     progress = with_progress(authors, lambda: len(authors), "asking DNS")
@@ -93,7 +95,25 @@ def domain(
     sys.exit(status)
 
 
-def _read_names(path: Path) -> Iterable[str]:
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A name that was asked for."""
+
+    text: str
+    place: str = ""
+    """The file and the line that have it; empty for the command line."""
+
+    def problem(self, error: ValueError) -> str:
+        """What is wrong with it; in a file, which entry it is."""
+        if not self.place:
+            return str(error)
+        shown = repr(self.text[:_MAX_SHOWN])
+        return (
+            f"{self.place}: {error}" if shown in str(error) else f"{self.place}: {shown}: {error}"
+        )
+
+
+def _read_names(path: Path) -> Iterable[_Entry]:
     try:
         data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         lines = data.decode("utf-8-sig").splitlines()
@@ -102,18 +122,18 @@ def _read_names(path: Path) -> Iterable[str]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a list of names: not UTF-8 text") from error
     texts = (line.partition("#")[0].strip() for line in lines)
-    return [text for text in texts if text]
+    return [_Entry(text, f"{path}:{number}") for number, text in enumerate(texts, 1) if text]
 
 
-def _authors(texts: Iterable[str]) -> tuple[list[Mailbox], list[str]]:
-    """Parse *texts* into authors, each once, and the problems of those that are wrong."""
+def _authors(entries: Iterable[_Entry]) -> tuple[list[Mailbox], list[str]]:
+    """Parse *entries* into authors, each once, and the problems of those that are wrong."""
     authors: dict[Mailbox, None] = {}
     problems = []
-    for text in texts:
+    for entry in entries:
         try:
-            authors[_author(text)] = None
+            authors[_author(entry.text)] = None
         except (DomainError, MailboxError) as error:
-            problems.append(str(error))
+            problems.append(entry.problem(error))
     return list(authors), problems
 
 
@@ -123,9 +143,9 @@ def _author(text: str) -> Mailbox:
         Mailbox.from_address(address) if "@" in address else Mailbox(AGENT, Domain.parse(address))
     )
     if len(mailbox.domain.labels) == 1 or mailbox.domain.labels[-1].isdigit():
-        raise DomainError(f"not a domain that mail comes from: {text[:80]!r}")
+        raise DomainError(f"not a domain that mail comes from: {text[:_MAX_SHOWN]!r}")
     if not mailbox.local_part.isascii():
-        raise MailboxError(f"must be ASCII before the '@': {text[:80]!r}")
+        raise MailboxError(f"must be ASCII before the '@': {text[:_MAX_SHOWN]!r}")
     return mailbox
 
 

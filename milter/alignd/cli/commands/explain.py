@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from dataclasses import replace
@@ -33,6 +34,10 @@ from alignd.mailauth.dns import Lookup
 from alignd.mta.transaction import as_judged
 
 _STDIN = Path("-")
+_BOM_LEFT_OUT = (
+    "a byte order mark on top, as editors write it, is left out; a message that is sent with one "
+    "has no header for Postfix, and From is missing"
+)
 
 
 @click.command()
@@ -56,7 +61,8 @@ def explain(  # noqa: PLR0913, PLR0917  click passes one argument for each optio
 ) -> None:
     """Say what the milter would do with MESSAGE, and why. Changes nothing.
 
-    MESSAGE is a file, or - for standard input. Prints what was known, each check with its evidence
+    MESSAGE is a file, or - for standard input, split into header and body as Postfix does; a byte
+    order mark on top is left out. Prints what was known, each check with its evidence
     and the RFC behind it, the rule that decided, and the header before and after.
 
     A zone file holds records with absolute names; the comment lines '; SERVFAIL name [TYPE]' and
@@ -100,7 +106,10 @@ def _advise(reviewer: Reviewer, judgement: Judgement, lookup: Lookup) -> Advice 
 
 def _read_message(path: Path) -> tuple[tuple[HeaderField, ...], bytes]:
     try:
-        return split_message(sys.stdin.buffer.read() if path == _STDIN else path.read_bytes())
+        data = sys.stdin.buffer.read() if path == _STDIN else path.read_bytes()
+        if data.startswith(codecs.BOM_UTF8):
+            click.echo(_BOM_LEFT_OUT, err=True)
+        return split_message(data.removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except MessageError as error:

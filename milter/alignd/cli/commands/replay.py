@@ -54,8 +54,9 @@ def replay(
 ) -> None:
     """Say what the milter would do with the messages at PATH. Changes nothing.
 
-    PATH is an mbox, a Maildir, a file with one message, or a directory that is searched for them.
-    It is read one message at a time; nothing in it is written, moved or locked.
+    PATH is an mbox of any variant, a Maildir with its folders, a file with one message, or a
+    directory that is searched for them. It is read one message at a time; nothing in it is
+    written, moved or locked.
 
     The envelope sender is that of Return-Path, else the author; the recipients are those of
     X-Original-To and Delivered-To. Files that are not messages are named and counted. Exit status

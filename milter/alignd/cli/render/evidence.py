@@ -75,6 +75,8 @@ def full_evidence(prediction: Prediction) -> Iterator[Line]:
             (_spf_alignment(checked, model), alignment),
         ):
             yield from fold(f"{text} (section {section})", " " * 6, " " * 8)
+        for text in _strict_signatures(prediction, model):
+            yield from fold(f"{text} (section {alignment})", " " * 6, " " * 8)
 
 
 def brief_evidence(prediction: Prediction) -> Iterator[Line]:
@@ -144,6 +146,17 @@ def _spf_alignment(checked: Domain | None, model: ModelView) -> str:
     record = model.discovery.record
     is_strict = record is not None and record.spf_alignment is AlignmentMode.STRICT
     return f"{subject} {_ALIGNS[model.spf_aligned]}{', strictly (aspf=s)' if is_strict else ''}"
+
+
+def _strict_signatures(prediction: Prediction, model: ModelView) -> Iterator[str]:
+    """How each signature aligns where only the author domain itself does."""
+    record = model.discovery.record
+    if record is None or record.dkim_alignment is not AlignmentMode.STRICT:
+        return
+    for dkim, aligns in zip(prediction.dkim, model.dkim_aligned, strict=True):
+        yield f"{dkim.domain or 'no domain'}, which signs, {_ALIGNS[aligns]}, strictly (adkim=s)"
+    if not prediction.dkim:
+        yield f"only a signature of {prediction.author_domain} itself aligns, strictly (adkim=s)"
 
 
 def _strict_modes(record: DmarcRecord) -> Iterator[str]:

@@ -25,6 +25,7 @@ _TITLES = {
     Topic.APPLICATION: "the application's own address",
     Topic.OUTBOUND: "the addresses and the HELO name that Postfix uses",
     Topic.CHAIN: "alignd's position among the milters",
+    Topic.BEHIND: "what Postfix changes behind alignd",
     Topic.FAILURE: "what Postfix does when alignd fails",
     Topic.QUEUE_FIRST: "the hop from Postfix's queue to its second listener",
     Topic.SIGNER: "what the DKIM signer signs, and for which clients",

@@ -10,30 +10,57 @@ from pathlib import Path
 from alignd.postfix.config import PostfixConfig, read_services, version_number
 
 PARAMETERS = (
+    "canonical_classes",
+    "canonical_maps",
+    "cleanup_service_name",
     "compatibility_level",
     "content_filter",
     "default_process_limit",
+    "default_transport",
+    "disable_mime_output_conversion",
+    "force_mime_input_conversion",
     "inet_interfaces",
     "inet_protocols",
     "mail_owner",
+    "masquerade_classes",
+    "masquerade_domains",
+    "masquerade_exceptions",
     "milter_command_timeout",
     "milter_connect_timeout",
     "milter_content_timeout",
     "milter_default_action",
+    "milter_header_checks",
     "milter_macro_defaults",
     "milter_protocol",
+    "mydestination",
     "myhostname",
+    "myorigin",
     "non_smtpd_milters",
     "queue_directory",
     "receive_override_options",
+    "recipient_delimiter",
+    "relayhost",
+    "sender_canonical_classes",
+    "sender_canonical_maps",
+    "sender_dependent_default_transport_maps",
+    "sender_dependent_relayhost_maps",
     "smtp_bind_address",
     "smtp_bind_address6",
+    "smtp_body_checks",
     "smtp_connection_cache_on_demand",
+    "smtp_fallback_relay",
+    "smtp_generic_maps",
+    "smtp_header_checks",
     "smtp_helo_name",
+    "smtp_line_length_limit",
+    "smtp_mime_header_checks",
+    "smtp_nested_header_checks",
     "smtp_send_xforward_command",
     "smtpd_authorized_xforward_hosts",
     "smtpd_milter_maps",
     "smtpd_milters",
+    "smtpd_proxy_filter",
+    "transport_maps",
 )
 """The parameters to query."""
 _SYSTEM = ("/usr/sbin", "/usr/local/sbin")
@@ -63,6 +90,18 @@ def read_postfix(directory: Path | None) -> PostfixConfig:
     )
 
 
+def program(name: str) -> str:
+    """The path of a program of Postfix.
+
+    Raises:
+        PostfixError: it is not there.
+    """
+    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM)))
+    if found is None:
+        raise PostfixError(f"there is no {name}: is Postfix installed on this machine?")
+    return found
+
+
 def _values(text: str) -> dict[str, str]:
     pairs = (line.partition("=") for line in text.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
@@ -70,14 +109,10 @@ def _values(text: str) -> dict[str, str]:
 
 def _postconf(directory: Path | None, *arguments: str) -> str:
     where = ["-c", str(directory)] if directory else []
-    program = shutil.which(
-        "postconf", path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM))
-    )
-    if program is None:
-        raise PostfixError("there is no postconf: is Postfix installed on this machine?")
+    postconf = program("postconf")
     try:
         done = subprocess.run(  # noqa: S603
-            [program, *where, *arguments],
+            [postconf, *where, *arguments],
             capture_output=True,
             timeout=_TIMEOUT,
             check=False,
@@ -88,5 +123,5 @@ def _postconf(directory: Path | None, *arguments: str) -> str:
         raise PostfixError(f"postconf did not answer within {_TIMEOUT:.0f} s") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise PostfixError(said[-1].removeprefix(f"{program}: fatal: "))
+        raise PostfixError(said[-1].removeprefix(f"{postconf}: fatal: "))
     return done.stdout.decode(errors="replace")

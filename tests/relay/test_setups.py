@@ -1,0 +1,96 @@
+"""Rewritten mail leaves whole from a Postfix whose other settings are odd, old or rare."""
+
+import subprocess
+from collections.abc import Iterator
+from email import message_from_bytes
+
+import pytest
+
+from tests.lab import cast
+from tests.lab.alignd import Fleet
+from tests.lab.nameserver import Nameserver
+from tests.lab.postfix import Postfix, obstacle, run_relay_services
+from tests.lab.readiness import free_ports
+from tests.lab.settings import world
+from tests.lab.sink import Arrival, Inbox, run_inbox
+from tests.lab.submission import submit
+
+pytestmark = [
+    pytest.mark.postfix,
+    pytest.mark.skipif(obstacle() is not None, reason=obstacle() or ""),
+]
+
+ZONE = 'mycompany.com. TXT "v=spf1 -all"\n_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"\n'
+PLAIN = f"From: Marky Mark <{cast.MARKY}>\r\nTo: {cast.JULIA}\r\nSubject: x\r\n\r\nhi\r\n".encode()
+EVENTS = ("connect", "helo", "mail", "rcpt", "data", "end_of_header", "end_of_data")
+# Postfix's own Received is gone, so that a field of the message is the first of its header.
+NO_RECEIVED = "header_checks = regexp:{ {/^Received:/ IGNORE} }"
+SETUPS = {
+    "no-macros": (tuple(f"milter_{event}_macros =" for event in EVENTS), (), PLAIN),
+    "an-old-protocol": (("milter_protocol = 2",), (), PLAIN),
+    "from-on-top": ((), (NO_RECEIVED,), PLAIN),
+    "empty-reply-to-on-top": ((), (NO_RECEIVED,), b"Reply-To: \r\n" + PLAIN),
+}
+
+
+@pytest.fixture(scope="module")
+def inbox() -> Iterator[Inbox]:
+    with run_inbox() as inbox:
+        yield inbox
+
+
+@pytest.fixture(scope="module")
+def postfix(fleet: Fleet, inbox: Inbox) -> Iterator[Postfix]:
+    """One Postfix with a listener and a cleanup for each of SETUPS."""
+    milter = f"smtpd_milters = {fleet.alignd().socket}"
+    setups = {name: (smtpd, cleanup) for name, (smtpd, cleanup, _) in SETUPS.items()}
+    ports = dict(zip(setups, free_ports(len(setups)), strict=True))
+    services = "pickup unix n - n 60 1 pickup\n" + "".join(
+        f"127.0.0.1:{ports[name]} inet n - n - - smtpd\n"
+        + options(milter, f"cleanup_service_name = cleanup-{name}", *smtpd)
+        + f"cleanup-{name} unix n - n - 0 cleanup\n{options(*cleanup)}"
+        for name, (smtpd, cleanup) in setups.items()
+    )
+    settings = f"non_smtpd_milters = {fleet.alignd().socket}\n"
+    with run_relay_services(services, ports, inbox.port, settings=settings) as postfix:
+        yield postfix
+
+
+def options(*settings: str) -> str:
+    return "".join(f"  -o {{ {setting} }}\n" for setting in settings)
+
+
+def assert_rewritten(arrival: Arrival) -> None:
+    message = message_from_bytes(arrival.message)
+    assert arrival.envelope_sender == cast.BOUNCES
+    (author,) = message.get_all("From", [])
+    assert author == f'"Marky Mark {cast.VIA}" <{cast.NOTIFICATIONS}>'
+    (reply_to,) = message.get_all("Reply-To", [])
+    assert cast.MARKY in reply_to
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_a_setup(name: str, nameserver: Nameserver, postfix: Postfix, inbox: Inbox) -> None:
+    nameserver.serve(world(ZONE))
+    _, _, message = SETUPS[name]
+
+    reply = submit(postfix.ports[name], cast.MARKY, [cast.JULIA], message)
+    postfix.wait_for_delivery(reply.queue_id)
+
+    assert_rewritten(inbox.arrivals[-1])
+
+
+def test_mail_of_sendmail(nameserver: Nameserver, postfix: Postfix, inbox: Inbox) -> None:
+    nameserver.serve(world(ZONE))
+    before = len(inbox.arrivals)
+    command = ["/usr/sbin/sendmail", "-C", str(postfix.directory / "etc"), "-i"]
+
+    subprocess.run(
+        [*command, "-f", cast.MARKY, "--", cast.JULIA],
+        input=PLAIN.replace(b"\r\n", b"\n"),
+        timeout=30,
+        check=True,
+    )
+    inbox.wait_for(lambda arrival: arrival in inbox.arrivals[before:])
+
+    assert_rewritten(inbox.arrivals[before])
