@@ -75,7 +75,7 @@ REPORT = """\
 ✓ limits: enough connections and descriptors for Postfix
 ✓ versions: versions with known bugs, and the age of the public suffix list
 
-11 topics checked: 1 error, 1 warning, 0 could not be checked.
+12 topics checked: 1 error, 1 warning, 0 could not be checked.
 """
 
 
