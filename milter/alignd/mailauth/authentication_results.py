@@ -83,7 +83,7 @@ class _Report:
     def __str__(self) -> str:
         selector = f" header.s={self.selector}" if self.selector else ""
         algorithm = f" header.a={self.algorithm}" if self.algorithm else ""
-        return f"{self.authserv_id}; dkim=pass header.d={self.domain}{selector}{algorithm}"
+        return f"; dkim=pass header.d={self.domain}{selector}{algorithm}"
 
 
 def read_upstream(
@@ -103,10 +103,13 @@ def reduced_upstream(
     what is left here is what they say of *message*.
     """
     reports = _reports(message, trusted_authserv_ids)
-    reported = [(AUTHENTICATION_RESULTS, str(report).encode()) for report in reports]
-    names = {(report.domain, report.selector) for report in reports}
+    # One field for each name: of two, the lower one would say nothing.
+    named = {report.authserv_id: "" for report in reports}
+    for report in reports:
+        named[report.authserv_id] += str(report)
+    reported = [(AUTHENTICATION_RESULTS, f"{name}{said}".encode()) for name, said in named.items()]
     signatures = [
-        (DKIM_SIGNATURE, _reduced_signature(field, message, now, is_judged=bool(names)))
+        (DKIM_SIGNATURE, _reduced_signature(field, message, now, is_judged=bool(reports)))
         for field in message.fields(DKIM_SIGNATURE)
     ]
     return (*reported, *signatures)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 from cryptography.hazmat.primitives.serialization import PublicFormat
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alignd.mail.message import HeaderField, Message
@@ -160,6 +160,8 @@ RESULTS += [
 ]
 
 
+@settings(max_examples=400)
+@example(RESULTS[2:3], [], GOOD)
 @given(
     st.lists(st.sampled_from(RESULTS), max_size=4),
     st.lists(SIGNATURES, max_size=4),
