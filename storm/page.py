@@ -28,8 +28,8 @@ A macro packet with an odd number of strings is the one kind of nonsense that en
 sends one. They are sent last, and counted apart: the supervisor replaces the worker, and what it \
 was serving is a temporary failure for Postfix.
 
-The p99 of the outage is of all messages once the last worker's breaker is open. In the endurance \
-every 10th message is compared whole, the others by the kind of answer.
+The p99 of the outage is of all messages that came once the last worker's breaker was open. In \
+the endurance every 10th message is compared whole, the others by the kind of answer.
 """
 
 
