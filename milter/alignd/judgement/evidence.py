@@ -29,7 +29,9 @@ class Wanted:
     judged: frozenset[str]
     """Those of them whose values a judgement depends on; of the others, that they are there."""
     max_header: int
-    """Octets of header values that are kept."""
+    """Octets of header fields that are kept."""
+    max_edits: int
+    """Changes of the header with which a message is not refused."""
     max_body: int
     """Octets of a body that is kept at all."""
 
@@ -46,6 +48,7 @@ def wanted_by(configuration: Configuration) -> Wanted:
         fields=TOUCHED_FIELDS | judged,
         judged=frozenset(judged),
         max_header=milter.max_header_bytes,
+        max_edits=milter.max_edits,
         max_body=milter.max_body_bytes,
     )
 

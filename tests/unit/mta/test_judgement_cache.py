@@ -268,6 +268,7 @@ def at(now: float) -> Change:
     return change
 
 
+ONE = HeaderField("X-Host", b"one")
 # What a message may differ in from another, for each field of Circumstances.
 VARIANTS: dict[str, list[Change]] = {
     "is_client_in_scope": [
@@ -293,6 +294,10 @@ VARIANTS: dict[str, list[Change]] = {
     ],
     "is_freemail": [
         sent(header=(HeaderField("From", b"<x@gmail.com>"), HeaderField("X-Host", b"one")))
+    ],
+    "rewrite": [
+        sent(envelope_sender=each, header=(HeaderField("From", b"<x@b.example>"), ONE))
+        for each in ("", "x@b.example", "x@notifications.easysoftware.com")
     ],
     "good_until": [at(86_340.0), at(86_460.0)],  # Thursday 23:59, Friday 00:01
 }
