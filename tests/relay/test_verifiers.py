@@ -21,7 +21,7 @@ from tests.lab.places import ROOT
 from tests.lab.processes import missing_programs
 from tests.lab.settings import world
 from tests.support.case import Case, Speed
-from tests.support.selection import CASES, every_case
+from tests.support.selection import CASES
 from tests.verifiers.sending import Sending
 from tests.verifiers.verdict import Verdict
 
@@ -79,6 +79,9 @@ DIFFERENT = {
         "pass easyredmine.com",
         "DMARC_POLICY_ALLOW easyredmine.com",
         "the notifications domain is that of the HELO name",
+    ),
+    "null-sender-our-policy-is-unknown": Claim(
+        "none .*", "DMARC_DNSFAIL .*", "the policy of the notifications domain cannot be looked up"
     ),
     "null-sender-our-dns-is-silent": Claim(
         "(fail|permerror|temperror) .*|rejected", ".*", "the signer's key cannot be looked up"
@@ -144,7 +147,9 @@ def verdicts() -> Verdicts:
     return found
 
 
-@every_case(Speed.POSTFIX)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name) for case in CASES if runs_here(case)]
+)
 def test_receivers_agree(case: Case, verdicts: Verdicts) -> None:
     assert verdicts[case.name]
     for verdict in verdicts[case.name]:

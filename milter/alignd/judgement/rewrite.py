@@ -88,13 +88,13 @@ def plan_rewrite(
 def plan_bare_rewrite(message: Message, settings: Settings) -> Edits:
     """Plan a rewrite in which nothing is of the message but what has to go, so that none fails.
 
-    From has no author's name, and nobody is named in Reply-To.
+    From is our address alone, and nobody is named in Reply-To.
     """
     counts = Counter(field.name.lower() for field in message.header)
     header: list[HeaderEdit] = [
         edit for name in ("From", *_DOOMED) for edit in _deletions(name, counts[name.lower()])
     ]
-    header.append(AddField("From", _new_from(Author(None), settings.notifications)))
+    header.append(AddField("From", settings.notifications.address.address))
     moves = bool(message.envelope_sender)
     return Edits(tuple(header), settings.notifications.bounces.address if moves else None)
 
