@@ -16,6 +16,7 @@ SHORT = {
     "endurance": 2_000,
     "nonsense": 10_000,
     "odd": 150,
+    "poison": 400,
     "inline": 400,
 }
 
