@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storm import endurance, hostile, hostile_domains, odd, outages, processes
+from storm import endurance, hostile, hostile_domains, odd, outages, poison, processes
 from storm.run import Storm
 
 STORMS = (
@@ -34,6 +34,12 @@ STORMS = (
         "odd messages, each through a relay with alignd and through one without",
         20_000,
         odd.compare,
+    ),
+    Storm(
+        "poison",
+        "messages that are meant to stop whoever reads, edits or queues them",
+        10_000,
+        poison.brew,
     ),
     Storm(
         "inline",

@@ -72,7 +72,8 @@ class SigningKey:
         """Return *zone* with this key at every name that has a key of the vendor's selector."""
         parts = re.findall(f".{{1,{_ONE_STRING // 2}}}", self.public)
         own = re.sub(_PUBLISHED, lambda found: found[1] + '" "'.join(parts) + '"', zone)
-        return f"{own}\n{self.record}"
+        is_there = f"{cast.SELECTOR}._domainkey.{cast.NOTIFICATIONS_DOMAIN}. " in zone
+        return own if is_there else f"{own}\n{self.record}"
 
 
 @dataclass(frozen=True, slots=True)

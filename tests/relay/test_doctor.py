@@ -34,6 +34,7 @@ TEMPFAIL = "default_action=tempfail"
 SUBMISSION = "submission inet n       -       {chroot}       -       -       smtpd\n"
 SPF = 'notifications.easysoftware.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n'
 EXCHANGE = "notifications.easysoftware.com. MX 10 mx.easysoftware.com.\n"
+POLICY = '_dmarc.notifications.easysoftware.com. TXT "v=DMARC1; p=none"\n'
 HELO_SPF = 'smtp2.easyredmine.com. TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"\n'
 SIGNS = """\
 [dkim]
@@ -184,8 +185,13 @@ DNS_FAULTS = [
     ),
     pytest.param(
         "notifications-without-dmarc",
-        Fault(zone={'_dmarc.notifications.easysoftware.com. TXT "v=DMARC1; p=reject"\n': ""}),
+        Fault(zone={POLICY: ""}),
         id="there-is-no-dmarc-record",
+    ),
+    pytest.param(
+        "null-sender-rewrite-fails",
+        Fault(zone={POLICY: POLICY.replace("none", "reject")}),
+        id="nobody-signs-for-it-and-the-helo-name-does-not-align",
     ),
     pytest.param(
         "notifications-unroutable", Fault(zone={EXCHANGE: ""}), id="nobody-takes-its-mail"

@@ -1,6 +1,7 @@
 """The promises of conf/postfix: what each layout does when alignd fails."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -213,6 +214,28 @@ def test_inline_refuses_for_now_what_alignd_is_killed_over(
 
     assert reply.code == 451
     assert arrivals(inbox, message_id) == []
+
+
+@pytest.mark.parametrize("count", [600, 15_000])
+def test_what_postfix_could_never_queue_is_refused_once(
+    service: Service, inbox: Inbox, count: int
+) -> None:
+    poison = b"Sender: a@b.example\r\n" * count + FROM + b"\r\nSubject: %d\r\n\r\nHi\r\n" % count
+    with run_layout("inline", service.socket, inbox.port) as postfix:
+        inline = submit(postfix.ports[SUBMISSION], cast.MARKY, [cast.JULIA], poison)
+    with run_layout("queue-first", service.socket, inbox.port) as postfix:
+        taken = submit(postfix.ports[SUBMISSION], cast.MARKY, [cast.JULIA], poison)
+        delivery = postfix.wait_for_delivery(taken.queue_id)
+        bounce = inbox.wait_for(lambda arrival: b"Subject: %d\r\n" % count in arrival.message)
+        wait_until(postfix.has_delivered, "the queue to be empty")
+        log = postfix.log()
+
+    assert (inline.code, inline.text.partition(" ")[0]) == (554, "5.6.0")
+    assert delivery.status == "bounced"
+    assert "too-many-fields" in delivery.answer
+    assert (bounce.envelope_sender, bounce.recipients) == ("", (cast.MARKY,))
+    assert b"too-many-fields" in bounce.message
+    assert not re.search("status=deferred|panic|killed by signal", log)
 
 
 def test_inline_never_lets_half_a_change_leave(inbox: Inbox) -> None:

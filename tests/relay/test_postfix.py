@@ -24,6 +24,9 @@ pytestmark = [
 _NOT_LOCAL = "local_header_rewrite_clients =\n"
 
 
+REFUSED = 554
+
+
 @pytest.fixture(scope="module")
 def inbox() -> Iterator[Inbox]:
     with run_inbox() as inbox:
@@ -53,6 +56,11 @@ def test_case(
         client=case.client,
         login=case.login,
     )
+    if reply.code == REFUSED:
+        assert case.expected_action == "refuse"
+        assert reply.text.startswith("5.6.0 ")
+        assert case.expected_reason in reply.text
+        return
     arrival = inbox.wait_for(lambda arrival: arrival.came_as(reply.queue_id))
 
     said = set(fleet.alignd(case.config).log_line(reply.queue_id).split())

@@ -17,6 +17,7 @@ SHORT = {
     "nonsense": 10_000,
     "hostile-domains": 600,
     "odd": 150,
+    "poison": 400,
     "inline": 400,
 }
 

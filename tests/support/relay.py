@@ -18,7 +18,7 @@ ZONE = """\
 spf.mailing.easy.cz. TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"
 notifications.easysoftware.com. MX 10 mx.easysoftware.com.
 notifications.easysoftware.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"
-_dmarc.notifications.easysoftware.com. TXT "v=DMARC1; p=reject"
+_dmarc.notifications.easysoftware.com. TXT "v=DMARC1; p=none"
 smtp2.easyredmine.com. A 192.0.2.25
 smtp2.easyredmine.com. AAAA 2001:db8::25
 smtp2.easyredmine.com. TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.wire
 AGENT = "marky.mark@mycompany.com"
 FROM = b"From: Marky Mark <marky.mark@mycompany.com>\r\n"
 Start = Callable[..., Alignd]
+SECOND = 1000.0  # ms
 FEW = ("prlimit", "--nofile=110")
 
 
@@ -54,6 +55,56 @@ def test_a_header_over_the_limit_is_rewritten_without_what_was_lost(start: Start
     assert b"DKIM-Signature" not in result.message
     assert b"reason=from-malformed" in result.message
     assert "limit=max_header_bytes" in alignd.log_line("LIMIT")
+
+
+@pytest.mark.parametrize("name", [b"Sender", b"Reply-To", b"From"])
+def test_fields_without_a_value_are_not_free(start: Start, name: bytes) -> None:
+    alignd = start("[milter]\nmax_header_bytes = 1000\n")
+
+    result = send(alignd, FROM + b"%s:\r\n" % name * 30 + b"\r\nHello\r\n")
+
+    assert result.accepted
+    assert "limit=max_header_bytes" in alignd.log_line("LIMIT")
+
+
+@pytest.mark.parametrize("name", [b"Sender", b"From", b"ARC-Seal", b"Alignd"])
+@pytest.mark.parametrize("changes", ["", "[dkim]\nverify = true\n"], ids=["plain", "verify"])
+def test_more_fields_than_may_be_changed_are_refused_at_once(
+    start: Start, name: bytes, changes: str
+) -> None:
+    alignd = start(changes)
+
+    result = send(alignd, b"%s:\r\n" % name * 40_000 + FROM + b"\r\nHello\r\n")
+
+    assert result.answer.reply is Reply.WITH_CODE
+    assert result.answer.text.startswith("554 5.6.0 ")
+    line = alignd.log_line("LIMIT")
+    assert {"action=refuse", "reason=too-many-fields", "limit=max_header_bytes"} <= set(
+        line.split()
+    )
+    assert float(line.rpartition("ms=")[2]) < SECOND
+
+
+def test_a_signature_does_not_count_below_a_header_that_is_cut(start: Start) -> None:
+    alignd = start("[milter]\nmax_header_bytes = 1000\n[dkim]\nverify = true\n")
+    signature = b"DKIM-Signature: v=1; a=rsa-sha256; d=mycompany.com; s=s; h=from; bh=x; b=x\r\n"
+    filler = b"X-Filler: y\r\n" * 50
+
+    assert send(alignd, signature + FROM + filler + b"\r\nHello\r\n").accepted
+
+    assert {"dkim=policy", "limit=max_header_bytes"} <= set(alignd.log_line("LIMIT").split())
+
+
+def test_the_number_of_changes_is_an_option(start: Start) -> None:
+    alignd = start("[milter]\nmax_edits = 20\n")
+
+    stranger = b"From: marky@elsewhere.example\r\n\r\nHello\r\n"
+    few = send(alignd, b"Sender:\r\n" * 15 + stranger)
+    many = send(alignd, b"Sender:\r\n" * 25 + stranger)
+
+    assert few.accepted
+    assert b"Sender" not in few.message
+    assert many.answer.reply is Reply.WITH_CODE
 
 
 def test_a_header_within_the_limit_is_left_alone(start: Start) -> None:

@@ -84,7 +84,12 @@ def test_case(case: Case, nameserver: Nameserver, fleet: Fleet, queue_ids: Itera
 
     said = set(alignd.log_line(queue_id).split())
     assert {f"action={case.expected_action}", f"reason={case.expected_reason}"} <= said
-    decided_to_change = case.expected_action in {"rewrite", "envelope"}
+    if case.expected_action == "refuse" and "dry_run=yes" not in said:
+        assert result.answer.reply is Reply.WITH_CODE
+        assert result.answer.text.startswith("554 5.6.0 ")
+        assert case.expected_reason in result.answer.text
+        return
+    decided_to_change = case.expected_action in {"rewrite", "envelope", "refuse"}
     assert ("dry_run=yes" in said) == (decided_to_change and not result.answer.modifications)
     assert result.accepted
     assert result.envelope_sender == case.expected_envelope_sender

@@ -15,7 +15,7 @@ from alignd.advice.publication import Impossible, Publication
 from alignd.advice.spf import Candidate, Published, read_published, with_addresses, with_include
 from alignd.advice.spf_cost import MAX_LOOKUPS, count_lookups
 from alignd.judgement.prediction import Prediction
-from alignd.judgement.reasons import Action, Reason
+from alignd.judgement.reasons import Reason, Rule
 from alignd.judgement.review import Judgement, Reviewer
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
@@ -251,7 +251,7 @@ class _Adviser:
         failing = next((spf for spf in prediction.spf if not spf.counts), None)
         if failing is None:
             sender = self.reviewer.configuration.notifications.bounces.address
-            rule = "exempt" if bounces.reason is Reason.EXEMPT else "align_envelope"
+            rule = "exempt" if bounces.reason.rule is Rule.EXEMPT else "align_envelope"
             return (
                 f"SPF does not help where the envelope sender is elsewhere, at "
                 f"{sender}, and stays there (rules.{rule})"
@@ -276,7 +276,8 @@ def _prediction(judgement: Judgement) -> Prediction:
 
 def _authenticates(judgement: Judgement) -> bool:
     aligned = _prediction(judgement).aligned is Ternary.YES
-    return aligned or judgement.reason.action is Action.ENVELOPE
+    # Where From stays by a rule, an envelope sender that moves makes nothing pass DMARC.
+    return aligned or judgement.reason is Reason.ENVELOPE_ALIGNED
 
 
 def _unknown_policy(judgement: Judgement) -> str:

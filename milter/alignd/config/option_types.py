@@ -142,6 +142,10 @@ def _address(value: object) -> Mailbox:
         raise ValueError(
             f"must be ASCII before the '@', so that every receiver takes it: {value!r}"
         )
+    if not mailbox.suits_envelope:
+        raise ValueError(
+            f"no server must refuse it: no quotes, and no '-' at its beginning: {value!r}"
+        )
     return mailbox
 
 

@@ -59,6 +59,7 @@ class MilterOptions(Table):
     max_connections: Annotated[int, Field(ge=1, le=60_000)] = 2000
     idle_timeout: IdleTimeout = 3600.0
     max_header_bytes: Annotated[int, Field(ge=1000, le=100_000_000)] = 1_000_000
+    max_edits: Annotated[int, Field(ge=20, le=4000)] = 500
     max_body_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] = 5_000_000
 
     def workers_on(self, cores: int) -> int:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from alignd.config.settings import Configuration, Notifications, Relay, Settings
 from alignd.doctor.findings import (
     FindingId,
+    Note,
     Remark,
     Topic,
     TopicReport,
@@ -16,7 +17,7 @@ from alignd.doctor.findings import (
     topic_report,
     warning,
 )
-from alignd.judgement.prediction import Prediction, judge_spf, predict, spf_passes
+from alignd.judgement.prediction import Prediction, predict, spf_passes
 from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress, parse_ip_address
 from alignd.mailauth.dkim import CheckedSignature, Signer, check_planned
@@ -24,7 +25,7 @@ from alignd.mailauth.dkim_key import DkimResult, key_name
 from alignd.mailauth.dmarc import Policy, record_name
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, RecordType
 from alignd.mailauth.rfc7489 import PublicSuffixes
-from alignd.mailauth.spf import Spf, SpfEvaluator, SpfResult
+from alignd.mailauth.spf import Spf, SpfResult
 from alignd.mailauth.spf_record import mechanism_for
 from alignd.mailauth.ternary import Ternary
 
@@ -46,9 +47,12 @@ def examine_notifications(
     return topic_report(Topic.NOTIFICATIONS, remarks)
 
 
-def examine_helo(configuration: Configuration, new_lookup: Callable[[], Lookup]) -> TopicReport:
+def examine_helo(
+    configuration: Configuration, new_lookup: Callable[[], Lookup], suffixes: PublicSuffixes
+) -> TopicReport:
     """Examine every HELO name and relay address, those of tenants included."""
-    remarks = (r for v in configuration.all_settings for r in _helo(v.relay, new_lookup()))
+    views = configuration.all_settings
+    remarks = (r for v in views for r in _helo(v.relay, new_lookup(), suffixes))
     return topic_report(Topic.HELO, remarks)
 
 
@@ -60,6 +64,9 @@ def _notifications(
     dkim = tuple(check_planned(planned, lookup) for planned in signatures)
     prediction = predict(ours.domain, ours.bounces.address, view.relay, lookup, suffixes, dkim)
     yield from _passing(prediction, ours, view.relay)
+    if prediction.aligned is Ternary.YES:
+        null = predict(ours.domain, "", view.relay, lookup, suffixes, dkim)
+        yield from _null_sender(null, ours, view.relay)
     if prediction.policy is Policy.ABSENT:
         yield warning(
             FindingId.NOTIFICATIONS_WITHOUT_DMARC,
@@ -96,6 +103,34 @@ def _passing(prediction: Prediction, ours: Notifications, relay: Relay) -> Itera
             )
         case _:
             yield from (_unusable_key(dkim) for dkim in unusable)
+
+
+def _null_sender(prediction: Prediction, ours: Notifications, relay: Relay) -> Iterator[Remark]:
+    """Say what becomes of rewritten auto-replies and bounces; *prediction* is for one."""
+    match prediction.aligned:
+        case Ternary.UNKNOWN:
+            yield Unknown(
+                f"whether rewritten mail with a null envelope sender passes DMARC: "
+                f"{_doubt(prediction)}"
+            )
+        case Ternary.NO:
+            what = (
+                f"rewritten mail with a null envelope sender, such as auto-replies, fails DMARC: "
+                f"{_failure(prediction)}"
+            )
+            if prediction.policy in {Policy.ABSENT, Policy.NONE}:
+                yield Note(f"{what}; the policy of {ours.domain} lets it in")
+                return
+            yield warning(
+                FindingId.NULL_SENDER_REWRITE_FAILS,
+                what,
+                f"receivers judge it by the HELO name {relay.hostname}, and the policy of "
+                f"{ours.domain} is {prediction.policy.value}: alignd leaves it alone "
+                "(rewrite-would-fail), or rewrites it and it is blocked (rewrite-fails)",
+                f'signs = [{{ domain = "{ours.domain}", selector = "SELECTOR" }}]'
+                "   in [dkim] of alignd.conf\n"
+                "(once the signer behind alignd signs for it, and its key is published)",
+            )
 
 
 def _unusable_key(dkim: CheckedSignature) -> Remark:
@@ -192,7 +227,7 @@ def _routable(domain: Domain, lookup: Lookup) -> Iterator[Remark]:
         )
 
 
-def _helo(relay: Relay, lookup: Lookup) -> Iterator[Remark]:
+def _helo(relay: Relay, lookup: Lookup, suffixes: PublicSuffixes) -> Iterator[Remark]:
     name = relay.hostname
     found = _addresses(name, lookup)
     if isinstance(found, LookupFailed):
@@ -208,11 +243,13 @@ def _helo(relay: Relay, lookup: Lookup) -> Iterator[Remark]:
                 "\n".join(f"{name}. {_address_type(each)} {each}" for each in missing),
             )
     yield from _reverse(relay, lookup)
-    yield from _helo_spf(relay, lookup)
+    yield from _helo_spf(relay, lookup, suffixes)
 
 
-def _helo_spf(relay: Relay, lookup: Lookup) -> Iterator[Remark]:
-    results = judge_spf("", relay, SpfEvaluator(lookup))
+def _helo_spf(relay: Relay, lookup: Lookup, suffixes: PublicSuffixes) -> Iterator[Remark]:
+    """Check mail of the relay itself: bounces of MAILER-DAEMON, which nobody need sign."""
+    own = predict(relay.hostname, "", relay, lookup, suffixes)
+    results = own.spf
     match spf_passes(results):
         case Ternary.UNKNOWN:
             yield Unknown(f"whether SPF of {relay.hostname} passes: {_spf_failure(results)}")
@@ -220,10 +257,16 @@ def _helo_spf(relay: Relay, lookup: Lookup) -> Iterator[Remark]:
             yield warning(
                 FindingId.HELO_WITHOUT_SPF,
                 f"SPF of the HELO name {relay.hostname} does not pass: {_spf_failure(results)}",
-                "receivers check SPF of this name for mail with a null envelope sender, such as a "
-                "bounce",
+                "receivers check SPF of this name for mail with a null envelope sender, such as "
+                f"the bounces of this relay: {_fate(own.policy)}",
                 f'{relay.hostname}. TXT "v=spf1 {_own_terms(relay)} -all"',
             )
+
+
+def _fate(policy: Policy) -> str:
+    if policy in {Policy.QUARANTINE, Policy.REJECT}:
+        return f"their From is in the same domain, whose DMARC policy is {policy.value}"
+    return "large receivers refuse mail that passes neither SPF nor DKIM"
 
 
 def _reverse(relay: Relay, lookup: Lookup) -> Iterator[Remark]:

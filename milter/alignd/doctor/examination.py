@@ -94,7 +94,7 @@ def examine(facts: Facts) -> tuple[TopicReport, ...]:
     chain = read_chain(postfix, facts.endpoint) if isinstance(postfix, PostfixConfig) else None
     return (
         examine_notifications(configuration, facts.signer, facts.new_lookup, facts.suffixes),
-        examine_helo(configuration, facts.new_lookup),
+        examine_helo(configuration, facts.new_lookup, facts.suffixes),
         topic_report(Topic.APPLICATION, _application(facts)),
         *_postfix(facts, chain),
         examine_signer(configuration, facts.table_problems, _signer_settings(facts, chain)),

@@ -43,6 +43,7 @@ class FindingId(Enum):
     NOTIFICATIONS_DOMAIN_FAILS = "notifications-domain-fails"
     NOTIFICATIONS_SPF_FAILS = "notifications-spf-fails"
     NOTIFICATIONS_KEY_UNUSABLE = "notifications-key-unusable"
+    NULL_SENDER_REWRITE_FAILS = "null-sender-rewrite-fails"
     NOTIFICATIONS_WITHOUT_DMARC = "notifications-without-dmarc"
     NOTIFICATIONS_UNROUTABLE = "notifications-unroutable"
     NOTIFICATIONS_ARE_APPLICATIONS = "notifications-are-applications"

@@ -1,4 +1,4 @@
-"""What a rule may look at, and every rule of the product, in `decide`."""
+"""What a rule may look at, every rule of the product, in `decide`, and what `settle` amends."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from alignd.config.settings import Helpdesk, RewriteOn, Settings
 from alignd.judgement.author import Author
 from alignd.judgement.prediction import Prediction, spf_passes
-from alignd.judgement.reasons import Reason
+from alignd.judgement.reasons import Action, Reason
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import Message
 from alignd.mailauth.dmarc import Policy
+from alignd.mailauth.spf import SpfResult
 from alignd.mailauth.ternary import Ternary
 
 
@@ -25,6 +26,15 @@ class Predictions:
     """For the message as it stands."""
     with_author_as_sender: Prediction | None
     """With the envelope sender moved to the author; None when that is no choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """How a message would leave if it were rewritten."""
+
+    envelope_sender: str
+    prediction: Prediction
+    """What receivers would say of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,8 @@ class Circumstances:
     """Whether the author domain is a mailbox provider's."""
     good_until: float = math.inf
     """Unix time until which the rest holds, where some of it depends on the time."""
+    rewrite: Rewrite | None = None
+    """None until `decide` has chosen something that `settle` may amend for it."""
 
     @property
     def is_in_scope(self) -> bool:
@@ -128,6 +140,71 @@ def decide(circumstances: Circumstances, settings: Settings) -> Reason:  # noqa:
     if circumstances.is_to_author_domain:
         return Reason.RECIPIENT_DOMAIN
     return Reason.POLICY_NOT_COVERED
+
+
+_WITH_OUR_SENDER = {
+    Reason.EXEMPT: Reason.EXEMPT_ENVELOPE,
+    Reason.OWN_DOMAIN: Reason.OWN_DOMAIN_ENVELOPE,
+    Reason.POLICY_NOT_COVERED: Reason.POLICY_NOT_COVERED_ENVELOPE,
+}
+"""Reasons that leave From alone though it does not align, and those that move its sender."""
+_REFUSED = {SpfResult.FAIL, SpfResult.PERMERROR}
+_MAY_PASS = {SpfResult.PASS, SpfResult.TEMPERROR}
+_HARM = {
+    Policy.ABSENT: 0,
+    Policy.NONE: 0,
+    Policy.QUARANTINE: 1,
+    Policy.UNKNOWN: 2,
+    Policy.REJECT: 3,
+}
+"""How bad it is to fail DMARC: nothing is done, the spam folder, who knows, refused."""
+
+
+def is_open(reason: Reason, circumstances: Circumstances, settings: Settings) -> bool:
+    """Whether `settle` may amend *reason*, so that the rewrite has to be predicted."""
+    if reason in _WITH_OUR_SENDER:
+        predictions, moves = circumstances.predictions, settings.rules.align_envelope
+        return moves and predictions is not None and _sender_fails(predictions.as_sent)
+    return reason.action is Action.REWRITE
+
+
+def settle(reason: Reason, circumstances: Circumstances) -> Reason:
+    """Amend what the rules have chosen, where receivers would refuse even that.
+
+    A failing envelope sender moves, where another one passes SPF. A rewrite that is certain to
+    fail DMARC is made only where to leave the message alone would do more harm.
+    """
+    rewrite, predictions = circumstances.rewrite, circumstances.predictions
+    if rewrite is None:
+        return reason
+    if reason in _WITH_OUR_SENDER:
+        moved = predictions.with_author_as_sender if predictions else None
+        helps = spf_passes(rewrite.prediction.spf) is Ternary.YES
+        helps = helps or (moved is not None and moved.aligned is Ternary.YES)
+        return _WITH_OUR_SENDER[reason] if helps else reason
+    unknown = rewrite.prediction.policy is Policy.UNKNOWN
+    if unknown or rewrite.prediction.aligned is not Ternary.NO:
+        return reason
+    harm, harm_rewritten = _harm(reason, predictions), _HARM[rewrite.prediction.policy]
+    leaves = harm <= 0 or harm < harm_rewritten
+    return Reason.REWRITE_WOULD_FAIL if leaves else Reason.REWRITE_FAILS
+
+
+def _harm(reason: Reason, predictions: Predictions | None) -> float:
+    """How bad it is to leave alone a message that *reason* would have rewritten."""
+    if predictions is None or reason is Reason.RECIPIENT_DOMAIN:
+        # Nobody knows how From will be read; the gateway of the author domain refuses it.
+        return _HARM[Policy.REJECT]
+    as_sent = predictions.as_sent
+    # What may still pass is better than what is certain to fail.
+    return _HARM[as_sent.policy] - (0.5 if as_sent.aligned is Ternary.UNKNOWN else 0)
+
+
+def _sender_fails(as_sent: Prediction) -> bool:
+    """Whether SPF alone is a reason to refuse, and another sender would cost no DMARC pass."""
+    results = {spf.result for spf in as_sent.spf}
+    may_align = as_sent.spf_aligned is not Ternary.NO and bool(results & _MAY_PASS)
+    return bool(results & _REFUSED) and not may_align and as_sent.aligned is not Ternary.YES
 
 
 def _covers(rewrite_on: RewriteOn, policy: Policy) -> bool:

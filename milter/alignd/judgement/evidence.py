@@ -40,7 +40,9 @@ class Wanted:
     line_length: bool
     """How long the lines are, of every header field and the body: a signature may count."""
     max_header: int
-    """Octets of header values that are kept."""
+    """Octets of header fields that are kept."""
+    max_edits: int
+    """Changes of the header with which a message is not refused."""
     max_body: int
     """Octets of a body that is kept at all."""
 
@@ -69,6 +71,7 @@ def wanted_by(configuration: Configuration) -> Wanted:
         reduced=read if read.isdisjoint(matched) and not dkim.verify else frozenset(),
         line_length=counts_signatures,
         max_header=milter.max_header_bytes,
+        max_edits=milter.max_edits,
         max_body=milter.max_body_bytes,
     )
 

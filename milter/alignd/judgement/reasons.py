@@ -49,11 +49,21 @@ class Action(Word):
 
     SKIP = Text("skip", "it is no helpdesk message, and is left alone", "None needed.")
     PASS = Text("pass", "it is left alone, byte for byte", "None needed.")
-    ENVELOPE = Text("envelope", "only the envelope sender moves, to the author", "None needed.")
+    ENVELOPE = Text(
+        "envelope",
+        "only the envelope sender moves: to the author, or to the notifications where From stays "
+        "by a rule",
+        "None needed.",
+    )
     REWRITE = Text(
         "rewrite",
         "From moves to the notifications domain, and Reply-To leads to the author",
         "The reason says what would make it unnecessary.",
+    )
+    REFUSE = Text(
+        "refuse",
+        "it is refused for good (554), so that its sender hears of it",
+        "The reason says what is wrong with it.",
     )
 
     @property
@@ -116,6 +126,17 @@ _ONE_MAILBOX = (
 _PUBLISH = (
     "`alignd domain` prints the SPF record that the company has to publish. Its DKIM key for the "
     "signer behind alignd would do as well."
+)
+
+
+_SENDER_FAILED = (
+    "Bounces go to the new envelope sender; rules.align_envelope = false would leave the old one."
+)
+_REWRITE_FAILS = (
+    "It happens to mail with a null envelope sender, which receivers judge by the HELO name. Have "
+    "the notifications domain signed behind alignd, and say so in dkim.signs or dkim.opendkim. "
+    "Where it is signed, have the application break lines of more than 998 octets. `alignd "
+    "explain` says which it was, and `alignd doctor` what to publish."
 )
 
 
@@ -185,10 +206,20 @@ class Reason(Word):
     )
     EXEMPT = ReasonText(
         "exempt",
-        "rules.exempt names the author domain: it is never touched",
+        "rules.exempt names the author domain: its From is never touched",
         "If receivers block its mail, remove the domain from rules.exempt.",
         ("rules.exempt",),
         action=Action.PASS,
+        rule=Rule.EXEMPT,
+    )
+    EXEMPT_ENVELOPE = ReasonText(
+        "exempt-envelope",
+        "rules.exempt names the author domain; From stays, but the envelope sender failed SPF and "
+        "moves to one that passes",
+        f"{_SENDER_FAILED} If receivers block it all the same, remove the domain from "
+        "rules.exempt.",
+        ("rules.exempt", "rules.align_envelope"),
+        action=Action.ENVELOPE,
         rule=Rule.EXEMPT,
     )
     SPF_ALIGNED = ReasonText(
@@ -220,6 +251,16 @@ class Reason(Word):
         "If receivers block it, fix SPF or DKIM of the notifications domain.",
         ("notifications.address",),
         action=Action.PASS,
+        rule=Rule.OWN_DOMAIN,
+    )
+    OWN_DOMAIN_ENVELOPE = ReasonText(
+        "own-domain-envelope",
+        "it is from the notifications domain already; the envelope sender failed SPF and moves to "
+        "one that passes",
+        f"{_SENDER_FAILED} If receivers block it all the same, fix SPF or DKIM of the "
+        "notifications domain.",
+        ("notifications.address", "notifications.envelope_sender", "rules.align_envelope"),
+        action=Action.ENVELOPE,
         rule=Rule.OWN_DOMAIN,
     )
     ALWAYS = ReasonText(
@@ -287,6 +328,44 @@ class Reason(Word):
         ("rules.rewrite_on",),
         action=Action.PASS,
         rule=Rule.OTHERWISE,
+    )
+    POLICY_NOT_COVERED_ENVELOPE = ReasonText(
+        "policy-not-covered-envelope",
+        "rules.rewrite_on asks to leave From, though it would not pass; the envelope sender "
+        "failed SPF and moves to one that passes",
+        f"{_SENDER_FAILED} If receivers block it all the same, set rules.rewrite_on = "
+        '"unaligned".',
+        ("rules.rewrite_on", "rules.align_envelope"),
+        action=Action.ENVELOPE,
+        rule=Rule.OTHERWISE,
+    )
+    REWRITE_WOULD_FAIL = ReasonText(
+        "rewrite-would-fail",
+        "the rules ask for a rewrite, but it would fail DMARC too, and to leave the message alone "
+        "does less harm",
+        _REWRITE_FAILS,
+        ("notifications.address",),
+        action=Action.PASS,
+        rule=None,
+    )
+    REWRITE_FAILS = ReasonText(
+        "rewrite-fails",
+        "the rules ask for a rewrite, and it is made, but it will fail DMARC as the message would "
+        "without it",
+        _REWRITE_FAILS,
+        ("notifications.address",),
+        action=Action.REWRITE,
+        rule=None,
+    )
+    TOO_MANY_FIELDS = ReasonText(
+        "too-many-fields",
+        "a rewrite would have to remove more header fields than milter.max_edits, and Postfix "
+        "cannot queue such a message",
+        "No sane program sends it. If one does, find out why it adds so many Sender, "
+        "DKIM-Signature or ARC fields.",
+        ("milter.max_edits",),
+        action=Action.REFUSE,
+        rule=None,
     )
     INTERNAL_ERROR = ReasonText(
         "internal-error",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from alignd.config.domain_lists import FreemailDomains, SuffixList
@@ -12,20 +12,25 @@ from alignd.judgement.author import Author, read_author
 from alignd.judgement.decision import (
     Circumstances,
     Predictions,
+    Rewrite,
     Surroundings,
     decide,
     is_client_in_scope,
+    is_open,
     observe,
+    settle,
 )
-from alignd.judgement.prediction import predict
+from alignd.judgement.own_mail import OwnMail
+from alignd.judgement.prediction import Prediction, predict
 from alignd.judgement.reasons import Action, Reason
-from alignd.judgement.rewrite import UnsafeEditError, plan_rewrite, trace_field
+from alignd.judgement.rewrite import plan_bare_rewrite, plan_rewrite, trace_field
 from alignd.mail.domain import Domain, DomainError
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import NO_EDITS, Edits, Message
 from alignd.mailauth.authentication_results import read_upstream
 from alignd.mailauth.dkim import (
     CheckedSignature,
+    PlannedSignature,
     Signer,
     broken_before,
     broken_on_the_way,
@@ -57,6 +62,24 @@ class Judgement:
     planned: Edits = NO_EDITS
     """All edits but for the trace field, which has the queue id."""
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the message is not taken at all."""
+        return self.reason.action is Action.REFUSE and not self.settings.rules.dry_run
+
+    @property
+    def is_only_for_show(self) -> bool:
+        """Whether rules.dry_run keeps it from changing or refusing the message."""
+        acts = bool(self.planned) or self.reason.action is Action.REFUSE
+        return acts and self.settings.rules.dry_run
+
+    @property
+    def rests_on_dkim(self) -> bool:
+        """Whether a broken signature could make it another judgement."""
+        predictions, rewrite = self.circumstances.predictions, self.circumstances.rewrite
+        by_dkim = predictions is not None and predictions.as_sent.rests_on_dkim
+        return by_dkim or (rewrite is not None and rewrite.prediction.rests_on_dkim)
+
     @cached_property
     def summary(self) -> dict[str, str]:
         """The judgement in the words of the log, with domains and no addresses."""
@@ -77,11 +100,7 @@ class Judgement:
 
 
 def add_trace_field(judgement: Judgement, queue_id: str = "") -> Edits:
-    """All edits that a judgement asks for, the trace field last where the message is rewritten.
-
-    Raises:
-        UnsafeEditError: the queue id, which is the MTA's, would break the message.
-    """
+    """All edits that a judgement asks for, the trace field last where the message is rewritten."""
     planned = judgement.planned
     if judgement.reason.action is not Action.REWRITE:
         return planned
@@ -111,6 +130,7 @@ class Reviewer:
     """The Unix time."""
     processor_time: Callable[[], float]
     """That of the thread, which bounds what SPF may cost a judgement."""
+    own_mail: OwnMail = field(compare=False)
 
     def first_questions(
         self, message: Message, author: Author
@@ -133,6 +153,8 @@ class Reviewer:
         moves = bool(sender) and settings.rules.align_envelope
         senders = (spf_domain, author.domain if moves else None)
         names |= {domain.name for domain in senders if domain is not None}
+        if not sender:
+            names |= self._first_names_of_rewrite(message, settings)
         return frozenset((name, RecordType.TXT) for name in names)
 
     def judge(
@@ -153,7 +175,7 @@ class Reviewer:
         """
         settings = self.configuration.settings_for(message)
         evaluator = SpfEvaluator(lookup, self.processor_time)
-        circumstances = observe(
+        seen = observe(
             message,
             author or read_author(message),
             Surroundings(
@@ -161,40 +183,61 @@ class Reviewer:
             ),
             partial(self._predict, message, settings, lookup, evaluator),
         )
-        reason = decide(circumstances, settings)
-        suits = partial(self._sender_suits, message, settings, lookup, evaluator)
-        planned = self._plan(message, circumstances.author, settings, reason.action, suits)
-        return Judgement(settings, circumstances, reason, planned)
+        reason = decide(seen, settings)
+        if is_open(reason, seen, settings):
+            rewrite = self._predict_rewrite(message, settings, lookup, evaluator)
+            seen = replace(seen, rewrite=rewrite)
+            reason = settle(reason, seen)
+        return self._within_limit(
+            Judgement(settings, seen, reason, _plan(message, seen, settings, reason.action))
+        )
 
     def rewrite_unjudged(self, message: Message) -> Judgement:
         """Have *message* rewritten, where judging it has failed: it will arrive."""
-        settings, author = self.configuration.settings_for(message), read_author(message)
+        settings = self.configuration.settings_for(message)
         # As little as possible is asked: what has failed may fail again.
         bare = Surroundings(self.configuration.helpdesk, (), now=0.0)
-        seen = observe(message, author, bare, predict=lambda _: None)
+        seen = observe(message, Author(None), bare, predict=lambda _: None)
         if not seen.is_in_scope:
             return Judgement(settings, seen, decide(seen, settings))
         try:
+            author = read_author(message)
             planned = plan_rewrite(message, author, settings, keep_envelope_sender=False)
-        except UnsafeEditError:
-            # Perhaps it is the author that cannot be written down.
-            seen = replace(seen, author=Author(None))
-            planned = plan_rewrite(message, seen.author, settings, keep_envelope_sender=False)
-        return Judgement(settings, seen, Reason.INTERNAL_ERROR, planned)
+            seen = replace(seen, author=author)
+        except Exception:  # perhaps it is the author that cannot be read or written down
+            planned = plan_bare_rewrite(message, settings)
+        return self._within_limit(Judgement(settings, seen, Reason.INTERNAL_ERROR, planned))
 
-    def _plan(
-        self,
-        message: Message,
-        author: Author,
-        settings: Settings,
-        action: Action,
-        sender_suits: Callable[[], bool],
-    ) -> Edits:
-        if action is Action.REWRITE:
-            return plan_rewrite(message, author, settings, keep_envelope_sender=sender_suits())
-        if action is Action.ENVELOPE and author.mailbox is not None:
-            return Edits(envelope_sender=author.mailbox.address)
-        return NO_EDITS
+    def _within_limit(self, judgement: Judgement) -> Judgement:
+        """*judgement*, or the refusal of a message that Postfix could not queue with its edits."""
+        if len(judgement.planned.header) <= self.configuration.milter.max_edits:
+            return judgement
+        return replace(judgement, reason=Reason.TOO_MANY_FIELDS, planned=NO_EDITS)
+
+    def _predict_rewrite(
+        self, message: Message, settings: Settings, lookup: Lookup, evaluator: SpfEvaluator
+    ) -> Rewrite:
+        sender = message.envelope_sender
+        if sender and (as_ours := self._as_ours(sender, settings, lookup, evaluator)):
+            return Rewrite(sender, as_ours)
+        # A null envelope sender stays null: bounces of bounces would come of it.
+        sender = settings.notifications.bounces.address if sender else ""
+        signatures = self._signatures_of_ours(message, settings)
+        return Rewrite(sender, self.own_mail.predict(settings, sender, signatures, lookup))
+
+    def _signatures_of_ours(
+        self, message: Message, settings: Settings
+    ) -> tuple[PlannedSignature, ...]:
+        if message.has_long_line:
+            return ()  # none of them survives
+        return self.signer.signatures_for(settings.notifications.address, message)
+
+    def _first_names_of_rewrite(self, message: Message, settings: Settings) -> set[str]:
+        names = {record_name(each) for each in walk_names(settings.notifications.domain)}
+        planned = self._signatures_of_ours(message, settings)
+        return names | {
+            key_name(each.domain, each.selector) for each in planned if not each.obstacle
+        }
 
     def _predict(
         self,
@@ -217,7 +260,7 @@ class Reviewer:
         )
         as_sent = predict_for(sender)
         # A null envelope sender stays null: bounces of bounces would come of it.
-        movable = bool(sender) and sender != author.address and author.fits_envelope
+        movable = bool(sender) and sender != author.address and author.suits_envelope
         if as_sent.aligned is Ternary.YES or not movable or not settings.rules.align_envelope:
             return Predictions(as_sent, None)
         return Predictions(as_sent, predict_for(author.address))
@@ -240,21 +283,39 @@ class Reviewer:
             others = tuple(map(hidden_by_a_malformed_field, others))
         return (*verified, *others)
 
-    def _sender_suits(
-        self, message: Message, settings: Settings, lookup: Lookup, evaluator: SpfEvaluator
-    ) -> bool:
-        """Whether the envelope sender aligns with the notifications domain and passes SPF."""
-        sender, ours = message.envelope_sender, settings.notifications.domain
+    def _as_ours(
+        self, sender: str, settings: Settings, lookup: Lookup, evaluator: SpfEvaluator
+    ) -> Prediction | None:
+        """Predict for a rewrite that keeps *sender*; None unless it aligns and passes SPF."""
+        ours = settings.notifications.domain
         try:
             domain = Domain.parse(sender.rpartition("@")[2])
         except DomainError:
-            return False
+            return None
         if self.suffixes.registered_domain(domain) != self.suffixes.registered_domain(ours):
-            return False
+            return None
         prediction = predict(
             ours, sender, settings.relay, lookup, self.suffixes, evaluator=evaluator
         )
-        return prediction.aligned is Ternary.YES
+        return prediction if prediction.aligned is Ternary.YES else None
+
+
+def _plan(message: Message, seen: Circumstances, settings: Settings, action: Action) -> Edits:
+    if action is Action.REWRITE:
+        kept = seen.rewrite.envelope_sender if seen.rewrite else None
+        keeps = kept == message.envelope_sender
+        return plan_rewrite(message, seen.author, settings, keep_envelope_sender=keeps)
+    if action is Action.ENVELOPE:
+        return Edits(envelope_sender=_better_sender(seen, settings))
+    return NO_EDITS
+
+
+def _better_sender(seen: Circumstances, settings: Settings) -> str:
+    """Where a failing envelope sender moves: to the author where that aligns, else to ours."""
+    moved = seen.predictions.with_author_as_sender if seen.predictions else None
+    if seen.author.mailbox is not None and moved is not None and moved.aligned is Ternary.YES:
+        return seen.author.mailbox.address
+    return settings.notifications.bounces.address
 
 
 def make_reviewer(
@@ -270,4 +331,6 @@ def make_reviewer(
     that judges; a clock that stands sets no limit.
     """
     suffixes = suffixes or SuffixList()
-    return Reviewer(configuration, suffixes, signer, FreemailDomains(), now, processor_time)
+    return Reviewer(
+        configuration, suffixes, signer, FreemailDomains(), now, processor_time, OwnMail(suffixes)
+    )

@@ -41,6 +41,7 @@ TOUCHED_FIELDS = frozenset(
 _DOOMED = ("Sender", *DEAD_SIGNATURES, ORIGINAL_FIELD, TRACE_FIELD)
 _MAX_LINE = 998  # octets, RFC 5322, section 2.1.1
 _MAX_ORIGINAL = 900  # octets of the original From that are kept
+_QUEUE_ID = re.compile(r"[!-~]{1,100}")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -91,15 +92,28 @@ def plan_rewrite(
     return Edits(tuple(header), settings.notifications.bounces.address if moved else None)
 
 
+def plan_bare_rewrite(message: Message, settings: Settings) -> Edits:
+    """Plan a rewrite in which nothing is of the message but what has to go, so that none fails.
+
+    From is our address alone, and nobody is named in Reply-To.
+    """
+    counts = Counter(field.name.lower() for field in message.header)
+    header: list[HeaderEdit] = [
+        edit for name in ("From", *_DOOMED) for edit in _deletions(name, counts[name.lower()])
+    ]
+    header.append(AddField("From", settings.notifications.address.address))
+    moves = bool(message.envelope_sender)
+    return Edits(tuple(header), settings.notifications.bounces.address if moves else None)
+
+
 def trace_field(reason: Reason, queue_id: str) -> AddField:
     """The field that says which message of our log this is, and why it was rewritten.
 
-    Raises:
-        UnsafeEditError: the queue id, which is the MTA's, would break the message.
+    A queue id that would break the message, which only a strange MTA can give, is left out.
     """
     trace = f"action=rewrite; reason={reason.value}"
-    trace = f"{trace}; id={queue_id}" if queue_id else trace
-    _prove(TRACE_FIELD, trace)
+    if _QUEUE_ID.fullmatch(queue_id):
+        trace += f"; id={queue_id}"
     return AddField(TRACE_FIELD, trace)
 
 

@@ -126,7 +126,7 @@ class JudgementCache:
         return self._described(self._reviewer.rewrite_unjudged(message), good_until)
 
     def _described(self, judgement: Judgement, good_until: float) -> CachedJudgement:
-        circumstances = replace(judgement.circumstances, predictions=None)
+        circumstances = replace(judgement.circumstances, predictions=None, rewrite=None)
         return CachedJudgement(
             replace(judgement, circumstances=circumstances),
             self._log.rendered(**judgement.summary),

@@ -27,6 +27,7 @@ _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
 _UNANSWERED = (
     milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR | milter.P_NR_BODY
 )
+_REFUSED = ("554", "5.6.0", "Too many header fields would have to be removed ({})")
 UNASKED = milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOUNKNOWN
 """The events that a judgement has no use for."""
 # An empty list would mean the default one, which is long; the queue id is needed anyway.
@@ -178,6 +179,8 @@ class Session:
             return milter.TEMPFAIL
         seconds = time.monotonic() - started
         self._record(queue_id, transaction, cached, refusal, seconds)
+        if cached.judgement.is_refused:
+            return self._refuse(cached.judgement.reason)
         return milter.TEMPFAIL if refusal else milter.CONTINUE
 
     def abort(self) -> int:
@@ -235,6 +238,12 @@ class Session:
             self._context.chgfrom(f"<{edits.envelope_sender}>", None)
         return None
 
+    def _refuse(self, reason: Reason) -> int:
+        code, status, text = _REFUSED
+        # In the queue-first layout, this is what the sender reads in the bounce.
+        self._context.setreply(code, status, text.format(reason.value))
+        return milter.REJECT
+
     def _record(
         self,
         queue_id: str,
@@ -253,7 +262,7 @@ class Session:
         if refusal:
             text += " " + log.rendered(error=refusal.value)
             metrics.degraded(Failure.TEMPFAIL)
-        if cached.judgement.settings.rules.dry_run and cached.judgement.planned:
+        if cached.judgement.is_only_for_show:
             metrics.left_alone()
         log.about(queue_id, f"{text} ms={seconds * 1000:.1f}")
         metrics.answered(cached.column, seconds)

@@ -20,6 +20,7 @@ from alignd.mail.message import HeaderField, Message
 
 _SIGNATURE = "dkim-signature"
 _MAX_FIELDS, _MAX_OCTETS = 64, 8_192  # of an ordinary header
+_FIELD_COST = 32  # octets that a field counts besides its name and value, so that none is free
 
 
 class Transaction:
@@ -33,6 +34,7 @@ class Transaction:
         "_body_comes",
         "_body_size",
         "_client",
+        "_cut",
         "_envelope_sender",
         "_has_broken_field",
         "_has_long_field",
@@ -70,6 +72,7 @@ class Transaction:
         self._recipients: list[bytes] = []
         self._header: list[tuple[str, bytes, bytes]] = []  # as a HeaderField has it
         self._header_size = 0
+        self._cut: dict[str, int] = {}
         self._body: list[bytes] = []
         self._body_size = 0
         self._lines = BodyLines()
@@ -91,8 +94,10 @@ class Transaction:
             self._has_broken_field |= has_broken_line(name, written)
         if not self._wanted.whole_message and lower not in self._wanted.fields:
             return False
-        self._header_size += len(value)
+        self._header_size += len(name) + len(value) + _FIELD_COST
         if self.header_is_cut:
+            if not self._counts_beyond(lower):
+                return False
             # The field still counts, so that edits find the fields of its name; its value is
             # lost, and an empty From is rewritten.
             value = b""
@@ -103,6 +108,13 @@ class Transaction:
             return False
         self.author = None  # the name of one that was read may be in the charset of Content-Type
         return lower == "from" and len(rest) <= MAX_FROM
+
+    def _counts_beyond(self, name: str) -> bool:
+        """Whether a field beyond the limit is kept for its name: not more than can be changed."""
+        if name not in self._wanted.fields:
+            return False  # the body is not seen either, so that no signature counts
+        self._cut[name] = count = self._cut.get(name, 0) + 1
+        return count <= self._wanted.max_edits + 1
 
     def add_body(self, chunk: bytes) -> None:
         if self._wanted.line_length:

@@ -160,6 +160,14 @@ def test_what_is_no_address(option: str, written: str, expected: str) -> None:
     assert problem.startswith(f"{line}: notifications.{option}: not an address: {expected}")
 
 
+@pytest.mark.parametrize("local_part", ["-helpdesk", "'help desk'"])
+def test_an_address_that_servers_refuse(local_part: str) -> None:
+    text = BASE.replace("helpdesk@", f"{local_part}@")
+    (problem,) = problems(text.replace("'", '\\"'))
+
+    assert problem.startswith("6: notifications.address: no server must refuse it: ")
+
+
 def test_an_address_that_not_every_receiver_takes() -> None:
     assert problems(BASE.replace("helpdesk@", "příjem@")) == [
         "6: notifications.address: must be ASCII before the '@', so that every receiver takes it: "

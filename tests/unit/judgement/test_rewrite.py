@@ -15,7 +15,7 @@ from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.review import Judgement, add_trace_field, make_reviewer
-from alignd.judgement.rewrite import ORIGINAL_FIELD
+from alignd.judgement.rewrite import ORIGINAL_FIELD, UnsafeEditError
 from alignd.mail import display_name
 from alignd.mail.message import DeleteField, Edits, HeaderField, Message
 from alignd.resolver.zone import Zone
@@ -258,6 +258,34 @@ def test_an_endless_local_part_is_no_address(
     fields: list[tuple[str, bytes]], envelope_sender: str
 ) -> None:
     edits_of(message_of(fields, envelope_sender))
+
+
+@pytest.mark.parametrize("queue_id", ["4bQx\r\nBcc: x@y.example", "\0", "é", "x" * 2000, "a b"])
+def test_a_queue_id_that_would_break_the_message_is_left_out(queue_id: str) -> None:
+    judgement = REVIEWER.judge(message_of([("From", b"Marky <marky@mycompany.com>")]), NOBODY)
+
+    assert add_trace_field(judgement, queue_id) == add_trace_field(judgement)
+
+
+def unwritable(*_: object) -> str:
+    raise UnsafeEditError("planted")
+
+
+@pytest.mark.parametrize(
+    "where", ["rewrite.format_mailbox", "rewrite._agent", "review.read_author"]
+)
+def test_what_cannot_be_written_down_leaves_without_its_author(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    module, name = where.split(".")
+    header = [("From", b"Marky <marky@mycompany.com>"), ("FROM", b"x"), ("Sender", b"x")]
+    message = message_of(header)
+    monkeypatch.setattr(f"alignd.judgement.{module}.{name}", unwritable)
+
+    judgement = REVIEWER.rewrite_unjudged(message)
+
+    assert judgement.reason is Reason.INTERNAL_ERROR
+    assert not any(edit.name == "Reply-To" for edit in edits_of(message, judgement).header)
 
 
 def test_a_message_that_cannot_be_judged_is_rewritten_all_the_same() -> None:

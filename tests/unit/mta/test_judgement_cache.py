@@ -113,7 +113,9 @@ class Memory:
 
 
 def without_predictions(judgement: Judgement) -> Judgement:
-    return replace(judgement, circumstances=replace(judgement.circumstances, predictions=None))
+    return replace(
+        judgement, circumstances=replace(judgement.circumstances, predictions=None, rewrite=None)
+    )
 
 
 def message_from(author: str, recipients: Sequence[str] = ("julia@customer.example",)) -> Message:
@@ -394,6 +396,7 @@ def test_a_judgement_that_raised_is_a_rewrite_for_a_while() -> None:
         memory.judge(message, lookup)
 
 
+ONE = HeaderField("X-Host", b"one")
 # What a message may differ in from another, for each field of Circumstances.
 VARIANTS: dict[str, list[Change]] = {
     "is_client_in_scope": [
@@ -430,6 +433,10 @@ VARIANTS: dict[str, list[Change]] = {
     ],
     "is_freemail": [
         sent(header=(HeaderField("From", b"<x@gmail.com>"), HeaderField("X-Host", b"one")))
+    ],
+    "rewrite": [
+        sent(envelope_sender=each, header=(HeaderField("From", b"<x@b.example>"), ONE))
+        for each in ("", "x@b.example", "x@notifications.easysoftware.com")
     ],
     "good_until": [at(86_340.0), at(86_460.0)],  # Thursday 23:59, Friday 00:01
 }

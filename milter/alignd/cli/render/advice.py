@@ -30,6 +30,7 @@ _OUTCOMES = {
     Action.PASS: "left alone",
     Action.ENVELOPE: "left alone, and only its envelope sender moves",
     Action.REWRITE: "rewritten",
+    Action.REFUSE: "refused",
 }
 _INDENT = " " * 5
 

@@ -31,6 +31,7 @@ _OUTCOMES = {
         "it leaves from the notifications domain",
         "it would leave from the notifications domain",
     ),
+    Action.REFUSE: ("it is refused for good", "it would be refused for good"),
 }
 
 
