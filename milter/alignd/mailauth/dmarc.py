@@ -18,7 +18,7 @@ from alignd.mailauth.dns import Lookup, LookupFailed, texts_at
 from alignd.mailauth.ternary import Ternary
 
 MAX_RECORD = 4096
-"""Octets of a record; see `spf_check.MAX_RECORD`. Nobody can say what receivers make of a larger
+"""Octets of a record; see `spf_reading.MAX_RECORD`. Nobody can say what receivers make of a larger
 one, so that it counts as the strictest there is."""
 MAX_TAGS = 64
 """Tags of a record. The RFCs know twelve."""

@@ -12,18 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, ip_address
 
 from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, Record, RecordType
 from alignd.mailauth.spf_macro import MAX_NAME, count_macros, expand, is_read_alike, truncate
-from alignd.mailauth.spf_record import MACRO, Term, find_records, parse_term
+from alignd.mailauth.spf_reading import (
+    IPV4,
+    MAX_TERMS,
+    NETWORKS,
+    Directive,
+    ReadRecord,
+    read_record,
+)
+from alignd.mailauth.spf_record import MACRO, find_records
 
-MAX_RECORD = 4096
-"""Octets of a record. RFC 7208, section 3.4, wants 450, so that the answer fits in 512; resolvers
-ask for 4,096 at most over UDP (RFC 6891, section 6.2.5), and no answer so large is sane."""
-MAX_TERMS = 1000
-"""Terms of all records that one evaluation reads. Eleven records of 450 octets have 400."""
 MAX_QUESTIONS = 50
 """DNS questions of one evaluation. Ten terms that look up ask 41 with three mx of ten hosts."""
 MAX_ANSWER = 500
@@ -41,9 +44,6 @@ NARROWEST = 8
 _MAX_LOOKUPS, _MAX_VOID_LOOKUPS, _MAX_NAMES = 10, 2, 10  # RFC 7208, section 4.6.4
 _HOST_NAME = re.compile(r"[a-z0-9._/*-]+")
 _MAX_LABEL = 63  # octets, RFC 1035, section 2.3.4
-_NETWORKS = frozenset({"a", "mx", "ip4", "ip6"})
-_LIBSPF2_SIZE = 508  # octets of compiled mechanisms that libspf2 1.2 keeps of a record
-_IPV4 = 4  # the version of an address
 
 
 class SpfResult(Enum):
@@ -89,53 +89,6 @@ def _permanent(explanation: str) -> _StoppedError:
     return _StoppedError(SpfResult.PERMERROR, explanation)
 
 
-@dataclass(slots=True)  # not frozen: that would make it three times as slow to build
-class _Directive:
-    """A mechanism, prepared for many evaluations."""
-
-    term: Term
-    lengths: tuple[int, int]
-    """The prefix lengths for IPv4 and IPv6."""
-    network: int = 0
-    """The address of ip4 or ip6 as a number."""
-
-    @property
-    def is_network(self) -> bool:
-        return self.term.name in {"ip4", "ip6"}
-
-    @property
-    def is_all(self) -> bool:
-        return self.term.name == "all"
-
-    @property
-    def is_negative(self) -> bool:
-        """Whether it says of an address, rather than of all, that it does not pass."""
-        return self.term.qualifier != "+" and self.term.name not in {"all", "include"}
-
-    def length(self, version: int) -> int:
-        return self.lengths[0 if version == _IPV4 else 1]
-
-
-@dataclass(frozen=True, slots=True)
-class _Readable:
-    """A record without an error in it."""
-
-    directives: tuple[_Directive, ...]
-    redirect: str
-    """The domain-spec of redirect=; empty when there is none."""
-    sure: int
-    """How many directives all receivers read: libspf2 1.2 ends where its buffer is full, and goes
-    by a redirect= at the place where it stands."""
-    uses_ptr: bool
-    """Whether a term has the macro %{p}, whose lookups pyspf makes before it evaluates."""
-    lookup_terms: int
-    doubt: str
-
-    @property
-    def includes(self) -> list[Term]:
-        return [each.term for each in self.directives if each.term.name == "include"]
-
-
 @dataclass(slots=True)
 class Workshop:
     """What the evaluations of one judgement share: DNS, records that are read, and their time."""
@@ -144,14 +97,14 @@ class Workshop:
     processor_time: Callable[[], float]
     until: float
     """The processor time at which they have to end."""
-    _read: dict[bytes, _Readable | str] = field(default_factory=dict)
+    _read: dict[bytes, ReadRecord | str] = field(default_factory=dict)
     _numbers: dict[tuple[Record, ...], list[int]] = field(default_factory=dict)
 
-    def record(self, text: bytes) -> _Readable | str:
+    def record(self, text: bytes) -> ReadRecord | str:
         """Read a record, once; text says what is wrong with it."""
         known = self._read.get(text)
         if known is None:
-            known = self._read[text] = _readable(text)
+            known = self._read[text] = read_record(text)
         return known
 
     def numbers(self, addresses: tuple[Record, ...]) -> list[int]:
@@ -190,9 +143,9 @@ class CheckHost:
         self._unsure = ""
         """The DNS failure that is an error to some receivers, though not by the RFC."""
         self._doubts: list[str] = []
-        self._path: list[_Directive] = []
+        self._path: list[Directive] = []
         """The directives that matched and lead to the result, the innermost first."""
-        self._unreached: list[tuple[_Directive, str]] = []
+        self._unreached: list[tuple[Directive, str]] = []
 
     def run(self) -> Finding:
         """Evaluate the record of the sender's domain."""
@@ -251,7 +204,7 @@ class CheckHost:
             raise _permanent(f"no SPF record to redirect to: {target}")
         return result, explanation
 
-    def _record_of(self, domain: str) -> _Readable | None:
+    def _record_of(self, domain: str) -> ReadRecord | None:
         answer = self._ask(domain, RecordType.TXT)
         texts = find_records(text for text in answer if isinstance(text, bytes))
         if not texts:
@@ -263,7 +216,7 @@ class CheckHost:
             raise _permanent(record)
         return record
 
-    def _enter(self, record: _Readable, domain: str) -> None:
+    def _enter(self, record: ReadRecord, domain: str) -> None:
         """Do what pyspf does before it evaluates the first term of a record."""
         self._workshop.check_time()
         self._terms += len(record.directives)
@@ -280,13 +233,13 @@ class CheckHost:
             if self._expand(include.argument, domain) == domain:
                 raise _permanent(f"a record that includes itself: {include.text}")
 
-    def _matches(self, directive: _Directive, domain: str) -> bool:
+    def _matches(self, directive: Directive, domain: str) -> bool:
         term = directive.term
         match term.name:
             case "all":
                 return True
             case "ip4" | "ip6":
-                is_same = (term.name == "ip4") is (self._address.version == _IPV4)
+                is_same = (term.name == "ip4") is (self._address.version == IPV4)
                 return is_same and self._is_in(directive.network, directive)
         self._count_lookup()
         name = self._expand(term.argument, domain) if term.argument else domain
@@ -311,7 +264,7 @@ class CheckHost:
             raise _permanent(f"no SPF record to include: {name}")
         return result is SpfResult.PASS
 
-    def _is_mail_host(self, directive: _Directive, name: str) -> bool:
+    def _is_mail_host(self, directive: Directive, name: str) -> bool:
         answer = self._ask(name, RecordType.MX)
         exchanges = [each for each in answer if isinstance(each, MailExchange)]
         if len(exchanges) > _MAX_NAMES:
@@ -320,21 +273,21 @@ class CheckHost:
         hosts = [self._host_addresses(each.host) for each in exchanges]
         return any(self._is_in(number, directive) for numbers in hosts for number in numbers)
 
-    def _is_host(self, directive: _Directive, name: str) -> bool:
+    def _is_host(self, directive: Directive, name: str) -> bool:
         return any(self._is_in(number, directive) for number in self._host_addresses(name))
 
     def _host_addresses(self, name: str) -> list[int]:
         if not name:  # the host of a null MX (RFC 7505), which some count as a void lookup
             self._count_void_lookup()
             return []
-        is_ipv4 = self._address.version == _IPV4
+        is_ipv4 = self._address.version == IPV4
         answer = self._ask(name, RecordType.A if is_ipv4 else RecordType.AAAA)
         self._addresses += len(answer)
         if self._addresses > MAX_ADDRESSES:
             raise _permanent(f"more than {MAX_ADDRESSES} addresses")
         return self._workshop.numbers(answer)
 
-    def _is_in(self, network: int, directive: _Directive) -> bool:
+    def _is_in(self, network: int, directive: Directive) -> bool:
         rest = self._bits - directive.length(self._address.version)
         return (network ^ self._number) >> rest == 0
 
@@ -403,7 +356,7 @@ class CheckHost:
     def _value(self, letter: str, domain: str) -> str:
         if letter == "p":
             return self._client_name(domain)
-        is_ipv4 = self._address.version == _IPV4
+        is_ipv4 = self._address.version == IPV4
         return {
             "s": f"{self._local_part}@{self._sender_domain}",
             "l": self._local_part,
@@ -421,7 +374,7 @@ class CheckHost:
         itself = [name for name in below if name.lower() == domain]
         return (*itself, *below, *names, "unknown")[0]
 
-    def _note_match(self, record: _Readable, place: int) -> None:
+    def _note_match(self, record: ReadRecord, place: int) -> None:
         directive = record.directives[place]
         self._path.append(directive)
         if directive.is_negative:
@@ -441,7 +394,7 @@ class CheckHost:
             return f"more than {MAX_LOOKUP_TERMS} terms that ask DNS"
         return self._contradiction(self._path[0])
 
-    def _contradiction(self, matched: _Directive) -> str:
+    def _contradiction(self, matched: Directive) -> str:
         """Why rspamd 3.4 takes another term that matches for the result; empty when it does not.
 
         It looks at the terms of all records, however they are reached. An include behind the match
@@ -458,19 +411,19 @@ class CheckHost:
                 return self._doubts[0]
         return ""
 
-    def _problem(self, directive: _Directive) -> str:
+    def _problem(self, directive: Directive) -> str:
         """Why some receivers do not count a pass that this directive leads to."""
         term = directive.term
         if term.name == "all":
             return f"{term.text} passes the whole world"
         is_wide = directive.length(self._address.version) < NARROWEST
-        if is_wide and term.name in _NETWORKS:
+        if is_wide and term.name in NETWORKS:
             return f"{term.text} is wider than /{NARROWEST}"
         if not is_read_alike(term.argument):
             return f"receivers differ on the macros of {term.text}"
         return ""
 
-    def _matches_unreached(self, directive: _Directive, domain: str) -> bool:
+    def _matches_unreached(self, directive: Directive, domain: str) -> bool:
         self._lookups = self.void_lookups = 0
         try:
             return self._matches(directive, domain) and directive.is_negative
@@ -479,90 +432,16 @@ class CheckHost:
             return not failed or self._workshop.is_over
 
 
-def _readable(text: bytes) -> _Readable | str:
-    if len(text) > MAX_RECORD:
-        return f"a record of more than {MAX_RECORD} octets"
-    if not text.isascii():
-        return "a record that is not ASCII"
-    words = [word for word in text.decode("ascii").split(" ")[1:] if word]
-    if len(words) > MAX_TERMS:
-        return f"more than {MAX_TERMS} terms"
-    directives: list[_Directive] = []
-    modifiers: dict[str, Term] = {}
-    sure, size, doubt = 0, 0, ""
-    for word in words:
-        term = parse_term(word)
-        if term is None:
-            return f"not a term: {word}"
-        doubt = doubt or _oddity(term)
-        if term.is_modifier:
-            if term.name in modifiers:
-                # pyspf refuses any modifier that stands twice, RFC 7208, section 6, these two.
-                return f"{term.name}= stands twice"
-            modifiers[term.name] = term
-            continue
-        directives.append(_directive(term))
-        if size < _LIBSPF2_SIZE and "redirect" not in modifiers:
-            sure += 1
-        size += _libspf2_size(term)
-    return _Readable(
-        directives=tuple(directives),
-        redirect=modifiers["redirect"].argument if "redirect" in modifiers else "",
-        sure=sure,
-        uses_ptr="%{p" in text.decode("ascii").lower(),
-        lookup_terms=sum(not each.is_network for each in directives) + len(modifiers),
-        doubt=doubt,
-    )
-
-
-def _oddity(term: Term) -> str:
-    """Why some receivers refuse a record with *term*; empty when none does."""
-    is_error = (
-        # mailauth 4: a final dot, and a modifier without a value.
-        term.argument.endswith(".")
-        or (term.is_modifier and not term.argument)
-        # libspf2 1.2: a dot in the name of a modifier, and the length 0 of a prefix.
-        or (term.is_modifier and "." in term.name)
-        or ("/0" in term.text and term.name in _NETWORKS and 0 in term.prefix_lengths)
-    )
-    return f"{term.text} is an error to some receivers" if is_error else ""
-
-
-def _libspf2_size(term: Term) -> int:
-    """What a mechanism takes of the buffer of libspf2, or a little more."""
-    match term.name:
-        case "ip4":
-            return 8
-        case "ip6":
-            return 20
-        case _:
-            name = term.argument and 8 + len(term.argument) + 8 * count_macros(term.argument)
-            return 4 + (name or 0) + 4 * ("/" in term.text)
-
-
-def _directive(term: Term) -> _Directive:
-    network = 0
-    if term.name == "ip4":
-        network = int.from_bytes(bytes(map(int, term.argument.split("."))), "big")
-    elif term.name == "ip6":
-        network = int(IPv6Address(term.argument))
-    return _Directive(term, term.prefix_lengths, network)
-
-
-def _sorts_first(later: _Directive, matched: _Directive) -> bool:
+def _sorts_first(later: Directive, matched: Directive) -> bool:
     """Whether rspamd 3.4 may take *later* in the place of *matched*: it sorts what records hold.
 
-    Measured: hosts stand before ip6, and of two networks of a family, or two hosts, the later one
-    comes first unless they are the same.
+    Measured: hosts stand before ip6; of two networks of a family the later one comes first unless
+    they are the same; the addresses of two hosts come in any order.
     """
     kinds = [each.term.name if each.is_network else "host" for each in (later, matched)]
-    if kinds[0] != kinds[1]:
-        return kinds == ["host", "ip6"]
-    return (later.network, later.lengths, later.term.argument.lower()) != (
-        matched.network,
-        matched.lengths,
-        matched.term.argument.lower(),
-    )
+    if kinds[0] == kinds[1] != "host":
+        return (later.network, later.lengths) != (matched.network, matched.lengths)
+    return kinds in (["host", "host"], ["host", "ip6"])
 
 
 def _is_at_or_below(name: str, domain: str) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alignd.mail.domain import Domain
 from alignd.mailauth.spf import MAX_SECONDS, Spf, SpfEvaluator, SpfResult, evaluate_spf
-from alignd.mailauth.spf_check import MAX_RECORD, MAX_TERMS
+from alignd.mailauth.spf_reading import MAX_RECORD, MAX_TERMS
 from alignd.resolver.zone import Zone
 from tests.support.openspf import SuiteTest, suite_tests
 from tests.support.pyspf import third_opinion
@@ -260,6 +260,7 @@ def test_a_pass_that_all_receivers_see(record: str, address: IPv4Address | IPv6A
         ),
         pytest.param("include:soft.cz a:relay.cz", IPV4, "~a:relay.cz matches", id="in-front"),
         pytest.param("ip4:192.0.2.25 ~ip4:192.0.2.0/24", IPV4, "matches too", id="sorted"),
+        pytest.param("mx:mx.cz -mx:mx.cz", IPV4, "matches too", id="the-same-host"),
         pytest.param("ip6:2001:db8::25 -a:relay.cz", IPV6, "matches too", id="before-ipv6"),
         pytest.param("ip4:192.0.2.25 ?include:soft.cz", IPV4, "matches too", id="not-reached"),
         pytest.param(
