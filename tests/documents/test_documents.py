@@ -238,13 +238,14 @@ def service_log_texts() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
-            if not re.search(r"(\.service|\.once_a_minute|\._report)$", ast.unparse(node.func)):
+            says = r"\.(service|once_a_minute|_report|_report_once)$"
+            if not re.search(says, ast.unparse(node.func)):
                 continue
             text: ast.expr = node.args[0]
             if isinstance(text, ast.JoinedStr):
                 text = text.values[0]
             if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                texts.add(text.value.strip())
+                texts.add(text.value.strip().removesuffix(":"))
     return texts
 
 

@@ -1,6 +1,7 @@
 """No message costs more processor time than a worker can spare, whatever its author publishes."""
 
 import time
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 import pytest
@@ -10,9 +11,13 @@ from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.review import Reviewer, make_reviewer
 from alignd.mail.message import HeaderField, Message
-from tests.lab.settings import configuration
+from alignd.mailauth.dns import Answer, LookupFailed, RecordType
+from alignd.resolver.zone import Zone
+from tests.lab import cast
+from tests.lab.settings import configuration, world
 from tests.support.hostile import DOMAIN, HostileDomain, hostile_domains
 
+OURS = f'{cast.SPF_INCLUDE}. TXT "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all"\n'
 BOUND = 0.1  # seconds of processor time
 TRIES = 5
 ADDRESSES = [f"192.0.2.{n}" for n in range(20, 24)] + [f"2001:db8::{n}" for n in range(20, 24)]
@@ -28,6 +33,18 @@ MESSAGE = Message(
 )
 
 
+@dataclass(frozen=True)
+class BesideOurs:
+    """A Lookup with the notifications domain, which is no part of the hostile one."""
+
+    hostile: HostileDomain
+    ours: Zone
+
+    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+        is_ours = name.endswith((cast.NOTIFICATIONS_DOMAIN, cast.SPF_INCLUDE))
+        return (self.ours if is_ours else self.hostile).look_up(name, record_type)
+
+
 @pytest.fixture(scope="module")
 def reviewer() -> Reviewer:
     settings = parse_configuration(configuration(f"[relay]\naddresses = {ADDRESSES}"), "test")
@@ -39,10 +56,10 @@ def reviewer() -> Reviewer:
 def test_the_worst_domains_are_judged_within_the_bound(
     domain: HostileDomain, reviewer: Reviewer
 ) -> None:
-    spent = []
+    ours, spent = Zone.parse(world(OURS)), []
     for _ in range(TRIES):
         begin = time.thread_time()
-        judgement = reviewer.judge(MESSAGE, domain)
+        judgement = reviewer.judge(MESSAGE, BesideOurs(domain, ours))
         spent.append(time.thread_time() - begin)
         if spent[-1] < BOUND:
             break

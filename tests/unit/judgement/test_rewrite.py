@@ -272,7 +272,7 @@ def unwritable(*_: object) -> str:
 
 
 @pytest.mark.parametrize(
-    "where", ["rewrite.format_mailbox", "rewrite._agent", "review.read_author"]
+    "where", ["rewrite.format_mailbox", "rewrite._answered", "review.read_author"]
 )
 def test_what_cannot_be_written_down_leaves_without_its_author(
     monkeypatch: pytest.MonkeyPatch, where: str
