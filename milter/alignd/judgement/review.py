@@ -16,7 +16,7 @@ from alignd.judgement.decision import (
     Surroundings,
     decide,
     is_client_in_scope,
-    is_open,
+    may_be_amended,
     observe,
     settle,
 )
@@ -173,7 +173,7 @@ class Reviewer:
             partial(self._predict, message, settings, lookup),
         )
         reason = decide(seen, settings)
-        if is_open(reason, seen, settings):
+        if may_be_amended(reason, seen, settings):
             seen = replace(seen, rewrite=self._predict_rewrite(message, settings, lookup))
             reason = settle(reason, seen)
         return self._within_limit(
