@@ -35,7 +35,7 @@ from tests.support.commandline import (
 from tests.support.selection import every_case
 
 SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()
-FREE = b"Return-Path: <>\r\nFrom: ann@gmail.com\r\n\r\nHello\r\n"
+FREE = b"Return-Path: <ann@gmail.com>\r\nFrom: ann@gmail.com\r\n\r\nHello\r\n"
 MESSAGES = (MARKY, GOOD, FREE, MARKY)
 TOTALS = {
     "action": {"rewrite": 3, "pass": 1},
@@ -126,7 +126,7 @@ def test_the_summary_for_people_is_a_table_with_totals(corpus: Corpus) -> None:
         ["1", "rewrite", "freemail", "absent", "gmail.com"],
         ["1", "pass", "spf-aligned", "quarantine", "good.example"],
     ]
-    assert "4 messages: 0 skip, 1 pass, 0 envelope, 3 rewrite\n" in outcome.stdout
+    assert "4 messages: 0 skip, 1 pass, 0 envelope, 3 rewrite, 0 refuse\n" in outcome.stdout
     assert "The envelope sender of 3 was assumed to be the author.\n" in outcome.stdout
     assert "The envelope sender of 1 was taken from Return-Path.\n" in outcome.stdout
 
@@ -251,7 +251,7 @@ def test_a_message_that_names_nobody_is_sent_by_nobody(corpus: Corpus) -> None:
     outcome = corpus.replay(corpus.mbox([b"Subject: x\n\nHello\n"]), "--json")
 
     (domain,) = outcome.json["domains"]
-    assert (domain["author_domain"], domain["results"][0]["reason"]) == (None, "from-missing")
+    assert (domain["author_domain"], domain["results"][0]["reason"]) == (None, "rewrite-fails")
     assert outcome.json["envelope_senders"]["nothing"] == 1
 
 

@@ -160,7 +160,7 @@ _HARM = {
 """How bad it is to fail DMARC: nothing is done, the spam folder, who knows, refused."""
 
 
-def is_unsettled(reason: Reason, circumstances: Circumstances, settings: Settings) -> bool:
+def may_be_amended(reason: Reason, circumstances: Circumstances, settings: Settings) -> bool:
     """Whether `settle` may amend *reason*, so that the rewrite has to be predicted."""
     if reason in _WITH_OUR_SENDER:
         predictions, moves = circumstances.predictions, settings.rules.align_envelope

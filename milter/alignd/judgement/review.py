@@ -16,7 +16,7 @@ from alignd.judgement.decision import (
     Surroundings,
     decide,
     is_client_in_scope,
-    is_unsettled,
+    may_be_amended,
     observe,
     settle,
 )
@@ -184,7 +184,7 @@ class Reviewer:
             partial(self._predict, message, settings, lookup, evaluator),
         )
         reason = decide(seen, settings)
-        if is_unsettled(reason, seen, settings):
+        if may_be_amended(reason, seen, settings):
             rewrite = self._predict_rewrite(message, settings, lookup, evaluator)
             seen = replace(seen, rewrite=rewrite)
             reason = settle(reason, seen)
