@@ -44,7 +44,7 @@ MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is cached: its owner may have been asked to publish it."""
 _DNS_SHARE = 0.9
 """Of dns.timeout: the rest is for waking up late on a busy machine, and for the decision."""
-MESSAGE_OCTETS = 256 * 1024
+MESSAGE_OCTETS = 64 * 1024
 """Of all answers for one message. Those for mail of large companies take 10,000 or so, and what
 comes beyond is unknown: it is memory, and processor time, of whoever owns the author domain."""
 _TIMEOUT = LookupFailed("timeout")

@@ -21,7 +21,7 @@ from alignd.config import option_types
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
 from alignd.resolver.cache import Archive
-from alignd.resolver.client import ask
+from alignd.resolver.client import MAX_RESPONSE, ask
 from alignd.resolver.resolver import MESSAGE_OCTETS, MessageLookup, Resolver
 from alignd.resolver.wire import ReceivedAnswer, read_response, to_name
 from alignd.resolver.zone import Zone
@@ -378,7 +378,7 @@ def test_reading_the_message_takes_nothing_of_the_budget(served: Nameserver) -> 
 
 
 def test_a_message_learns_a_bounded_number_of_octets(nameserver: Nameserver) -> None:
-    long = " ".join(['"' + "x" * 250 + '"'] * 200)
+    long = " ".join(['"' + "x" * 250 + '"'] * 60)
     nameserver.serve("".join(f"{number}.example. TXT {long}\n" for number in range(20)))
     message = resolver_of(nameserver).for_message()
 
@@ -386,7 +386,15 @@ def test_a_message_learns_a_bounded_number_of_octets(nameserver: Nameserver) -> 
 
     too_much = LookupFailed("the answers for this message are too large")
     known = [each for each in answers if isinstance(each, Answer)]
-    assert len(known) == 6
-    assert answers[6:] == [too_much] * 14
-    assert sum(len(each.texts[0]) for each in known) < MESSAGE_OCTETS + 65_536
+    assert len(known) == 5
+    assert answers[5:] == [too_much] * 15
+    assert sum(len(each.texts[0]) for each in known) < MESSAGE_OCTETS + MAX_RESPONSE
     assert message.good_until == 0.0
+
+
+def test_an_answer_that_is_too_large_is_not_read(nameserver: Nameserver) -> None:
+    nameserver.serve("large.example. TXT " + " ".join(['"' + "x" * 250 + '"'] * 66))
+
+    answer = resolver_of(nameserver).for_message().look_up("large.example", TXT)
+
+    assert answer == LookupFailed("truncated, and over TCP: TooBig")
