@@ -1,7 +1,8 @@
 """A pass is a promise: of generated messages, none that is left alone fails at a receiver.
 
 They leave a real relay with Postfix's defaults, and OpenDMARC and rspamd judge them, as they are
-and as they would be without alignd. ALIGND_GENERATED and ALIGND_SEED set how many, and which.
+and as they would be without alignd; and mailauth, where `tests/lab/mailauth.py` finds it.
+ALIGND_GENERATED and ALIGND_SEED set how many, and which.
 """
 
 import os
@@ -88,7 +89,8 @@ def _pairs(
 def fails(verdict: Verdict) -> bool:
     """Whether a receiver says that DMARC fails, whatever it then does."""
     by_opendmarc = verdict.opendmarc.startswith(("fail", "rejected"))
-    return by_opendmarc or verdict.rspamd.startswith(_FAILURES)
+    by_mailauth = verdict.mailauth.startswith(("fail", "exception"))
+    return by_opendmarc or by_mailauth or verdict.rspamd.startswith(_FAILURES)
 
 
 _FAILURES = ("DMARC_POLICY_REJECT", "DMARC_POLICY_QUARANTINE", "DMARC_POLICY_SOFTFAIL")
@@ -96,7 +98,8 @@ _FAILURES = ("DMARC_POLICY_REJECT", "DMARC_POLICY_QUARANTINE", "DMARC_POLICY_SOF
 
 def passes(verdict: Verdict) -> bool:
     by_opendmarc = verdict.opendmarc.startswith("pass ")
-    return by_opendmarc and verdict.rspamd.startswith("DMARC_POLICY_ALLOW")
+    by_mailauth = not verdict.mailauth or verdict.mailauth.startswith("pass ")
+    return by_opendmarc and by_mailauth and verdict.rspamd.startswith("DMARC_POLICY_ALLOW")
 
 
 def test_every_message_is_judged(judged: list[Judged]) -> None:

@@ -49,7 +49,14 @@ def _judged(testbed: Testbed, verdict: Verdict, queue_id: str) -> Verdict:
         verdict,
         opendmarc=received.opendmarc(),
         rspamd=opinion.dmarc(),
+        mailauth=_mailauth(testbed, received, verdict.source, arrival.envelope_sender),
         evidence="\n".join(
             [f"MAIL FROM:<{arrival.envelope_sender}>", *received.results, str(opinion.symbols)]
         ),
     )
+
+
+def _mailauth(testbed: Testbed, received: Received, source: str, envelope_sender: str) -> str:
+    if testbed.mailauth is None:
+        return ""
+    return testbed.mailauth.ask(received.message, source, envelope_sender)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.lab import cast
 from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.mailauth import Mailauth, run_mailauth
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.namespaces import furnish
 from tests.lab.opendkim import SigningKey, Tables, run_signer, run_verifier
@@ -74,6 +75,7 @@ class Testbed:
     """By configuration."""
     inbox: Inbox
     """Behind the receiver."""
+    mailauth: Mailauth | None
 
 
 @contextmanager
@@ -115,7 +117,8 @@ def run_testbed(directory: Path, sendings: Sequence[Sending]) -> Iterator[Testbe
         ]
         start(run_postfix(directory / "receiver", onwards + _RECEIVER, entrances))
         rspamd.result()
-        yield Testbed(nameserver, key, relay, outlets, alignds, inbox)
+        mailauth = start(run_mailauth())
+        yield Testbed(nameserver, key, relay, outlets, alignds, inbox, mailauth)
 
 
 def _start_alignds(

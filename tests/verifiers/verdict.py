@@ -27,6 +27,8 @@ class Verdict:
     rspamd: str = ""
     """rspamd's symbol for DMARC and the domain it judged; nothing of a message that did not come.
     """
+    mailauth: str = ""
+    """mailauth's result and the domain it judged, where it was installed."""
     evidence: str = ""
     """All that was said of a message that came."""
 
