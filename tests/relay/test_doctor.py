@@ -391,6 +391,11 @@ POSTFIX_FAULTS = [
         id="there-is-no-signer-though-there-should-be",
     ),
     pytest.param(
+        "verifier-missing",
+        Fault(conf='[dkim]\ntrusted_authserv_ids = ["relay.mailing.easy.cz"]\n'),
+        id="nobody-verifies-what-is-trusted",
+    ),
+    pytest.param(
         "sendmail-escapes",
         Fault(main={"non_smtpd_milters = $smtpd_milters": ""}),
         id="mail-of-sendmail-is-not-shown-to-alignd",

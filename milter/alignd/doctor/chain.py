@@ -83,6 +83,9 @@ def _order(configuration: Configuration, smtpd: SmtpdService) -> Iterator[Remark
     is_expected = bool(configuration.dkim.signs or configuration.dkim.opendkim)
     if signer is None and before and is_expected and not behind:
         signer = before[-1]
+    if configuration.dkim.trusted_authserv_ids:
+        yield from _verifier(configuration.dkim.trusted_authserv_ids, smtpd)
+        signer = None if behind or not is_expected else signer  # it is the verifier
     if signer is not None:
         yield error(
             FindingId.SIGNER_BEFORE_ALIGND,
@@ -100,6 +103,26 @@ def _order(configuration: Configuration, smtpd: SmtpdService) -> Iterator[Remark
             "block it",
             "put the signer after alignd in smtpd_milters, or remove dkim.signs and dkim.opendkim "
             "from alignd.conf",
+        )
+
+
+def _verifier(trusted: tuple[str, ...], smtpd: SmtpdService) -> Iterator[Remark]:
+    name = re.escape(trusted[0]).replace("\\-", "-")
+    strip = f"header_checks = regexp:{{ {{ /^Authentication-Results:[^;]*{name}/ IGNORE }} }}"
+    if smtpd.position:
+        yield Note(
+            f"the milter before alignd in {smtpd.service} has to be {', '.join(trusted)}, and to "
+            "remove what clients write in that name; OpenDKIM leaves in what it cannot parse, "
+            f"which alignd does not count. In main.cf, this removes it all: {strip}"
+        )
+    else:
+        yield warning(
+            FindingId.VERIFIER_MISSING,
+            f"dkim.trusted_authserv_ids trusts {', '.join(trusted)}, but {smtpd.service} has no "
+            "milter before alignd",
+            "where no verifier removes it, any client can write that its message has passed",
+            "put the verifier before alignd in smtpd_milters, or remove "
+            "dkim.trusted_authserv_ids from alignd.conf",
         )
 
 

@@ -64,6 +64,7 @@ class FindingId(Enum):
     MILTERS_SWITCHED_OFF = "milters-switched-off"
     SIGNER_BEFORE_ALIGND = "signer-before-alignd"
     SIGNER_MISSING = "signer-missing"
+    VERIFIER_MISSING = "verifier-missing"
     SENDMAIL_ESCAPES = "sendmail-escapes"
     SUBMISSION_ESCAPES = "submission-escapes"
 

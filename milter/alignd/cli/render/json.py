@@ -205,6 +205,7 @@ def _spf(prediction: Prediction | None) -> dict[str, Any]:
             "domain": _name(spf.domain),
             "aligned": _TRUTH[prediction.spf_aligned],
             "explanation": spf.explanation,
+            "doubt": spf.doubt,
         }
         for spf in prediction.spf
     }
