@@ -55,6 +55,7 @@ def spf(domain: str, result: str, *explanations: str, aligned: bool = True) -> d
             "domain": domain,
             "aligned": aligned,
             "explanation": explanation,
+            "doubt": "",
         }
         for address, explanation in zip(("192.0.2.25", "2001:db8::25"), explanations, strict=True)
     }
@@ -347,7 +348,7 @@ def test_a_null_sender_is_judged_by_the_relays_name_and_stays_null(
 
 def test_angle_brackets_around_addresses_are_understood(cli: CommandLine) -> None:
     cli.write("alignd.conf", configuration('[rules]\nrewrite_on = "enforced"'))
-    cli.write("what-if.zone", 'mycompany.com. TXT "v=spf1 -all"\n')
+    cli.write("what-if.zone", world('mycompany.com. TXT "v=spf1 -all"\n'))
 
     arguments = ("marky.eml", "--json", "--rcpt", "<julia@mycompany.com>")
     outcome = cli.explain(*arguments, mail_from="<marky.mark@mycompany.com>")
@@ -376,7 +377,8 @@ def test_a_login_counts_wherever_the_client_is(cli: CommandLine) -> None:
 
 
 def test_a_failure_in_the_zone_file_is_unknown_and_not_absent(cli: CommandLine) -> None:
-    cli.write("what-if.zone", "; SERVFAIL mycompany.com. TXT\n; TIMEOUT _dmarc.mycompany.com.\n")
+    failures = "; SERVFAIL mycompany.com. TXT\n; TIMEOUT _dmarc.mycompany.com.\n"
+    cli.write("what-if.zone", world(failures))
 
     outcome = cli.explain("marky.eml", "--json", mail_from="marky.mark@mycompany.com")
 
@@ -421,10 +423,9 @@ def test_the_advice_is_that_for_the_tenant(cli: CommandLine) -> None:
         relay = { addresses = ["192.0.2.26"], spf_include = "spf.tenant.example" }
     """
     cli.write("alignd.conf", configuration(tenant))
-    cli.write(
-        "what-if.zone",
-        'mycompany.com. TXT "v=spf1 -all"\nspf.tenant.example. TXT "v=spf1 ip4:192.0.2.26"\n',
-    )
+    spf = 'TXT "v=spf1 ip4:192.0.2.26"\n'
+    ours = f"spf.tenant.example. {spf}{cast.NOTIFICATIONS_DOMAIN}. {spf}"
+    cli.write("what-if.zone", world(f'mycompany.com. TXT "v=spf1 -all"\n{ours}'))
 
     outcome = cli.explain("marky.eml", mail_from="marky.mark@mycompany.com")
 

@@ -263,7 +263,10 @@ def test_a_case_is_judged_as_the_milter_judges_it(case: Case) -> None:
     submission = Submission(ip_address(case.client), case.login or "", case.envelope_sender)
     zone = Zone.parse(world(case.zone), case.name)
 
-    result, source = judge_stored(recipients.encode() + case.message, submission, reviewer, zone)
+    # A line that Postfix takes for a mailbox's has to stay on top.
+    end = case.message.index(b"\r\n") + 2 if case.message.startswith(b"From ") else 0
+    stored = case.message[:end] + recipients.encode() + case.message[end:]
+    result, source = judge_stored(stored, submission, reviewer, zone)
 
     assert (result.action.value, result.reason.value) == (
         case.expected_action,
