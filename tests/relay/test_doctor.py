@@ -242,7 +242,7 @@ SIGNER_FAULTS = [
         id="the-helpdesk-is-on-a-host-that-the-signer-does-not-sign-for",
     ),
     pytest.param(
-        "signer-table-unusable",
+        "signer-table-unusable notifications-key-unusable",
         Fault(
             conf=BY_OPENDKIM.replace("signing.table", "odd.signing.table").replace(
                 "key.table", "odd.key.table"
@@ -809,7 +809,7 @@ def test_a_table_that_does_not_answer_is_unknown(relay: Relay) -> None:
     + (POSTFIX_FAULTS + GENERAL_FAULTS + MACHINE_FAULTS),
 )
 def test_a_fault_is_found_and_nothing_else(relay: Relay, name: str, fault: Fault) -> None:
-    assert found(relay, fault) == [name]
+    assert set(found(relay, fault)) == set(name.split())
 
 
 @pytest.mark.parametrize(
@@ -1014,7 +1014,7 @@ def test_each_finding_was_planted() -> None:
         + (MACHINE_FAULTS + FAILURE_FAULTS + BEHIND_FAULTS + ROUTE_FAULTS)
         + QUEUE_FIRST_FAULTS
     )
-    planted = {str(row.values[0]) for row in tables}
+    planted = {name for row in tables for name in str(row.values[0]).split()}
     alone = {
         FindingId.ALIGND_DOES_NOT_ANSWER,
         FindingId.SOCKET_OUTSIDE_CHROOT,

@@ -83,12 +83,20 @@ DIFFERENT = {
 # The relay's clients are at its own address here, so that Postfix completes their header before
 # alignd sees it. What then is the reason, for the cases whose From is not the same afterwards:
 COMPLETED = {
+    "from-bare-address-behind-name": ("rewrite", "from-several-mailboxes"),
+    "from-bracket-not-closed": ("rewrite", "from-several-mailboxes"),
+    "from-careless-dots": ("rewrite", "from-malformed"),
+    "from-comma-and-bare-address": ("rewrite", "from-several-mailboxes"),
     "from-missing": ("rewrite", "relay-not-authorised"),
     "from-missing-null-sender": ("rewrite", "from-malformed"),
-    "from-nul": ("rewrite", "relay-not-authorised"),
+    "from-nul": ("rewrite", "from-malformed"),
     "from-route": ("pass", "spf-aligned"),
+    "from-square-brackets": ("rewrite", "from-several-mailboxes"),
     "from-trailing-dot": ("pass", "spf-aligned"),
+    "from-two-bare-addresses": ("rewrite", "from-several-mailboxes"),
     "from-unquoted-comma": ("rewrite", "from-several-mailboxes"),
+    "from-with-blanks-on-top": ("rewrite", "relay-not-authorised"),
+    "header-missing": ("rewrite", "relay-not-authorised"),
 }
 
 

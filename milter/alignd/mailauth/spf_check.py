@@ -38,7 +38,7 @@ MAX_MACROS = 200
 MAX_LOOKUP_TERMS = 30
 """Terms that ask DNS, of all records that one evaluation reads: rspamd 3.4 asks for all of them,
 whether or not it needs them, and stops at 30."""
-NARROWEST = 8
+MIN_PREFIX = 8
 """rspamd takes a network with a shorter prefix for too wide to authorise anybody."""
 
 _MAX_LOOKUPS, _MAX_VOID_LOOKUPS, _MAX_NAMES = 10, 2, 10  # RFC 7208, section 4.6.4
@@ -416,9 +416,9 @@ class CheckHost:
         term = directive.term
         if term.name == "all":
             return f"{term.text} passes the whole world"
-        is_wide = directive.length(self._address.version) < NARROWEST
+        is_wide = directive.length(self._address.version) < MIN_PREFIX
         if is_wide and term.name in NETWORKS:
-            return f"{term.text} is wider than /{NARROWEST}"
+            return f"{term.text} is wider than /{MIN_PREFIX}"
         if not is_read_alike(term.argument):
             return f"receivers differ on the macros of {term.text}"
         return ""

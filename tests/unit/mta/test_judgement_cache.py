@@ -469,7 +469,8 @@ ORDINARY = replace(
     message_from("marky@a.example"),
     header=(HeaderField("From", b"Marky <marky@a.example>"), HeaderField("X-Host", b"one")),
 )
-ANY = st.sampled_from([*(change for changes in VARIANTS.values() for change in changes), *REPLIES])
+# By field first, or the field with the most variants would crowd out the others.
+ANY = st.sampled_from([*filter(None, VARIANTS.values()), REPLIES]).flatmap(st.sampled_from)
 
 
 @given(st.lists(st.lists(ANY, max_size=4), max_size=12))
