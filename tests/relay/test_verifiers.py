@@ -61,6 +61,9 @@ BY_REASON = {
 
 # Where a verifier is known to say something else, or the case is not about what receivers say.
 DIFFERENT = {
+    "signer-key-behind-dname": Claim(
+        "rejected", "", "OpenDKIM 2.11 gives up at the DNAME record of the answer"
+    ),
     "dry-run": Claim("rejected", "", "alignd only says what it would do"),
     "dry-run-of-a-tenant": Claim("rejected", "", "alignd only says what it would do"),
     "dry-run-of-the-envelope": Claim("rejected", "", "alignd only says what it would do"),
