@@ -15,7 +15,7 @@ help:  ## list the targets
 check: static  ## check style, types and imports, and run the fast tests: about a minute
 	.venv/bin/pytest tests/unit tests/cases tests/documents
 
-test: static  ## check style, types and imports, and run all tests, with a real Postfix: ten minutes
+test: static  ## check style, types and imports, and run all tests, with a real Postfix: a quarter of an hour
 	.venv/bin/pytest
 
 static: venv

@@ -150,6 +150,7 @@ def test_little_is_rewritten_needlessly(judged: list[Judged]) -> None:
         if each.left.action == "rewrite" and passes(each.as_sent)
     )
     passing = sum(passes(each.as_sent) for each in judged)
+    print(Counter(f"{each.left.action} {each.left.reason}" for each in judged))
     print(f"{needless.total()} of {passing} that would pass are rewritten: {dict(needless)}")
 
     # Half of the parts are odd here as in no mail: of ordinary mail none is, see the cases.
