@@ -104,7 +104,7 @@ def passes(verdict: Verdict) -> bool:
 
 def test_every_message_is_judged(judged: list[Judged]) -> None:
     assert len(judged) == 2 * COUNT
-    lost = [str(each) for each in judged if each.left.opendmarc.startswith("lost")]
+    lost = [str(each) for each in judged if each.left.answer.startswith("lost")]
     assert not lost, lost[0]
 
 
@@ -131,7 +131,11 @@ def test_what_no_policy_covers_is_refused_nowhere(judged: list[Judged]) -> None:
 
 
 def test_what_is_rewritten_passes_everywhere(judged: list[Judged]) -> None:
-    rewritten = [each for each in judged if each.left.action == "rewrite"]
+    # rewrite-fails says that it will not: of a null sender, with a line that breaks the signature.
+    named = {"rewrite-fails"}
+    rewritten = [
+        each for each in judged if each.left.action == "rewrite" and each.left.reason not in named
+    ]
     wrong = [
         str(each)
         for each in rewritten

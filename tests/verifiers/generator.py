@@ -171,7 +171,6 @@ _SENDERS = ("{address}", "{address}", "bounces@elsewhere.example")
 _SENDERS_ODD = (
     "",
     "ann@mail.{domain}",
-    "-ann@{domain}",
     '"ann lee"@{domain}',
     "ann@nowhere.invalid",
     f"bounces@{cast.NOTIFICATIONS_DOMAIN}",
