@@ -25,6 +25,7 @@ from alignd.doctor.findings import (
     topic_report,
     warning,
 )
+from alignd.mail.line_length import MAX_LINE
 from alignd.mailauth.ternary import Ternary
 from alignd.postfix.chain import Chain
 from alignd.postfix.config import PostfixConfig, Service, version_number
@@ -45,7 +46,6 @@ _CANONICAL = {
     "canonical_maps": "canonical_classes",
 }
 """The parameters that map envelope senders, in Postfix's order, with what says whether they do."""
-_LINE_LIMIT = 998  # octets, RFC 5322, section 2.1.1
 _FORCED_SINCE = (3, 9)
 """The first version of Postfix with force_mime_input_conversion."""
 _CHANGES = frozenset({"IGNORE", "REPLACE", "STRIP"})
@@ -391,13 +391,13 @@ def _body_checks(
 
 def _line_limit(value: str, service: Service) -> Iterator[Remark]:
     limit = int(value) if value.isascii() and value.isdigit() else 0
-    if 0 < limit < _LINE_LIMIT:
+    if 0 < limit < MAX_LINE:
         yield warning(
             FindingId.LINES_BROKEN_EARLY,
             f"smtp_line_length_limit of {service} is {limit}",
-            f"smtp(8) breaks lines of {limit + 1} to {_LINE_LIMIT} octets behind the signer, and "
+            f"smtp(8) breaks lines of {limit + 1} to {MAX_LINE} octets behind the signer, and "
             "alignd counts on their signatures",
-            f"postconf -e 'smtp_line_length_limit = {_LINE_LIMIT}'",
+            f"postconf -e 'smtp_line_length_limit = {MAX_LINE}'",
         )
 
 

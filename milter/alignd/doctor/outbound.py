@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from ipaddress import ip_network
 
 from alignd.config.settings import Configuration, Relay
 from alignd.doctor.facts import Interfaces, TableLookup
@@ -18,8 +17,15 @@ from alignd.doctor.findings import (
     topic_report,
     warning,
 )
-from alignd.doctor.routes import PRIVATE, Route, examine_routes, is_elsewhere, routes
-from alignd.mail.ip_address import IpAddress, parse_ip_address
+from alignd.doctor.routes import (
+    Route,
+    examine_routes,
+    is_elsewhere,
+    is_inside,
+    read_address,
+    routes,
+)
+from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import Lookup
 from alignd.postfix.config import PostfixConfig, Service, version_number
 
@@ -88,7 +94,7 @@ def _bound(
 ) -> Iterator[Remark]:
     for version, parameter in _BIND.items():
         for text, services in _by_value(postfix, senders, parameter).items():
-            address = _address(text)
+            address = read_address(text)
             if text and address is None:
                 yield Unknown(f"which address {services} sends from: {parameter} = {text!r}")
             elif address and address not in listed and _speaks(postfix, version):
@@ -142,7 +148,7 @@ def _picked(found: list[IpAddress], listed: frozenset[IpAddress]) -> Iterator[Re
     for address in found:
         if address in listed or address.is_loopback or address.is_link_local:
             continue
-        if not any(address in ip_network(network) for network in PRIVATE):
+        if not is_inside(address):
             yield warning(
                 FindingId.INTERFACE_ADDRESS_UNLISTED,
                 f"mail may leave from {address}, an address of this machine that is not in "
@@ -197,15 +203,7 @@ def _speaks(postfix: PostfixConfig, version: int) -> bool:
 
 def _named_interfaces(postfix: PostfixConfig) -> list[IpAddress]:
     words = postfix.value("inet_interfaces").replace(",", " ").split()
-    return [each for each in map(_address, words) if each]
-
-
-def _address(text: str) -> IpAddress | None:
-    """The address that Postfix writes as *text*; None for a name."""
-    try:
-        return parse_ip_address(text.strip("[]"))
-    except ValueError:
-        return None
+    return [each for each in map(read_address, words) if each]
 
 
 def _listing(address: IpAddress) -> str:

@@ -16,7 +16,7 @@ from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, RecordType
 from alignd.postfix.config import PostfixConfig, Service
 from alignd.postfix.tables import split_tables, split_words
 
-PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 """Addresses that receivers never see: RFC 1918, RFC 6598, RFC 4193."""
 _NEXT_HOP = re.compile(
     r"(?:inet:)?(?:\[(?:ipv6:)?(?P<literal>[^]]+)\]|(?P<name>[^:]+))(?::\w[\w-]*)?", re.IGNORECASE
@@ -64,8 +64,21 @@ def routes(
 
 def is_elsewhere(route: Route) -> bool:
     """Whether *route* surely leads to another machine than this."""
-    address = _address(route.host)
+    address = read_address(route.host)
     return route.host.lower() != "localhost" and not (address and address.is_loopback)
+
+
+def is_inside(address: IpAddress) -> bool:
+    """Whether receivers never see *address*."""
+    return address.is_loopback or any(address in ip_network(network) for network in _PRIVATE)
+
+
+def read_address(text: str) -> IpAddress | None:
+    """The address that Postfix writes as *text*, in brackets or without; None for a name."""
+    try:
+        return parse_ip_address(text.strip("[]"))
+    except ValueError:
+        return None
 
 
 def examine_routes(
@@ -120,7 +133,7 @@ def _hops(parameter: str, value: str) -> Iterator[Route]:
     for word in split_words(value):
         if match := _NEXT_HOP.fullmatch(word):
             host = match["literal"] or match["name"]
-            yield Route(parameter, host, match["literal"] is None and _address(host) is None)
+            yield Route(parameter, host, match["literal"] is None and read_address(host) is None)
 
 
 def _route(
@@ -133,10 +146,10 @@ def _route(
             f"which addresses {route.host} has ({route.parameter}): {addresses.reason}; {must}"
         )
         return
-    if not is_own_name or (addresses and all(map(_is_inside, addresses))):
+    if not is_own_name or (addresses and all(map(is_inside, addresses))):
         yield Note(f"mail leaves through {route.host} ({route.parameter}): {must}")
         return
-    unlisted = [each for each in addresses if each not in listed and not _is_inside(each)]
+    unlisted = [each for each in addresses if each not in listed and not is_inside(each)]
     if unlisted or not addresses:
         known = ", ".join(map(str, unlisted)) or "no address in DNS"
         yield warning(
@@ -151,7 +164,7 @@ def _route(
 
 
 def _addresses(route: Route, lookup: Lookup) -> tuple[IpAddress, ...] | LookupFailed:
-    if (literal := _address(route.host)) is not None:
+    if (literal := read_address(route.host)) is not None:
         return (literal,)
     try:
         name = Domain.parse(route.host).name
@@ -175,15 +188,3 @@ def _addresses(route: Route, lookup: Lookup) -> tuple[IpAddress, ...] | LookupFa
                 return answer
             found += (parse_ip_address(each) for each in answer.records if isinstance(each, str))
     return tuple(found)
-
-
-def _is_inside(address: IpAddress) -> bool:
-    """Whether receivers never see *address*."""
-    return address.is_loopback or any(address in ip_network(network) for network in PRIVATE)
-
-
-def _address(text: str) -> IpAddress | None:
-    try:
-        return parse_ip_address(text)
-    except ValueError:
-        return None

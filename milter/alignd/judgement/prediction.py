@@ -96,12 +96,6 @@ class Prediction:
         return self._aligned(self.rfc7489) & self._aligned(self.rfc9989)
 
     @property
-    def rests_on_dkim(self) -> bool:
-        """Whether it aligns by DKIM and not by SPF: whatever breaks a signature matters then."""
-        by_spf = spf_passes(self.spf) & self.spf_aligned
-        return self.aligned is Ternary.YES and by_spf is not Ternary.YES
-
-    @property
     def passes(self) -> bool:
         """Whether receivers of both RFCs will say `dmarc=pass`."""
         return self.verdict(self.rfc7489) is self.verdict(self.rfc9989) is Verdict.PASS

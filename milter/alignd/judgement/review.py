@@ -73,13 +73,6 @@ class Judgement:
         acts = bool(self.planned) or self.reason.action is Action.REFUSE
         return acts and self.settings.rules.dry_run
 
-    @property
-    def rests_on_dkim(self) -> bool:
-        """Whether a broken signature could make it another judgement."""
-        predictions, rewrite = self.circumstances.predictions, self.circumstances.rewrite
-        by_dkim = predictions is not None and predictions.as_sent.rests_on_dkim
-        return by_dkim or (rewrite is not None and rewrite.prediction.rests_on_dkim)
-
     @cached_property
     def summary(self) -> dict[str, str]:
         """The judgement in the words of the log, with domains and no addresses."""

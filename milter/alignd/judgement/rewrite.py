@@ -11,6 +11,7 @@ from alignd.judgement.author import Author, text_of
 from alignd.judgement.reasons import Reason
 from alignd.judgement.reply_to import MAX_REPLY_TOS, mailboxes_of, names_somebody
 from alignd.mail import display_name, encoded_words
+from alignd.mail.line_length import MAX_LINE
 from alignd.mail.mailbox import Mailbox, format_mailbox, parse_mailboxes
 from alignd.mail.message import (
     AddField,
@@ -20,6 +21,7 @@ from alignd.mail.message import (
     HeaderEdit,
     Message,
 )
+from alignd.mail.printable import printable
 
 TRACE_FIELD = "Alignd"
 ORIGINAL_FIELD = "X-Original-From"
@@ -39,7 +41,6 @@ TOUCHED_FIELDS = frozenset(
 """The fields that a rewrite looks at, in lower case."""
 
 _DOOMED = ("Sender", *DEAD_SIGNATURES, ORIGINAL_FIELD, TRACE_FIELD)
-_MAX_LINE = 998  # octets, RFC 5322, section 2.1.1
 _MAX_ORIGINAL = 900  # octets of the original From that are kept
 _QUEUE_ID = re.compile(r"[!-~]{1,100}")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -178,16 +179,16 @@ def _mailbox(name: str, mailbox: Mailbox, field_name: str) -> str:
 
 def _as_ascii(text: str) -> str:
     """*text* for a message that need not be one of SMTPUTF8."""
-    printable = "".join(each if each.isprintable() else "?" for each in text.replace("\t", " "))
-    cut = printable.strip().encode()[:_MAX_ORIGINAL].decode(errors="ignore")
+    shown = printable(text.replace("\t", " ")).strip()
+    cut = shown.encode()[:_MAX_ORIGINAL].decode(errors="ignore")
     return encoded_words.encode_unstructured(cut, ORIGINAL_FIELD)
 
 
 def _prove(name: str, value: str) -> None:
-    if value.isascii() and value.isprintable() and len(name) + len(value) + 2 <= _MAX_LINE:
+    if value.isascii() and value.isprintable() and len(name) + len(value) + 2 <= MAX_LINE:
         return  # plain text on one line, as nearly all of it
     for number, line in enumerate(value.split("\n")):
-        if _UNPRINTABLE.search(line) or len(f"{name}: {line}".encode()) > _MAX_LINE:
+        if _UNPRINTABLE.search(line) or len(f"{name}: {line}".encode()) > MAX_LINE:
             raise UnsafeEditError(f"{name} would have a bad line")
         if number and not line.startswith(" "):
             raise UnsafeEditError(f"{name} would have a bad fold")

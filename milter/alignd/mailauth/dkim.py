@@ -16,7 +16,7 @@ from typing import Protocol
 import dkim
 
 from alignd.mail.domain import Domain
-from alignd.mail.line_length import MAX_LINE, BodyLines, has_long_line
+from alignd.mail.line_length import MAX_LINE, has_long_line
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
 from alignd.mailauth.dkim_body import CanonicalBody
@@ -188,7 +188,7 @@ def _verify(
     """Verify one signature; a problem with the result PASS is none."""
     signed = _signed_fields(message, signature)
     problem = (
-        (_BREAKS if _breaks(message, field, signed) else "")
+        (_BREAKS if _breaks(body, (*signed, field)) else "")
         or _header_problem(signature, (*signed, field))
         or _body_problem(body, signature)
     )
@@ -225,12 +225,10 @@ def _signed_fields(message: Message, signature: Signature) -> tuple[HeaderField,
     return tuple(reversed(signed))
 
 
-def _breaks(message: Message, field: HeaderField, signed: tuple[HeaderField, ...]) -> bool:
-    """Whether smtp(8) will break a line that is signed, or one of the signature *field*."""
-    lines = BodyLines()
-    lines.add(message.body or b"")
-    return lines.are_long or any(
-        has_long_line(each.name, each.blank + each.value) for each in (*signed, field)
+def _breaks(body: CanonicalBody | None, fields: tuple[HeaderField, ...]) -> bool:
+    """Whether smtp(8) will break a line of the body, or of *fields*."""
+    return (body is not None and body.has_long_line) or any(
+        has_long_line(each.name, each.blank + each.value) for each in fields
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 
+from alignd.mail.line_length import BodyLines
+
 _END = b"\r\n"
 _FORM_FEED = b"\f"
 
@@ -36,6 +38,13 @@ class CanonicalBody:
         if relaxed and not self._relaxed and self._body.strip(_END):
             return "the body is nothing but blanks: not empty to rspamd"
         return ""
+
+    @cached_property
+    def has_long_line(self) -> bool:
+        """Whether smtp(8) will break a line of it."""
+        lines = BodyLines()
+        lines.add(self._body)
+        return lines.are_long
 
     @cached_property
     def _has_bare_ends(self) -> bool:

@@ -107,7 +107,6 @@ class Signature:
     signature: bytes
     length: int | None
     """l=; None when the whole body is signed."""
-    expires: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +254,6 @@ def _read(
         body_hash=body_hash,
         signature=signature,
         length=int(tags["l"]) if "l" in tags else None,
-        expires=int(tags["x"]) if "x" in tags else None,
     )
 
 

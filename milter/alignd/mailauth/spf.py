@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from alignd.mail.domain import Domain, DomainError
 from alignd.mail.ip_address import IpAddress
+from alignd.mail.printable import printable
 from alignd.mailauth.dns import Lookup
 from alignd.mailauth.spf_check import CheckHost, SpfResult, Workshop
 
@@ -104,5 +105,4 @@ def spf_identity(envelope_sender: str, helo: Domain) -> tuple[str, Domain | None
 
 def _short(text: str) -> str:
     """Cut *text*, which may hold anything that DNS does, to what a log can take."""
-    cut = text[:_MAX_EXPLANATION]
-    return "".join(char if char.isprintable() else "?" for char in cut)
+    return printable(text[:_MAX_EXPLANATION])
