@@ -7,8 +7,6 @@ ALIGND_GENERATED and ALIGND_SEED set how many, and which.
 
 import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +14,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.lab.cast import NOTIFICATIONS_DOMAIN
-from tests.lab.places import ROOT
 from tests.relay.test_verifiers import obstacle
+from tests.support.program import run_program
 from tests.verifiers.generator import AS_SENT, generate
 from tests.verifiers.sending import Sending
 from tests.verifiers.verdict import Verdict
@@ -60,20 +58,13 @@ class Judged:
 @pytest.fixture(scope="module")
 def judged() -> list[Judged]:
     sendings = {sending.name: sending for sending in generate(COUNT, SEED)}
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.verifiers"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        input="".join(f"{sending.to_json()}\n" for sending in sendings.values()),
-        capture_output=True,
-        text=True,
+    lines = run_program(
+        "tests.verifiers",
+        lines=(sending.to_json() for sending in sendings.values()),
         timeout=120 + COUNT * SECONDS_EACH,
-        check=False,
     )
-    assert run.returncode == 0, run.stderr
     verdicts = {
-        (verdict.case, verdict.source): verdict
-        for verdict in map(Verdict.from_json, run.stdout.splitlines())
+        (verdict.case, verdict.source): verdict for verdict in map(Verdict.from_json, lines)
     }
     return list(_pairs(sendings, verdicts))
 

@@ -7,8 +7,6 @@ OpenDKIM runs in front, with the authserv-id that alignd trusts, and removes wha
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 
@@ -19,8 +17,8 @@ from alignd.mailauth.authentication_results import read_upstream
 from alignd.mailauth.dkim_key import DkimResult
 from alignd.resolver.zone import Zone
 from tests.lab.cast import RECEIVER as VERIFIER
-from tests.lab.places import ROOT
 from tests.lab.processes import missing_programs
+from tests.support.program import run_program
 from tests.support.signing import (
     BODY,
     DOMAIN,
@@ -153,18 +151,8 @@ def behind_opendkim() -> Mapping[str, Message]:
     signed = Question("signed", Draft().message(KEY), is_for_rspamd=False)
     questions = [Question(name, text, is_for_rspamd=False) for name, text in MESSAGES.items()]
     lines = [json.dumps(ZONE), *(each.to_json() for each in (signed, *questions))]
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.verifiers.signatures"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        input="\n".join(lines) + "\n",
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    opinions = map(Opinion.from_json, run.stdout.splitlines())
+    said = run_program("tests.verifiers.signatures", lines=lines, timeout=LIMIT)
+    opinions = map(Opinion.from_json, said)
     return {each.name: parsed(each.message) for each in opinions}
 
 

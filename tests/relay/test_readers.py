@@ -6,16 +6,14 @@ was asked of mailauth 4.13 and of authheaders 0.16, which no Debian package has.
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
 from alignd.judgement.author import read_author
 from alignd.mail.message import HeaderField, Message
-from tests.lab.places import ROOT
 from tests.lab.processes import missing_programs
 from tests.readers.values import AUTHOR, DECOY, DOMAINS, draw
+from tests.support.program import run_program
 
 SEED, COUNT = 1, 1200
 LIMIT = 120
@@ -68,18 +66,12 @@ def field(text: str) -> bytes:
 def readings() -> dict[bytes, Reading]:
     """What the receivers read in each value."""
     values = [*map(field, (*ALIKE, *DIFFERENT)), *draw(SEED, COUNT)]
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.readers"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        input="".join(f"{json.dumps(value.decode('latin-1'))}\n" for value in values),
-        capture_output=True,
-        text=True,
+    lines = run_program(
+        "tests.readers",
+        lines=(json.dumps(value.decode("latin-1")) for value in values),
         timeout=LIMIT,
-        check=False,
     )
-    assert run.returncode == 0, run.stderr
-    return dict(zip(values, map(json.loads, run.stdout.splitlines()), strict=True))
+    return dict(zip(values, map(json.loads, lines), strict=True))
 
 
 def domain_of(value: bytes) -> str:

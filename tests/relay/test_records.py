@@ -4,8 +4,6 @@ The records are of the kind that owners get wrong. rspamd, libspf2 and libopendm
 """
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from ipaddress import ip_address
 
@@ -20,9 +18,9 @@ from alignd.mailauth.ternary import Ternary
 from alignd.resolver.zone import Zone
 from tests.lab import cast
 from tests.lab.opendmarc import PUBLIC_SUFFIX_LIST
-from tests.lab.places import ROOT
 from tests.lab.processes import missing_programs
 from tests.lab.settings import configuration
+from tests.support.program import run_program
 from tests.verifiers.generated import WORLD, Generated, generate
 from tests.verifiers.records import SPFQUERY, Opinions
 
@@ -60,17 +58,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def opinions() -> Mapping[str, Opinions]:
     """What receivers say, by domain."""
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.verifiers.records", str(COUNT)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    found = map(Opinions.from_json, run.stdout.splitlines())
+    lines = run_program("tests.verifiers.records", str(COUNT), timeout=LIMIT)
+    found = map(Opinions.from_json, lines)
     return {each.domain: each for each in found}
 
 

@@ -10,8 +10,6 @@ import json
 import os
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -19,8 +17,8 @@ import dkim
 import pytest
 
 from alignd.mailauth.dns import Answer, RecordType
-from tests.lab.places import ROOT
 from tests.lab.processes import missing_programs
+from tests.support.program import run_program
 from tests.support.signatures import (
     COUNTED,
     DNS,
@@ -108,18 +106,8 @@ def published(name: bytes, **_: object) -> bytes | None:
 def opinions() -> Mapping[str, Opinion]:
     questions = [Question(name, sent.arrives) for name, sent in SENT.items()]
     lines = [json.dumps(ZONE), *(question.to_json() for question in questions)]
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.verifiers.signatures"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        input="\n".join(lines) + "\n",
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return {each.name: each for each in map(Opinion.from_json, run.stdout.splitlines())}
+    said = run_program("tests.verifiers.signatures", lines=lines, timeout=LIMIT)
+    return {each.name: each for each in map(Opinion.from_json, said)}
 
 
 def takers(name: str, opinions: Mapping[str, Opinion]) -> dict[str, bool]:

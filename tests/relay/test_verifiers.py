@@ -7,8 +7,6 @@ checks SPF itself, by libspf2, and rspamd, on the bytes that this Postfix got.
 
 import os
 import re
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +15,10 @@ import pytest
 
 from tests.lab.cast import NOTIFICATIONS_DOMAIN
 from tests.lab.opendmarc import PUBLIC_SUFFIX_LIST
-from tests.lab.places import ROOT
 from tests.lab.processes import missing_programs
 from tests.lab.settings import world
 from tests.support.case import Case, Speed
+from tests.support.program import run_program
 from tests.support.selection import CASES
 from tests.verifiers.sending import Sending
 from tests.verifiers.verdict import Verdict
@@ -141,19 +139,13 @@ def sending(case: Case) -> Sending:
 @pytest.fixture(scope="module")
 def verdicts() -> Verdicts:
     """What became of every case, by its name."""
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.verifiers"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        input="".join(f"{sending(case).to_json()}\n" for case in CASES if runs_here(case)),
-        capture_output=True,
-        text=True,
+    lines = run_program(
+        "tests.verifiers",
+        lines=(sending(case).to_json() for case in CASES if runs_here(case)),
         timeout=LIMIT,
-        check=False,
     )
-    assert run.returncode == 0, run.stderr
     found = defaultdict(list)
-    for verdict in map(Verdict.from_json, run.stdout.splitlines()):
+    for verdict in map(Verdict.from_json, lines):
         found[verdict.case].append(verdict)
     return found
 
