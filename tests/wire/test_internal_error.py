@@ -53,7 +53,7 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
     settings = parse_configuration(configuration(nameserver=nameserver), "")
     signer = load_signer(settings.dkim)
     reviewer = make_reviewer(settings, signer, time.time, Broken())
-    resolver = Resolver(settings.dns, print)
+    resolver = Resolver(settings.dns, settings.dns.nameservers, print)
     with (directory / "log").open("w", buffering=1) as stream:
         log, worker = MessageLog(stream), metrics.of_worker(0)
         runtime = Runtime(

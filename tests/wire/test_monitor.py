@@ -364,7 +364,10 @@ def test_no_label_names_a_domain_or_an_address(start: Start) -> None:
 
     assert scrape.of("alignd_messages_total") == 4
     labels = {label for sample in scrape.samples for label in sample.labels}
-    assert labels == {"action", "reason", "cause", "type", "result", "le", "version", "python"}
+    assert labels == {
+        *("action", "reason", "cause", "type", "result", "le", "version", "python"),
+        *("input", "process", "state", "task"),
+    }
     for sample in scrape.samples:
         for label, value in sample.labels.items():
             if label not in {"le", "version", "python"}:

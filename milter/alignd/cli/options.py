@@ -142,10 +142,10 @@ def open_lookups(
     """
     try:
         if zone is None:
-            nameservers_of(dns)  # report a missing nameserver before the first query
+            nameservers = nameservers_of(dns)
             if shared:
-                return Resolver(dns, report=lambda _: None).for_message
-            return lambda: Resolver(dns, report=lambda _: None).for_message()
+                return Resolver(dns, nameservers, report=lambda _: None).for_message
+            return lambda: Resolver(dns, nameservers, report=lambda _: None).for_message()
         parsed = Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
         return lambda: parsed
     except OSError as error:

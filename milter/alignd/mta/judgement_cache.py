@@ -20,7 +20,7 @@ from alignd.mta.suspects import JudgementNotes
 from alignd.mta.transaction import Transaction
 from alignd.resolver.octet_cache import OctetCache
 from alignd.telemetry.log import MessageLog
-from alignd.telemetry.metrics import WorkerMetrics
+from alignd.telemetry.metrics import ProcessMetrics
 
 CACHE_OCTETS = 48 * 2**20
 """Of the judgements that are kept, the last used: some 20,000 ordinary ones."""
@@ -60,7 +60,7 @@ class JudgementCache:
     """Judges as its *reviewer* does, and from memory what it knows; safe for threads."""
 
     def __init__(
-        self, reviewer: Reviewer, log: MessageLog, metrics: WorkerMetrics, notes: JudgementNotes
+        self, reviewer: Reviewer, log: MessageLog, metrics: ProcessMetrics, notes: JudgementNotes
     ) -> None:
         """*notes* outlive this process, should a judgement end it."""
         self._reviewer = reviewer

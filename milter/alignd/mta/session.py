@@ -21,7 +21,7 @@ from alignd.mta.judgement_cache import CachedJudgement, DatedLookup, JudgementCa
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.transaction import Transaction
 from alignd.telemetry.log import MessageLog, described
-from alignd.telemetry.metrics import Degraded, WorkerMetrics
+from alignd.telemetry.metrics import Degraded, ProcessMetrics
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
 _UNANSWERED = (
@@ -51,7 +51,7 @@ class Runtime:
     new_lookup: Callable[[], DatedLookup]
     """Makes the Lookup of one message; its budget starts at the call."""
     log: MessageLog
-    metrics: WorkerMetrics
+    metrics: ProcessMetrics
     wanted: Wanted
     max_sessions: int
     """How many connections a worker serves at the same time."""

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import dns.exception
@@ -27,7 +26,7 @@ from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.breaker import CircuitBreaker
-from alignd.resolver.cache import AnswerCache, Archive, CachedAnswer, Question, octets_of
+from alignd.resolver.cache import AnswerCache, CachedAnswer, Question, octets_of
 from alignd.resolver.client import NotAsked, Silence, ask, spare_sockets_for
 from alignd.resolver.single_flight import SingleFlight
 from alignd.resolver.spare_sockets import SpareSockets
@@ -88,6 +87,22 @@ class Meter(Protocol):
         ...
 
 
+class Archive(Protocol):
+    """Keeps answers beyond the process; called from any thread, and never makes one wait."""
+
+    def put(self, question: Question, wire: bytes) -> None:
+        """Keep the response *wire*, which has just arrived."""
+        ...
+
+    def get(self, question: Question) -> Answer | None:
+        """The last known answer to *question*, if there is one and it is not too old."""
+        ...
+
+    def end(self) -> None:
+        """Keep nothing more."""
+        ...
+
+
 class _NoMeter:
     """A Meter for the command line, where nobody reads it."""
 
@@ -137,8 +152,9 @@ class Resolver:
     def __init__(
         self,
         settings: DnsOptions,
+        nameservers: tuple[Nameserver, ...],
         report: Callable[[str], None],
-        archive_path: Path | None = None,
+        archive: Archive | None = None,
         meter: Meter | None = None,
         *,
         keeps_sockets: bool = False,
@@ -146,17 +162,13 @@ class Resolver:
         """*report* is called when DNS goes down and when it is back, and of what fails in threads.
 
         One that *keeps_sockets* can ask when the process has no descriptor left for another.
-
-        Raises:
-            ResolverError: there is no nameserver to ask.
-            sqlite3.Error: the archive cannot be opened.
         """
         self._settings = settings
         self._budget = _DNS_SHARE * settings.timeout
-        self._nameservers = nameservers_of(settings)
+        self._nameservers = nameservers
         self._cache = AnswerCache(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
         self._report = report
-        self._archive = Archive(archive_path, settings.stale, report) if archive_path else None
+        self._archive = archive
         self._spare = spare_sockets_for(self._nameservers if keeps_sockets else ())
         # Not a method: nothing refers to a resolver but its users, and it goes when they do.
         probe = partial(_is_answered, self._nameservers, settings.timeout, self._spare)
@@ -269,7 +281,7 @@ class Resolver:
             return outcome
         now = time.time()
         if self._archive and not isinstance(response, Silence | LookupFailed):
-            self._archive.put(question, response.to_wire(), now)
+            self._archive.put(question, response.to_wire())
         return self._cache.put(question, outcome, now)
 
     def _complete(
@@ -300,7 +312,7 @@ class Resolver:
         oldest = now - self._settings.stale
         if known and known.received > oldest:
             return known.answer
-        return self._archive.get(question, oldest) if self._archive else None
+        return self._archive.get(question) if self._archive else None
 
     def _refresh_ahead(self, question: Question, known: CachedAnswer) -> None:
         """Refresh an answer in use before it expires, so that no message waits for it."""

@@ -5,30 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from alignd.config.settings import Configuration
 from alignd.doctor.dns import examine_notifications
 from alignd.doctor.findings import Topic, TopicReport, one_line, topic_report
 from alignd.doctor.machine import examine_resolver
-from alignd.mailauth.dkim import Signer
 from alignd.mailauth.rfc7489 import PublicSuffixes
-from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of, response_time
+from alignd.resolver.resolver import Resolver, response_time
+from alignd.service.setup import Setup
 from alignd.telemetry.log import MessageLog, described
 
 DNS_SECONDS = 20.0
 """Budget for all questions about one tenant of the relay: no mail waits for them."""
 
 
-def start_self_check(
-    configuration: Configuration, signer: Signer, suffixes: PublicSuffixes, log: MessageLog
-) -> None:
+def start_self_check(setup: Setup, suffixes: PublicSuffixes, log: MessageLog) -> None:
     """Start a thread that logs a line for each finding, and one if DNS did not answer."""
 
     def check() -> None:
         try:
-            topics = tuple(_examine(configuration, signer, suffixes))
-        except ResolverError as error:
-            log.service("DNS of the relay was not checked", problem=str(error))
-            return
+            topics = tuple(_examine(setup, suffixes))
         except Exception as error:  # a bug, or no descriptor left: mail is not affected
             log.service("DNS of the relay was not checked", problem=described(error))
             return
@@ -45,12 +39,11 @@ def start_self_check(
         log.service("DNS of the relay was not checked", problem=str(error))
 
 
-def _examine(
-    configuration: Configuration, signer: Signer, suffixes: PublicSuffixes
-) -> Iterator[TopicReport]:
-    dns = configuration.dns
-    resolver = Resolver(dns.model_copy(update={"timeout": DNS_SECONDS}), report=lambda _: None)
+def _examine(setup: Setup, suffixes: PublicSuffixes) -> Iterator[TopicReport]:
+    configuration, dns = setup.configuration, setup.configuration.dns
+    patient = dns.model_copy(update={"timeout": DNS_SECONDS})
+    resolver = Resolver(patient, setup.nameservers, report=lambda _: None)
     # `alignd doctor` examines the rest.
-    yield examine_notifications(configuration, signer, resolver.for_message, suffixes)
-    took = {each: response_time(each, dns.timeout) for each in nameservers_of(dns)}
+    yield examine_notifications(configuration, setup.signer, resolver.for_message, suffixes)
+    took = {each: response_time(each, dns.timeout) for each in setup.nameservers}
     yield topic_report(Topic.RESOLVER, examine_resolver(dns, took))

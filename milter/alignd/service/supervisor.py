@@ -26,13 +26,12 @@ from alignd.mta.session import Runtime
 from alignd.mta.suspects import SUSPECT_SECONDS, Suspects
 from alignd.service import child_process
 from alignd.service.monitor import Monitor
+from alignd.service.setup import LOAD_ERRORS, Setup
 from alignd.service.worker import (
     ALIVE,
     DRAIN_SECONDS,
     DRAINING,
-    LOAD_ERRORS,
     RELOADED,
-    Setup,
     SharedMemory,
     Worker,
     room_for_connections,

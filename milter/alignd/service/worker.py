@@ -10,56 +10,40 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from alignd.config.domain_lists import SuffixList
-from alignd.config.file import ConfigError
-from alignd.config.settings import Configuration, DnsOptions
+from alignd.config.settings import DnsOptions
 from alignd.doctor.machine import OTHER_DESCRIPTORS
 from alignd.judgement.evidence import wanted_by
 from alignd.judgement.review import make_reviewer
-from alignd.mailauth.dkim import Signer
 from alignd.mta import libmilter, listening_socket
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Runtime
 from alignd.mta.suspects import JudgementNotes
-from alignd.resolver.resolver import Resolver, ResolverError
+from alignd.resolver.archive import Archive
+from alignd.resolver.resolver import Resolver
 from alignd.service.self_check import start_self_check
+from alignd.service.setup import LOAD_ERRORS, Setup
 from alignd.telemetry.log import MessageLog
-from alignd.telemetry.metrics import WorkerMetrics
+from alignd.telemetry.metrics import ProcessMetrics
 
 DRAIN_SECONDS = 45.0
 """How long open sessions may take to end after TERM; then they are cut (451 from the MTA)."""
 BEAT_SECONDS = 1.0
 """How often a worker sends a heartbeat."""
-LOAD_ERRORS = (ConfigError, ResolverError)
-"""What loading a setup may raise; after a reload that does, the old setup stays in force."""
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker writes to its supervisor, on the pipe of its heartbeat."""
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """The configuration file, and the keys and tables that it names."""
-
-    configuration: Configuration
-    signer: Signer
-
-    def with_milter_of(self, running: Setup) -> Setup:
-        """This setup with the [milter] of the one that runs: the socket is open already."""
-        milter = running.configuration.milter
-        return Setup(self.configuration.model_copy(update={"milter": milter}), self.signer)
-
-
-@dataclass(frozen=True, slots=True)
 class SharedMemory:
     """What of a worker outlives it."""
 
-    metrics: WorkerMetrics
+    metrics: ProcessMetrics
     notes: JudgementNotes
 
 
@@ -87,7 +71,7 @@ class Worker:
         self._checks_dns = checks_dns
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
-        self._resolver = self._make_resolver(setup.configuration.dns)
+        self._resolver = self._make_resolver(setup)
         self._runtime = self._make_runtime(setup)
 
     def runtime(self) -> Runtime:
@@ -146,8 +130,7 @@ class Worker:
 
     def _start_self_check(self) -> None:
         if self._checks_dns:
-            setup = self._setup
-            start_self_check(setup.configuration, setup.signer, self._suffixes, self._log)
+            start_self_check(self._setup, self._suffixes, self._log)
 
     def _make_runtime(self, setup: Setup) -> Runtime:
         configuration, milter = setup.configuration, setup.configuration.milter
@@ -156,7 +139,7 @@ class Worker:
         )
         wanted = wanted_by(configuration)
         self._sessions.want(wanted)
-        resolver = self._resolver_for(configuration.dns)
+        resolver = self._resolver_for(setup)
         return Runtime(
             JudgementCache(reviewer, self._log, self._metrics, self._notes),
             LookAhead(reviewer, resolver),
@@ -168,23 +151,35 @@ class Worker:
             configuration.log.level == "debug",
         )
 
-    def _resolver_for(self, settings: DnsOptions) -> Resolver:
-        if settings != self._setup.configuration.dns:  # else keep its cache
-            old, self._resolver = self._resolver, self._make_resolver(settings)
+    def _resolver_for(self, setup: Setup) -> Resolver:
+        running = self._setup
+        if (setup.configuration.dns, setup.nameservers) != (
+            running.configuration.dns,
+            running.nameservers,
+        ):  # else keep its cache
+            old, self._resolver = self._resolver, self._make_resolver(setup)
             old.end()
         return self._resolver
 
-    def _make_resolver(self, settings: DnsOptions) -> Resolver:
+    def _make_resolver(self, setup: Setup) -> Resolver:
+        return Resolver(
+            setup.configuration.dns,
+            setup.nameservers,
+            self._log.service,
+            self._open_archive(setup.configuration.dns),
+            self._metrics,
+            keeps_sockets=True,
+        )
+
+    def _open_archive(self, settings: DnsOptions) -> Archive | None:
         path = _archive_path(settings)
-        report, meter = self._log.service, self._metrics
-        make = partial(Resolver, settings, report, meter=meter, keeps_sockets=True)
+        if path is None:
+            return None
         try:
-            return make(archive_path=path)
-        except ResolverError:
-            raise
+            return Archive(path, settings.stale, self._log.service)
         except (sqlite3.Error, RuntimeError) as error:  # the latter: no thread is left for it
             self._log.service("cannot archive DNS answers", path=str(path), error=str(error))
-            return make()
+            return None
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS

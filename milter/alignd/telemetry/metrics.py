@@ -51,6 +51,46 @@ class Reload(Enum):
     REFUSED = "refused"
 
 
+class Input(Enum):
+    """What is read besides the configuration file."""
+
+    NAMESERVERS = "nameservers"
+    """/etc/resolv.conf, where dns.nameservers names none."""
+    SIGNING_TABLES = "signing-tables"
+    """OpenDKIM's, of dkim.opendkim."""
+    PRIVATE_KEYS = "private-keys"
+    """The files that the tables and dkim.signs name."""
+
+
+class ArchiveState(Enum):
+    """The state of the archive of DNS answers."""
+
+    OFF = "off"
+    """None is configured."""
+    OPENING = "opening"
+    """It is being read, or nothing was heard of it yet."""
+    GOOD = "good"
+    FAILING = "failing"
+    """It cannot be read or written: last known answers would not survive a restart."""
+
+
+class Task(Enum):
+    """Something that a thread does in the background for as long as the process lives."""
+
+    DNS_REFRESH = "dns-refresh"
+    DNS_PROBE = "dns-probe"
+    ARCHIVE = "archive"
+    SELF_CHECK = "self-check"
+
+
+class ChildKind(Enum):
+    """A process that the supervisor starts."""
+
+    WORKER = "worker"
+    MONITOR = "monitor"
+    ARCHIVE = "archive"
+
+
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
     """A metric: one series for each combination of the values of its labels."""
@@ -113,9 +153,74 @@ _READY = MetricFamily("alignd_workers_ready", "Workers that are ready for mail."
 _RESTARTS = MetricFamily(
     "alignd_worker_restarts_total", "Workers started to replace one that ended."
 )
+_START_FAILURES = MetricFamily(
+    "alignd_process_start_failures_total",
+    "Processes that could not be started, and are tried again.",
+    ("process",),
+    _values(ChildKind),
+)
+_INPUT_READS = MetricFamily(
+    "alignd_input_reads_total",
+    "Times that what the configuration depends on was read again, by result.",
+    ("input", "result"),
+    _values(Input, Reload),
+)
+_INPUT_LAST_READ = MetricFamily(
+    "alignd_input_last_read_successful",
+    "Whether the last reading succeeded; if not, what was read before stays in force.",
+    ("input",),
+    _values(Input),
+    is_gauge=True,
+)
+_LINES_DROPPED = MetricFamily(
+    "alignd_log_lines_dropped_total",
+    "Log lines that nobody took in time, and that were dropped so that mail goes on.",
+)
+_TASK_FAILURES = MetricFamily(
+    "alignd_background_failures_total",
+    "Exceptions in the background that were survived: no mail is affected.",
+    ("task",),
+    _values(Task),
+)
+_SILENT_NAMESERVERS = MetricFamily(
+    "alignd_dns_nameservers_failing",
+    "Nameservers that did not answer when they were asked last, over all workers.",
+    is_gauge=True,
+)
+_TROUBLED = MetricFamily(
+    "alignd_dns_troubled",
+    "Workers that answer known domains from memory because DNS fails or is slow.",
+    is_gauge=True,
+)
+_ARCHIVE_STATE = MetricFamily(
+    "alignd_dns_archive_state",
+    "The state of the archive of DNS answers: 1 for the one it is in.",
+    ("state",),
+    _values(ArchiveState),
+    is_gauge=True,
+)
+_ARCHIVE_ANSWERS = MetricFamily(
+    "alignd_dns_archive_answers", "DNS answers in the archive.", is_gauge=True
+)
+_ARCHIVE_DROPPED = MetricFamily(
+    "alignd_dns_archive_dropped_total",
+    "DNS answers that were not archived: the archive is failing, or too slow.",
+)
+_CONNECTIONS = MetricFamily(
+    "alignd_connections",
+    "Open connections to the milter's socket, over all workers.",
+    is_gauge=True,
+)
+_CUT = MetricFamily(
+    "alignd_connections_cut_total",
+    "Connections that said too little for too long, and were cut.",
+)
 _FAMILIES = (
-    *(_MESSAGES, _DRY_RUN, _FALLBACKS, _QUERIES, _CACHE_HITS, _BREAKERS),
-    *(_RELOADS, _LAST_RELOAD, _WANTED, _READY, _RESTARTS),
+    *(_MESSAGES, _DRY_RUN, _FALLBACKS, _QUERIES, _CACHE_HITS, _BREAKERS, _TROUBLED),
+    *(_SILENT_NAMESERVERS, _ARCHIVE_STATE, _ARCHIVE_ANSWERS, _ARCHIVE_DROPPED),
+    *(_RELOADS, _LAST_RELOAD, _INPUT_READS, _INPUT_LAST_READ),
+    *(_WANTED, _READY, _RESTARTS, _START_FAILURES, _CONNECTIONS, _CUT),
+    *(_LINES_DROPPED, _TASK_FAILURES),
 )
 
 _COLUMN = {
@@ -131,13 +236,17 @@ _ENDING = _UPDATED + 1
 _COLUMNS = _ENDING + 1
 
 
+_OTHER_ROWS = (None, ChildKind.MONITOR, ChildKind.ARCHIVE)
+"""The processes besides the workers; None is the supervisor."""
+
+
 def _column(family: MetricFamily, *values: str) -> int:
     """The column that counts the series with these values of its labels."""
     return _COLUMN[family.name, *values]
 
 
-class WorkerMetrics:
-    """The metrics that one worker counts; safe for threads."""
+class ProcessMetrics:
+    """The metrics that one process counts; safe for threads."""
 
     def __init__(self, row: CounterRow) -> None:
         self._row = row
@@ -182,6 +291,52 @@ class WorkerMetrics:
         """Set the gauge of this worker's DNS circuit breaker."""
         self._row.set(_column(_BREAKERS), is_open)
 
+    def set_troubled(self, *, is_troubled: bool) -> None:
+        """Set whether this worker answers known domains from memory because DNS is bad."""
+        self._row.set(_column(_TROUBLED), is_troubled)
+
+    def set_failing_nameservers(self, number: int) -> None:
+        self._row.set(_column(_SILENT_NAMESERVERS), number)
+
+    def set_connections(self, number: int) -> None:
+        """Set how many connections are open, from accept(2) on."""
+        self._row.set(_column(_CONNECTIONS), number)
+
+    def connection_cut(self) -> None:
+        self._row.add(_column(_CUT))
+
+    def line_dropped(self) -> None:
+        """Count a log line that was dropped."""
+        self._row.add(_column(_LINES_DROPPED))
+
+    def task_failed(self, task: Task) -> None:
+        """Count an exception of a thread in the background, which goes on."""
+        self._row.add(_column(_TASK_FAILURES, task.value))
+
+    def answer_not_archived(self) -> None:
+        self._row.add(_column(_ARCHIVE_DROPPED))
+
+    def set_archive(self, state: ArchiveState, answers: int) -> None:
+        """Set the state of the archive and its number of answers, in the process that owns it."""
+        for each in ArchiveState:
+            self._row.set(_column(_ARCHIVE_STATE, each.value), each is state)
+        self._row.set(_column(_ARCHIVE_ANSWERS), answers)
+
+    def reset_gauges(self) -> None:
+        """Set what describes a process, and not what it has done, to 0: it has ended."""
+        for family in _FAMILIES:
+            for values in family.series if family.is_gauge else ():
+                self._row.set(_column(family, *values), 0)
+
+    def read_input(self, which: Input, result: Reload) -> None:
+        """Count that *which* was read again, in the supervisor."""
+        self._row.add(_column(_INPUT_READS, which.value, result.value))
+        self._row.set(_column(_INPUT_LAST_READ, which.value), result is Reload.DONE)
+
+    def start_failed(self, kind: ChildKind) -> None:
+        """Count a process that could not be started, in the supervisor."""
+        self._row.add(_column(_START_FAILURES, kind.value))
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
@@ -198,13 +353,28 @@ class Metrics:
     """The metrics of all processes; made by the supervisor before it forks any."""
 
     def __init__(self, workers: int) -> None:
-        self._counters = SharedCounters(workers + 1, _COLUMNS)
-        self._own = self._counters.row(workers)
+        self._counters = SharedCounters(workers + len(_OTHER_ROWS), _COLUMNS)
+        self._others = {
+            kind: self._counters.row(workers + number) for number, kind in enumerate(_OTHER_ROWS)
+        }
+        self._own = self._others[None]
         self._own.set(_column(_LAST_RELOAD), 1)
+        for each in Input:
+            self._own.set(_column(_INPUT_LAST_READ, each.value), 1)
 
-    def of_worker(self, number: int) -> WorkerMetrics:
+    def of_worker(self, number: int) -> ProcessMetrics:
         """The metrics of worker *number*, from 0; its replacement continues them."""
-        return WorkerMetrics(self._counters.row(number))
+        return ProcessMetrics(self._counters.row(number))
+
+    def of_supervisor(self) -> ProcessMetrics:
+        return ProcessMetrics(self._own)
+
+    def of_monitor(self) -> ProcessMetrics:
+        return ProcessMetrics(self._others[ChildKind.MONITOR])
+
+    def of_archive(self) -> ProcessMetrics:
+        """The metrics of the process that owns the archive."""
+        return ProcessMetrics(self._others[ChildKind.ARCHIVE])
 
     def reloaded(self, result: Reload) -> None:
         self._own.add(_column(_RELOADS, result.value))
@@ -212,7 +382,7 @@ class Metrics:
 
     def worker_ended(self, number: int) -> None:
         """Reset the gauges of worker *number*; its counters stay."""
-        self._counters.row(number).set(_column(_BREAKERS), False)
+        self.of_worker(number).reset_gauges()
 
     def worker_replaced(self) -> None:
         self._own.add(_column(_RESTARTS))

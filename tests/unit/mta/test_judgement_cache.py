@@ -296,7 +296,8 @@ def test_what_does_not_hold_is_judged_anew(good_until: float) -> None:
 def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserver) -> None:
     memory = Memory(reviewer_of())
     options = {"nameservers": [nameserver.address], "min_ttl": "0s", "timeout": "20s"}
-    resolver = Resolver(DnsOptions.model_validate(options), report=print)
+    settings = DnsOptions.model_validate(options)
+    resolver = Resolver(settings, settings.nameservers, print)
     actions = defaultdict(list)
     for ttl in (0, 300):
         for spf in ("-all", "include:spf.mailing.easy.cz -all"):

@@ -20,7 +20,8 @@ A, TXT = RecordType.A, RecordType.TXT
 
 def resolver_of(nameserver: Nameserver, min_ttl: str = "0s") -> Resolver:
     options = {"nameservers": [nameserver.address], "timeout": "20s", "min_ttl": min_ttl}
-    return Resolver(DnsOptions.model_validate(options), report=print)
+    settings = DnsOptions.model_validate(options)
+    return Resolver(settings, settings.nameservers, print)
 
 
 def test_an_answer_is_kept_while_its_ttl_lasts(nameserver: Nameserver) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
-from alignd.resolver.cache import Archive
+from alignd.resolver.archive import Archive
 from alignd.resolver.resolver import QueryResult, Resolver
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.readiness import wait_until
@@ -34,7 +34,9 @@ def resolver_of(
     **options: str,
 ) -> Resolver:
     settings = {"nameservers": [nameserver.address], "timeout": "300ms", "min_ttl": "0s"} | options
-    return Resolver(DnsOptions.model_validate(settings), report, archive)
+    dns = DnsOptions.model_validate(settings)
+    kept = Archive(archive, dns.stale, report) if archive else None
+    return Resolver(dns, dns.nameservers, report, kept)
 
 
 def archive_at(path: Path) -> Archive:
@@ -84,7 +86,7 @@ def test_the_archive_knows_over_a_restart(nameserver: Nameserver, tmp_path: Path
     archive = tmp_path / "dns.sqlite"
     resolver_of(nameserver, archive=archive).for_message().look_up("known.example", TXT)
     question = ("known.example", TXT)
-    wait_until(lambda: archive_at(archive).get(question, 0.0), "the answer to be written")
+    wait_until(lambda: archive_at(archive).get(question), "the answer to be written")
 
     nameserver.serve(SILENT)
 
@@ -99,18 +101,18 @@ def test_an_archive_forgets_what_is_too_old(nameserver: Nameserver, tmp_path: Pa
     archive = tmp_path / "dns.sqlite"
     resolver_of(nameserver, archive=archive).for_message().look_up("known.example", TXT)
     question = ("known.example", TXT)
-    wait_until(lambda: archive_at(archive).get(question, 0.0), "the answer to be written")
+    wait_until(lambda: archive_at(archive).get(question), "the answer to be written")
 
     resolver_of(nameserver, archive=archive, stale="0s")
 
-    wait_until(lambda: not archive_at(archive).get(question, 0.0), "the answer to be forgotten")
+    wait_until(lambda: not archive_at(archive).get(question), "the answer to be forgotten")
 
 
 def test_a_broken_archive_has_nothing(tmp_path: Path) -> None:
     archive = archive_at(tmp_path / "dns.sqlite")
     (tmp_path / "dns.sqlite").write_bytes(b"\0" * 8192)
 
-    assert archive.get(("known.example", TXT), 0.0) is None
+    assert archive.get(("known.example", TXT)) is None
 
 
 def test_an_outage_costs_one_timeout(nameserver: Nameserver) -> None:
@@ -209,7 +211,7 @@ def test_the_refresher_outlives_a_bug(nameserver: Nameserver) -> None:
     reports: list[str] = []
     meter, settings = BrokenMeter(), {"nameservers": [nameserver.address], "min_ttl": "0s"}
     options = DnsOptions.model_validate(settings)
-    resolver = Resolver(options, reports.append, meter=meter)
+    resolver = Resolver(options, options.nameservers, reports.append, meter=meter)
     for name in ("hot.example", "warm.example"):
         resolver.for_message().look_up(name, TXT)
     hot, warm = (resolver._cache.get((f"{name}.example", TXT)) for name in ("hot", "warm"))

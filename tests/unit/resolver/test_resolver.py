@@ -20,7 +20,7 @@ from dns.rdatatype import RdataType
 from alignd.config import option_types
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
-from alignd.resolver.cache import Archive
+from alignd.resolver.archive import Archive
 from alignd.resolver.client import MAX_RESPONSE, ask
 from alignd.resolver.resolver import MESSAGE_OCTETS, MessageLookup, Resolver
 from alignd.resolver.wire import ReceivedAnswer, read_response, to_name
@@ -57,7 +57,9 @@ def resolver_of(
 ) -> Resolver:
     addresses = [nameserver.address for nameserver in nameservers]
     options = {"nameservers": addresses, "timeout": timeout, "min_ttl": "0s"}
-    return Resolver(DnsOptions.model_validate(options), print, archive)
+    settings = DnsOptions.model_validate(options)
+    kept = Archive(archive, 3600, print) if archive else None
+    return Resolver(settings, settings.nameservers, print, kept)
 
 
 @pytest.fixture
@@ -280,7 +282,7 @@ def test_an_alias_that_the_nameserver_does_not_follow_is_followed(
     if isinstance(answer, Answer):
         assert answer.alias_of
         archive = Archive(tmp_path / "dns.sqlite", 3600, print)
-        wait_until(lambda: archive.get((name, TXT), 0.0) == expected, "what is archived")
+        wait_until(lambda: archive.get((name, TXT)) == expected, "what is archived")
         archive.end()
 
 

@@ -40,9 +40,8 @@ def test_every_record_type_is_read_from_the_wire(
     nameserver: Nameserver, record_type: RecordType
 ) -> None:
     nameserver.serve(zone_with(record_type))
-    resolver = Resolver(
-        DnsOptions.model_validate({"nameservers": [nameserver.address]}), report=print
-    )
+    settings = DnsOptions.model_validate({"nameservers": [nameserver.address]})
+    resolver = Resolver(settings, settings.nameservers, print)
 
     answer = resolver.for_message().look_up(f"{record_type.value}.example", record_type)
 
@@ -57,7 +56,7 @@ from alignd.resolver.resolver import Resolver, nameservers_of, response_time
 
 before = set(sys.modules)
 settings = DnsOptions.model_validate({"nameservers": [sys.argv[1]]})
-lookup = Resolver(settings, print).for_message()
+lookup = Resolver(settings, nameservers_of(settings), print).for_message()
 for record_type in RecordType:
     answer = lookup.look_up(f"{record_type.value}.example", record_type)
     assert isinstance(answer, Answer) and answer.records, answer

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 from alignd.cli.options import CONFIG, print_problems
-from alignd.config.file import ConfigError, load_configuration
-from alignd.config.signer import load_signer
+from alignd.config.file import ConfigError
 from alignd.mail.printable import printable
-from alignd.resolver.resolver import ResolverError, nameservers_of
+from alignd.resolver.resolver import ResolverError
 
 
 @click.command()
@@ -30,17 +30,12 @@ def serve(config: Path) -> None:
     """
     # Imported here: the other commands work where libmilter is not installed.
     from alignd.mta.libmilter import ListenError  # noqa: PLC0415
+    from alignd.service.setup import load_setup  # noqa: PLC0415
     from alignd.service.supervisor import Supervisor  # noqa: PLC0415
-    from alignd.service.worker import Setup  # noqa: PLC0415
     from alignd.telemetry.log import MessageLog  # noqa: PLC0415
 
-    def load_setup() -> Setup:
-        configuration = load_configuration(config)
-        nameservers_of(configuration.dns)  # report a missing nameserver before the processes start
-        return Setup(configuration, load_signer(configuration.dkim))
-
     try:
-        sys.exit(Supervisor(load_setup, MessageLog(sys.stderr)).run())
+        sys.exit(Supervisor(partial(load_setup, config), MessageLog(sys.stderr)).run())
     except ConfigError as error:
         print_problems(error)
         sys.exit(os.EX_CONFIG)
