@@ -1,4 +1,4 @@
-"""Serves over HTTP: /metrics for Prometheus, /healthz and /readyz for probes.
+"""Serves over HTTP: /metrics for Prometheus, /healthz and /readyz for probes, /status for doctor.
 
 It is a process of its own and only reads what the others write into shared memory: whatever its
 clients do, and however many they are, no mail waits for it.
@@ -22,6 +22,8 @@ from alignd.service import child_process
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.prometheus import CONTENT_TYPE, exposition
+from alignd.telemetry.status import StatusError, status_json
+from alignd.telemetry.status_board import StatusBoard
 
 MAX_CONNECTIONS = 32
 """Connections at a time; one more closes the oldest."""
@@ -34,7 +36,7 @@ SILENCE_SECONDS = 10.0
 _LISTEN_AGAIN_SECONDS = 2.0  # after a port that is in use
 _RESTART_SECONDS = 1.0  # at least, between two starts
 _WORDS = 3  # of a request line
-_USAGE = b"try /metrics, /healthz or /readyz\n"
+_USAGE = b"try /metrics, /status, /healthz or /readyz\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,15 @@ class Monitor:
     """The parent's side: starts the process, replaces and stops it."""
 
     def __init__(
-        self, metrics: Metrics, log: MessageLog, close_inherited: Callable[[], None]
+        self,
+        metrics: Metrics,
+        board: StatusBoard,
+        log: MessageLog,
+        close_inherited: Callable[[], None],
     ) -> None:
         """*close_inherited* is called in the child, and closes descriptors of the parent."""
         self._metrics = metrics
+        self._board = board
         self._log = log
         self._close_inherited = close_inherited
         self._pid: int | None = None
@@ -80,17 +87,17 @@ class Monitor:
     def _run(self, listen: ListenAddress) -> int:
         self._close_inherited()
         listening_socket.stop_listening()  # on the milter's socket, which is the workers'
-        asyncio.run(_serve_http(self._metrics, listen, self._log))
+        asyncio.run(_serve_http(RequestHandler(self._metrics, self._board), listen, self._log))
         return os.EX_OK
 
 
-async def _serve_http(metrics: Metrics, listen: ListenAddress, log: MessageLog) -> None:
+async def _serve_http(handler: RequestHandler, listen: ListenAddress, log: MessageLog) -> None:
     def log_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = type(context.get("exception")).__name__
         log.once_a_minute("metrics request failed", problem=context["message"], error=error)
 
     asyncio.get_running_loop().set_exception_handler(log_exception)
-    server = await _listen(RequestHandler(metrics), listen, log)
+    server = await _listen(handler, listen, log)
     log.service("serving metrics", listen=str(listen))
     await server.serve_forever()
 
@@ -120,8 +127,9 @@ async def _listen(
 class RequestHandler:
     """The child's side: answers one request on each connection."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, board: StatusBoard) -> None:
         self._metrics = metrics
+        self._board = board
         self._open: dict[StreamWriter, None] = {}  # oldest first
 
     async def handle(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -172,12 +180,21 @@ class RequestHandler:
         match path:
             case b"/metrics":
                 return _Page(HTTPStatus.OK, exposition(self._metrics), CONTENT_TYPE)
+            case b"/status":
+                return self._status_page()
             case b"/healthz":
                 return _health_page(self._why_not_alive())
             case b"/readyz":
                 return _health_page(self._why_not_ready())
             case _:
                 return _Page(HTTPStatus.NOT_FOUND, _USAGE)
+
+    def _status_page(self) -> _Page:
+        try:
+            status = self._board.status(self._metrics, time.time())
+        except StatusError as error:
+            return _Page(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n".encode())
+        return _Page(HTTPStatus.OK, status_json(status), "application/json")
 
     def _why_not_alive(self) -> str:
         state = self._metrics.read_state()

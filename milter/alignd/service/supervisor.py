@@ -25,6 +25,7 @@ from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
 from alignd.mta.suspects import SUSPECT_SECONDS, Suspects
 from alignd.service import child_process
+from alignd.service.in_force import describe, installed_versions
 from alignd.service.monitor import Monitor
 from alignd.service.setup import LOAD_ERRORS, Setup
 from alignd.service.worker import (
@@ -37,7 +38,10 @@ from alignd.service.worker import (
     room_for_connections,
 )
 from alignd.telemetry.log import MessageLog
-from alignd.telemetry.metrics import Metrics, Reload, ServiceState
+from alignd.telemetry.metrics import Metrics, ServiceState
+from alignd.telemetry.status import SupervisorPart
+from alignd.telemetry.status_board import StatusBoard
+from alignd.telemetry.words import Reload
 
 SILENCE_SECONDS = 10.0
 """A worker without a heartbeat for this long hangs, and is replaced."""
@@ -109,7 +113,11 @@ class Supervisor:
         self._next_probe = 0.0
         self._metrics = Metrics(self._wanted)
         self._suspects = Suspects(self._wanted)
-        self._monitor = Monitor(self._metrics, log, self._close_inherited)
+        self._board = StatusBoard(self._wanted)
+        self._versions = installed_versions()
+        self._started = time.time()
+        self._describe_setup()
+        self._monitor = Monitor(self._metrics, self._board, log, self._close_inherited)
 
     def run(self) -> int:
         """Serve until TERM or INT, then let open sessions end; the exit status.
@@ -189,7 +197,12 @@ class Supervisor:
                 self._suffixes,
                 self._sessions,
                 self._log,
-                SharedMemory(self._metrics.of_worker(number), self._suspects.of_worker(number)),
+                SharedMemory(
+                    number,
+                    self._metrics.of_worker(number),
+                    self._suspects.of_worker(number),
+                    self._board.of_worker(number),
+                ),
                 checks_dns=number == 0,
             )
             return self._worker.run(theirs)
@@ -248,6 +261,7 @@ class Supervisor:
             self._selector.unregister(child.heartbeat)
         os.close(child.heartbeat)
         self._metrics.worker_ended(child.number)
+        self._board.of_worker(child.number).clear()
         del self._children[child.pid]
 
     def _kill_hung(self) -> None:
@@ -272,10 +286,17 @@ class Supervisor:
             self._log.service("the change in [milter] takes effect after a restart")
         self._setup = setup.with_milter_of(self._setup)
         self._metrics.reloaded(Reload.DONE)
+        self._describe_setup()
         for child in self._children.values():
             child.is_reloading = True
             os.kill(child.pid, signal.SIGHUP)
         self._is_ready = False
+
+    def _describe_setup(self) -> None:
+        part = SupervisorPart(
+            os.getpid(), self._started, self._versions, describe(self._setup, time.time())
+        )
+        self._board.of_supervisor().write(part)
 
     def _publish_state(self, *, is_ending: bool) -> None:
         ready = sum(child.is_ready for child in self._children.values())

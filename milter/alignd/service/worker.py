@@ -29,6 +29,8 @@ from alignd.service.self_check import start_self_check
 from alignd.service.setup import LOAD_ERRORS, Setup
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import ProcessMetrics
+from alignd.telemetry.status import NameserverState, WorkerPart
+from alignd.telemetry.status_board import PartWriter
 
 DRAIN_SECONDS = 45.0
 """How long open sessions may take to end after TERM; then they are cut (451 from the MTA)."""
@@ -43,8 +45,11 @@ _POLL_SECONDS = 0.05
 class SharedMemory:
     """What of a worker outlives it."""
 
+    number: int
+    """The worker's."""
     metrics: ProcessMetrics
     notes: JudgementNotes
+    status: PartWriter
 
 
 class Worker:
@@ -68,6 +73,8 @@ class Worker:
         self._log = log
         self._metrics = shared.metrics
         self._notes = shared.notes
+        self._shared = shared
+        self._started = time.time()
         self._checks_dns = checks_dns
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
@@ -99,7 +106,7 @@ class Worker:
                 self._log.service("libmilter stopped unexpectedly: the worker ends")
                 return os.EX_SOFTWARE
             _send(heartbeat, ALIVE)
-            self._metrics.set_breaker(is_open=self._resolver.is_down)
+            self._tell_status()
             if received == signal.SIGHUP:
                 self._reload()
                 _send(heartbeat, RELOADED)
@@ -107,6 +114,21 @@ class Worker:
         listening_socket.stop_listening()
         _send(heartbeat, DRAINING)
         return self._drain(heartbeat)
+
+    def _tell_status(self) -> None:
+        self._metrics.set_breaker(is_open=self._resolver.is_down)
+        self._shared.status.write(
+            WorkerPart(
+                self._shared.number,
+                os.getpid(),
+                self._started,
+                self._setup.digest,
+                dict.fromkeys(map(str, self._setup.nameservers), NameserverState.UNKNOWN),
+                self._resolver.is_down,
+                is_troubled=False,
+                connections=len(self._sessions),
+            )
+        )
 
     def _next_signal(self) -> int | None:
         """The next signal, or None when none comes before the next heartbeat is due."""
