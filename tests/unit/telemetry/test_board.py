@@ -50,6 +50,6 @@ def test_a_process_that_dies_over_it_leaves_what_it_said_before() -> None:
     board = Board(1)
     board.row(0).write(b"first")
     board.row(0).write(b"second")
-    board._octets[20:22] = b"##"  # where it would write next
+    board.row(0)._octets[PLACE_OCTETS + 20 : PLACE_OCTETS + 22] = b"##"  # it writes there next
 
     assert board.row(0).read() == b"second"
