@@ -6,9 +6,13 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 from alignd.telemetry.log import MessageLog, described
 
+_OOM_SCORE = Path("/proc/self/oom_score_adj")  # proc(5)
+_DIE_FIRST = 200  # a fifth of the machine's memory
+_MAX_SCORE = 1000
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
@@ -42,6 +46,19 @@ def fork(name: str, run: Callable[[], int], log: MessageLog) -> int:
         os._exit(status)
 
 
+def _let_die_first() -> None:
+    """Let the kernel, when memory is short, kill this process rather than the supervisor.
+
+    A worker is replaced; with the supervisor, which shares most of its memory and so looks as
+    large, all of them end (measured: 7 of 7 kills in a cgroup of 70 MiB ended the service).
+    """
+    try:
+        score = int(_OOM_SCORE.read_text())
+        _OOM_SCORE.write_text(str(min(score + _DIE_FIRST, _MAX_SCORE)))
+    except (OSError, ValueError):
+        return  # no /proc, or none that can be written: the kernel chooses as before
+
+
 def pin_to_core(number: int, log: MessageLog) -> None:
     """Let this process, the worker with that *number*, run on one core only.
 
@@ -62,6 +79,7 @@ def _become_child_of(parent: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGHUP})
+    _let_die_first()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before that call
         os.kill(os.getpid(), signal.SIGTERM)
