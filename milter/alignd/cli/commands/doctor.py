@@ -86,8 +86,9 @@ def doctor(
 
     Checks the DNS of the notifications domain and of the relay, Postfix's main.cf, master.cf and
     lookup tables, what the DKIM signer signs, the connection from Postfix to alignd, this machine,
-    and what the running service has in force. Run it as root, so that it can check what Postfix's user may access. Exit status 0 if
-    there are no findings; 1 if there are; 2 if there are none, but something could not be checked.
+    and what the running service has in force. Run it as root, so that it can check what Postfix's
+    user may access. Exit status 0 if there are no findings; 1 if there are; 2 if there are none,
+    but something could not be checked.
 
     \b
     Examples:
