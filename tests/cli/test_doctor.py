@@ -70,12 +70,15 @@ REPORT = """\
     not checked: dkim.signs and dkim.opendkim are not set: alignd counts on no
     signer
 ✓ socket: the connection from Postfix to alignd
+- service: what the running service has in force, and what it sees
+    not checked: the service does not say what it has in force: metrics.listen
+    is ""
 - resolver: the nameservers: whether they answer, how fast, from where
     not checked: --zone answers instead of 127.0.0.1
 ✓ limits: enough connections and descriptors for Postfix
 ✓ versions: versions with known bugs, and the age of the public suffix list
 
-12 topics checked: 1 error, 1 warning, 0 could not be checked.
+13 topics checked: 1 error, 1 warning, 0 could not be checked.
 """
 
 

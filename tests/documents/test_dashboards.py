@@ -116,6 +116,14 @@ def test_what_goes_wrong_has_an_alert() -> None:
         "alignd_messages_total",
         "alignd_configuration_last_reload_successful",
         "alignd_dns_queries_total",
+        "alignd_dns_nameservers_failing",
+        "alignd_dns_troubled",
+        "alignd_dns_archive_state",
+        "alignd_log_lines_dropped_total",
+        "alignd_input_last_read_successful",
+        "alignd_process_start_failures_total",
+        "alignd_connections_cut_total",
+        "alignd_background_failures_total",
     }
     assert any(rule["expr"].startswith("up{") for rule in RULES)
 

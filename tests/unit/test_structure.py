@@ -29,7 +29,10 @@ PLANTED = {
     "pymilter is known to the mail path alone": ("service/worker", "milter"),
     "dnspython is known to the resolver alone": ("advice/spf", "dns.name"),
     "The terminal is known to the command line alone": ("doctor/findings", "click"),
-    "pydantic is known to the configuration alone": ("judgement/review", "pydantic"),
+    "pydantic is known to the configuration and the status document": (
+        "judgement/review",
+        "pydantic",
+    ),
     "authres is wrapped": ("judgement/review", "authres"),
     "cryptography is wrapped": ("mailauth/dkim", "cryptography"),
     "dkimpy is wrapped": ("advice/dkim", "dkim"),

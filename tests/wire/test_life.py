@@ -325,6 +325,13 @@ def test_socket_activation_refuses_no_connection(
         assert is_rewritten(result)
 
 
+def test_a_worker_dies_before_its_supervisor_when_memory_is_short(alignd: Alignd) -> None:
+    def score(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    assert all(score(pid) > score(alignd.process.pid) for pid in workers(alignd))
+
+
 def weight(pids: set[int]) -> tuple[int, int]:
     """The threads and descriptors of these processes."""
     return (

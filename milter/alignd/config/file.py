@@ -53,12 +53,20 @@ def load_configuration(path: Path) -> Configuration:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or an option in it is wrong.
     """
+    return parse_configuration(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Read the file at *path*, without looking at what it says.
+
+    Raises:
+        ConfigError: it cannot be read, or is not UTF-8.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError((ConfigProblem(str(path), 1, f"cannot be read: {problem}"),)) from error
-    return parse_configuration(text, str(path))
 
 
 def parse_configuration(text: str, path: str) -> Configuration:

@@ -66,6 +66,10 @@ class Nameserver:
     address: str
     port: int = _DNS_PORT
 
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return self.address if self.port == _DNS_PORT else f"{host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:

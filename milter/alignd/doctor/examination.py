@@ -11,7 +11,14 @@ from alignd.config.settings import Configuration, Settings
 from alignd.doctor.behind import examine_behind
 from alignd.doctor.chain import examine_chain
 from alignd.doctor.dns import examine_helo, examine_notifications
-from alignd.doctor.facts import Machine, OpenDkimSettings, RspamdSigning, TableLookup
+from alignd.doctor.facts import (
+    Files,
+    Machine,
+    OpenDkimSettings,
+    RspamdSigning,
+    RunningService,
+    TableLookup,
+)
 from alignd.doctor.findings import (
     FindingId,
     Note,
@@ -31,6 +38,7 @@ from alignd.doctor.machine import (
 )
 from alignd.doctor.outbound import examine_outbound, examine_version, outgoing
 from alignd.doctor.queue_first import examine_queue_first
+from alignd.doctor.service import examine_service
 from alignd.doctor.signer import SignerSettings, examine_signer, is_rspamd
 from alignd.judgement.prediction import predict
 from alignd.mail.mailbox import Mailbox
@@ -61,6 +69,8 @@ class Facts:
     postfix: PostfixConfig | Unknown
     tables: TableLookup
     machine: Machine
+    service: RunningService
+    files: Files
     new_lookup: Callable[[], Lookup]
     suffixes: PublicSuffixes
     application: Mailbox | None
@@ -99,6 +109,7 @@ def examine(facts: Facts) -> tuple[TopicReport, ...]:
         *_postfix(facts, chain),
         examine_signer(configuration, facts.table_problems, _signer_settings(facts, chain)),
         topic_report(Topic.SOCKET, _socket(facts, chain)),
+        topic_report(Topic.SERVICE, examine_service(facts.service, facts.files)),
         topic_report(Topic.RESOLVER, examine_resolver(configuration.dns, machine.resolvers)),
         topic_report(
             Topic.LIMITS,

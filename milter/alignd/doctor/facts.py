@@ -8,15 +8,18 @@ from datetime import date
 from enum import Enum
 
 from alignd.config.option_types import Nameserver
-from alignd.doctor.findings import Unknown
+from alignd.doctor.findings import Skipped, Unknown
 from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import LookupFailed
+from alignd.telemetry.status import InForce, Status, Versions
 
 Interfaces = tuple[IpAddress, ...] | Unknown
 """The addresses of this machine, loopback included."""
 Resolvers = Mapping[Nameserver, float | LookupFailed | None] | Unknown
 """Response time of each nameserver in seconds; None if it was not queried."""
 
+RunningService = Status | Unknown | Skipped
+"""What the service says that runs here."""
 TableLookup = Callable[[tuple[str, ...], tuple[str, ...]], Mapping[str, str] | Unknown]
 """Asks tables of Postfix, one after the other, for keys; a key without an answer is missing."""
 
@@ -74,6 +77,14 @@ class RspamdSigning:
     """Whether it signs where the envelope sender is in another domain than From."""
     signs_for_other_logins: bool
     """Whether it signs where the login is of another domain than From."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What is on the disk now, as a service that started would have it in force."""
+
+    in_force: InForce
+    versions: Versions
 
 
 @dataclass(frozen=True, slots=True)

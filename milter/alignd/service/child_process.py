@@ -7,11 +7,15 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from alignd.telemetry.log import MessageLog, described
 
 SILENCE_SECONDS = 10.0
 """A child that gives no sign of life for this long hangs, and is replaced."""
+_OOM_SCORE = Path("/proc/self/oom_score_adj")  # proc(5)
+_DIE_FIRST = 200  # a fifth of the machine's memory
+_MAX_SCORE = 1000
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
@@ -114,6 +118,19 @@ def pin_to_core(number: int, log: MessageLog) -> None:
         log.service("worker cannot be pinned to one core: it is slower", problem=str(error))
 
 
+def _let_die_first() -> None:
+    """Let the kernel, when memory is short, kill this process rather than the supervisor.
+
+    A worker is replaced; with the supervisor, which shares most of its memory and so looks as
+    large, all of them end (measured: in a cgroup of 70 MiB, 7 of 7 kills ended the service).
+    """
+    try:
+        score = int(_OOM_SCORE.read_text())
+        _OOM_SCORE.write_text(str(min(score + _DIE_FIRST, _MAX_SCORE)))
+    except (OSError, ValueError):
+        return  # no /proc, or none that can be written: the kernel chooses as before
+
+
 def _become_child_of(parent: int) -> None:
     # The wakeup descriptor is the supervisor's: a signal of this process would wake that one.
     signal.set_wakeup_fd(-1)
@@ -121,6 +138,7 @@ def _become_child_of(parent: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGHUP})
+    _let_die_first()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before that call
         os.kill(os.getpid(), signal.SIGTERM)

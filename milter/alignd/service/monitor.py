@@ -1,4 +1,4 @@
-"""Serves over HTTP: /metrics for Prometheus, /healthz and /readyz for probes.
+"""Serves over HTTP: /metrics for Prometheus, /healthz and /readyz for probes, /status for doctor.
 
 It is a process of its own and only reads what the others write into shared memory: whatever its
 clients do, and however many they are, no mail waits for it.
@@ -19,6 +19,8 @@ from alignd.service.auxiliary_process import BEAT_SECONDS
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.prometheus import CONTENT_TYPE, exposition
+from alignd.telemetry.status import StatusError, status_json
+from alignd.telemetry.status_board import StatusBoard
 
 MAX_CONNECTIONS = 32
 """Connections at a time; one more closes the oldest."""
@@ -30,7 +32,7 @@ SILENCE_SECONDS = 10.0
 """A supervisor that has not written its state for this long hangs."""
 _LISTEN_AGAIN_SECONDS = 2.0  # after a port that is in use
 _WORDS = 3  # of a request line
-_USAGE = b"try /metrics, /healthz or /readyz\n"
+_USAGE = b"try /metrics, /status, /healthz or /readyz\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,14 @@ class _Page:
 
 
 def serve_metrics(
-    metrics: Metrics, listen: ListenAddress, beat: Callable[[], None], log: MessageLog
+    handler: RequestHandler, listen: ListenAddress, beat: Callable[[], None], log: MessageLog
 ) -> None:
     """Serve at *listen* until the process ends; *beat* is called every BEAT_SECONDS meanwhile."""
-    asyncio.run(_serve_http(metrics, listen, beat, log))
+    asyncio.run(_serve_http(handler, listen, beat, log))
 
 
 async def _serve_http(
-    metrics: Metrics, listen: ListenAddress, beat: Callable[[], None], log: MessageLog
+    handler: RequestHandler, listen: ListenAddress, beat: Callable[[], None], log: MessageLog
 ) -> None:
     def log_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = type(context.get("exception")).__name__
@@ -57,7 +59,7 @@ async def _serve_http(
     asyncio.get_running_loop().set_exception_handler(log_exception)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_keep_beating(beat))
-        server = await _listen(RequestHandler(metrics), listen, log)
+        server = await _listen(handler, listen, log)
         log.service("serving metrics", listen=str(listen))
         await server.serve_forever()
 
@@ -93,8 +95,9 @@ async def _listen(
 class RequestHandler:
     """Answers one request on each connection."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, board: StatusBoard) -> None:
         self._metrics = metrics
+        self._board = board
         self._open: dict[StreamWriter, None] = {}  # oldest first
 
     async def handle(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -145,12 +148,21 @@ class RequestHandler:
         match path:
             case b"/metrics":
                 return _Page(HTTPStatus.OK, exposition(self._metrics), CONTENT_TYPE)
+            case b"/status":
+                return self._status_page()
             case b"/healthz":
                 return _health_page(self._why_not_alive())
             case b"/readyz":
                 return _health_page(self._why_not_ready())
             case _:
                 return _Page(HTTPStatus.NOT_FOUND, _USAGE)
+
+    def _status_page(self) -> _Page:
+        try:
+            status = self._board.status(self._metrics, time.time())
+        except StatusError as error:
+            return _Page(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n".encode())
+        return _Page(HTTPStatus.OK, status_json(status), "application/json")
 
     def _why_not_alive(self) -> str:
         state = self._metrics.read_state()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from alignd.telemetry.log import MessageLog
-from alignd.telemetry.metrics import ChildKind, ProcessMetrics
+from alignd.telemetry.metrics import ProcessMetrics
+from alignd.telemetry.words import ChildKind
 
 _FIRST_PAUSE_SECONDS = 1.0  # also the least time between two starts
 _LONGEST_PAUSE_SECONDS = 10.0

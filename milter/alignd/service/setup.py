@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from alignd.config.file import ConfigError, load_configuration
+from alignd.config.file import ConfigError, parse_configuration, read_text
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import Configuration
 from alignd.config.signer import load_signer
@@ -23,6 +24,10 @@ class Setup:
     configuration: Configuration
     signer: Signer
     nameservers: tuple[Nameserver, ...]
+    path: str = ""
+    """Of the configuration file."""
+    digest: str = ""
+    """The SHA-256 of its text, in hexadecimal digits."""
 
     def with_milter_of(self, running: Setup) -> Setup:
         """This setup with the [milter] of the one that runs: the socket is open already."""
@@ -39,6 +44,17 @@ def load_setup(path: Path) -> Setup:
         ConfigError: the configuration is wrong.
         ResolverError: there is no nameserver to ask.
     """
-    configuration = load_configuration(path)
-    nameservers = nameservers_of(configuration.dns)
-    return Setup(configuration, load_signer(configuration.dkim), nameservers)
+    text = read_text(path)
+    configuration = parse_configuration(text, str(path))
+    return Setup(
+        configuration,
+        load_signer(configuration.dkim),
+        nameservers_of(configuration.dns),
+        str(path.absolute()),
+        digest_of(text),
+    )
+
+
+def digest_of(text: str) -> str:
+    """Tell the *text* of one configuration file from that of another."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -26,19 +26,22 @@ from alignd.config.endpoint import HandedOverSocket
 from alignd.config.option_types import ListenAddress
 from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
-from alignd.mta.suspects import Suspects
 from alignd.service.auxiliary_process import AuxiliaryProcess
 from alignd.service.child_process import ChildProcesses, pin_to_core
+from alignd.service.in_force import describe, installed_versions
 from alignd.service.loading import SetupLoader
-from alignd.service.monitor import serve_metrics
+from alignd.service.monitor import RequestHandler, serve_metrics
 from alignd.service.notification import ServiceManager
 from alignd.service.patience import Attempts
 from alignd.service.setup import LOAD_ERRORS, Setup
+from alignd.service.shared_memory import SharedMemory
 from alignd.service.signals import PendingSignals
-from alignd.service.worker import DRAIN_SECONDS, SharedMemory, Worker, room_for_connections
+from alignd.service.worker import DRAIN_SECONDS, Worker, room_for_connections
 from alignd.service.workers import Workers
 from alignd.telemetry.log import MessageLog, described
-from alignd.telemetry.metrics import ChildKind, Metrics, Reload, ServiceState, Task
+from alignd.telemetry.metrics import ServiceState
+from alignd.telemetry.status import SupervisorPart
+from alignd.telemetry.words import ChildKind, Reload, Task
 
 END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end before they are killed."""
@@ -63,8 +66,11 @@ class Supervisor:
         self._suffixes = SuffixList()
         milter = self._setup.configuration.milter
         wanted = milter.workers_on(len(os.sched_getaffinity(0)))
-        self._metrics = Metrics(wanted)
-        self._suspects = Suspects(wanted)
+        self._memory = SharedMemory(wanted)
+        self._metrics = self._memory.metrics
+        self._versions = installed_versions()
+        self._started = time.time()
+        self._describe_setup()
         self._signals = PendingSignals()
         self._loader = SetupLoader(load_setup, self._signals.wake)
         self._manager = ServiceManager()
@@ -75,8 +81,7 @@ class Supervisor:
             self._serve_mail,
             self._children,
             self._attempts(ChildKind.WORKER),
-            self._suspects,
-            self._metrics,
+            self._memory,
             log,
         )
         self._monitor: AuxiliaryProcess[ListenAddress] = AuxiliaryProcess(
@@ -160,7 +165,7 @@ class Supervisor:
             self._suffixes,
             self._sessions,
             self._log,
-            SharedMemory(self._metrics.of_worker(number), self._suspects.of_worker(number)),
+            self._memory.of_worker(number),
             checks_dns=number == 0,
         )
         return self._worker.run(heartbeat)
@@ -171,7 +176,7 @@ class Supervisor:
 
     def _serve_metrics(self, listen: ListenAddress, beat: Callable[[], None]) -> None:
         """Be the monitor: called in a process of its own."""
-        serve_metrics(self._metrics, listen, beat, self._log)
+        serve_metrics(RequestHandler(self._metrics, self._memory.board), listen, beat, self._log)
 
     def _wait(self) -> None:
         """Wait for a signal, a heartbeat, a setup, or the end of the round."""
@@ -203,6 +208,7 @@ class Supervisor:
             self._log.service("the change in [milter] takes effect after a restart")
         self._setup = setup.with_milter_of(self._setup)
         self._metrics.reloaded(Reload.DONE)
+        self._describe_setup()
         self._workers.reload()
         self._is_ready = False
 
@@ -239,6 +245,12 @@ class Supervisor:
             # No descriptor is left for it, which says nothing of the workers: they have their own.
             self._log.once_a_minute("watchdog's probe was not sent", problem=str(error))
             return self._workers.ready > 0
+
+    def _describe_setup(self) -> None:
+        part = SupervisorPart(
+            os.getpid(), self._started, self._versions, describe(self._setup, time.time())
+        )
+        self._memory.board.of_supervisor().write(part)
 
     def _publish_state(self, *, is_ending: bool = False) -> None:
         ready, wanted = self._workers.ready, self._workers.wanted

@@ -9,7 +9,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -22,14 +21,14 @@ from alignd.mta import libmilter, listening_socket
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Runtime
-from alignd.mta.suspects import JudgementNotes
 from alignd.resolver.archive import Archive
 from alignd.resolver.resolver import Resolver
 from alignd.service.loading import SetupLoader
 from alignd.service.self_check import start_self_check
 from alignd.service.setup import LOAD_ERRORS, Setup
+from alignd.service.shared_memory import WorkerMemory
 from alignd.telemetry.log import MessageLog, described
-from alignd.telemetry.metrics import ProcessMetrics
+from alignd.telemetry.status import NameserverState, WorkerPart
 
 DRAIN_SECONDS = 45.0
 """How long open sessions may take to end after TERM; then they are cut (451 from the MTA)."""
@@ -39,14 +38,6 @@ ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker writes to its supervisor, on the pipe of its heartbeat."""
 _POLL_SECONDS = 0.05
 _LOADED = 0  # in the queue of signals; kill(2) has no signal of that number
-
-
-@dataclass(frozen=True, slots=True)
-class SharedMemory:
-    """What of a worker outlives it."""
-
-    metrics: ProcessMetrics
-    notes: JudgementNotes
 
 
 class Worker:
@@ -59,7 +50,7 @@ class Worker:
         suffixes: SuffixList,
         sessions: libmilter.Sessions,
         log: MessageLog,
-        shared: SharedMemory,
+        memory: WorkerMemory,
         *,
         checks_dns: bool,
     ) -> None:
@@ -67,8 +58,10 @@ class Worker:
         self._suffixes = suffixes
         self._sessions = sessions
         self._log = log
-        self._metrics = shared.metrics
-        self._notes = shared.notes
+        self._metrics = memory.metrics
+        self._notes = memory.notes
+        self._memory = memory
+        self._started = time.time()
         self._checks_dns = checks_dns
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
@@ -102,7 +95,7 @@ class Worker:
                 self._log.service("libmilter stopped unexpectedly: the worker ends")
                 return os.EX_SOFTWARE
             _send(heartbeat, ALIVE)
-            self._metrics.set_breaker(is_open=self._resolver.is_down)
+            self._tell_status()
             if received == signal.SIGHUP:
                 self._loader.begin()
             if (loaded := self._loader.take()) is not None:
@@ -112,6 +105,21 @@ class Worker:
         listening_socket.stop_listening()
         _send(heartbeat, DRAINING)
         return self._drain(heartbeat)
+
+    def _tell_status(self) -> None:
+        self._metrics.set_breaker(is_open=self._resolver.is_down)
+        self._memory.status.write(
+            WorkerPart(
+                self._memory.number,
+                os.getpid(),
+                self._started,
+                self._setup.digest,
+                dict.fromkeys(map(str, self._setup.nameservers), NameserverState.UNKNOWN),
+                self._resolver.is_down,
+                is_troubled=False,
+                connections=len(self._sessions),
+            )
+        )
 
     def _next_signal(self) -> int | None:
         """The next signal, or None when none comes before the next heartbeat is due."""

@@ -7,12 +7,11 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from alignd.mta.suspects import SUSPECT_SECONDS, Suspects
+from alignd.mta.suspects import SUSPECT_SECONDS
 from alignd.service.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
 from alignd.service.patience import Attempts, Silence
 from alignd.service.worker import ALIVE, DRAINING, RELOADED
 from alignd.telemetry.log import MessageLog
-from alignd.telemetry.metrics import Metrics
 
 _CLOSED = -1
 
@@ -42,8 +41,7 @@ class Workers:
         serve: Callable[[int, int], int],
         children: ChildProcesses,
         attempts: Attempts,
-        suspects: Suspects,
-        metrics: Metrics,
+        memory: SharedMemory,
         log: MessageLog,
     ) -> None:
         """*serve* is called in each, with its number and the descriptor to write heartbeats to."""
@@ -51,8 +49,7 @@ class Workers:
         self._serve = serve
         self._children = children
         self._attempts = attempts
-        self._suspects = suspects
-        self._metrics = metrics
+        self._memory = memory
         self._log = log
         self._running: list[_Worker] = []
         self._started = 0
@@ -90,7 +87,7 @@ class Workers:
                 self._attempts.failed(error.strerror or str(error))
                 return
             if self._started >= self.wanted:
-                self._metrics.worker_replaced()
+                self._memory.metrics.worker_replaced()
             self._started += 1
 
     def heartbeats(self) -> Iterator[int]:
@@ -110,9 +107,8 @@ class Workers:
                 continue
             self._running.remove(worker)
             self._close(worker)
-            self._metrics.worker_ended(worker.number)
             self._log.service("worker ended", pid=worker.child.pid, status=code)
-            self._suspect(worker.number, has_failed=code != os.EX_OK)
+            self._clear(worker.number, has_failed=code != os.EX_OK)
             if not worker.is_ready:
                 self._attempts.failed(f"it ended with status {code}")
 
@@ -171,8 +167,8 @@ class Workers:
         worker.is_reloading = worker.is_reloading and RELOADED not in words
         worker.is_draining = worker.is_draining or DRAINING in words
 
-    def _suspect(self, number: int, *, has_failed: bool) -> None:
-        if count := self._suspects.worker_ended(number, has_failed=has_failed):
+    def _clear(self, number: int, *, has_failed: bool) -> None:
+        if count := self._memory.worker_ended(number, has_failed=has_failed):
             self._log.service(
                 "messages like those that it was judging are rewritten unjudged for a while",
                 messages=count,

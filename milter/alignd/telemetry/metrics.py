@@ -6,7 +6,7 @@ Every value of every label is known in advance: none names a domain or an addres
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import accumulate, product
@@ -16,6 +16,7 @@ from alignd.judgement.reasons import Failure, Limit, Reason
 from alignd.mailauth.dns import RecordType
 from alignd.resolver.resolver import QueryResult
 from alignd.telemetry.counters import CounterRow, SharedCounters
+from alignd.telemetry.words import ArchiveState, ChildKind, Input, Reload, Task
 
 BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -42,55 +43,6 @@ CAUSES: tuple[Cause, ...] = (
     Degraded.MAX_CONNECTIONS,
     *Limit,
 )
-
-
-class Reload(Enum):
-    """The result of a reload."""
-
-    DONE = "done"
-    REFUSED = "refused"
-
-
-class Input(Enum):
-    """What is read besides the configuration file."""
-
-    NAMESERVERS = "nameservers"
-    """/etc/resolv.conf, where dns.nameservers names none."""
-    SIGNING_TABLES = "signing-tables"
-    """OpenDKIM's, of dkim.opendkim."""
-    PRIVATE_KEYS = "private-keys"
-    """The files that the tables and dkim.signs name."""
-
-
-class ArchiveState(Enum):
-    """The state of the archive of DNS answers."""
-
-    OFF = "off"
-    """None is configured."""
-    OPENING = "opening"
-    """It is being read, or nothing was heard of it yet."""
-    GOOD = "good"
-    FAILING = "failing"
-    """It cannot be read or written: last known answers would not survive a restart."""
-
-
-class Task(Enum):
-    """Something that a thread does in the background for as long as the process lives."""
-
-    DNS_REFRESH = "dns-refresh"
-    DNS_PROBE = "dns-probe"
-    ARCHIVE = "archive"
-    SELF_CHECK = "self-check"
-    SUPERVISION = "supervision"
-    """A round of the supervisor."""
-
-
-class ChildKind(Enum):
-    """A process that the supervisor starts."""
-
-    WORKER = "worker"
-    MONITOR = "monitor"
-    ARCHIVE = "archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +303,21 @@ class ServiceState:
     """The monotonic time at which the supervisor wrote it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the metrics say of the service itself, since its start."""
+
+    worker_restarts: int
+    last_reload: Reload
+    inputs: Mapping[Input, Reload]
+    """What came of the last reading of each."""
+    archive: ArchiveState
+    archive_answers: int
+    archive_dropped: int
+    log_lines_dropped: int
+    background_failures: int
+
+
 class Metrics:
     """The metrics of all processes; made by the supervisor before it forks any."""
 
@@ -403,6 +370,19 @@ class Metrics:
             self._counters.sum(_UPDATED),
         )
 
+    def health(self) -> Health:
+        archive = {each: self._sum(_ARCHIVE_STATE, each.value) for each in ArchiveState}
+        return Health(
+            worker_restarts=self._sum(_RESTARTS),
+            last_reload=_result(self._sum(_LAST_RELOAD)),
+            inputs={each: _result(self._sum(_INPUT_LAST_READ, each.value)) for each in Input},
+            archive=next((each for each, is_so in archive.items() if is_so), ArchiveState.OPENING),
+            archive_answers=self._sum(_ARCHIVE_ANSWERS),
+            archive_dropped=self._sum(_ARCHIVE_DROPPED),
+            log_lines_dropped=self._sum(_LINES_DROPPED),
+            background_failures=sum(self._sum(_TASK_FAILURES, each.value) for each in Task),
+        )
+
     def families(self) -> Iterator[tuple[MetricFamily, dict[tuple[str, ...], float]]]:
         """Every family, with the value of each series by the values of its labels.
 
@@ -420,3 +400,10 @@ class Metrics:
         numbers = (self._counters.sum(_FIRST_BUCKET + place) for place in range(len(bounds)))
         within = dict(zip(bounds, accumulate(numbers), strict=True))
         return within, self._counters.sum(_SECONDS)
+
+    def _sum(self, family: MetricFamily, *values: str) -> int:
+        return int(self._counters.sum(_column(family, *values)))
+
+
+def _result(is_successful: int) -> Reload:
+    return Reload.DONE if is_successful else Reload.REFUSED

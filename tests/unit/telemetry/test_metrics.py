@@ -5,7 +5,8 @@ import math
 import pytest
 
 from alignd.judgement.reasons import Reason
-from alignd.telemetry.metrics import BUCKETS, CAUSES, Cause, Metrics, Reload, ServiceState
+from alignd.telemetry.metrics import BUCKETS, CAUSES, Cause, Metrics, ServiceState
+from alignd.telemetry.words import Reload
 from tests.support.case import Case
 from tests.support.selection import CASES
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,20 +26,24 @@ from alignd.cli.render.json import examination_json, json_line
 from alignd.cli.text import print_lines
 from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
+from alignd.config.file import read_text
 from alignd.config.option_types import Nameserver
-from alignd.config.settings import DnsOptions
+from alignd.config.settings import Configuration, DnsOptions
 from alignd.config.signer import table_problems
-from alignd.doctor.evidence import machine, opendkim, rspamd, tables
+from alignd.doctor.evidence import machine, opendkim, rspamd, service, tables
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
-from alignd.doctor.facts import Machine, Resolvers, TableLookup
+from alignd.doctor.facts import Files, Machine, Resolvers, TableLookup
 from alignd.doctor.findings import Unknown
 from alignd.mail.mailbox import Mailbox, MailboxError
+from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup, LookupFailed
 from alignd.postfix.chain import outside_chroot
 from alignd.postfix.config import PostfixConfig
 from alignd.resolver.resolver import ResolverError, nameservers_of, response_time
+from alignd.service.in_force import describe, installed_versions
 from alignd.service.self_check import DNS_SECONDS
+from alignd.service.setup import Setup, digest_of
 
 _MAIL_OWNER = "postfix"
 _EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_INCOMPLETE}
@@ -80,9 +85,10 @@ def doctor(
     """Check the setup of this relay and show how to fix problems. Changes nothing.
 
     Checks the DNS of the notifications domain and of the relay, Postfix's main.cf, master.cf and
-    lookup tables, what the DKIM signer signs, the connection from Postfix to alignd, and this
-    machine. Run it as root, so that it can check what Postfix's user may access. Exit status 0 if
-    there are no findings; 1 if there are; 2 if there are none, but something could not be checked.
+    lookup tables, what the DKIM signer signs, the connection from Postfix to alignd, this machine,
+    and what the running service has in force. Run it as root, so that it can check what Postfix's
+    user may access. Exit status 0 if there are no findings; 1 if there are; 2 if there are none,
+    but something could not be checked.
 
     \b
     Examples:
@@ -96,6 +102,7 @@ def doctor(
     postfix = _postfix(postfix_config)
     has_opendkim = configuration.dkim.opendkim is not None
     endpoint, is_handed_over = _endpoint(configuration.milter.socket, socket, postfix)
+    found = _machine(configuration.dns, endpoint, postfix, is_asked=zone is None)
     topics = examine(
         Facts(
             configuration=configuration,
@@ -107,7 +114,11 @@ def doctor(
             is_handed_over=is_handed_over,
             postfix=postfix,
             tables=_tables(postfix_config, postfix),
-            machine=_machine(configuration.dns, endpoint, postfix, is_asked=zone is None),
+            machine=found,
+            service=service.read_status(
+                configuration.metrics.listen, is_running=found.socket.answers is True
+            ),
+            files=_files(configuration, signer, config),
             new_lookup=_lookups(zone, configuration.dns),
             suffixes=SuffixList(),
             application=application,
@@ -162,6 +173,16 @@ def _machine(
         suffixes_released=SuffixList.released(),
         today=datetime.now(tz=UTC).date(),
     )
+
+
+def _files(configuration: Configuration, signer: Signer, path: Path) -> Files:
+    try:
+        nameservers = nameservers_of(configuration.dns)
+    except ResolverError:
+        nameservers = ()  # the resolver's topic says so
+    digest = digest_of(read_text(path))
+    setup = Setup(configuration, signer, nameservers, str(path.absolute()), digest)
+    return Files(describe(setup, time.time()), installed_versions())
 
 
 def _resolvers(dns: DnsOptions, *, is_asked: bool) -> Resolvers:

@@ -30,6 +30,7 @@ _TITLES = {
     Topic.QUEUE_FIRST: "the hop from Postfix's queue to its second listener",
     Topic.SIGNER: "what the DKIM signer signs, and for which clients",
     Topic.SOCKET: "the connection from Postfix to alignd",
+    Topic.SERVICE: "what the running service has in force, and what it sees",
     Topic.RESOLVER: "the nameservers: whether they answer, how fast, from where",
     Topic.LIMITS: "enough connections and descriptors for Postfix",
     Topic.VERSIONS: "versions with known bugs, and the age of the public suffix list",

@@ -1,0 +1,53 @@
+"""Describes a setup for the status document, in digests and numbers.
+
+`alignd doctor` describes the files in the same way, and compares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import version
+
+from alignd.config.domain_lists import SuffixList
+from alignd.config.signer import TableSigner
+from alignd.mailauth.dkim import Signer
+from alignd.service.setup import Setup
+from alignd.telemetry.status import InForce, Versions
+
+_CONFIGURED = "dns.nameservers"
+_SYSTEM = "/etc/resolv.conf"
+
+
+def installed_versions() -> Versions:
+    """The versions on the disk: those that run, in a process that has just started."""
+    released = SuffixList.released()
+    return Versions(
+        alignd=version("alignd"),
+        python=platform.python_version(),
+        public_suffixes=released.isoformat() if released else "",
+    )
+
+
+def describe(setup: Setup, now: float) -> InForce:
+    """Describe a *setup* that was loaded at the Unix time *now*."""
+    configuration = setup.configuration
+    tables = setup.signer.tables if isinstance(setup.signer, TableSigner) else None
+    return InForce(
+        path=setup.path,
+        digest=setup.digest,
+        since=now,
+        tenants=len(configuration.tenant),
+        nameservers=tuple(map(str, setup.nameservers)),
+        nameservers_from=_CONFIGURED if configuration.dns.nameservers else _SYSTEM,
+        signing_tables=_digest_of_tables(setup.signer),
+        signing_entries=len(tables.signing.entries) if tables else 0,
+    )
+
+
+def _digest_of_tables(signer: Signer) -> str:
+    if not isinstance(signer, TableSigner) or signer.tables is None:
+        return ""
+    tables = (signer.tables.signing, signer.tables.keys)
+    text = repr([(each.kind, each.entries) for each in tables])
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""The words in which the service tells of itself: labels of metrics, and the status document."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Reload(Enum):
+    """The result of a reload."""
+
+    DONE = "done"
+    REFUSED = "refused"
+
+
+class Input(Enum):
+    """What is read besides the configuration file."""
+
+    NAMESERVERS = "nameservers"
+    """/etc/resolv.conf, where dns.nameservers names none."""
+    SIGNING_TABLES = "signing-tables"
+    """OpenDKIM's, of dkim.opendkim."""
+    PRIVATE_KEYS = "private-keys"
+    """The files that the tables and dkim.signs name."""
+
+
+class ArchiveState(Enum):
+    """The state of the archive of DNS answers."""
+
+    OFF = "off"
+    """None is configured."""
+    OPENING = "opening"
+    """It is being read, or nothing was heard of it yet."""
+    GOOD = "good"
+    FAILING = "failing"
+    """It cannot be read or written: last known answers would not survive a restart."""
+
+
+class Task(Enum):
+    """Something that a thread does in the background for as long as the process lives."""
+
+    DNS_REFRESH = "dns-refresh"
+    DNS_PROBE = "dns-probe"
+    ARCHIVE = "archive"
+    SELF_CHECK = "self-check"
+    SUPERVISION = "supervision"
+    """A round of the supervisor."""
+
+
+class ChildKind(Enum):
+    """A process that the supervisor starts."""
+
+    WORKER = "worker"
+    MONITOR = "monitor"
+    ARCHIVE = "archive"
