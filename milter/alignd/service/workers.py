@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from alignd.mta.suspects import SUSPECT_SECONDS
 from alignd.service.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
 from alignd.service.patience import Attempts, Silence
+from alignd.service.shared_memory import SharedMemory
 from alignd.service.worker import ALIVE, DRAINING, RELOADED
 from alignd.telemetry.log import MessageLog
 
