@@ -456,7 +456,7 @@ def test_a_metrics_process_that_hangs_is_replaced_and_a_worker_that_loads_is_not
 
         wait_until(lambda: watched.monitor() not in {monitor, None}, "another monitor", LIMIT)
         assert watched.request("/healthz").status == 200
-        assert "metrics process hangs and is killed" in alignd.log()
+        assert "process hangs and is killed process=monitor" in alignd.log()
         assert watched.workers() == loading
 
         os.close(writing)  # an empty file: there is less in it than the supervisor has read

@@ -120,8 +120,8 @@ def test_what_fails_in_a_round_of_the_supervisor_is_told_and_does_not_end_it(
         assert is_rewritten(alignd)
         failed = watched.scrape().counted("alignd_background_failures_total")
         assert failed[("supervision",)] > 1
-        (line,) = [line for line in alignd.log().splitlines() if "goes on after" in line]
-        assert 'error="ValueError at service/supervisor.py:' in line
+        (line,) = [line for line in alignd.log().splitlines() if "supervisor failed" in line]
+        assert 'error="ValueError at service/notification.py:' in line
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_socket_whose_owner_hangs_is_left_to_it_at_once(directory: Path) -> No
 
 
 @ROOT_ONLY
-def test_a_worker_is_replaced_when_the_list_of_nameservers_has_become_nonsense(
+def test_nonsense_in_the_list_of_nameservers_ends_nothing(
     directory: Path, nameserver: Nameserver
 ) -> None:
     listed = directory / "resolv.conf"
@@ -225,6 +225,10 @@ def test_a_worker_is_replaced_when_the_list_of_nameservers_has_become_nonsense(
         os.kill(victim, signal.SIGKILL)
 
         wait_until(lambda: set(alignd.children()) - {victim}, "another worker")
+        assert is_rewritten(alignd)
+        alignd.process.send_signal(signal.SIGHUP)
+        alignd.wait_for_notice("RELOADING=1")
+        alignd.wait_for_notice("READY=1")
         assert is_rewritten(alignd)
 
 
