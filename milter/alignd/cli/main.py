@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections import UserDict
@@ -42,6 +43,15 @@ class Program(click.Group):
         """Parse the command line up to the command."""
         with _exit_statuses():
             return super().make_context(*args, **extra)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and import it."""
+        if args[:1] == ["serve"]:
+            # Else a HUP would end it until it can take one. Its imports are most of that time.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Parse the rest of the command line and run the command."""

@@ -27,8 +27,11 @@ def is_served(path: str) -> bool:
     libmilter would take the path from a process that is still there.
     """
     with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
         try:
             client.connect(path)
+        except BlockingIOError:
+            return True  # it hangs, and its queue of connections is full (unix(7), EAGAIN)
         except OSError:
             return False
     return True

@@ -1,4 +1,4 @@
-"""Forks the supervisor's children, and makes sure that they end when it does."""
+"""Forks the supervisor's children, reaps them, and makes sure that they end when it does."""
 
 from __future__ import annotations
 
@@ -6,40 +6,99 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from alignd.telemetry.log import MessageLog, described
 
+SILENCE_SECONDS = 10.0
+"""A child that gives no sign of life for this long hangs, and is replaced."""
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
-def fork(name: str, run: Callable[[], int], log: MessageLog) -> int:
-    """Fork a process that exits with the status that *run* returns; its process id.
+@dataclass(slots=True)
+class ChildProcess:
+    """A process that was forked."""
 
-    TERM ends it, and the kernel sends TERM when the supervisor dies, however it dies. INT, which
-    a terminal sends to the whole group, is ignored: the supervisor handles it. HUP stays blocked
-    until the process unblocks it.
-    """
-    parent = os.getpid()
-    # Until the child sets handlers of its own, it has the supervisor's, which would note a signal
-    # in the child's copy of memory, where nobody looks. Blocked, the signal waits.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    pid = os.fork()
-    if pid:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return pid
-    # From here on this is the child. No exception may leave this function: it would unwind into
-    # the supervisor's loop, and two processes would supervise.
-    status = os.EX_SOFTWARE
-    try:
-        _become_child_of(parent)
-        status = run()
-    except Exception as error:
-        log.service(f"{name} failed", error=described(error))
-    finally:
-        # Not sys.exit(): Python's finalization would run the parent's exit handlers and flush its
-        # buffers a second time, while libmilter's thread is still running.
-        os._exit(status)
+    pid: int
+    exit_code: int | None = None
+    """Its status, or minus the signal that ended it; None until it has been reaped."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has been reaped: the kernel may give its id to another."""
+        if self.exit_code is None:
+            os.kill(self.pid, number)
+
+
+class ChildProcesses:
+    """All children of this process."""
+
+    def __init__(self, log: MessageLog) -> None:
+        self._log = log
+        self._running: dict[int, ChildProcess] = {}
+        self._close: list[Callable[[], None]] = []
+
+    def close_in_each(self, close: Callable[[], None]) -> None:
+        """Call *close* in each child from now on, for descriptors that are its parent's alone."""
+        self._close.append(close)
+
+    def fork(self, name: str, run: Callable[[], int]) -> ChildProcess:
+        """Fork a process that exits with the status that *run* returns.
+
+        TERM ends it, and the kernel sends TERM when the supervisor dies, however it dies. INT,
+        which a terminal sends to the whole group, is ignored: the supervisor handles it. HUP stays
+        blocked until the process unblocks it.
+
+        Raises:
+            OSError: there is no room for a process.
+        """
+        parent = os.getpid()
+        # Until the child sets handlers of its own, it has the supervisor's, which would note a
+        # signal in the child's copy of memory, where nobody looks. Blocked, the signal waits.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
+        if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            child = self._running[pid] = ChildProcess(pid)
+            return child
+        # From here on this is the child. No exception may leave this function: it would unwind
+        # into the supervisor's loop, and two processes would supervise.
+        status = os.EX_SOFTWARE
+        try:
+            _become_child_of(parent)
+            for close in self._close:
+                close()
+            status = run()
+        except Exception as error:
+            self._log.service(f"{name} failed", error=described(error))
+        finally:
+            # Not sys.exit(): Python's finalization would run the parent's exit handlers and flush
+            # its buffers a second time, while libmilter's thread is still running.
+            os._exit(status)
+
+    def reap(self) -> None:
+        """Note which have ended.
+
+        As process 1 of a container it gets processes that it has not started: these are reaped
+        as well, or they would stay in the table of processes until it is full.
+        """
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:  # there are none
+                return
+            if not pid:
+                return
+            if child := self._running.pop(pid, None):
+                child.exit_code = os.waitstatus_to_exitcode(status)
+
+    def __len__(self) -> int:
+        """How many have not been reaped."""
+        return len(self._running)
 
 
 def pin_to_core(number: int, log: MessageLog) -> None:

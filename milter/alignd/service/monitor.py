@@ -7,8 +7,6 @@ clients do, and however many they are, no mail waits for it.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable
@@ -17,8 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from alignd.config.option_types import ListenAddress
-from alignd.mta import listening_socket
-from alignd.service import child_process
+from alignd.service.auxiliary_process import BEAT_SECONDS
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.prometheus import CONTENT_TYPE, exposition
@@ -32,7 +29,6 @@ PATIENCE_SECONDS = 5.0
 SILENCE_SECONDS = 10.0
 """A supervisor that has not written its state for this long hangs."""
 _LISTEN_AGAIN_SECONDS = 2.0  # after a port that is in use
-_RESTART_SECONDS = 1.0  # at least, between two starts
 _WORDS = 3  # of a request line
 _USAGE = b"try /metrics, /healthz or /readyz\n"
 
@@ -44,55 +40,32 @@ class _Page:
     content_type: str = "text/plain; charset=utf-8"
 
 
-class Monitor:
-    """The parent's side: starts the process, replaces and stops it."""
-
-    def __init__(
-        self, metrics: Metrics, log: MessageLog, close_inherited: Callable[[], None]
-    ) -> None:
-        """*close_inherited* is called in the child, and closes descriptors of the parent."""
-        self._metrics = metrics
-        self._log = log
-        self._close_inherited = close_inherited
-        self._pid: int | None = None
-        self._listen: ListenAddress | None = None
-        self._next_start = 0.0
-
-    def keep_running(self, listen: ListenAddress | None) -> None:
-        """Let it serve at *listen*, or not at all; replace it when it has died."""
-        if self._pid is not None and os.waitpid(self._pid, os.WNOHANG)[0]:
-            self._log.service("metrics process ended and is replaced", pid=self._pid)
-            self._pid = None
-        if listen != self._listen:
-            self.stop()
-            self._listen, self._next_start = listen, 0.0
-        if listen is not None and self._pid is None and time.monotonic() >= self._next_start:
-            self._next_start = time.monotonic() + _RESTART_SECONDS
-            self._pid = child_process.fork("metrics process", lambda: self._run(listen), self._log)
-
-    def stop(self) -> None:
-        """Kill it: it has nothing to lose."""
-        if self._pid is not None:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = None
-
-    def _run(self, listen: ListenAddress) -> int:
-        self._close_inherited()
-        listening_socket.stop_listening()  # on the milter's socket, which is the workers'
-        asyncio.run(_serve_http(self._metrics, listen, self._log))
-        return os.EX_OK
+def serve_metrics(
+    metrics: Metrics, listen: ListenAddress, beat: Callable[[], None], log: MessageLog
+) -> None:
+    """Serve at *listen* until the process ends; *beat* is called every BEAT_SECONDS meanwhile."""
+    asyncio.run(_serve_http(metrics, listen, beat, log))
 
 
-async def _serve_http(metrics: Metrics, listen: ListenAddress, log: MessageLog) -> None:
+async def _serve_http(
+    metrics: Metrics, listen: ListenAddress, beat: Callable[[], None], log: MessageLog
+) -> None:
     def log_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = type(context.get("exception")).__name__
         log.once_a_minute("metrics request failed", problem=context["message"], error=error)
 
     asyncio.get_running_loop().set_exception_handler(log_exception)
-    server = await _listen(RequestHandler(metrics), listen, log)
-    log.service("serving metrics", listen=str(listen))
-    await server.serve_forever()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_keep_beating(beat))
+        server = await _listen(RequestHandler(metrics), listen, log)
+        log.service("serving metrics", listen=str(listen))
+        await server.serve_forever()
+
+
+async def _keep_beating(beat: Callable[[], None]) -> None:
+    while True:
+        beat()
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 async def _listen(
@@ -118,7 +91,7 @@ async def _listen(
 
 
 class RequestHandler:
-    """The child's side: answers one request on each connection."""
+    """Answers one request on each connection."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

@@ -1,83 +1,50 @@
-"""Supervises the service: opens the socket, forks the workers that share it, handles signals.
+"""Supervises the service: opens the socket, keeps its processes running, handles signals.
 
 libmilter's threads share one interpreter lock, so more than one core needs more than one process.
-The supervisor serves no mail and starts no thread: a fork copies the calling thread alone, and a
-lock that another one held would stay locked in the child. It replaces workers that die or hang,
-passes reloads on, and reports to systemd.
+The supervisor serves no mail. It forks nothing while it has a second thread, which loads a setup:
+a fork copies the calling thread alone, and a lock that another one held would stay locked in the
+child.
+
+Nothing but TERM and INT ends it. What fails in a round, for want of a process or a descriptor or
+by a bug, is logged and tried again in the next one; the workers that serve go on.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import resource
-import selectors
-import signal
+import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import sdnotify
+from signal import SIGHUP, SIGINT, SIGTERM
+from typing import Any
 
 from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import HandedOverSocket
+from alignd.config.option_types import ListenAddress
 from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
-from alignd.mta.suspects import SUSPECT_SECONDS, Suspects
-from alignd.service import child_process
-from alignd.service.monitor import Monitor
+from alignd.mta.suspects import Suspects
+from alignd.service.auxiliary_process import AuxiliaryProcess
+from alignd.service.child_process import ChildProcesses, pin_to_core
+from alignd.service.loading import SetupLoader
+from alignd.service.monitor import serve_metrics
+from alignd.service.notification import ServiceManager
+from alignd.service.patience import Attempts
 from alignd.service.setup import LOAD_ERRORS, Setup
-from alignd.service.worker import (
-    ALIVE,
-    DRAIN_SECONDS,
-    DRAINING,
-    RELOADED,
-    SharedMemory,
-    Worker,
-    room_for_connections,
-)
-from alignd.telemetry.log import MessageLog
-from alignd.telemetry.metrics import Metrics, Reload, ServiceState
+from alignd.service.signals import PendingSignals
+from alignd.service.worker import DRAIN_SECONDS, SharedMemory, Worker, room_for_connections
+from alignd.service.workers import Workers
+from alignd.telemetry.log import MessageLog, described
+from alignd.telemetry.metrics import ChildKind, Metrics, Reload, ServiceState, Task
 
-SILENCE_SECONDS = 10.0
-"""A worker without a heartbeat for this long hangs, and is replaced."""
 END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end before they are killed."""
-_RESPAWN_SECONDS = 1.0  # at least, between two rounds of starts
-_TICK_SECONDS = 0.25
+_LAST_SECONDS = 4.0  # for the other processes; one that waits for a disk is left to the kernel
+_ROUND_SECONDS = 0.25
 _PROBE_AGAIN_SECONDS = 1.0  # after a failed probe, which may have met a dying worker
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-
-
-@dataclass(slots=True)
-class _Child:
-    """A worker, as its supervisor sees it."""
-
-    pid: int
-    number: int
-    """From 0; a replacement takes over the number of the dead worker."""
-    heartbeat: int
-    """The descriptor to read heartbeats from."""
-    last_heartbeat: float
-    """Monotonic time."""
-    is_ready: bool = False
-    is_reloading: bool = False
-    is_draining: bool = False
-
-
-@dataclass(slots=True)
-class _PendingSignals:
-    """Signals that arrived and were not yet taken; all that a handler does is to add one.
-
-    A handler interrupts the main thread anywhere, so it must neither act nor take a lock.
-    """
-
-    numbers: set[int] = field(default_factory=set)
-
-    def take(self, *numbers: int) -> bool:
-        found = self.numbers & set(numbers)
-        self.numbers -= found
-        return bool(found)
 
 
 class Supervisor:
@@ -94,22 +61,38 @@ class Supervisor:
         self._setup = load_setup()
         self._log = log
         self._suffixes = SuffixList()
-        self._notifier = sdnotify.SystemdNotifier()
-        self._selector = selectors.DefaultSelector()
-        self._children: dict[int, _Child] = {}
-        self._signals = _PendingSignals()
-        self._wakeup: tuple[int, int] = (-1, -1)
+        milter = self._setup.configuration.milter
+        wanted = milter.workers_on(len(os.sched_getaffinity(0)))
+        self._metrics = Metrics(wanted)
+        self._suspects = Suspects(wanted)
+        self._signals = PendingSignals()
+        self._loader = SetupLoader(load_setup, self._signals.wake)
+        self._manager = ServiceManager()
+        self._children = ChildProcesses(log)
+        self._children.close_in_each(self._signals.close)
+        self._workers = Workers(
+            wanted,
+            self._serve_mail,
+            self._children,
+            self._attempts(ChildKind.WORKER),
+            self._suspects,
+            self._metrics,
+            log,
+        )
+        self._monitor: AuxiliaryProcess[ListenAddress] = AuxiliaryProcess(
+            "metrics process",
+            self._serve_metrics,
+            self._children,
+            self._attempts(ChildKind.MONITOR),
+            self._metrics.of_monitor(),
+            log,
+        )
         self._worker: Worker | None = None
-        idle_timeout = self._setup.configuration.milter.idle_timeout
-        self._sessions = libmilter.Sessions(self._current_runtime, idle_timeout)
+        self._sessions = libmilter.Sessions(self._current_runtime, milter.idle_timeout)
+        self._address: tuple[Any, Any] = (None, None)
         self._is_ready = False
-        cores = len(os.sched_getaffinity(0))
-        self._wanted = self._setup.configuration.milter.workers_on(cores)
-        self._next_spawn = 0.0
-        self._next_probe = 0.0
-        self._metrics = Metrics(self._wanted)
-        self._suspects = Suspects(self._wanted)
-        self._monitor = Monitor(self._metrics, log, self._close_inherited)
+        self._is_closed = False
+        self._next_probe = math.inf
 
     def run(self) -> int:
         """Serve until TERM or INT, then let open sessions end; the exit status.
@@ -122,13 +105,36 @@ class Supervisor:
         with listening_socket.open_to_all():
             libmilter.listen(milter.socket, self._sessions)
         listening_socket.share()
-        self._watch_signals()
+        self._address = listening_socket.address()
+        self._signals.watch()
         # All objects so far live as long as the process. Frozen, the garbage collector of a worker
         # does not visit them, which would also write to their pages and so copy them all.
         gc.freeze()
-        while not self._signals.take(signal.SIGTERM, signal.SIGINT):
-            self._tick()
+        rounds = (
+            self._start_processes,
+            self._wait,
+            self._reap,
+            self._workers.kill_hung,
+            self._reload,
+            self._notify,
+            self._publish_state,
+        )
+        while not self._signals.take(SIGTERM, SIGINT):
+            self._attempt(*rounds)
         return self._stop()
+
+    def _attempt(self, *steps: Callable[[], None]) -> None:
+        """Take each of the steps of a round, whatever comes of the others."""
+        for step in steps:
+            try:
+                step()
+            except Exception as error:  # a shortage or a bug; the next round tries again
+                self._metrics.of_supervisor().task_failed(Task.SUPERVISION)
+                self._log.once_a_minute("supervisor goes on after", error=described(error))
+                time.sleep(_ROUND_SECONDS)  # what fails at once must not keep the machine busy
+
+    def _attempts(self, kind: ChildKind) -> Attempts:
+        return Attempts(kind, self._log, self._metrics.of_supervisor())
 
     def _make_room_for(self, connections: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -140,183 +146,130 @@ class Supervisor:
                 max_connections=room,
             )
 
+    def _start_processes(self) -> None:
+        if not self._loader.is_loading:  # see above: a fork now would copy its thread's locks
+            self._workers.start_missing()
+            self._monitor.keep_running(self._setup.configuration.metrics.listen)
+
+    def _serve_mail(self, number: int, heartbeat: int) -> int:
+        """Be worker *number*: called in a process of its own."""
+        pin_to_core(number, self._log)
+        self._worker = Worker(
+            self._setup,
+            self._load_setup,
+            self._suffixes,
+            self._sessions,
+            self._log,
+            SharedMemory(self._metrics.of_worker(number), self._suspects.of_worker(number)),
+            checks_dns=number == 0,
+        )
+        return self._worker.run(heartbeat)
+
     def _current_runtime(self) -> Runtime:
         assert self._worker is not None, "only workers serve"
         return self._worker.runtime()
 
-    def _watch_signals(self) -> None:
-        # Python restarts an interrupted select(). Each signal also writes to this pipe, so that
-        # select() returns and the loop acts at once, not at the end of its tick.
-        self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
-        self._selector.register(self._wakeup[0], selectors.EVENT_READ)
-        for number in _SIGNALS:
-            signal.signal(number, lambda found, _frame: self._signals.numbers.add(found))
+    def _serve_metrics(self, listen: ListenAddress, beat: Callable[[], None]) -> None:
+        """Be the monitor: called in a process of its own."""
+        serve_metrics(self._metrics, listen, beat, self._log)
 
-    def _tick(self) -> None:
-        self._spawn_missing()
-        self._read_heartbeats()
-        self._reap()
-        self._kill_hung()
-        if self._signals.take(signal.SIGHUP):
-            self._reload()
-        self._notify_systemd()
-        self._publish_state(is_ending=False)
-        self._monitor.keep_running(self._setup.configuration.metrics.listen)
-
-    def _spawn_missing(self) -> None:
-        taken = {child.number for child in self._children.values()}
-        if len(taken) < self._wanted and time.monotonic() >= self._next_spawn:
-            for number in sorted(set(range(self._wanted)) - taken):
-                self._spawn(number)
-                if self._next_spawn:  # not the first round
-                    self._metrics.worker_replaced()
-            # Workers that die at once must not keep the machine busy.
-            self._next_spawn = time.monotonic() + _RESPAWN_SECONDS
-
-    def _spawn(self, number: int) -> None:
-        ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-        # Runs in the child, on its copy of the supervisor: the setup, the children and the
-        # descriptors are those of the moment of the fork.
-        def work() -> int:
-            os.close(ours)
-            self._close_inherited()
-            child_process.pin_to_core(number, self._log)
-            self._worker = Worker(
-                self._setup,
-                self._load_setup,
-                self._suffixes,
-                self._sessions,
-                self._log,
-                SharedMemory(self._metrics.of_worker(number), self._suspects.of_worker(number)),
-                checks_dns=number == 0,
-            )
-            return self._worker.run(theirs)
-
-        pid = child_process.fork("worker", work, self._log)
-        os.close(theirs)
-        self._selector.register(ours, selectors.EVENT_READ, pid)
-        self._children[pid] = _Child(pid, number, ours, time.monotonic())
-
-    def _close_inherited(self) -> None:
-        """In a child: close the supervisor's descriptors.
-
-        While a child has the read end of a sibling's heartbeat open, that sibling gets no EPIPE,
-        and so does not see the supervisor's death. The selector is closed and not emptied: its
-        epoll set is the supervisor's, too.
-        """
-        for descriptor in [*self._wakeup, *(child.heartbeat for child in self._children.values())]:
-            os.close(descriptor)
-        self._selector.close()
-
-    def _read_heartbeats(self) -> None:
-        for key, _ in self._selector.select(_TICK_SECONDS):
-            try:
-                words = os.read(key.fd, 4096)
-            except BlockingIOError:
-                continue
-            child = self._children.get(key.data)
-            if child is None:  # the wakeup pipe
-                continue
-            if not words:
-                self._selector.unregister(key.fd)
-                continue
-            child.last_heartbeat = time.monotonic()
-            child.is_ready = child.is_ready or ALIVE in words
-            child.is_reloading = child.is_reloading and RELOADED not in words
-            child.is_draining = child.is_draining or DRAINING in words
+    def _wait(self) -> None:
+        """Wait for a signal, a heartbeat, a setup, or the end of the round."""
+        poll = select.poll()
+        for descriptor in (self._signals.wakeup, *self._workers.heartbeats()):
+            poll.register(descriptor, select.POLLIN)
+        poll.poll(_ROUND_SECONDS * 1000)
+        self._signals.clear_wakeup()
+        self._workers.read_heartbeats()
 
     def _reap(self) -> None:
-        for child in list(self._children.values()):
-            pid, status = os.waitpid(child.pid, os.WNOHANG)
-            if pid:
-                self._remove(child)
-                code = os.waitstatus_to_exitcode(status)
-                self._log.service("worker ended", pid=pid, status=code)
-                has_failed = code != os.EX_OK
-                if count := self._suspects.worker_ended(child.number, has_failed=has_failed):
-                    self._log.service(
-                        "messages like those that it was judging are rewritten unjudged for a "
-                        "while",
-                        messages=count,
-                        seconds=SUSPECT_SECONDS,
-                    )
-
-    def _remove(self, child: _Child) -> None:
-        if child.heartbeat in self._selector.get_map():
-            self._selector.unregister(child.heartbeat)
-        os.close(child.heartbeat)
-        self._metrics.worker_ended(child.number)
-        del self._children[child.pid]
-
-    def _kill_hung(self) -> None:
-        for child in self._children.values():
-            if time.monotonic() - child.last_heartbeat > SILENCE_SECONDS:
-                self._log.service("worker hangs and is killed", pid=child.pid)
-                os.kill(child.pid, signal.SIGKILL)
-                child.last_heartbeat = time.monotonic()  # kill it once; it is reaped next
+        self._children.reap()
+        self._workers.remove_ended()
 
     def _reload(self) -> None:
-        self._notifier.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            setup = self._load_setup()
-        except LOAD_ERRORS as error:
-            for problem in str(error).splitlines():
-                self._log.service(problem)
-            self._log.service("reload refused: the old configuration stays in force")
-            self._metrics.reloaded(Reload.REFUSED)
-            self._notifier.notify("READY=1")
-            return
+        if not self._loader.is_loading and self._signals.take(SIGHUP):
+            self._manager.reloading()
+            self._loader.begin()
+        match self._loader.take():
+            case None:
+                return
+            case Setup() as setup:
+                self._take(setup)
+            case Exception() as error:
+                self._refuse(error)
+
+    def _take(self, setup: Setup) -> None:
         if setup.configuration.milter != self._setup.configuration.milter:
             self._log.service("the change in [milter] takes effect after a restart")
         self._setup = setup.with_milter_of(self._setup)
         self._metrics.reloaded(Reload.DONE)
-        for child in self._children.values():
-            child.is_reloading = True
-            os.kill(child.pid, signal.SIGHUP)
+        self._workers.reload()
         self._is_ready = False
 
-    def _publish_state(self, *, is_ending: bool) -> None:
-        ready = sum(child.is_ready for child in self._children.values())
-        state = ServiceState(self._wanted, ready, is_ending, time.monotonic())
-        self._metrics.write_state(state)
+    def _refuse(self, error: Exception) -> None:
+        if isinstance(error, (*LOAD_ERRORS, OSError)):
+            for problem in str(error).splitlines():
+                self._log.service(problem)
+        else:  # a bug
+            self._log.service("setup cannot be loaded", error=described(error))
+        self._log.service("reload refused: the old configuration stays in force")
+        self._metrics.reloaded(Reload.REFUSED)
+        self._manager.ready()
 
-    def _notify_systemd(self) -> None:
-        children = self._children.values()
-        settled = len(children) == self._wanted and all(
-            c.is_ready and not c.is_reloading for c in children
-        )
-        if settled and not self._is_ready:
+    def _notify(self) -> None:
+        self._manager.tell_untold()
+        if not self._is_ready and self._workers.are_settled:
             self._is_ready = True
-            self._notifier.notify("READY=1")
+            self._next_probe = min(self._next_probe, time.monotonic())
+            self._manager.ready()
             socket = self._setup.configuration.milter.socket
-            self._log.service("ready", socket=str(socket), workers=self._wanted)
+            self._log.service("ready", socket=str(socket), workers=self._workers.wanted)
         interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 3
-        if interval and self._is_ready and time.monotonic() >= self._next_probe:
+        if interval and time.monotonic() >= self._next_probe:
             # The watchdog is fed only when the milter answers as an MTA would see it.
-            alive = probe.answers(*listening_socket.address())
-            if alive:
-                self._notifier.notify("WATCHDOG=1")
-            self._next_probe = time.monotonic() + (interval if alive else _PROBE_AGAIN_SECONDS)
+            answers = self._answers()
+            if answers:
+                self._manager.feed_watchdog()
+            self._next_probe = time.monotonic() + (interval if answers else _PROBE_AGAIN_SECONDS)
+
+    def _answers(self) -> bool:
+        try:
+            return probe.answers(*self._address)
+        except OSError as error:
+            # No descriptor is left for it, which says nothing of the workers: they have their own.
+            self._log.once_a_minute("watchdog's probe was not sent", problem=str(error))
+            return self._workers.ready > 0
+
+    def _publish_state(self, *, is_ending: bool = False) -> None:
+        ready, wanted = self._workers.ready, self._workers.wanted
+        self._metrics.write_state(ServiceState(wanted, ready, is_ending, time.monotonic()))
 
     def _stop(self) -> int:
-        self._notifier.notify("STOPPING=1")
-        for child in self._children.values():
-            os.kill(child.pid, signal.SIGTERM)
+        self._attempt(self._manager.stopping, self._workers.drain)
         deadline = time.monotonic() + END_SECONDS
-        # A socket that systemd keeps stays open, for the next service.
-        closed = isinstance(self._setup.configuration.milter.socket, HandedOverSocket)
-        while self._children and time.monotonic() < deadline:
-            self._read_heartbeats()
-            if not closed and all(child.is_draining for child in self._children.values()):
-                listening_socket.close_for_all()
-                closed = True
-            self._reap()
-            self._publish_state(is_ending=True)
-        self._monitor.stop()
-        for child in list(self._children.values()):
-            os.kill(child.pid, signal.SIGKILL)
-            os.waitpid(child.pid, 0)
+        steps = (self._wait, self._refuse_connections, self._reap, self._publish_ending)
+        while len(self._workers) and time.monotonic() < deadline:
+            self._attempt(*steps)
+        self._end_all()
         self._log.service("stopped")
         return os.EX_OK
+
+    def _refuse_connections(self) -> None:
+        # A socket that systemd keeps stays open, for the next service.
+        is_kept = isinstance(self._setup.configuration.milter.socket, HandedOverSocket)
+        if not self._is_closed and not is_kept and self._workers.are_draining:
+            listening_socket.close_for_all()
+            self._is_closed = True
+
+    def _publish_ending(self) -> None:
+        self._publish_state(is_ending=True)
+
+    def _end_all(self) -> None:
+        """End the processes that are left, whose work is done or who do not end by themselves."""
+        self._attempt(self._workers.kill)
+        deadline = time.monotonic() + _LAST_SECONDS
+        while len(self._children) and time.monotonic() < deadline:
+            self._attempt(self._end_monitor, self._wait, self._reap)
+
+    def _end_monitor(self) -> None:
+        self._monitor.keep_running(None)

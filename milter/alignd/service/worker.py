@@ -25,9 +25,10 @@ from alignd.mta.session import Runtime
 from alignd.mta.suspects import JudgementNotes
 from alignd.resolver.archive import Archive
 from alignd.resolver.resolver import Resolver
+from alignd.service.loading import SetupLoader
 from alignd.service.self_check import start_self_check
 from alignd.service.setup import LOAD_ERRORS, Setup
-from alignd.telemetry.log import MessageLog
+from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
 
 DRAIN_SECONDS = 45.0
@@ -37,6 +38,7 @@ BEAT_SECONDS = 1.0
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker writes to its supervisor, on the pipe of its heartbeat."""
 _POLL_SECONDS = 0.05
+_LOADED = 0  # in the queue of signals; kill(2) has no signal of that number
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,6 @@ class Worker:
         checks_dns: bool,
     ) -> None:
         """One worker *checks_dns* for all: it warns in the log of bad DNS of the relay."""
-        self._load_setup = load_setup
         self._suffixes = suffixes
         self._sessions = sessions
         self._log = log
@@ -71,6 +72,8 @@ class Worker:
         self._checks_dns = checks_dns
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
+        # In the background: a worker that is silent for long would be killed.
+        self._loader = SetupLoader(load_setup, lambda: self._signals.put(_LOADED))
         self._resolver = self._make_resolver(setup)
         self._runtime = self._make_runtime(setup)
 
@@ -101,7 +104,9 @@ class Worker:
             _send(heartbeat, ALIVE)
             self._metrics.set_breaker(is_open=self._resolver.is_down)
             if received == signal.SIGHUP:
-                self._reload()
+                self._loader.begin()
+            if (loaded := self._loader.take()) is not None:
+                self._reload(loaded)
                 _send(heartbeat, RELOADED)
             received = self._next_signal()
         listening_socket.stop_listening()
@@ -115,14 +120,17 @@ class Worker:
         except Empty:
             return None
 
-    def _reload(self) -> None:
+    def _reload(self, loaded: Setup | Exception) -> None:
         try:
-            setup = self._load_setup().with_milter_of(self._setup)
+            if isinstance(loaded, Exception):
+                raise loaded
+            setup = loaded.with_milter_of(self._setup)
             self._runtime = self._make_runtime(setup)
-        except (*LOAD_ERRORS, OSError) as error:
-            # The supervisor has just loaded it: the file, or resolv.conf, has changed since, or
-            # this process has no descriptor left to read them.
-            problem = str(error)
+        except Exception as error:
+            # The supervisor has just loaded it: a file has changed since, or this process has no
+            # descriptor left to read them; else it is a bug. Those that it serves go on.
+            is_known = isinstance(error, (*LOAD_ERRORS, OSError))
+            problem = str(error) if is_known else described(error)
             self._log.service("worker keeps the old configuration: reload failed", problem=problem)
             return
         self._setup = setup

@@ -81,6 +81,8 @@ class Task(Enum):
     DNS_PROBE = "dns-probe"
     ARCHIVE = "archive"
     SELF_CHECK = "self-check"
+    SUPERVISION = "supervision"
+    """A round of the supervisor."""
 
 
 class ChildKind(Enum):

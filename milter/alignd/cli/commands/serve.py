@@ -6,6 +6,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -13,6 +14,8 @@ from alignd.cli.options import CONFIG, print_problems
 from alignd.config.file import ConfigError
 from alignd.mail.printable import printable
 from alignd.resolver.resolver import ResolverError
+
+_STANDARD_ERROR = 2
 
 
 @click.command()
@@ -34,8 +37,9 @@ def serve(config: Path) -> None:
     from alignd.service.supervisor import Supervisor  # noqa: PLC0415
     from alignd.telemetry.log import MessageLog  # noqa: PLC0415
 
+    errors = _open_standard_streams()
     try:
-        sys.exit(Supervisor(partial(load_setup, config), MessageLog(sys.stderr)).run())
+        sys.exit(Supervisor(partial(load_setup, config), MessageLog(errors)).run())
     except ConfigError as error:
         print_problems(error)
         sys.exit(os.EX_CONFIG)
@@ -45,3 +49,15 @@ def serve(config: Path) -> None:
     except ListenError as error:
         click.echo(f"alignd: cannot serve on {printable(str(error))}", err=True)
         sys.exit(os.EX_UNAVAILABLE)
+
+
+def _open_standard_streams() -> TextIO:
+    """Open what is closed of the first three descriptors on /dev/null; standard error.
+
+    Else the milter's socket would get the number of standard error, and log lines would go there.
+    """
+    while (lowest := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        continue
+    os.close(lowest)
+    # None when it was closed at the start.
+    return sys.stderr or os.fdopen(_STANDARD_ERROR, "w", closefd=False)

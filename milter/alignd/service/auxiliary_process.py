@@ -1,0 +1,127 @@
+"""Keeps a process running that serves no mail, such as the one for metrics: the parent's side."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Generic, TypeVar
+
+from alignd.mta import listening_socket
+from alignd.service.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
+from alignd.service.patience import Attempts, Silence
+from alignd.telemetry.log import MessageLog
+from alignd.telemetry.metrics import ProcessMetrics
+
+BEAT_SECONDS = 1.0
+"""How often the process has to give a sign of life."""
+_END_SECONDS = 2.0
+"""How long it may take to end after TERM."""
+_COUNT = 2**32  # of signs of life, then from 0 again
+
+Options = TypeVar("Options")
+
+
+@dataclass(slots=True)
+class _Run:
+    """A process from its start to its end."""
+
+    child: ChildProcess
+    heard: int
+    """The sign of life that was seen last."""
+    has_lived: bool = False
+    is_unwanted: bool = False
+    kill_at: float = inf
+    silence: Silence = field(default_factory=Silence)
+
+
+class AuxiliaryProcess(Generic[Options]):
+    """Starts a process, replaces it when it dies or hangs, and ends it.
+
+    Its sign of life is a number in shared memory: to read it takes no descriptor and no wait.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[Options, Callable[[], None]], None],
+        children: ChildProcesses,
+        attempts: Attempts,
+        metrics: ProcessMetrics,
+        log: MessageLog,
+    ) -> None:
+        """*run* is called in the process, with its options and a function to call every second.
+
+        *name* is for the log, as in "metrics process"; *metrics* are those of the process.
+        """
+        self._name = name
+        self._run_child = run
+        self._children = children
+        self._attempts = attempts
+        self._metrics = metrics
+        self._log = log
+        self._beats = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
+        self._options: Options | None = None
+        self._run: _Run | None = None
+
+    def keep_running(self, options: Options | None) -> None:
+        """Let it run with these *options*, or not at all; called in each round of the supervisor.
+
+        It never waits: what cannot be done yet is done in a later round.
+        """
+        if self._run is not None:
+            self._look_at(self._run)
+        if options != self._options:
+            self._options = options
+            self._attempts.reset()
+            self.end()
+        if options is not None and self._run is None and self._attempts.are_due:
+            self._start(options)
+
+    def end(self) -> None:
+        """Tell it to end; a later round of `keep_running` kills it if it does not."""
+        if self._run is not None:
+            self._run.is_unwanted = True
+            self._run.kill_at = min(self._run.kill_at, time.monotonic() + _END_SECONDS)
+            self._run.child.signal(signal.SIGTERM)
+
+    def _start(self, options: Options) -> None:
+        def run() -> int:
+            listening_socket.stop_listening()  # on the milter's socket, which is the workers'
+            self._run_child(options, self._beat)
+            return os.EX_OK
+
+        self._attempts.begin()
+        heard = self._beats[0]
+        try:
+            self._run = _Run(self._children.fork(self._name, run), heard)
+        except OSError as error:
+            self._attempts.failed(error.strerror or str(error))
+
+    def _beat(self) -> None:
+        self._beats[0] = (self._beats[0] + 1) % _COUNT
+
+    def _look_at(self, run: _Run) -> None:
+        pid, code = run.child.pid, run.child.exit_code
+        if code is not None:
+            self._run = None
+            self._metrics.reset_gauges()
+            if not run.is_unwanted:
+                self._log.service(f"{self._name} ended and is replaced", pid=pid, status=code)
+                if not run.has_lived:
+                    self._attempts.failed(f"it ended with status {code}")
+            return
+        silent = run.silence.look()
+        if run.heard != self._beats[0]:
+            run.heard, run.has_lived = self._beats[0], True
+            run.silence.end()
+            self._attempts.succeeded()
+        elif silent > SILENCE_SECONDS and run.kill_at == inf:
+            self._log.service(f"{self._name} hangs and is killed", pid=pid)
+            run.kill_at = time.monotonic()
+        if time.monotonic() >= run.kill_at:
+            run.child.signal(signal.SIGKILL)

@@ -1,0 +1,64 @@
+"""Loads a setup in the background, so that whoever waits for it goes on meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from alignd.service.setup import Setup
+
+LOAD_SECONDS = 120.0
+"""How long a load may take: 5,000 tenants take four seconds, on a tenth of a core forty."""
+
+
+class SetupLoader:
+    """Loads setups one at a time."""
+
+    def __init__(self, load_setup: Callable[[], Setup], on_end: Callable[[], None]) -> None:
+        """*on_end* is called in the thread that has loaded."""
+        self._load_setup = load_setup
+        self._on_end = on_end
+        self._results: list[Setup | Exception] = []
+        self._thread: threading.Thread | None = None
+        self._given_up_at: float | None = None
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether one has begun and its result was not taken."""
+        return self._given_up_at is not None
+
+    def begin(self) -> None:
+        """Begin to load; the result of a load that runs already is not waited for."""
+        results: list[Setup | Exception] = []
+
+        def load() -> None:
+            try:
+                results.append(self._load_setup())
+            except Exception as error:
+                results.append(error)
+            self._on_end()
+
+        self._results = results
+        self._given_up_at = time.monotonic() + LOAD_SECONDS
+        self._thread = threading.Thread(target=load, name="load", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread is left for it: be silent for as long as it takes
+            self._thread = None
+            load()
+
+    def take(self) -> Setup | Exception | None:
+        """The setup, or why there is none; None when nothing new is there."""
+        if self._given_up_at is None:
+            return None
+        if self._results:
+            self._given_up_at = None
+            if self._thread is not None:
+                self._thread.join()  # it is past the loading, so at its end
+            return self._results.pop()
+        if time.monotonic() > self._given_up_at:
+            self._given_up_at = None
+            self._results = []
+            return TimeoutError(f"not read within {LOAD_SECONDS:.0f} s")
+        return None
