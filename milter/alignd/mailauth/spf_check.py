@@ -347,9 +347,7 @@ class CheckHost:
         self._questions += 1
         if self._questions > MAX_QUESTIONS:
             raise _permanent(f"more than {MAX_QUESTIONS} DNS questions")
-        answer = self._workshop.lookup.look_up(
-            name, record_type, is_private=name in self._private
-        )
+        answer = self._workshop.lookup.look_up(name, record_type, is_private=name in self._private)
         if isinstance(answer, LookupFailed):
             raise _StoppedError(
                 SpfResult.TEMPERROR, f"{record_type.value} {name}: {answer.reason}"

@@ -27,6 +27,7 @@ from alignd.config.option_types import ListenAddress
 from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
 from alignd.mta.suspects import Suspects
+from alignd.service.archive_process import ArchiveOptions, ArchiveSockets, serve_archive
 from alignd.service.auxiliary_process import AuxiliaryProcess
 from alignd.service.child_process import ChildProcesses, pin_to_core
 from alignd.service.loading import SetupLoader
@@ -38,7 +39,7 @@ from alignd.service.signals import PendingSignals
 from alignd.service.worker import DRAIN_SECONDS, SharedMemory, Worker, room_for_connections
 from alignd.service.workers import Workers
 from alignd.telemetry.log import MessageLog, described
-from alignd.telemetry.metrics import ChildKind, Metrics, Reload, ServiceState, Task
+from alignd.telemetry.metrics import ArchiveState, ChildKind, Metrics, Reload, ServiceState, Task
 
 END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end before they are killed."""
@@ -85,6 +86,15 @@ class Supervisor:
             self._children,
             self._attempts(ChildKind.MONITOR),
             self._metrics.of_monitor(),
+            log,
+        )
+        self._archive_sockets = ArchiveSockets(wanted)
+        self._archive: AuxiliaryProcess[ArchiveOptions] = AuxiliaryProcess(
+            "archive process",
+            self._serve_archive,
+            self._children,
+            self._attempts(ChildKind.ARCHIVE),
+            self._metrics.of_archive(),
             log,
         )
         self._worker: Worker | None = None
@@ -150,6 +160,7 @@ class Supervisor:
         if not self._loader.is_loading:  # see above: a fork now would copy its thread's locks
             self._workers.start_missing()
             self._monitor.keep_running(self._setup.configuration.metrics.listen)
+            self._keep_archive()
 
     def _serve_mail(self, number: int, heartbeat: int) -> int:
         """Be worker *number*: called in a process of its own."""
@@ -160,7 +171,11 @@ class Supervisor:
             self._suffixes,
             self._sessions,
             self._log,
-            SharedMemory(self._metrics.of_worker(number), self._suspects.of_worker(number)),
+            SharedMemory(
+                self._metrics.of_worker(number),
+                self._suspects.of_worker(number),
+                self._archive_sockets.of_worker(number),
+            ),
             checks_dns=number == 0,
         )
         return self._worker.run(heartbeat)
@@ -172,6 +187,16 @@ class Supervisor:
     def _serve_metrics(self, listen: ListenAddress, beat: Callable[[], None]) -> None:
         """Be the monitor: called in a process of its own."""
         serve_metrics(self._metrics, listen, beat, self._log)
+
+    def _keep_archive(self) -> None:
+        options = ArchiveOptions.of(self._setup.configuration.dns, os.environ)
+        self._archive.keep_running(options)
+        if options is None:
+            self._metrics.of_archive().set_archive(ArchiveState.OFF, 0)
+
+    def _serve_archive(self, options: ArchiveOptions, beat: Callable[[], None]) -> None:
+        """Be the archive: called in a process of its own."""
+        serve_archive(options, beat, self._archive_sockets, self._metrics.of_archive(), self._log)
 
     def _wait(self) -> None:
         """Wait for a signal, a heartbeat, a setup, or the end of the round."""
@@ -269,7 +294,8 @@ class Supervisor:
         self._attempt(self._workers.kill)
         deadline = time.monotonic() + _LAST_SECONDS
         while len(self._children) and time.monotonic() < deadline:
-            self._attempt(self._end_monitor, self._wait, self._reap)
+            self._attempt(self._end_others, self._wait, self._reap)
 
-    def _end_monitor(self) -> None:
+    def _end_others(self) -> None:
         self._monitor.keep_running(None)
+        self._archive.keep_running(None)
