@@ -116,7 +116,9 @@ class Worker:
             received = self._next_signal()
         listening_socket.stop_listening()
         _send(heartbeat, DRAINING)
-        return self._drain(heartbeat)
+        status = self._drain(heartbeat)
+        self._archive.end()
+        return status
 
     def _next_signal(self) -> int | None:
         """The next signal, or None when none comes before the next heartbeat is due."""

@@ -36,6 +36,7 @@ WAITING_OCTETS = 2**20
 _BATCH_SECONDS = 0.05
 _FIRST_ABSENCE, _LONGEST_ABSENCE = 1.0, 30.0  # seconds
 _SEND_AGAIN_SECONDS = 1.0
+_LAST_SECONDS = 0.5  # for what waits to be sent at the end
 _MAX_REPLY = LARGE + 64  # octets
 _ABSENT = LookupFailed("the archive does not respond")
 _NOT_READ = LookupFailed("the archive has not read its file yet")
@@ -60,10 +61,11 @@ class ArchiveClient:
         self._questions = questions
         self._dropped = dropped
         self._failed = failed
-        self._waiting: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._room = WAITING_OCTETS
         self._lock = threading.Lock()
         self._sender: threading.Thread | None = None
+        self._has_ended = threading.Event()
         self._asking = threading.Lock()
         self._absent_until = 0.0
         self._absence = _FIRST_ABSENCE
@@ -99,6 +101,13 @@ class ArchiveClient:
         if reply.response is None:
             return None if reply.has_read else _NOT_READ
         return _read(reply.response)
+
+    def end(self) -> None:
+        """Send what waits, as far as that is possible in a moment, and take nothing more."""
+        self._has_ended.set()
+        self._waiting.put(None)
+        if self._sender is not None:
+            self._sender.join(_LAST_SECONDS)
 
     def _is_absent(self) -> bool:
         return time.monotonic() < self._absent_until
@@ -140,6 +149,8 @@ class ArchiveClient:
 
     def _has_sender(self) -> bool:
         """Whether a thread lives that sends what is put; starts one if need be."""
+        if self._has_ended.is_set():
+            return False
         if self._sender is None or not self._sender.is_alive():
             sender = threading.Thread(target=self._send_all, name="dns archive", daemon=True)
             try:
@@ -150,12 +161,12 @@ class ArchiveClient:
         return True
 
     def _send_all(self) -> None:
-        while True:
+        while not self._has_ended.is_set() or not self._waiting.empty():
             answers = [self._waiting.get()]
-            time.sleep(_BATCH_SECONDS)
+            self._has_ended.wait(_BATCH_SECONDS)
             while not self._waiting.empty():
                 answers.append(self._waiting.get())
-            for batch in in_batches(answers):
+            for batch in in_batches(answer for answer in answers if answer is not None):
                 try:
                     self._send(b"".join(batch))
                 except Exception as error:  # the thread has others to send

@@ -57,6 +57,7 @@ WHERE number IN (SELECT number FROM answers WHERE heard > ?1 LIMIT ?2)
 """
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100  # octets, https://www.sqlite.org/fileformat2.html#the_database_header
+_TO_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _COMPANIONS = ("-wal", "-journal", "-shm")
 # A page that is not there is as broken as a wrong one.
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ}
@@ -102,9 +103,11 @@ class ArchiveFile:
             for each in _with_companions(path)[1:]:
                 each.unlink(missing_ok=True)
         self._connection = _connect(path)
+        self._size = 0
+        self._descriptor: int | None = None
         try:
             self._prepare(is_new=found is not _Found.ARCHIVE)
-            self._identity = self._find_identity()
+            self._descriptor = os.open(path, _TO_LOOK)
         except sqlite3.Error as error:
             self.close()
             raise _judged(error) from error
@@ -124,14 +127,9 @@ class ArchiveFile:
     def write(self, rows: list[Row]) -> None:
         """Write answers; when the file is as large as it may be, the oldest make room."""
         try:
-            try:
-                self._insert(rows)
-            except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_FULL or not self._is_large():
-                    raise
+            while not self._insert(rows):
                 with self._connection:
                     self._connection.execute(_FORGET_OLDEST_EIGHTH)
-                self._insert(rows)
         except sqlite3.Error as error:
             raise _judged(error) from error
 
@@ -146,14 +144,29 @@ class ArchiveFile:
         except sqlite3.Error as error:
             raise _judged(error) from error
 
-    @property
     def is_in_place(self) -> bool:
-        """Whether the file is still the one at its path: not deleted, and not replaced."""
-        return self._find_identity() == self._identity
+        """Whether the file is still the one at its path: not deleted, and not replaced.
+
+        SQLite reads again nothing that it has in memory, and would write into what is no database
+        any more: so it is looked at here whether the file begins and ends as it should.
+        """
+        assert self._descriptor is not None
+        found = os.fstat(self._descriptor)
+        try:
+            if not os.path.samestat(found, self._path.lstat()):
+                return False
+        except FileNotFoundError:
+            return False
+        if found.st_size < self._size or not _is_ours(os.pread(self._descriptor, _HEADER, 0)):
+            raise BrokenFileError("another program has changed it")
+        self._size = found.st_size
+        return True
 
     def close(self) -> None:
         with suppress(sqlite3.Error):  # nothing is left to be written
             self._connection.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)  # not before: this ends the lock of this process as well
 
     def _prepare(self, *, is_new: bool) -> None:
         run = self._connection.execute
@@ -183,21 +196,17 @@ class ArchiveFile:
                 if cursor.rowcount < _CHANGES_AT_ONCE:
                     return
 
-    def _insert(self, rows: list[Row]) -> None:
-        with self._connection:
-            self._connection.executemany(_INSERT, rows)
-
-    def _is_large(self) -> bool:
-        """Whether it has nearly its greatest size, so that the disk is not what is full."""
-        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
-        return bool(pages * _PAGE > ARCHIVE_OCTETS // 2)
-
-    def _find_identity(self) -> tuple[int, int] | None:
+    def _insert(self, rows: list[Row]) -> bool:
+        """Insert answers, unless the file is as large as it may be."""
         try:
-            found = self._path.lstat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+            with self._connection:
+                self._connection.executemany(_INSERT, rows)
+        except sqlite3.OperationalError as error:
+            (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+            if _code(error) != sqlite3.SQLITE_FULL or pages * _PAGE < ARCHIVE_OCTETS // 2:
+                raise  # it is not the file that is full, but the disk
+            return False
+        return True
 
 
 def put_aside(path: Path) -> Path:
@@ -226,7 +235,7 @@ def _look_at(path: Path) -> _Found:
         if not stat.S_ISREG(found.st_mode):
             raise UnusableFileError(f"{each} is not a regular file")
         # What has been looked at is what is opened: a link is not followed.
-        descriptor = os.open(each, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(each, _TO_LOOK)
         try:
             if stat.S_IMODE(found.st_mode) != stat.S_IRUSR | stat.S_IWUSR:
                 os.fchmod(descriptor, stat.S_IRUSR | stat.S_IWUSR)
@@ -238,12 +247,20 @@ def _look_at(path: Path) -> _Found:
         return _Found.NOTHING
     if not header.startswith(_MAGIC):
         raise BrokenFileError("it is not a database of SQLite")
-    version, application = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
-    if (version, application) == (VERSION, _APPLICATION):
+    if _is_ours(header):
         return _Found.ARCHIVE
-    if (version, application) == (0, 0) and _is_first_version(path):
+    if _marks(header) == (0, 0) and _is_first_version(path):
         return _Found.FIRST_VERSION
-    raise BrokenFileError(f"it has the schema of something else (version {version})")
+    raise BrokenFileError("it is a database of something else, or of a later version")
+
+
+def _is_ours(header: bytes) -> bool:
+    return header.startswith(_MAGIC) and _marks(header) == (VERSION, _APPLICATION)
+
+
+def _marks(header: bytes) -> tuple[int, int]:
+    """The version of the schema, and the mark of the application that has made it."""
+    return int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
 
 
 def _is_first_version(path: Path) -> bool:

@@ -130,7 +130,7 @@ class ArchiveWriter:
     def _write(self, file: ArchiveFile) -> bool:
         """Write what waits; whether the file is still in its place."""
         with self._step():
-            if not file.is_in_place:
+            if not file.is_in_place():
                 return False
         while rows := self._memory.take_unwritten(_BATCH_OCTETS):
             with self._step():
