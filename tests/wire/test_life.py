@@ -21,6 +21,7 @@ from tests.lab.nameserver import Nameserver
 from tests.lab.protocol import Command
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import world
+from tests.support.scrape import Watched, run_watched
 
 pytestmark = pytest.mark.wire
 
@@ -365,3 +366,93 @@ def test_a_reload_that_changes_the_resolver_leaves_nothing_of_the_old_one(
             assert seconds == 23 or is_rewritten(send(alignd))
 
         wait_until(lambda: weight(workers(alignd)) <= unused, "the old ones to end", timeout=30)
+
+
+# Sends it a HUP as soon as it has begun to import what it needs.
+EARLY_HUP = """
+(while [ -e /proc/$$/maps ] && ! grep -q pydantic_core /proc/$$/maps; do :; done
+kill -HUP $$) &
+exec "$@"
+"""
+
+
+def test_hup_while_it_starts_is_a_reload_once_it_has_started(
+    directory: Path, nameserver: Nameserver
+) -> None:
+    under = ("bash", "-c", EARLY_HUP, "bash")
+    with run_watched(directory / "alignd", nameserver.address, under=under) as watched:
+        wait_until(lambda: reloads(watched) == {("done",): 1}, "the reload")
+
+
+def reloads(watched: Watched) -> dict[tuple[str, ...], float]:
+    return watched.scrape().counted("alignd_configuration_reloads_total")
+
+
+class SlowFile:
+    """A file of which whoever opens it gets nothing to read, until something is written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        pipe = path.with_name("slow")
+        os.mkfifo(pipe)
+        pipe.replace(path)
+
+    def wait_for_reader(self) -> int:
+        """The descriptor to write to."""
+        return wait_until(self._writing, "somebody to read the configuration", 30)
+
+    def _writing(self) -> int | None:
+        try:
+            return os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # ENXIO: nobody reads
+            return None
+
+
+def test_a_setup_that_takes_long_to_load_holds_up_nothing_else(
+    directory: Path, nameserver: Nameserver
+) -> None:
+    nameserver.serve(world('mycompany.com. TXT "v=spf1 -all"\n'))
+    environment = {"WATCHDOG_USEC": "900000"}
+    with run_watched(directory / "alignd", nameserver.address, environment=environment) as watched:
+        alignd = watched.alignd
+        slow = SlowFile(alignd.config_path)
+        alignd.process.send_signal(signal.SIGHUP)
+        alignd.wait_for_notice("RELOADING=1")
+        writing = slow.wait_for_reader()
+
+        for _ in range(3):
+            alignd.wait_for_notice("WATCHDOG=1")
+        assert is_rewritten(send(alignd))
+        alignd.process.terminate()
+
+        assert alignd.process.wait(timeout=10) == 0
+        os.close(writing)
+
+
+def test_a_metrics_process_that_hangs_is_replaced_and_a_worker_that_loads_is_not(
+    directory: Path, nameserver: Nameserver
+) -> None:
+    nameserver.serve(world('mycompany.com. TXT "v=spf1 -all"\n'))
+    with run_watched(directory / "alignd", nameserver.address) as watched:
+        alignd, monitor, loading = watched.alignd, watched.monitor(), watched.workers()
+        text = alignd.config_path.read_bytes()
+        slow = SlowFile(alignd.config_path)
+        alignd.process.send_signal(signal.SIGHUP)
+        writing = slow.wait_for_reader()  # the supervisor
+        os.write(writing, text)
+        os.close(writing)
+        wait_until(lambda: reloads(watched) == {("done",): 1}, "its part of the reload")
+        writing = slow.wait_for_reader()  # the worker
+
+        assert monitor is not None
+        os.kill(monitor, signal.SIGSTOP)
+
+        wait_until(lambda: watched.monitor() not in {monitor, None}, "another monitor", LIMIT)
+        assert watched.request("/healthz").status == 200
+        assert "process hangs and is killed process=monitor" in alignd.log()
+        assert watched.workers() == loading
+
+        os.close(writing)  # an empty file: there is less in it than the supervisor has read
+        wait_until(lambda: "worker keeps the old configuration" in alignd.log(), "its refusal")
+        assert is_rewritten(send(alignd))
+        assert watched.workers() == loading

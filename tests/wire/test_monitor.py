@@ -485,7 +485,7 @@ def test_a_monitor_that_dies_is_replaced_and_loses_nothing(start: Start) -> None
 
     wait_until(lambda: watched.monitor() not in {None, victim}, "another one")
     assert watched.scrape().of("alignd_messages_total") == 2
-    assert "metrics process ended and is replaced" in watched.alignd.log()
+    assert "process ended and is replaced process=monitor" in watched.alignd.log()
 
 
 def test_the_monitor_ends_with_a_supervisor_that_is_killed(start: Start) -> None:

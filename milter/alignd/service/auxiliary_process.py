@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
 
@@ -33,10 +33,10 @@ class _Run:
     child: ChildProcess
     heard: int
     """The sign of life that was seen last."""
+    silence: Silence
     has_lived: bool = False
     is_unwanted: bool = False
     kill_at: float = inf
-    silence: Silence = field(default_factory=Silence)
 
 
 class AuxiliaryProcess(Generic[Options]):
@@ -47,7 +47,6 @@ class AuxiliaryProcess(Generic[Options]):
 
     def __init__(
         self,
-        name: str,
         run: Callable[[Options, Callable[[], None]], None],
         children: ChildProcesses,
         attempts: Attempts,
@@ -56,9 +55,8 @@ class AuxiliaryProcess(Generic[Options]):
     ) -> None:
         """*run* is called in the process, with its options and a function to call every second.
 
-        *name* is for the log, as in "metrics process"; *metrics* are those of the process.
+        *attempts* are those to start it; *metrics* are its own.
         """
-        self._name = name
         self._run_child = run
         self._children = children
         self._attempts = attempts
@@ -96,9 +94,9 @@ class AuxiliaryProcess(Generic[Options]):
             return os.EX_OK
 
         self._attempts.begin()
-        heard = self._beats[0]
+        heard, silence = self._beats[0], Silence(time.monotonic())
         try:
-            self._run = _Run(self._children.fork(self._name, run), heard)
+            self._run = _Run(self._children.fork(self._attempts.kind, run), heard, silence)
         except OSError as error:
             self._attempts.failed(error.strerror or str(error))
 
@@ -106,22 +104,25 @@ class AuxiliaryProcess(Generic[Options]):
         self._beats[0] = (self._beats[0] + 1) % _COUNT
 
     def _look_at(self, run: _Run) -> None:
-        pid, code = run.child.pid, run.child.exit_code
+        pid, code, now = run.child.pid, run.child.exit_code, time.monotonic()
+        kind = self._attempts.kind.value
         if code is not None:
             self._run = None
             self._metrics.reset_gauges()
             if not run.is_unwanted:
-                self._log.service(f"{self._name} ended and is replaced", pid=pid, status=code)
+                self._log.service(
+                    "process ended and is replaced", process=kind, pid=pid, status=code
+                )
                 if not run.has_lived:
                     self._attempts.failed(f"it ended with status {code}")
             return
-        silent = run.silence.look()
+        silent = run.silence.look(now)
         if run.heard != self._beats[0]:
             run.heard, run.has_lived = self._beats[0], True
             run.silence.end()
             self._attempts.succeeded()
         elif silent > SILENCE_SECONDS and run.kill_at == inf:
-            self._log.service(f"{self._name} hangs and is killed", pid=pid)
-            run.kill_at = time.monotonic()
-        if time.monotonic() >= run.kill_at:
+            self._log.service("process hangs and is killed", process=kind, pid=pid)
+            run.kill_at = now
+        if now >= run.kill_at:
             run.child.signal(signal.SIGKILL)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alignd.telemetry.log import MessageLog, described
+from alignd.telemetry.metrics import ChildKind
 
 SILENCE_SECONDS = 10.0
 """A child that gives no sign of life for this long hangs, and is replaced."""
@@ -42,7 +43,7 @@ class ChildProcesses:
         """Call *close* in each child from now on, for descriptors that are its parent's alone."""
         self._close.append(close)
 
-    def fork(self, name: str, run: Callable[[], int]) -> ChildProcess:
+    def fork(self, kind: ChildKind, run: Callable[[], int]) -> ChildProcess:
         """Fork a process that exits with the status that *run* returns.
 
         TERM ends it, and the kernel sends TERM when the supervisor dies, however it dies. INT,
@@ -74,7 +75,7 @@ class ChildProcesses:
                 close()
             status = run()
         except Exception as error:
-            self._log.service(f"{name} failed", error=described(error))
+            self._log.service("process failed", process=kind.value, error=described(error))
         finally:
             # Not sys.exit(): Python's finalization would run the parent's exit handlers and flush
             # its buffers a second time, while libmilter's thread is still running.

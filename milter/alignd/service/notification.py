@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
+from math import inf
 
 import sdnotify
 
 _MOST = 4  # states that could not be told yet; a later one makes an older one pointless
+_PROBE_AGAIN_SECONDS = 1.0  # after a failed probe, which may have met a dying worker
 
 
 class ServiceManager:
@@ -51,3 +54,30 @@ class ServiceManager:
         except OSError:  # it is not read at the moment, or gone
             return False
         return True
+
+
+class Watchdog:
+    """systemd's, which ends a service that does not feed it (systemd.service(5), WatchdogSec=)."""
+
+    def __init__(
+        self, manager: ServiceManager, answers: Callable[[], bool], environment: Mapping[str, str]
+    ) -> None:
+        """It is fed while the service *answers*, as an MTA would see it."""
+        self._manager = manager
+        self._answers = answers
+        self._environment = environment
+        self._next = inf
+
+    def begin(self) -> None:
+        """Feed it from now on: the service has become ready."""
+        self._next = min(self._next, time.monotonic())
+
+    def feed(self) -> None:
+        """Feed it if it is time to, three times as often as it asks for."""
+        interval = int(self._environment.get("WATCHDOG_USEC", "0")) / 1e6 / 3
+        if not interval or time.monotonic() < self._next:
+            return
+        answers = self._answers()
+        if answers:
+            self._manager.feed_watchdog()
+        self._next = time.monotonic() + (interval if answers else _PROBE_AGAIN_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import ChildKind, ProcessMetrics
@@ -19,9 +19,16 @@ class Attempts:
     it begins, and once more when it is over.
     """
 
-    def __init__(self, kind: ChildKind, log: MessageLog, metrics: ProcessMetrics) -> None:
-        """*metrics* are the supervisor's."""
-        self._kind = kind
+    def __init__(
+        self,
+        kind: ChildKind,
+        clock: Callable[[], float],
+        log: MessageLog,
+        metrics: ProcessMetrics,
+    ) -> None:
+        """*metrics* are the supervisor's; *clock* is a monotonic one, in seconds."""
+        self.kind = kind
+        self._clock = clock
         self._log = log
         self._metrics = metrics
         self._pause = 0.0
@@ -32,24 +39,24 @@ class Attempts:
 
     @property
     def are_due(self) -> bool:
-        return time.monotonic() >= self._next
+        return self._clock() >= self._next
 
     def begin(self) -> None:
         """Note that some begin: processes that end at once must not keep the machine busy."""
         self._has_failed = False
-        self._next = time.monotonic() + _FIRST_PAUSE_SECONDS
+        self._next = self._clock() + _FIRST_PAUSE_SECONDS
 
     def failed(self, problem: str) -> None:
         """Count it, and lengthen the pause, once for what was begun together."""
-        self._metrics.start_failed(self._kind)
-        now = time.monotonic()
+        self._metrics.start_failed(self.kind)
+        now = self._clock()
         if not self._told:
             self._troubled_since = now
         if problem not in self._told:
             self._told.add(problem)
             self._log.service(
                 "process cannot be started: it is tried again",
-                process=self._kind.value,
+                process=self.kind.value,
                 problem=problem,
             )
         if not self._has_failed:
@@ -61,9 +68,9 @@ class Attempts:
     def succeeded(self) -> None:
         self._pause = 0.0
         if self._told:
-            seconds = time.monotonic() - self._troubled_since
+            seconds = self._clock() - self._troubled_since
             self._log.service(
-                "process is started again", process=self._kind.value, seconds=round(seconds, 1)
+                "process is started again", process=self.kind.value, seconds=round(seconds, 1)
             )
             self._told.clear()
 
@@ -79,17 +86,17 @@ class Silence:
     its virtual machine, a silence until now says nothing of the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
+        """*now* is of a monotonic clock, in seconds."""
         self._seconds = 0.0
-        self._looked = time.monotonic()
+        self._looked = now
 
     def end(self) -> None:
         """Note that something was heard."""
         self._seconds = 0.0
 
-    def look(self) -> float:
+    def look(self, now: float) -> float:
         """Its seconds so far."""
-        now = time.monotonic()
         self._seconds += min(now - self._looked, _LONGEST_LOOK_SECONDS)
         self._looked = now
         return self._seconds

@@ -1,9 +1,8 @@
 """Supervises the service: opens the socket, keeps its processes running, handles signals.
 
 libmilter's threads share one interpreter lock, so more than one core needs more than one process.
-The supervisor serves no mail. It forks nothing while it has a second thread, which loads a setup:
-a fork copies the calling thread alone, and a lock that another one held would stay locked in the
-child.
+The supervisor serves no mail. It forks nothing while another thread of it loads a setup: a fork
+copies the calling thread alone, and a lock that another one held would stay locked in the child.
 
 Nothing but TERM and INT ends it. What fails in a round, for want of a process or a descriptor or
 by a bug, is logged and tried again in the next one; the workers that serve go on.
@@ -12,12 +11,12 @@ by a bug, is logged and tried again in the next one; the workers that serve go o
 from __future__ import annotations
 
 import gc
-import math
 import os
 import resource
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any
 
@@ -32,7 +31,7 @@ from alignd.service.auxiliary_process import AuxiliaryProcess
 from alignd.service.child_process import ChildProcesses, pin_to_core
 from alignd.service.loading import SetupLoader
 from alignd.service.monitor import serve_metrics
-from alignd.service.notification import ServiceManager
+from alignd.service.notification import ServiceManager, Watchdog
 from alignd.service.patience import Attempts
 from alignd.service.setup import LOAD_ERRORS, Setup
 from alignd.service.signals import PendingSignals
@@ -45,7 +44,6 @@ END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end before they are killed."""
 _LAST_SECONDS = 4.0  # for the other processes; one that waits for a disk is left to the kernel
 _ROUND_SECONDS = 0.25
-_PROBE_AGAIN_SECONDS = 1.0  # after a failed probe, which may have met a dying worker
 
 
 class Supervisor:
@@ -69,6 +67,7 @@ class Supervisor:
         self._signals = PendingSignals()
         self._loader = SetupLoader(load_setup, self._signals.wake)
         self._manager = ServiceManager()
+        self._watchdog = Watchdog(self._manager, self._answers, os.environ)
         self._children = ChildProcesses(log)
         self._children.close_in_each(self._signals.close)
         self._workers = Workers(
@@ -81,7 +80,6 @@ class Supervisor:
             log,
         )
         self._monitor: AuxiliaryProcess[ListenAddress] = AuxiliaryProcess(
-            "metrics process",
             self._serve_metrics,
             self._children,
             self._attempts(ChildKind.MONITOR),
@@ -102,7 +100,6 @@ class Supervisor:
         self._address: tuple[Any, Any] = (None, None)
         self._is_ready = False
         self._is_closed = False
-        self._next_probe = math.inf
 
     def run(self) -> int:
         """Serve until TERM or INT, then let open sessions end; the exit status.
@@ -120,17 +117,19 @@ class Supervisor:
         # All objects so far live as long as the process. Frozen, the garbage collector of a worker
         # does not visit them, which would also write to their pages and so copy them all.
         gc.freeze()
-        rounds = (
-            self._start_processes,
+        steps = (
+            self._start_workers,
+            self._keep_helpers,
             self._wait,
             self._reap,
             self._workers.kill_hung,
             self._reload,
             self._notify,
+            self._watchdog.feed,
             self._publish_state,
         )
         while not self._signals.take(SIGTERM, SIGINT):
-            self._attempt(*rounds)
+            self._attempt(*steps)
         return self._stop()
 
     def _attempt(self, *steps: Callable[[], None]) -> None:
@@ -140,11 +139,14 @@ class Supervisor:
                 step()
             except Exception as error:  # a shortage or a bug; the next round tries again
                 self._metrics.of_supervisor().task_failed(Task.SUPERVISION)
-                self._log.once_a_minute("supervisor goes on after", error=described(error))
+                with suppress(MemoryError):  # which a later round tells
+                    self._log.once_a_minute(
+                        "supervisor failed: it goes on", error=described(error)
+                    )
                 time.sleep(_ROUND_SECONDS)  # what fails at once must not keep the machine busy
 
     def _attempts(self, kind: ChildKind) -> Attempts:
-        return Attempts(kind, self._log, self._metrics.of_supervisor())
+        return Attempts(kind, time.monotonic, self._log, self._metrics.of_supervisor())
 
     def _make_room_for(self, connections: int) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -156,11 +158,18 @@ class Supervisor:
                 max_connections=room,
             )
 
-    def _start_processes(self) -> None:
-        if not self._loader.is_loading:  # see above: a fork now would copy its thread's locks
+    def _start_workers(self) -> None:
+        if not self._loader.is_loading:
             self._workers.start_missing()
+
+    def _keep_helpers(self) -> None:
+        if not self._loader.is_loading:
             self._monitor.keep_running(self._setup.configuration.metrics.listen)
             self._keep_archive()
+
+    def _end_helpers(self) -> None:
+        self._monitor.keep_running(None)
+        self._archive.keep_running(None)
 
     def _serve_mail(self, number: int, heartbeat: int) -> int:
         """Be worker *number*: called in a process of its own."""
@@ -236,7 +245,7 @@ class Supervisor:
             for problem in str(error).splitlines():
                 self._log.service(problem)
         else:  # a bug
-            self._log.service("setup cannot be loaded", error=described(error))
+            self._log.service("configuration cannot be loaded", error=described(error))
         self._log.service("reload refused: the old configuration stays in force")
         self._metrics.reloaded(Reload.REFUSED)
         self._manager.ready()
@@ -245,24 +254,17 @@ class Supervisor:
         self._manager.tell_untold()
         if not self._is_ready and self._workers.are_settled:
             self._is_ready = True
-            self._next_probe = min(self._next_probe, time.monotonic())
             self._manager.ready()
+            self._watchdog.begin()
             socket = self._setup.configuration.milter.socket
             self._log.service("ready", socket=str(socket), workers=self._workers.wanted)
-        interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 3
-        if interval and time.monotonic() >= self._next_probe:
-            # The watchdog is fed only when the milter answers as an MTA would see it.
-            answers = self._answers()
-            if answers:
-                self._manager.feed_watchdog()
-            self._next_probe = time.monotonic() + (interval if answers else _PROBE_AGAIN_SECONDS)
 
     def _answers(self) -> bool:
         try:
             return probe.answers(*self._address)
         except OSError as error:
             # No descriptor is left for it, which says nothing of the workers: they have their own.
-            self._log.once_a_minute("watchdog's probe was not sent", problem=str(error))
+            self._log.once_a_minute("the probe of the watchdog was not sent", problem=str(error))
             return self._workers.ready > 0
 
     def _publish_state(self, *, is_ending: bool = False) -> None:
@@ -294,8 +296,4 @@ class Supervisor:
         self._attempt(self._workers.kill)
         deadline = time.monotonic() + _LAST_SECONDS
         while len(self._children) and time.monotonic() < deadline:
-            self._attempt(self._end_others, self._wait, self._reap)
-
-    def _end_others(self) -> None:
-        self._monitor.keep_running(None)
-        self._archive.keep_running(None)
+            self._attempt(self._end_helpers, self._wait, self._reap)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from alignd.mta.suspects import SUSPECT_SECONDS, Suspects
 from alignd.service.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
 from alignd.service.patience import Attempts, Silence
 from alignd.service.worker import ALIVE, DRAINING, RELOADED
 from alignd.telemetry.log import MessageLog
-from alignd.telemetry.metrics import Metrics
+from alignd.telemetry.metrics import ChildKind, Metrics
 
 _CLOSED = -1
 
@@ -26,7 +27,7 @@ class _Worker:
     """From 0; a replacement takes over the number of the dead worker."""
     heartbeat: int
     """The descriptor to read heartbeats from, or _CLOSED."""
-    silence: Silence = field(default_factory=Silence)
+    silence: Silence
     is_ready: bool = False
     is_reloading: bool = False
     is_draining: bool = False
@@ -56,6 +57,7 @@ class Workers:
         self._log = log
         self._running: list[_Worker] = []
         self._started = 0
+        self._is_draining = False
         children.close_in_each(self._close_heartbeats)
 
     def __len__(self) -> int:
@@ -113,12 +115,12 @@ class Workers:
             self._metrics.worker_ended(worker.number)
             self._log.service("worker ended", pid=worker.child.pid, status=code)
             self._suspect(worker.number, has_failed=code != os.EX_OK)
-            if not worker.is_ready:
+            if not worker.is_ready and not self._is_draining:
                 self._attempts.failed(f"it ended with status {code}")
 
     def kill_hung(self) -> None:
         for worker in self._running:
-            if worker.silence.look() > SILENCE_SECONDS and not worker.is_killed:
+            if worker.silence.look(time.monotonic()) > SILENCE_SECONDS and not worker.is_killed:
                 self._log.service("worker hangs and is killed", pid=worker.child.pid)
                 worker.is_killed = True
                 worker.child.signal(signal.SIGKILL)
@@ -131,6 +133,7 @@ class Workers:
 
     def drain(self) -> None:
         """Have them end, once their sessions have."""
+        self._is_draining = True
         for worker in self._running:
             worker.child.signal(signal.SIGTERM)
 
@@ -148,13 +151,13 @@ class Workers:
             return self._serve(number, theirs)
 
         try:
-            child = self._children.fork("worker", work)
+            child = self._children.fork(ChildKind.WORKER, work)
         except OSError:
             os.close(ours)
             raise
         finally:
             os.close(theirs)
-        return _Worker(child, number, ours)
+        return _Worker(child, number, ours, Silence(time.monotonic()))
 
     def _read_heartbeat(self, worker: _Worker) -> None:
         try:
