@@ -25,7 +25,7 @@ class HostileDomain:
     texts: tuple[bytes, ...] = ()
     """What stands beside every TXT record."""
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(self, name: str, record_type: RecordType, **_: bool) -> Answer | LookupFailed:
         if record_type is not RecordType.TXT:
             return Answer(self.others.get(record_type, ()))
         if name.startswith("_dmarc."):

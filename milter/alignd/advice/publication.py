@@ -23,7 +23,9 @@ class Overlay:
     aliases: Mapping[str, Domain]
     """The target of the CNAME at a name, in lower case."""
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(
+        self, name: str, record_type: RecordType, *, is_private: bool = False
+    ) -> Answer | LookupFailed:
         """Answer as DNS will once the records are published."""
         owner = name.lower()
         if alias := self.aliases.get(owner):
@@ -36,7 +38,7 @@ class Overlay:
         texts = self.texts.get(owner)
         if texts is not None and record_type is RecordType.TXT:
             return Answer(texts)
-        answer = self.lookup.look_up(name, record_type)
+        answer = self.lookup.look_up(name, record_type, is_private=is_private)
         if isinstance(answer, LookupFailed) or answer.exists or not self._exists(owner):
             return answer
         return Answer(answer.records)  # a name with names below it exists (RFC 8020)

@@ -20,17 +20,23 @@ from alignd.mailauth.rfc7489 import PublicSuffixes
 
 _MAX_KEPT = 256  # settings, senders and signatures: a few for each tenant
 
+_Asked = tuple[str, RecordType, bool]
+"""A name, a type, and whether the name is private."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """A prediction, and every answer that it was made of, in the order of the questions."""
 
     prediction: Prediction
-    answers: tuple[tuple[str, RecordType, Answer | LookupFailed], ...]
+    answers: tuple[tuple[_Asked, Answer | LookupFailed], ...]
 
     def holds(self, lookup: Lookup) -> bool:
         """Whether *lookup* answers the same."""
-        return all(lookup.look_up(name, kind) == answer for name, kind, answer in self.answers)
+        return all(
+            lookup.look_up(name, kind, is_private=is_private) == answer
+            for (name, kind, is_private), answer in self.answers
+        )
 
 
 class _Slot:
@@ -47,13 +53,15 @@ class _Noting:
     """A Lookup that notes what it was asked and answered."""
 
     lookup: Lookup
-    answers: dict[tuple[str, RecordType], Answer | LookupFailed] = field(default_factory=dict)
+    answers: dict[_Asked, Answer | LookupFailed] = field(default_factory=dict)
     is_steady: bool = True
     """Whether the same question was always answered the same."""
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
-        answer = self.lookup.look_up(name, record_type)
-        if self.answers.setdefault((name, record_type), answer) != answer:
+    def look_up(
+        self, name: str, record_type: RecordType, *, is_private: bool = False
+    ) -> Answer | LookupFailed:
+        answer = self.lookup.look_up(name, record_type, is_private=is_private)
+        if self.answers.setdefault((name, record_type, is_private), answer) != answer:
             self.is_steady = False
         return answer
 
@@ -85,7 +93,7 @@ class OwnMail:
         noting = _Noting(lookup)
         dkim = tuple(check_planned(each, noting) for each in signatures)
         prediction = predict(ours, envelope_sender, relay, noting, self._suffixes, dkim)
-        answers = tuple((*question, answer) for question, answer in noting.answers.items())
+        answers = tuple(noting.answers.items())
         # In one step: another thread may read it at any time.
         slot.kept = _Kept(prediction, answers) if noting.is_steady else None
         return prediction

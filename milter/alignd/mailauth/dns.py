@@ -59,10 +59,13 @@ class LookupFailed:
 class Lookup(Protocol):
     """A source of DNS answers: the network, a zone file, or advice laid over either."""
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(
+        self, name: str, record_type: RecordType, *, is_private: bool = False
+    ) -> Answer | LookupFailed:
         """Look up *name*, ASCII text without a trailing dot.
 
-        It need not be a host name: SPF macros can make any label.
+        It need not be a host name: SPF macros can make any label. A name that *is_private* may
+        have the local part of an address in it: it is asked as any other, and written to no file.
         """
         ...
 

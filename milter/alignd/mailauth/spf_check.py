@@ -16,7 +16,14 @@ from ipaddress import IPv4Address, ip_address
 
 from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, Record, RecordType
-from alignd.mailauth.spf_macro import MAX_NAME, count_macros, expand, is_read_alike, truncate
+from alignd.mailauth.spf_macro import (
+    MAX_NAME,
+    count_macros,
+    expand,
+    is_read_alike,
+    letters_of,
+    truncate,
+)
 from alignd.mailauth.spf_reading import (
     IPV4,
     MAX_TERMS,
@@ -44,6 +51,7 @@ MIN_PREFIX = 8
 _MAX_LOOKUPS, _MAX_VOID_LOOKUPS, _MAX_NAMES = 10, 2, 10  # RFC 7208, section 4.6.4
 _HOST_NAME = re.compile(r"[a-z0-9._/*-]+")
 _MAX_LABEL = 63  # octets, RFC 1035, section 2.3.4
+_OF_THE_PERSON = frozenset("ls")  # the macros with a local part, RFC 7208, section 7.2
 
 
 class SpfResult(Enum):
@@ -146,6 +154,8 @@ class CheckHost:
         self._path: list[Directive] = []
         """The directives that matched and lead to the result, the innermost first."""
         self._unreached: list[tuple[Directive, str]] = []
+        self._private: set[str] = set()
+        """The names that macros made of the local part, and what DNS says of them leads to."""
 
     def run(self) -> Finding:
         """Evaluate the record of the sender's domain."""
@@ -180,7 +190,11 @@ class CheckHost:
             raise _permanent(f"an empty name: {domain_spec}")
         if len(name) > MAX_NAME:
             self._doubts.append(f"{domain_spec} makes a name that receivers cut differently")
-        return truncate(name).lower()
+        name = truncate(name).lower()
+        letters = letters_of(domain_spec)
+        if letters & _OF_THE_PERSON or ("d" in letters and domain in self._private):
+            self._private.add(name)
+        return name
 
     def _check(self, domain: str) -> tuple[SpfResult, str]:
         record = self._record_of(domain)
@@ -270,6 +284,8 @@ class CheckHost:
         if len(exchanges) > _MAX_NAMES:
             raise _permanent(f"more than {_MAX_NAMES} MX records: {name}")
         # All are looked up, as by pyspf: one that fails is an error, whichever matches.
+        if name in self._private:
+            self._private.update(each.host.lower() for each in exchanges)
         hosts = [self._host_addresses(each.host) for each in exchanges]
         return any(self._is_in(number, directive) for numbers in hosts for number in numbers)
 
@@ -331,7 +347,7 @@ class CheckHost:
         self._questions += 1
         if self._questions > MAX_QUESTIONS:
             raise _permanent(f"more than {MAX_QUESTIONS} DNS questions")
-        answer = self._workshop.lookup.look_up(name, record_type)
+        answer = self._workshop.lookup.look_up(name, record_type, is_private=name in self._private)
         if isinstance(answer, LookupFailed):
             raise _StoppedError(
                 SpfResult.TEMPERROR, f"{record_type.value} {name}: {answer.reason}"

@@ -25,6 +25,15 @@ def count_macros(domain_spec: str) -> int:
     return domain_spec.count("%")
 
 
+def letters_of(domain_spec: str) -> frozenset[str]:
+    """The letters of the macros in *domain_spec*, in lower case."""
+    if "%" not in domain_spec:
+        return frozenset()
+    return frozenset(
+        macro["letter"].lower() for macro in _PARTS.finditer(domain_spec) if macro["letter"]
+    )
+
+
 def is_read_alike(domain_spec: str) -> bool:
     """Whether receivers agree on what the macros of *domain_spec* mean."""
     return _ALIKE.fullmatch(domain_spec) is not None

@@ -29,6 +29,13 @@ OBJECTS = 300  # octets of a question, an answer and a cached answer, without wh
 Question = tuple[str, RecordType]
 
 
+class PrivateQuestion(Question):
+    """A question whose name may have the local part of an address in it: it is not archived.
+
+    It equals the same question without that, so that they share what is in memory.
+    """
+
+
 @dataclass(slots=True)
 class CachedAnswer:
     """An answer, when it arrived, and when it expires."""

@@ -26,7 +26,13 @@ from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.breaker import CircuitBreaker
-from alignd.resolver.cache import AnswerCache, CachedAnswer, Question, octets_of
+from alignd.resolver.cache import (
+    AnswerCache,
+    CachedAnswer,
+    PrivateQuestion,
+    Question,
+    octets_of,
+)
 from alignd.resolver.client import NotAsked, Silence, ask, spare_sockets_for
 from alignd.resolver.single_flight import SingleFlight
 from alignd.resolver.spare_sockets import SpareSockets
@@ -94,12 +100,11 @@ class Archive(Protocol):
         """Keep the response *wire*, which has just arrived."""
         ...
 
-    def get(self, question: Question) -> Answer | None:
-        """The last known answer to *question*, if there is one and it is not too old."""
-        ...
+    def get(self, question: Question) -> Answer | LookupFailed | None:
+        """The last known answer to *question*; None when there is none that is not too old.
 
-    def end(self) -> None:
-        """Keep nothing more."""
+        A failure when the archive does not say.
+        """
         ...
 
 
@@ -187,14 +192,12 @@ class Resolver:
     def end(self) -> None:
         """Stop the threads and close the files: no new message will ask.
 
-        Messages in progress are answered as before, but nothing is refreshed or archived.
+        Messages in progress are answered as before, but nothing is refreshed.
         """
         self._has_ended = True
         self._breaker.end()
         self._to_refresh.put(None)
         self._spare.close()
-        if self._archive:
-            self._archive.end()
 
     def for_message(self) -> MessageLookup:
         """Make the Lookup of one message; its budget starts with its first question."""
@@ -280,8 +283,8 @@ class Resolver:
             self._cache.put_failure(question, outcome)
             return outcome
         now = time.time()
-        if self._archive and not isinstance(response, Silence | LookupFailed):
-            self._archive.put(question, response.to_wire())
+        if (archive := self._archive_for(question)) and isinstance(response, dns.message.Message):
+            archive.put(question, response.to_wire())
         return self._cache.put(question, outcome, now)
 
     def _complete(
@@ -312,7 +315,12 @@ class Resolver:
         oldest = now - self._settings.stale
         if known and known.received > oldest:
             return known.answer
-        return self._archive.get(question) if self._archive else None
+        archive = self._archive_for(question)
+        archived = archive.get(question) if archive else None
+        return archived if isinstance(archived, Answer) else None
+
+    def _archive_for(self, question: Question) -> Archive | None:
+        return None if isinstance(question, PrivateQuestion) else self._archive
 
     def _refresh_ahead(self, question: Question, known: CachedAnswer) -> None:
         """Refresh an answer in use before it expires, so that no message waits for it."""
@@ -359,9 +367,13 @@ class MessageLookup:
         """Unix time: until then, everything that was answered so far may be reused."""
         self._known: dict[Question, Answer | LookupFailed] = {}
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(
+        self, name: str, record_type: RecordType, *, is_private: bool = False
+    ) -> Answer | LookupFailed:
         """Answer *name*; a failure, too, stays the answer for the whole message."""
-        question = (name.lower(), record_type)
+        question: Question = (name.lower(), record_type)
+        if is_private:
+            question = PrivateQuestion(question)
         known = self._known.get(question)
         return known or self._ask(question)
 

@@ -83,7 +83,13 @@ class Zone:
             problem = _DNSPYTHON_POSITION.sub("", str(error)) or type(error).__name__
             raise ZoneError(f"{source}:{line}: {problem}") from error
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(
+        self,
+        name: str,
+        record_type: RecordType,
+        *,
+        is_private: bool = False,  # noqa: ARG002  # nothing is written
+    ) -> Answer | LookupFailed:
         rdtype = to_rdtype(record_type)
         try:
             outcome = self.find(to_name(name), rdtype)

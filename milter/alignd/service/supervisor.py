@@ -25,6 +25,7 @@ from alignd.config.endpoint import HandedOverSocket
 from alignd.config.option_types import ListenAddress
 from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
+from alignd.service.archive_process import ArchiveOptions, serve_archive
 from alignd.service.auxiliary_process import AuxiliaryProcess
 from alignd.service.child_process import ChildProcesses, pin_to_core
 from alignd.service.in_force import describe, installed_versions
@@ -33,14 +34,14 @@ from alignd.service.monitor import RequestHandler, serve_metrics
 from alignd.service.notification import ServiceManager, Watchdog
 from alignd.service.patience import Attempts
 from alignd.service.setup import LOAD_ERRORS, Setup
-from alignd.service.shared_memory import SharedMemory
+from alignd.service.shared import Shared
 from alignd.service.signals import PendingSignals
 from alignd.service.worker import DRAIN_SECONDS, Worker, room_for_connections
 from alignd.service.workers import Workers
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ServiceState
 from alignd.telemetry.status import SupervisorPart
-from alignd.telemetry.words import ChildKind, Reload, Task
+from alignd.telemetry.words import ArchiveState, ChildKind, Reload, Task
 
 END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end before they are killed."""
@@ -64,8 +65,8 @@ class Supervisor:
         self._suffixes = SuffixList()
         milter = self._setup.configuration.milter
         wanted = milter.workers_on(len(os.sched_getaffinity(0)))
-        self._memory = SharedMemory(wanted)
-        self._metrics = self._memory.metrics
+        self._shared = Shared(wanted)
+        self._metrics = self._shared.metrics
         self._versions = installed_versions()
         self._started = time.time()
         self._describe_setup()
@@ -80,7 +81,7 @@ class Supervisor:
             self._serve_mail,
             self._children,
             self._attempts(ChildKind.WORKER),
-            self._memory,
+            self._shared,
             log,
         )
         self._monitor: AuxiliaryProcess[ListenAddress] = AuxiliaryProcess(
@@ -88,6 +89,13 @@ class Supervisor:
             self._children,
             self._attempts(ChildKind.MONITOR),
             self._metrics.of_monitor(),
+            log,
+        )
+        self._archive: AuxiliaryProcess[ArchiveOptions] = AuxiliaryProcess(
+            self._serve_archive,
+            self._children,
+            self._attempts(ChildKind.ARCHIVE),
+            self._metrics.of_archive(),
             log,
         )
         self._worker: Worker | None = None
@@ -160,9 +168,11 @@ class Supervisor:
     def _keep_helpers(self) -> None:
         if not self._loader.is_loading:
             self._monitor.keep_running(self._setup.configuration.metrics.listen)
+            self._keep_archive()
 
     def _end_helpers(self) -> None:
         self._monitor.keep_running(None)
+        self._archive.keep_running(None)
 
     def _serve_mail(self, number: int, heartbeat: int) -> int:
         """Be worker *number*: called in a process of its own."""
@@ -173,7 +183,7 @@ class Supervisor:
             self._suffixes,
             self._sessions,
             self._log,
-            self._memory.of_worker(number),
+            self._shared.of_worker(number),
             checks_dns=number == 0,
         )
         return self._worker.run(heartbeat)
@@ -184,7 +194,19 @@ class Supervisor:
 
     def _serve_metrics(self, listen: ListenAddress, beat: Callable[[], None]) -> None:
         """Be the monitor: called in a process of its own."""
-        serve_metrics(RequestHandler(self._metrics, self._memory.board), listen, beat, self._log)
+        serve_metrics(RequestHandler(self._metrics, self._shared.board), listen, beat, self._log)
+
+    def _keep_archive(self) -> None:
+        options = ArchiveOptions.of(self._setup.configuration.dns, os.environ)
+        self._archive.keep_running(options)
+        if options is None:
+            self._metrics.of_archive().set_archive(ArchiveState.OFF, 0)
+
+    def _serve_archive(self, options: ArchiveOptions, beat: Callable[[], None]) -> None:
+        """Be the archive: called in a process of its own."""
+        serve_archive(
+            options, beat, self._shared.archive_sockets, self._metrics.of_archive(), self._log
+        )
 
     def _wait(self) -> None:
         """Wait for a signal, a heartbeat, a setup, or the end of the round."""
@@ -251,7 +273,7 @@ class Supervisor:
         part = SupervisorPart(
             os.getpid(), self._started, self._versions, describe(self._setup, time.time())
         )
-        self._memory.board.of_supervisor().write(part)
+        self._shared.board.of_supervisor().write(part)
 
     def _publish_state(self, *, is_ending: bool = False) -> None:
         ready, wanted = self._workers.ready, self._workers.wanted

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from alignd.config.domain_lists import SuffixList
-from alignd.config.settings import DnsOptions
 from alignd.doctor.machine import OTHER_DESCRIPTORS
 from alignd.judgement.evidence import wanted_by
 from alignd.judgement.review import make_reviewer
@@ -21,14 +18,16 @@ from alignd.mta import libmilter, listening_socket
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Runtime
-from alignd.resolver.archive import Archive
+from alignd.resolver.archive.client import ArchiveClient
 from alignd.resolver.resolver import Resolver
+from alignd.service.archive_process import ArchiveOptions
 from alignd.service.loading import SetupLoader
 from alignd.service.self_check import start_self_check
 from alignd.service.setup import LOAD_ERRORS, Setup
-from alignd.service.shared_memory import WorkerMemory
+from alignd.service.shared import WorkerShare
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.status import NameserverState, WorkerPart
+from alignd.telemetry.words import Task
 
 DRAIN_SECONDS = 45.0
 """How long open sessions may take to end after TERM; then they are cut (451 from the MTA)."""
@@ -50,7 +49,7 @@ class Worker:
         suffixes: SuffixList,
         sessions: libmilter.Sessions,
         log: MessageLog,
-        memory: WorkerMemory,
+        share: WorkerShare,
         *,
         checks_dns: bool,
     ) -> None:
@@ -58,11 +57,17 @@ class Worker:
         self._suffixes = suffixes
         self._sessions = sessions
         self._log = log
-        self._metrics = memory.metrics
-        self._notes = memory.notes
-        self._memory = memory
+        self._metrics = share.metrics
+        self._notes = share.notes
+        self._share = share
         self._started = time.time()
         self._checks_dns = checks_dns
+        self._archive = ArchiveClient(
+            share.archive.answers,
+            share.archive.questions,
+            self._metrics.answer_not_archived,
+            self._note_archive_failure,
+        )
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
         # In the background: a worker that is silent for long would be killed.
@@ -104,13 +109,15 @@ class Worker:
             received = self._next_signal()
         listening_socket.stop_listening()
         _send(heartbeat, DRAINING)
-        return self._drain(heartbeat)
+        status = self._drain(heartbeat)
+        self._archive.end()
+        return status
 
     def _tell_status(self) -> None:
         self._metrics.set_breaker(is_open=self._resolver.is_down)
-        self._memory.status.write(
+        self._share.status.write(
             WorkerPart(
-                self._memory.number,
+                self._share.number,
                 os.getpid(),
                 self._started,
                 self._setup.digest,
@@ -182,20 +189,14 @@ class Worker:
             setup.configuration.dns,
             setup.nameservers,
             self._log.service,
-            self._open_archive(setup.configuration.dns),
+            self._archive if ArchiveOptions.of(setup.configuration.dns, os.environ) else None,
             self._metrics,
             keeps_sockets=True,
         )
 
-    def _open_archive(self, settings: DnsOptions) -> Archive | None:
-        path = _archive_path(settings)
-        if path is None:
-            return None
-        try:
-            return Archive(path, settings.stale, self._log.service)
-        except (sqlite3.Error, RuntimeError) as error:  # the latter: no thread is left for it
-            self._log.service("cannot archive DNS answers", path=str(path), error=str(error))
-            return None
+    def _note_archive_failure(self, error: Exception) -> None:
+        self._metrics.task_failed(Task.ARCHIVE)
+        self._log.once_a_minute("DNS answers were not sent to the archive", error=described(error))
 
     def _drain(self, heartbeat: int) -> int:
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -214,14 +215,6 @@ def room_for_connections() -> int:
     """
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, most - OTHER_DESCRIPTORS)
-
-
-def _archive_path(settings: DnsOptions) -> Path | None:
-    """The file that keeps DNS answers over restarts, if there is one."""
-    if settings.archive:
-        return Path(settings.archive)
-    state = os.environ.get("STATE_DIRECTORY")  # systemd.exec(5), StateDirectory=
-    return Path(state) / "dns.sqlite" if state else None
 
 
 def _send(heartbeat: int, word: bytes) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from alignd.mta.suspects import SUSPECT_SECONDS
 from alignd.service.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
 from alignd.service.patience import Attempts, Silence
-from alignd.service.shared_memory import SharedMemory
+from alignd.service.shared import Shared
 from alignd.service.worker import ALIVE, DRAINING, RELOADED
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.words import ChildKind
@@ -44,7 +44,7 @@ class Workers:
         serve: Callable[[int, int], int],
         children: ChildProcesses,
         attempts: Attempts,
-        memory: SharedMemory,
+        shared: Shared,
         log: MessageLog,
     ) -> None:
         """*serve* is called in each, with its number and the descriptor to write heartbeats to."""
@@ -52,7 +52,7 @@ class Workers:
         self._serve = serve
         self._children = children
         self._attempts = attempts
-        self._memory = memory
+        self._shared = shared
         self._log = log
         self._running: list[_Worker] = []
         self._started = 0
@@ -91,7 +91,7 @@ class Workers:
                 self._attempts.failed(error.strerror or str(error))
                 return
             if self._started >= self.wanted:
-                self._memory.metrics.worker_replaced()
+                self._shared.metrics.worker_replaced()
             self._started += 1
 
     def heartbeats(self) -> Iterator[int]:
@@ -173,7 +173,7 @@ class Workers:
         worker.is_draining = worker.is_draining or DRAINING in words
 
     def _clear(self, number: int, *, has_failed: bool) -> None:
-        if count := self._memory.worker_ended(number, has_failed=has_failed):
+        if count := self._shared.worker_ended(number, has_failed=has_failed):
             self._log.service(
                 "messages like those that it was judging are rewritten unjudged for a while",
                 messages=count,

@@ -40,7 +40,7 @@ class BesideOurs:
     hostile: HostileDomain
     ours: Zone
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(self, name: str, record_type: RecordType, **_: bool) -> Answer | LookupFailed:
         is_ours = name.endswith((cast.NOTIFICATIONS_DOMAIN, cast.SPF_INCLUDE))
         return (self.ours if is_ours else self.hostile).look_up(name, record_type)
 

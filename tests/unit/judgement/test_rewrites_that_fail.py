@@ -184,7 +184,7 @@ class Changing:
         self.zone = zone
         self.questions: list[tuple[str, RecordType]] = []
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(self, name: str, record_type: RecordType, **_: bool) -> Answer | LookupFailed:
         self.questions.append((name, record_type))
         return Zone.parse(world(self.zone)).look_up(name, record_type)
 

@@ -31,7 +31,7 @@ class Published:
     def __init__(self, text: str = GOOD) -> None:
         self.text = text
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(self, name: str, record_type: RecordType, **_: bool) -> Answer | LookupFailed:
         assert "._domainkey." in name
         assert record_type is RecordType.TXT
         return Answer((self.text.encode(),))

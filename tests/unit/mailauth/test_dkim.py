@@ -38,7 +38,7 @@ class Published:
     def __init__(self, *texts: str) -> None:
         self.texts = texts
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(self, name: str, record_type: RecordType, **_: bool) -> Answer | LookupFailed:
         assert "._domainkey." in name
         assert record_type is RecordType.TXT
         return Answer(tuple(text.encode() for text in self.texts), exists=bool(self.texts))

@@ -34,7 +34,7 @@ class Records:
     texts: dict[str, list[str] | None]
     asked: list[str]
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(self, name: str, record_type: RecordType, **_: bool) -> Answer | LookupFailed:
         assert record_type is RecordType.TXT
         self.asked.append(name)
         if not name.startswith("_dmarc."):

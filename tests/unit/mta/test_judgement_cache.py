@@ -73,7 +73,7 @@ class Dated:
         self.questions: list[tuple[str, RecordType]] = []
         self._zone = zone_of(zone)
 
-    def look_up(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
+    def look_up(self, name: str, record_type: RecordType, **_: bool) -> Answer | LookupFailed:
         self.questions.append((name, record_type))
         return self._zone.look_up(name, record_type)
 

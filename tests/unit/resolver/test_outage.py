@@ -1,6 +1,5 @@
 """DNS that fails: the last known good answer, the archive, the breaker, refreshing ahead."""
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +8,11 @@ import pytest
 
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
-from alignd.resolver.archive import Archive
+from alignd.resolver.archive.client import ArchiveClient
 from alignd.resolver.resolver import QueryResult, Resolver
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.readiness import wait_until
+from tests.support.archive import run_archive
 
 A, TXT = RecordType.A, RecordType.TXT
 KNOWN = 'known.example. 0 TXT "known"\n'
@@ -30,17 +30,12 @@ def resolver_of(
     nameserver: Nameserver,
     *,
     report: Callable[[str], None] = print,
-    archive: Path | None = None,
+    archive: ArchiveClient | None = None,
     **options: str,
 ) -> Resolver:
     settings = {"nameservers": [nameserver.address], "timeout": "300ms", "min_ttl": "0s"} | options
     dns = DnsOptions.model_validate(settings)
-    kept = Archive(archive, dns.stale, report) if archive else None
-    return Resolver(dns, dns.nameservers, report, kept)
-
-
-def archive_at(path: Path) -> Archive:
-    return Archive(path, keep_seconds=3600, report=print)
+    return Resolver(dns, dns.nameservers, report, archive)
 
 
 @pytest.mark.parametrize("failure", ["TIMEOUT", "SERVFAIL"])
@@ -83,36 +78,38 @@ def test_a_changed_answer_is_believed_at_once(nameserver: Nameserver) -> None:
 
 
 def test_the_archive_knows_over_a_restart(nameserver: Nameserver, tmp_path: Path) -> None:
-    archive = tmp_path / "dns.sqlite"
-    resolver_of(nameserver, archive=archive).for_message().look_up("known.example", TXT)
-    question = ("known.example", TXT)
-    wait_until(lambda: archive_at(archive).get(question), "the answer to be written")
-
+    path = tmp_path / "dns.sqlite"
+    with run_archive(path) as archive:
+        resolver_of(nameserver, archive=archive.client).for_message().look_up("known.example", TXT)
+        archive.wait_until_in_file()
     nameserver.serve(SILENT)
 
-    restarted = resolver_of(nameserver, archive=archive)
-    assert restarted.for_message().look_up("known.example", TXT) == Answer((b"known",))
-    wait_until(lambda: restarted.is_down, "the outage to be seen")
-    assert restarted.for_message().look_up("known.example", TXT) == Answer((b"known",))
-    assert restarted.for_message().look_up("other.example", TXT) == LookupFailed("DNS is down")
+    with run_archive(path) as archive:
+        wait_until(lambda: len(archive.server._memory), "the file to be read")
+        restarted = resolver_of(nameserver, archive=archive.client)
+        assert restarted.for_message().look_up("known.example", TXT) == Answer((b"known",))
+        wait_until(lambda: restarted.is_down, "the outage to be seen")
+        assert restarted.for_message().look_up("known.example", TXT) == Answer((b"known",))
+        assert restarted.for_message().look_up("other.example", TXT) == LookupFailed("DNS is down")
 
 
-def test_an_archive_forgets_what_is_too_old(nameserver: Nameserver, tmp_path: Path) -> None:
-    archive = tmp_path / "dns.sqlite"
-    resolver_of(nameserver, archive=archive).for_message().look_up("known.example", TXT)
-    question = ("known.example", TXT)
-    wait_until(lambda: archive_at(archive).get(question), "the answer to be written")
+def test_what_is_private_is_in_memory_and_not_in_the_archive(
+    nameserver: Nameserver, tmp_path: Path
+) -> None:
+    nameserver.serve(KNOWN + 'marky.known.example. 0 TXT "private"\n')
+    with run_archive(tmp_path / "dns.sqlite") as archive:
+        resolver = resolver_of(nameserver, archive=archive.client)
+        resolver.for_message().look_up("marky.known.example", TXT, is_private=True)
+        resolver.for_message().look_up("known.example", TXT)
+        archive.wait_until_in_file()
 
-    resolver_of(nameserver, archive=archive, stale="0s")
-
-    wait_until(lambda: not archive_at(archive).get(question), "the answer to be forgotten")
-
-
-def test_a_broken_archive_has_nothing(tmp_path: Path) -> None:
-    archive = archive_at(tmp_path / "dns.sqlite")
-    (tmp_path / "dns.sqlite").write_bytes(b"\0" * 8192)
-
-    assert archive.get(("known.example", TXT)) is None
+        assert len(archive.server._memory) == 1
+        assert archive.client.get(("known.example", TXT))
+        nameserver.serve("; SERVFAIL marky.known.example\n")
+        message = resolver.for_message()
+        assert message.look_up("marky.known.example", TXT, is_private=True) == Answer(
+            (b"private",)
+        )
 
 
 def test_an_outage_costs_one_timeout(nameserver: Nameserver) -> None:
@@ -231,23 +228,3 @@ def test_the_refresher_outlives_a_bug(nameserver: Nameserver) -> None:
 
     wait_until(refreshed, "the next one")
     resolver.end()
-
-
-# The name servers of other tests have threads, which the forked processes do not touch.
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_workers_that_begin_at_the_same_time_all_have_the_archive(tmp_path: Path) -> None:
-    forking = multiprocessing.get_context("fork")
-    together = forking.Barrier(2)
-
-    def open_all() -> None:
-        for number in range(20):
-            together.wait(timeout=10)
-            archive_at(tmp_path / f"{number}.sqlite")
-
-    workers = [forking.Process(target=open_all) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(timeout=60)
-
-    assert [worker.exitcode for worker in workers] == [0, 0]

@@ -20,7 +20,7 @@ from dns.rdatatype import RdataType
 from alignd.config import option_types
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
-from alignd.resolver.archive import Archive
+from alignd.resolver.archive.client import ArchiveClient
 from alignd.resolver.client import MAX_RESPONSE, ask
 from alignd.resolver.resolver import MESSAGE_OCTETS, MessageLookup, Resolver
 from alignd.resolver.wire import ReceivedAnswer, read_response, to_name
@@ -28,6 +28,7 @@ from alignd.resolver.zone import Zone
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.readiness import wait_until
 from tests.lab.scripted_nameserver import Script, Scripted, absent, refused, truncated
+from tests.support.archive import run_archive
 
 LONG_TEXT = " ".join(f'"{letter * 250}"' for letter in "abcdefgh")
 ZONE = f"""\
@@ -53,13 +54,12 @@ PTR, TXT = RecordType.PTR, RecordType.TXT
 
 
 def resolver_of(
-    *nameservers: Nameserver, timeout: str = "20s", archive: Path | None = None
+    *nameservers: Nameserver, timeout: str = "20s", archive: ArchiveClient | None = None
 ) -> Resolver:
     addresses = [nameserver.address for nameserver in nameservers]
     options = {"nameservers": addresses, "timeout": timeout, "min_ttl": "0s"}
     settings = DnsOptions.model_validate(options)
-    kept = Archive(archive, 3600, print) if archive else None
-    return Resolver(settings, settings.nameservers, print, kept)
+    return Resolver(settings, settings.nameservers, print, archive)
 
 
 @pytest.fixture
@@ -273,17 +273,18 @@ def follows_nothing(query: Message) -> bytes:
 def test_an_alias_that_the_nameserver_does_not_follow_is_followed(
     name: str, expected: Answer | LookupFailed, tmp_path: Path
 ) -> None:
-    with run_nameserver(Scripted(follows_nothing)) as nameserver:
-        resolver = resolver_of(nameserver, archive=tmp_path / "dns.sqlite")
+    with (
+        run_nameserver(Scripted(follows_nothing)) as nameserver,
+        run_archive(tmp_path / "dns.sqlite") as archive,
+    ):
+        resolver = resolver_of(nameserver, archive=archive.client)
         answer = resolver.for_message().look_up(name, TXT)
         resolver.end()
 
-    assert answer == expected
-    if isinstance(answer, Answer):
-        assert answer.alias_of
-        archive = Archive(tmp_path / "dns.sqlite", 3600, print)
-        wait_until(lambda: archive.get((name, TXT)) == expected, "what is archived")
-        archive.end()
+        assert answer == expected
+        if isinstance(answer, Answer):
+            assert answer.alias_of
+            wait_until(lambda: archive.client.get((name, TXT)) == expected, "what is archived")
 
 
 def test_a_message_asks_each_question_once(served: Nameserver) -> None:

@@ -213,8 +213,8 @@ class _NoNameserver:
     def __init__(self, failure: LookupFailed) -> None:
         self._failure = failure
 
-    def look_up(self, name: str, record_type: object) -> LookupFailed:
-        del name, record_type
+    def look_up(self, name: str, record_type: object, *, is_private: bool = False) -> LookupFailed:
+        del name, record_type, is_private
         return self._failure
 
 

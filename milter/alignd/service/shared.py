@@ -1,16 +1,17 @@
-"""The memory that all processes of the service share: what is in it outlives each of them."""
+"""What the processes of the service share: memory and sockets, which outlive each of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from alignd.mta.suspects import JudgementNotes, Suspects
+from alignd.service.archive_process import ArchiveSockets, WorkerSockets
 from alignd.telemetry.metrics import Metrics, ProcessMetrics
 from alignd.telemetry.status_board import PartWriter, StatusBoard
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerMemory:
+class WorkerShare:
     """What of one worker outlives it."""
 
     number: int
@@ -18,22 +19,25 @@ class WorkerMemory:
     metrics: ProcessMetrics
     notes: JudgementNotes
     status: PartWriter
+    archive: WorkerSockets
 
 
-class SharedMemory:
+class Shared:
     """Made by the supervisor before it forks any process."""
 
     def __init__(self, workers: int) -> None:
         self.metrics = Metrics(workers)
         self.board = StatusBoard(workers)
+        self.archive_sockets = ArchiveSockets(workers)
         self._suspects = Suspects(workers)
 
-    def of_worker(self, number: int) -> WorkerMemory:
-        return WorkerMemory(
+    def of_worker(self, number: int) -> WorkerShare:
+        return WorkerShare(
             number,
             self.metrics.of_worker(number),
             self._suspects.of_worker(number),
             self.board.of_worker(number),
+            self.archive_sockets.of_worker(number),
         )
 
     def worker_ended(self, number: int, *, has_failed: bool) -> int:
