@@ -25,6 +25,7 @@ import dns.rdatatype
 
 from alignd.config.option_types import Nameserver
 from alignd.mailauth.dns import LookupFailed
+from alignd.resolver.nameserver_states import NameserverStates, Protocol
 from alignd.resolver.spare_sockets import SpareSockets
 
 HEDGE_SECONDS = 0.15
@@ -55,8 +56,11 @@ def ask(
     nameservers: tuple[Nameserver, ...],
     seconds: float,
     spare: SpareSockets | None = None,
+    states: NameserverStates | None = None,
 ) -> dns.message.Message | LookupFailed | Silence:
     """Ask *nameservers* in turn, again and again, for at most *seconds*.
+
+    *states* has what was learned of them, and learns.
 
     Returns:
         A NOERROR or NXDOMAIN response; or why there is none: the first refusal, NotAsked, or
@@ -64,7 +68,9 @@ def ask(
     """
     query = dns.message.make_query(name, record_type, use_edns=0, payload=_EDNS_PAYLOAD)
     deadline = time.monotonic() + seconds
-    return _Exchange(query, nameservers, deadline, spare or SpareSockets()).run()
+    states = states or NameserverStates()
+    servers = tuple(states.in_order(nameservers))
+    return _Exchange(query, servers, deadline, spare or SpareSockets(), states).run()
 
 
 def spare_sockets_for(nameservers: tuple[Nameserver, ...]) -> SpareSockets:
@@ -81,12 +87,14 @@ class _Exchange:
         nameservers: tuple[Nameserver, ...],
         deadline: float,
         spare: SpareSockets,
+        states: NameserverStates,
     ) -> None:
         self._query = query
         self._wire = query.to_wire()
         self._servers = nameservers
         self._deadline = deadline
         self._spare = spare
+        self._states = states
         self._refusals: dict[Nameserver, LookupFailed] = {}
         self._sockets: dict[socket.AddressFamily, socket.socket] = {}
         self._open = ExitStack()
@@ -124,6 +132,8 @@ class _Exchange:
             udp.sendto(self._wire, (server.address, server.port))
         except OSError as error:  # no route, no IPv6, no descriptor left
             self._refusals[server] = NotAsked(_problem(error))
+            if error.errno not in _NO_DESCRIPTOR:
+                self._states.unreachable(server)
 
     def _socket(self, family: socket.AddressFamily) -> socket.socket:
         if family not in self._sockets:
@@ -206,9 +216,11 @@ class _Exchange:
         self, server: Nameserver, response: dns.message.Message
     ) -> dns.message.Message | None:
         if response.rcode() in _FINAL:
+            self._states.answered(server, Protocol.EDNS)
             return response
         # SERVFAIL, REFUSED of a lame server, FORMERR and the like: another may do better.
         self._refusals[server] = LookupFailed(dns.rcode.to_text(response.rcode()))
+        self._states.refused(server)
         return None
 
 

@@ -28,6 +28,7 @@ from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.breaker import CircuitBreaker
 from alignd.resolver.cache import AnswerCache, CachedAnswer, Question, octets_of
 from alignd.resolver.client import NotAsked, Silence, ask, spare_sockets_for
+from alignd.resolver.nameserver_states import NameserverStates
 from alignd.resolver.single_flight import SingleFlight
 from alignd.resolver.spare_sockets import SpareSockets
 from alignd.resolver.wire import (
@@ -171,7 +172,10 @@ class Resolver:
         self._archive = archive
         self._spare = spare_sockets_for(self._nameservers if keeps_sockets else ())
         # Not a method: nothing refers to a resolver but its users, and it goes when they do.
-        probe = partial(_is_answered, self._nameservers, settings.timeout, self._spare)
+        self._states = NameserverStates()
+        probe = partial(
+            _is_answered, self._nameservers, settings.timeout, self._spare, self._states
+        )
         self._breaker = CircuitBreaker(probe, report)
         self._meter = meter or _NoMeter()
         self._single_flight: SingleFlight[Question, CachedAnswer | LookupFailed] = SingleFlight()
@@ -343,7 +347,7 @@ class Resolver:
     def _send(
         self, name: dns.name.Name, record_type: dns.rdatatype.RdataType, seconds: float
     ) -> dns.message.Message | LookupFailed | Silence:
-        return ask(name, record_type, self._nameservers, seconds, self._spare)
+        return ask(name, record_type, self._nameservers, seconds, self._spare, self._states)
 
 
 class MessageLookup:
@@ -379,9 +383,14 @@ class MessageLookup:
         return answer
 
 
-def _is_answered(nameservers: tuple[Nameserver, ...], seconds: float, spare: SpareSockets) -> bool:
+def _is_answered(
+    nameservers: tuple[Nameserver, ...],
+    seconds: float,
+    spare: SpareSockets,
+    states: NameserverStates,
+) -> bool:
     """Whether any of *nameservers* answers, be it with an error."""
-    return not isinstance(ask(*_PROBE, nameservers, seconds, spare), Silence | NotAsked)
+    return not isinstance(ask(*_PROBE, nameservers, seconds, spare, states), Silence | NotAsked)
 
 
 def _result_of(outcome: ReceivedAnswer | LookupFailed | Silence) -> QueryResult:
