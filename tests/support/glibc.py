@@ -30,7 +30,7 @@ class Reading:
 
     nameservers: tuple[tuple[str, int], ...]
     rotate: bool
-    use_tcp: bool
+    over_tcp: bool
 
 
 def readings_of(files: Sequence[bytes]) -> list[Reading]:
@@ -39,8 +39,8 @@ def readings_of(files: Sequence[bytes]) -> list[Reading]:
         "tests.support.glibc", lines=[each.hex() for each in files], timeout=_LIMIT
     )
     return [
-        Reading(tuple((address, scope) for address, scope in servers), rotate, use_tcp)
-        for servers, rotate, use_tcp in map(json.loads, lines)
+        Reading(tuple((address, scope) for address, scope in servers), rotate, over_tcp)
+        for servers, rotate, over_tcp in map(json.loads, lines)
     ]
 
 

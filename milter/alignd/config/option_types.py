@@ -70,8 +70,6 @@ class Nameserver:
     port: int = _DNS_PORT
     scope: str = ""
     """The name or number of the interface of a link-local address."""
-    over_tcp: bool = False
-    """Whether to ask it over TCP only."""
 
     @classmethod
     def at(cls, address: IpAddress, port: int = _DNS_PORT, scope: str = "") -> Nameserver:
@@ -86,9 +84,14 @@ class Nameserver:
             address = _LOOPBACK[address.version]
         return cls(str(address), port, scope if needs_scope(address) else "")
 
+    @property
+    def host(self) -> str:
+        """The address, with its scope."""
+        return f"{self.address}%{self.scope}" if self.scope else self.address
+
     def __str__(self) -> str:
         """As `dns.nameservers` has it."""
-        host = f"{self.address}%{self.scope}" if self.scope else self.address
+        host = self.host
         if self.port == _DNS_PORT:
             return host
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"

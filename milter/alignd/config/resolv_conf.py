@@ -19,7 +19,7 @@ for the programs of a user.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from alignd.config.option_types import Nameserver
@@ -52,6 +52,8 @@ class ResolvConf:
     nameservers: tuple[Nameserver, ...]
     rotate: bool
     """Whether each question begins with another nameserver than the one before."""
+    over_tcp: bool
+    """Whether questions go over TCP only."""
     problems: tuple[LineProblem, ...]
 
 
@@ -78,9 +80,9 @@ def parse_resolv_conf(content: bytes) -> ResolvConf:
         elif _MEANT.match(line):
             text = f"a line must begin with 'nameserver' and a blank, to be read: {_shown(line)}"
             problems.append(LineProblem(number, text))
-    if _has(options, b"use-vc"):
-        nameservers = [replace(each, over_tcp=True) for each in nameservers]
-    return ResolvConf(tuple(nameservers), _has(options, b"rotate"), tuple(problems))
+    return ResolvConf(
+        tuple(nameservers), _has(options, b"rotate"), _has(options, b"use-vc"), tuple(problems)
+    )
 
 
 def _has(options: list[bytes], name: bytes) -> bool:

@@ -26,6 +26,7 @@ import dns.rdatatype
 from alignd.config.option_types import Nameserver
 from alignd.mailauth.dns import LookupFailed
 from alignd.resolver.nameserver_states import NameserverStates, Protocol
+from alignd.resolver.socket_address import Source, socket_address, source
 from alignd.resolver.spare_sockets import SpareSockets
 
 HEDGE_SECONDS = 0.15
@@ -95,6 +96,7 @@ class _Exchange:
         self._deadline = deadline
         self._spare = spare
         self._states = states
+        self._asked: dict[Source, Nameserver] = {}
         self._refusals: dict[Nameserver, LookupFailed] = {}
         self._sockets: dict[socket.AddressFamily, socket.socket] = {}
         self._open = ExitStack()
@@ -129,7 +131,9 @@ class _Exchange:
     def _send(self, server: Nameserver) -> None:
         try:
             udp = self._socket(_family_of(server))
-            udp.sendto(self._wire, (server.address, server.port))
+            address = socket_address(server, udp)
+            self._asked[source(address)] = server
+            udp.sendto(self._wire, address)
         except OSError as error:  # no route, no IPv6, no descriptor left
             self._refusals[server] = NotAsked(_problem(error))
             if error.errno not in _NO_DESCRIPTOR:
@@ -166,11 +170,11 @@ class _Exchange:
 
     def _receive(self, udp: socket.socket) -> dns.message.Message | None:
         try:
-            wire, source = udp.recvfrom(_MAX_DATAGRAM)
+            wire, address = udp.recvfrom(_MAX_DATAGRAM)
             response = dns.message.from_wire(wire, ignore_trailing=True)
         except (OSError, dns.exception.DNSException):
             return None  # nothing after all, or not DNS: go on listening
-        server = next((each for each in self._servers if _is_from(each, source)), None)
+        server = self._asked.get(source(address))
         if server is None or not self._query.is_response(response):
             return None
         if response.flags & dns.flags.TC:
@@ -195,7 +199,7 @@ class _Exchange:
         """
         tcp = self._opened(_family_of(server), socket.SOCK_STREAM)
         tcp.settimeout(self._left())
-        tcp.connect((server.address, server.port))
+        tcp.connect(socket_address(server, tcp))
         tcp.sendall(struct.pack("!H", len(self._wire)) + self._wire)
         (size,) = struct.unpack("!H", self._received(tcp, 2))
         if size > MAX_RESPONSE:
@@ -230,7 +234,3 @@ def _family_of(server: Nameserver) -> socket.AddressFamily:
 
 def _problem(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
-
-
-def _is_from(server: Nameserver, source: tuple[str, int]) -> bool:
-    return server.address == source[0] and server.port == source[1]

@@ -20,17 +20,16 @@ import dns.exception
 import dns.message
 import dns.name
 import dns.rdatatype
-import dns.resolver
 
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.breaker import CircuitBreaker
 from alignd.resolver.cache import AnswerCache, CachedAnswer, Question, octets_of
-from alignd.resolver.client import NotAsked, Silence, ask, spare_sockets_for
-from alignd.resolver.nameserver_states import NameserverStates
+from alignd.resolver.client import NotAsked, Silence
+from alignd.resolver.nameservers import Nameservers
 from alignd.resolver.single_flight import SingleFlight
-from alignd.resolver.spare_sockets import SpareSockets
+from alignd.resolver.upstream import PROBE, Upstream
 from alignd.resolver.wire import (
     ReceivedAnswer,
     append_answer,
@@ -52,11 +51,6 @@ _TOO_MUCH = LookupFailed("the answers for this message are too large")
 _MAX_ALIASES = 8  # that are followed one by one; most nameservers follow them all
 _MAX_TO_REFRESH = 1000  # answers; one that finds no place waits for its next use
 _TRIES = 3  # the nameserver may have to ask others for the first, and has the rest in its cache
-_PROBE = (dns.name.root, dns.rdatatype.NS)  # what every recursive nameserver can answer
-
-
-class ResolverError(RuntimeError):
-    """There is no nameserver to ask; the message says where to configure one."""
 
 
 class QueryResult(Enum):
@@ -117,28 +111,15 @@ class _NoMeter:
         pass
 
 
-def nameservers_of(settings: DnsOptions) -> tuple[Nameserver, ...]:
-    """The nameservers of *settings*, or the system's.
-
-    Raises:
-        ResolverError: the system names none.
-    """
-    if settings.nameservers:
-        return settings.nameservers
-    try:
-        system = dns.resolver.Resolver()
-    except dns.resolver.NoResolverConfiguration as error:
-        problem = f"no nameserver in /etc/resolv.conf ({error}); set dns.nameservers"
-        raise ResolverError(problem) from error
-    return tuple(Nameserver(str(address)) for address in system.nameservers)
-
-
-def response_time(nameserver: Nameserver, seconds: float) -> float | LookupFailed:
+def response_time(
+    nameserver: Nameserver, seconds: float, *, over_tcp: bool = False
+) -> float | LookupFailed:
     """The seconds that *nameserver* takes for a cached answer; each try may take *seconds*."""
+    upstream = Upstream(Nameservers((nameserver,), over_tcp=over_tcp), keeps_sockets=False)
     times = []
     for _ in range(_TRIES):
         asked = time.monotonic()
-        response = ask(*_PROBE, (nameserver,), seconds)
+        response = upstream.ask(*PROBE, seconds)
         if isinstance(response, Silence):
             return _TIMEOUT
         if isinstance(response, LookupFailed):
@@ -153,7 +134,7 @@ class Resolver:
     def __init__(
         self,
         settings: DnsOptions,
-        nameservers: tuple[Nameserver, ...],
+        nameservers: Nameservers | tuple[Nameserver, ...],
         report: Callable[[str], None],
         archive: Archive | None = None,
         meter: Meter | None = None,
@@ -166,16 +147,14 @@ class Resolver:
         """
         self._settings = settings
         self._budget = _DNS_SHARE * settings.timeout
-        self._nameservers = nameservers
+        if isinstance(nameservers, tuple):
+            nameservers = Nameservers(nameservers)
+        self._upstream = Upstream(nameservers, keeps_sockets=keeps_sockets)
         self._cache = AnswerCache(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
         self._report = report
         self._archive = archive
-        self._spare = spare_sockets_for(self._nameservers if keeps_sockets else ())
         # Not a method: nothing refers to a resolver but its users, and it goes when they do.
-        self._states = NameserverStates()
-        probe = partial(
-            _is_answered, self._nameservers, settings.timeout, self._spare, self._states
-        )
+        probe = partial(self._upstream.answers, settings.timeout)
         self._breaker = CircuitBreaker(probe, report)
         self._meter = meter or _NoMeter()
         self._single_flight: SingleFlight[Question, CachedAnswer | LookupFailed] = SingleFlight()
@@ -196,9 +175,18 @@ class Resolver:
         self._has_ended = True
         self._breaker.end()
         self._to_refresh.put(None)
-        self._spare.close()
+        self._upstream.end()
         if self._archive:
             self._archive.end()
+
+    def use_nameservers(self, nameservers: Nameservers) -> None:
+        """Ask these from now on.
+
+        All answers stay known; that others failed, or were silent, says nothing of these.
+        """
+        self._upstream.use(nameservers)
+        self._cache.forget_failures()
+        self._breaker.start_afresh()
 
     def for_message(self) -> MessageLookup:
         """Make the Lookup of one message; its budget starts with its first question."""
@@ -347,7 +335,7 @@ class Resolver:
     def _send(
         self, name: dns.name.Name, record_type: dns.rdatatype.RdataType, seconds: float
     ) -> dns.message.Message | LookupFailed | Silence:
-        return ask(name, record_type, self._nameservers, seconds, self._spare, self._states)
+        return self._upstream.ask(name, record_type, seconds)
 
 
 class MessageLookup:
@@ -381,16 +369,6 @@ class MessageLookup:
         self._octets += octets_of(question, answer) if isinstance(answer, Answer) else 0
         self.good_until = min(self.good_until, until)
         return answer
-
-
-def _is_answered(
-    nameservers: tuple[Nameserver, ...],
-    seconds: float,
-    spare: SpareSockets,
-    states: NameserverStates,
-) -> bool:
-    """Whether any of *nameservers* answers, be it with an error."""
-    return not isinstance(ask(*_PROBE, nameservers, seconds, spare, states), Silence | NotAsked)
 
 
 def _result_of(outcome: ReceivedAnswer | LookupFailed | Silence) -> QueryResult:

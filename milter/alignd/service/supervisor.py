@@ -25,6 +25,7 @@ from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
 from alignd.mta.suspects import SUSPECT_SECONDS, Suspects
 from alignd.service import child_process
+from alignd.service.inputs import InputReport, NameserverFollower
 from alignd.service.monitor import Monitor
 from alignd.service.setup import LOAD_ERRORS, Setup
 from alignd.service.worker import (
@@ -83,15 +84,15 @@ class _PendingSignals:
 class Supervisor:
     """Runs the service until TERM or INT."""
 
-    def __init__(self, load_setup: Callable[[], Setup], log: MessageLog) -> None:
-        """Load the setup for the first time.
+    def __init__(self, load_setup: Callable[[Setup | None], Setup], log: MessageLog) -> None:
+        """Load the setup for the first time; *load_setup* is given the one that runs, if any.
 
         Raises:
             ConfigError: the configuration is wrong.
             ResolverError: there is no nameserver to ask.
         """
         self._load_setup = load_setup
-        self._setup = load_setup()
+        self._setup = load_setup(None)
         self._log = log
         self._suffixes = SuffixList()
         self._notifier = sdnotify.SystemdNotifier()
@@ -108,6 +109,8 @@ class Supervisor:
         self._next_spawn = 0.0
         self._next_probe = 0.0
         self._metrics = Metrics(self._wanted)
+        self._inputs = InputReport(log, self._metrics.of_supervisor())
+        self._follower = NameserverFollower(self._inputs.nameservers)
         self._suspects = Suspects(self._wanted)
         self._monitor = Monitor(self._metrics, log, self._close_inherited)
 
@@ -123,6 +126,7 @@ class Supervisor:
             libmilter.listen(milter.socket, self._sessions)
         listening_socket.share()
         self._watch_signals()
+        self._inputs.loaded(self._setup)
         # All objects so far live as long as the process. Frozen, the garbage collector of a worker
         # does not visit them, which would also write to their pages and so copy them all.
         gc.freeze()
@@ -158,6 +162,7 @@ class Supervisor:
         self._read_heartbeats()
         self._reap()
         self._kill_hung()
+        self._setup = self._follower.follow(self._setup)
         if self._signals.take(signal.SIGHUP):
             self._reload()
         self._notify_systemd()
@@ -260,17 +265,19 @@ class Supervisor:
     def _reload(self) -> None:
         self._notifier.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            setup = self._load_setup()
+            setup = self._load_setup(self._setup)
         except LOAD_ERRORS as error:
             for problem in str(error).splitlines():
                 self._log.service(problem)
             self._log.service("reload refused: the old configuration stays in force")
             self._metrics.reloaded(Reload.REFUSED)
+            self._inputs.refused(error)
             self._notifier.notify("READY=1")
             return
         if setup.configuration.milter != self._setup.configuration.milter:
             self._log.service("the change in [milter] takes effect after a restart")
-        self._setup = setup.with_milter_of(self._setup)
+        before, self._setup = self._setup, setup.with_milter_of(self._setup)
+        self._inputs.loaded(self._setup, before)
         self._metrics.reloaded(Reload.DONE)
         for child in self._children.values():
             child.is_reloading = True

@@ -25,6 +25,7 @@ from alignd.mta.session import Runtime
 from alignd.mta.suspects import JudgementNotes
 from alignd.resolver.archive import Archive
 from alignd.resolver.resolver import Resolver
+from alignd.service.inputs import NameserverFollower
 from alignd.service.self_check import start_self_check
 from alignd.service.setup import LOAD_ERRORS, Setup
 from alignd.telemetry.log import MessageLog
@@ -53,7 +54,7 @@ class Worker:
     def __init__(
         self,
         setup: Setup,
-        load_setup: Callable[[], Setup],
+        load_setup: Callable[[Setup | None], Setup],
         suffixes: SuffixList,
         sessions: libmilter.Sessions,
         log: MessageLog,
@@ -70,6 +71,7 @@ class Worker:
         self._notes = shared.notes
         self._checks_dns = checks_dns
         self._setup = setup
+        self._follower = NameserverFollower()  # the supervisor tells of it
         self._signals: SimpleQueue[int] = SimpleQueue()
         self._resolver = self._make_resolver(setup)
         self._runtime = self._make_runtime(setup)
@@ -100,6 +102,7 @@ class Worker:
                 return os.EX_SOFTWARE
             _send(heartbeat, ALIVE)
             self._metrics.set_breaker(is_open=self._resolver.is_down)
+            self._follow_nameservers()
             if received == signal.SIGHUP:
                 self._reload()
                 _send(heartbeat, RELOADED)
@@ -115,9 +118,14 @@ class Worker:
         except Empty:
             return None
 
+    def _follow_nameservers(self) -> None:
+        before, self._setup = self._setup, self._follower.follow(self._setup)
+        if not self._setup.nameservers.asks_like(before.nameservers):
+            self._resolver.use_nameservers(self._setup.nameservers)
+
     def _reload(self) -> None:
         try:
-            setup = self._load_setup().with_milter_of(self._setup)
+            setup = self._load_setup(self._setup).with_milter_of(self._setup)
             self._runtime = self._make_runtime(setup)
         except (*LOAD_ERRORS, OSError) as error:
             # The supervisor has just loaded it: the file, or resolv.conf, has changed since, or
@@ -153,12 +161,11 @@ class Worker:
 
     def _resolver_for(self, setup: Setup) -> Resolver:
         running = self._setup
-        if (setup.configuration.dns, setup.nameservers) != (
-            running.configuration.dns,
-            running.nameservers,
-        ):  # else keep its cache
+        if _besides_nameservers(setup) != _besides_nameservers(running):  # else keep its cache
             old, self._resolver = self._resolver, self._make_resolver(setup)
             old.end()
+        elif not setup.nameservers.asks_like(running.nameservers):
+            self._resolver.use_nameservers(setup.nameservers)
         return self._resolver
 
     def _make_resolver(self, setup: Setup) -> Resolver:
@@ -198,6 +205,10 @@ def room_for_connections() -> int:
     """
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, most - OTHER_DESCRIPTORS)
+
+
+def _besides_nameservers(setup: Setup) -> DnsOptions:
+    return setup.configuration.dns.model_copy(update={"nameservers": ()})
 
 
 def _archive_path(settings: DnsOptions) -> Path | None:

@@ -37,7 +37,8 @@ from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mailauth.dns import Lookup, LookupFailed
 from alignd.postfix.chain import outside_chroot
 from alignd.postfix.config import PostfixConfig
-from alignd.resolver.resolver import ResolverError, nameservers_of, response_time
+from alignd.resolver.nameservers import ResolverError, nameservers_of
+from alignd.resolver.resolver import response_time
 from alignd.service.self_check import DNS_SECONDS
 
 _MAIL_OWNER = "postfix"
@@ -165,13 +166,17 @@ def _machine(
 
 
 def _resolvers(dns: DnsOptions, *, is_asked: bool) -> Resolvers:
-    def took(server: Nameserver) -> float | LookupFailed | None:
-        return response_time(server, dns.timeout) if is_asked else None
-
     try:
-        return {server: took(server) for server in nameservers_of(dns)}
+        found = nameservers_of(dns)
     except ResolverError as error:
         return Unknown(f"whether DNS answers: {error}")
+
+    def took(server: Nameserver) -> float | LookupFailed | None:
+        if not is_asked:
+            return None
+        return response_time(server, dns.timeout, over_tcp=found.over_tcp)
+
+    return {server: took(server) for server in found.servers}
 
 
 def _lookups(zone: Path | None, dns: DnsOptions) -> Callable[[], Lookup]:

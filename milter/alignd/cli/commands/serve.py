@@ -12,7 +12,7 @@ import click
 from alignd.cli.options import CONFIG, print_problems
 from alignd.config.file import ConfigError
 from alignd.mail.printable import printable
-from alignd.resolver.resolver import ResolverError
+from alignd.resolver.nameservers import ResolverError
 
 
 @click.command()
