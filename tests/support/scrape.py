@@ -1,7 +1,7 @@
 """Reads what Prometheus and a health check see of alignd."""
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,11 +110,13 @@ class Watched:
 
 
 @contextmanager
-def run_watched(directory: Path, nameserver: str, changes: str = "") -> Iterator[Watched]:
+def run_watched(
+    directory: Path, nameserver: str, changes: str = "", *, under: Sequence[str] = ()
+) -> Iterator[Watched]:
     """Run alignd with metrics on a free port; they are served when the block begins."""
     (port,) = free_ports(1)
     changes = f'{changes}\n[metrics]\nlisten = "127.0.0.1:{port}"\n'
-    with run_alignd(directory, nameserver, changes) as alignd:
+    with run_alignd(directory, nameserver, changes, under=under) as alignd:
         watched = Watched(alignd, port)
         watched.wait_until_served()
         yield watched
