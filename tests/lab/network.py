@@ -5,6 +5,7 @@ Unlike `namespaces`, it needs no process of its own: it vanishes with the last t
 
 import ctypes
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,10 @@ class Network:
         """Give an interface an address, with the length of its prefix."""
         with self.entered():
             _run(f"ip address add {address} dev {interface} nodad")
+
+    def number_of(self, interface: str) -> int:
+        with self.entered():
+            return socket.if_nametoindex(interface)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -25,7 +25,6 @@ pytestmark = [
 
 ANN = "ann@good.example"
 ZONE = world('good.example. 0 TXT "v=spf1 include:spf.mailing.easy.cz -all"\n')
-SILENT = "; TIMEOUT good.example.\n; TIMEOUT .\n"
 SYSTEM = "[dns]\nnameservers = []\n"
 LIMIT = 30
 """Seconds in which a change is followed: it takes two or three, on a machine that is idle."""
@@ -70,7 +69,9 @@ class Machine:
         for each in (self.first, self.second):
             each.questions.clear()
         judged = [self.passes() for _ in range(6)]
-        return all(judged) and not any(each.questions for each in others)
+        # The check of the relay's own DNS, in the background, may still ask the one of before.
+        asked = [name for each in others for name, _ in each.questions]
+        return all(judged) and "good.example." not in asked
 
     def count(self, line: str) -> int:
         return self.alignd.log().count(line)
@@ -123,10 +124,10 @@ class _Same(Nameserver):
 @pytest.fixture
 def machine(running: Machine) -> Machine:
     """It, while it asks the first nameserver and all is well."""
-    running.resolv_conf.unlink(missing_ok=True)
-    running.resolv_conf.write_text("nameserver 127.0.0.1\n")
-    wait_until(lambda: running.asks_only(running.first), "the first nameserver", LIMIT)
-    wait_until(lambda: running.get("/readyz") == (200, "ok\n"), "all to be well", LIMIT)
+    rename_over(running.resolv_conf, b"nameserver 127.0.0.1\n")
+    running.reload()
+    assert running.asks_only(running.first)
+    assert running.get("/readyz") == (200, "ok\n")
     return running
 
 
@@ -163,16 +164,18 @@ def test_a_changed_file_is_followed_without_a_signal(
     "spelling",
     [
         *("0:0:0:0:0:0:0:1", "::0001", "0.0.0.0", "::", "127.1", "::ffff:127.0.0.1"),
-        *("fe80::53%near", "FE80:0::53%near"),
+        *("fe80::53%near", "FE80:0::53%{near}"),
     ],
 )
 def test_every_spelling_is_heard(machine: Machine, spelling: str) -> None:
     rename_over(machine.resolv_conf, b"nameserver 127.0.0.2\n")
-    wait_until(lambda: machine.asks_only(machine.second), "the second nameserver", LIMIT)
+    machine.reload()
+    spelling = spelling.format(near=machine.network.number_of("near"))
 
     rename_over(machine.resolv_conf, f"nameserver {spelling}\n".encode())
+    machine.reload()
 
-    wait_until(lambda: machine.asks_only(machine.first), f"an answer of {spelling}", LIMIT)
+    assert machine.asks_only(machine.first)
 
 
 @pytest.mark.parametrize(
