@@ -1,6 +1,6 @@
 """Predicts which DKIM signatures the signer behind alignd will add.
 
-The configuration names them, or OpenDKIM's own tables, which are read at start.
+The configuration names them, or OpenDKIM's own tables, which are read at start and at HUP.
 """
 
 from __future__ import annotations

@@ -69,8 +69,11 @@ def _outside(chain: Chain, smtpd: SmtpdService) -> Remark:
     )
 
 
-def examine_resolver(dns: DnsOptions, resolvers: Resolvers) -> Iterator[Remark]:
+def examine_resolver(
+    dns: DnsOptions, resolvers: Resolvers, odd_lines: tuple[str, ...] = ()
+) -> Iterator[Remark]:
     """Check that nameservers answer, quickly, and on this machine."""
+    yield from (Note(f"{each}; Postfix does not ask it, either") for each in odd_lines)
     if isinstance(resolvers, Unknown):
         yield resolvers
         return

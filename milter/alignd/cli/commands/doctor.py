@@ -154,10 +154,12 @@ def _machine(
     dns: DnsOptions, endpoint: Endpoint, postfix: PostfixConfig | Unknown, *, is_asked: bool
 ) -> Machine:
     user = postfix.value("mail_owner") if isinstance(postfix, PostfixConfig) else _MAIL_OWNER
+    resolvers, odd_lines = _resolvers(dns, is_asked=is_asked)
     return Machine(
         interfaces=machine.interfaces(),
         socket=machine.socket_state(endpoint, user),
-        resolvers=_resolvers(dns, is_asked=is_asked),
+        resolvers=resolvers,
+        odd_lines=odd_lines,
         descriptors=machine.descriptors(),
         cores=len(os.sched_getaffinity(0)),
         suffixes_released=SuffixList.released(),
@@ -165,18 +167,19 @@ def _machine(
     )
 
 
-def _resolvers(dns: DnsOptions, *, is_asked: bool) -> Resolvers:
+def _resolvers(dns: DnsOptions, *, is_asked: bool) -> tuple[Resolvers, tuple[str, ...]]:
+    """The nameservers, read as the service reads them, and what is wrong where they are named."""
     try:
         found = nameservers_of(dns)
     except ResolverError as error:
-        return Unknown(f"whether DNS answers: {error}")
+        return Unknown(f"whether DNS answers: {error}"), ()
 
     def took(server: Nameserver) -> float | LookupFailed | None:
         if not is_asked:
             return None
         return response_time(server, dns.timeout, over_tcp=found.over_tcp)
 
-    return {server: took(server) for server in found.servers}
+    return {server: took(server) for server in found.servers}, tuple(map(str, found.problems))
 
 
 def _lookups(zone: Path | None, dns: DnsOptions) -> Callable[[], Lookup]:
