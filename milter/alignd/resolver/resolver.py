@@ -21,15 +21,15 @@ import dns.message
 import dns.name
 import dns.rdatatype
 
+from alignd.config.nameservers import Nameservers
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.breaker import CircuitBreaker
 from alignd.resolver.cache import AnswerCache, CachedAnswer, Question, octets_of
-from alignd.resolver.client import NotAsked, Silence
-from alignd.resolver.nameservers import Nameservers
+from alignd.resolver.client import PROBE, Upstream
+from alignd.resolver.conversation import NotAsked, Silence
 from alignd.resolver.single_flight import SingleFlight
-from alignd.resolver.upstream import PROBE, Upstream
 from alignd.resolver.wire import (
     ReceivedAnswer,
     append_answer,
@@ -43,9 +43,10 @@ MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is cached: its owner may have been asked to publish it."""
 _DNS_SHARE = 0.9
 """Of dns.timeout: the rest is for waking up late on a busy machine, and for the decision."""
-MESSAGE_OCTETS = 64 * 1024
-"""Of all answers for one message. Those for mail of large companies take 10,000 or so, and what
-comes beyond is unknown: it is memory, and processor time, of whoever owns the author domain."""
+MESSAGE_OCTETS = 128 * 1024
+"""Of all answers for one message: of the largest that there can be, and as much again. Those for
+mail of large companies take 10,000 or so, and what comes beyond is unknown: it is memory, and
+processor time, of whoever owns the author domain."""
 _TIMEOUT = LookupFailed("timeout")
 _TOO_MUCH = LookupFailed("the answers for this message are too large")
 _MAX_ALIASES = 8  # that are followed one by one; most nameservers follow them all

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-MIN_WAIT = 0.2
-"""Seconds: as Linux has it for TCP. A local resolver that loses a third of all packets is asked
-four times in the 1.8 s of a message; one that takes 150 ms to ask others is asked once."""
+MIN_WAIT = 0.15
+"""Seconds: a local resolver that loses packets is asked four times in the 1.8 s of a message."""
 MAX_WAIT = 1.2
 """Seconds. After more there would be no second try in the 1.8 s of a message."""
 _FIRST_WAIT = 0.3  # seconds, of a nameserver that was never heard

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from alignd.config.nameservers import RESOLV_CONF, Nameservers, ResolverError
 from alignd.config.signer import TableReadError
-from alignd.resolver.nameservers import RESOLV_CONF, Nameservers, ResolverError
 from alignd.service.setup import Setup
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Input, ProcessMetrics, Reload

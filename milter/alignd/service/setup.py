@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alignd.config.file import ConfigError, load_configuration
+from alignd.config.nameservers import Nameservers, ResolverError, nameservers_of
 from alignd.config.settings import Configuration
 from alignd.config.signer import TableSigner, load_signer
-from alignd.resolver.nameservers import Nameservers, ResolverError, nameservers_of
 
 LOAD_ERRORS = (ConfigError, ResolverError)
 """What loading a setup may raise; after a reload that does, the old setup stays in force."""

@@ -52,7 +52,7 @@ FIRST_QUESTIONS = """\
 import sys
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, RecordType
-from alignd.resolver.nameservers import nameservers_of
+from alignd.config.nameservers import nameservers_of
 from alignd.resolver.resolver import Resolver, response_time
 
 before = set(sys.modules)

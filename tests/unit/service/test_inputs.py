@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from alignd.config.file import parse_configuration
+from alignd.config.nameservers import Nameservers, read_nameservers
 from alignd.config.signer import load_signer
-from alignd.resolver.nameservers import Nameservers, read_nameservers
 from alignd.service.inputs import LOOK_SECONDS, NameserverFollower
 from alignd.service.setup import Setup
 from tests.support.configtext import BASE

@@ -25,6 +25,7 @@ from alignd.cli.render.json import examination_json, json_line
 from alignd.cli.text import print_lines
 from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
+from alignd.config.nameservers import ResolverError, nameservers_of
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
 from alignd.config.signer import table_problems
@@ -37,7 +38,6 @@ from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mailauth.dns import Lookup, LookupFailed
 from alignd.postfix.chain import outside_chroot
 from alignd.postfix.config import PostfixConfig
-from alignd.resolver.nameservers import ResolverError, nameservers_of
 from alignd.resolver.resolver import response_time
 from alignd.service.self_check import DNS_SECONDS
 

@@ -1,20 +1,18 @@
 """The nameservers to ask: where they are read, and what a bad file changes."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
-from alignd.config.option_types import Nameserver
-from alignd.config.settings import DnsOptions
-from alignd.resolver.nameservers import (
+from alignd.config.nameservers import (
     Nameservers,
     ResolverError,
     nameservers_of,
     read_nameservers,
 )
-from alignd.resolver.socket_address import SocketAddress, socket_address, source
+from alignd.config.option_types import Nameserver
+from alignd.config.settings import DnsOptions
 
 KNOWN = Nameservers((Nameserver("192.0.2.1"),), rotate=True)
 
@@ -86,39 +84,3 @@ def test_what_stands_in_its_place_is_no_bug_and_changes_nothing(
     assert again.asks_like(KNOWN)
     assert again.is_refused
     assert list(map(str, again.problems)) == [f"{path}:1: {problem}"]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "is_same"),
-    [
-        pytest.param(("127.0.0.1", 53), ("127.0.0.1", 53), True, id="ipv4"),
-        pytest.param(("127.0.0.1", 53), ("127.0.0.1", 54), False, id="another-port"),
-        pytest.param(("::7f00:1", 53, 0, 0), ("::127.0.0.1", 53, 0, 0), True, id="a-spelling"),
-        pytest.param(("fe80::1", 53, 0, 2), ("fe80::1%x", 53, 0, 2), True, id="with-interface"),
-        pytest.param(("fe80::1", 53, 0, 2), ("fe80::1", 53, 0, 3), False, id="another-interface"),
-        pytest.param(("2001:db8::1", 53, 0, 2), ("2001:db8::1", 53, 0, 0), True, id="global"),
-    ],
-)
-def test_who_sent_an_answer(one: SocketAddress, other: SocketAddress, is_same: bool) -> None:
-    assert (source(one) == source(other)) is is_same
-
-
-@pytest.mark.parametrize(
-    ("scope", "number"), [("", 0), ("lo", 1), ("7", 7)], ids=["none", "name", "number"]
-)
-def test_the_interface_of_a_nameserver(scope: str, number: int) -> None:
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        address = socket_address(Nameserver("fe80::53", 53, scope), sock)
-
-    assert address == ("fe80::53", 53, 0, number)
-
-
-@pytest.mark.parametrize(
-    "scope", ["nowhere0", "a-name-that-is-too-long", "\N{GREEK SMALL LETTER PI}"]
-)
-def test_an_interface_that_is_not_there(scope: str) -> None:
-    with (
-        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock,
-        pytest.raises(OSError, match="no"),
-    ):
-        socket_address(Nameserver("fe80::53", 53, scope), sock)
