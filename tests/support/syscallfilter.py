@@ -7,12 +7,14 @@ its own, and the kernel's part of the filter does not.
 import ctypes
 import errno
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000  # SCMP_ACT_*, seccomp_init(3)
+_EQUAL = 4  # SCMP_CMP_EQ
 _UNKNOWN = -1  # __NR_SCMP_ERROR
 
 
@@ -50,6 +52,34 @@ def confine(names: set[str]) -> None:
         number = library.seccomp_syscall_resolve_name(name.encode())
         if number != _UNKNOWN:
             library.seccomp_rule_add(filter_, _ALLOW, number, 0)
+    if (failed := library.seccomp_load(filter_)) != 0:
+        raise OSError(-failed, "seccomp_load")
+
+
+class _Comparison(ctypes.Structure):
+    """struct scmp_arg_cmp, seccomp_rule_add(3)."""
+
+    _fields_ = (
+        ("argument", ctypes.c_uint),
+        ("operator", ctypes.c_int),
+        ("value", ctypes.c_uint64),
+        ("mask", ctypes.c_uint64),
+    )
+
+
+def deny_family(family: socket.AddressFamily) -> None:
+    """Have this thread open no socket of *family*, as RestrictAddressFamilies= of a unit does.
+
+    Threads that it starts inherit that; those that run are not affected.
+    """
+    library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+    library.seccomp_init.restype = ctypes.c_void_p
+    filter_ = ctypes.c_void_p(library.seccomp_init(_ALLOW))
+    number = library.seccomp_syscall_resolve_name(b"socket")
+    is_family = _Comparison(0, _EQUAL, family, 0)
+    library.seccomp_rule_add_array(
+        filter_, _ERRNO | errno.EAFNOSUPPORT, number, 1, ctypes.byref(is_family)
+    )
     if (failed := library.seccomp_load(filter_)) != 0:
         raise OSError(-failed, "seccomp_load")
 

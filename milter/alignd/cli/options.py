@@ -15,13 +15,14 @@ from alignd.config.file import (
     ConfigError,
     load_configuration,
 )
+from alignd.config.nameservers import ResolverError, nameservers_of
 from alignd.config.settings import Configuration, DnsOptions
 from alignd.config.signer import TableSigner, load_signer
 from alignd.mail.ip_address import IpAddress, parse_ip_address
 from alignd.mail.printable import printable
 from alignd.mailauth.dns import Lookup
 from alignd.postfix.layouts import DEFAULT_ENDPOINT
-from alignd.resolver.resolver import Resolver, ResolverError, nameservers_of
+from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone, ZoneError
 
 EXIT_REWRITTEN = 1

@@ -141,6 +141,13 @@ class SigningTables:
         found = map(self.signing.find, _plain_keys(author))
         return next((entry for entry in found if entry), None)
 
+    def key_files(self) -> Iterator[str]:
+        """The files of private keys that the KeyTable names, but for those named by a domain."""
+        for entry in self.keys.entries:
+            location = b"" if entry.problem else entry.value.split(b":", _KEY_PARTS - 1)[2]
+            if location.startswith(b"/") and b"%" not in location:
+                yield location.decode(errors="surrogateescape")
+
     def problems(self) -> Iterator[TableProblem]:
         """Find the entries that do not do what was probably meant."""
         for is_key_table, table in ((False, self.signing), (True, self.keys)):

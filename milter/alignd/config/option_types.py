@@ -35,6 +35,8 @@ _COMPATIBLE = IPv6Network("::/96")
 _EMBEDDING = 64
 """The shortest prefix of networks that hold nothing but special addresses around IPv4."""
 _IPV4_BITS = 0xFFFFFFFF
+_LOOPBACK: dict[int, IpAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
+_LINK_LOCAL_GROUPS = IPv6Network("ff02::/16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,42 @@ class Nameserver:
     """The address of a nameserver."""
 
     address: str
+    """In the spelling of the standard library, without a scope."""
     port: int = _DNS_PORT
+    scope: str = ""
+    """The name or number of the interface of a link-local address."""
+
+    @classmethod
+    def at(cls, address: IpAddress, port: int = _DNS_PORT, scope: str = "") -> Nameserver:
+        """The nameserver that the kernel asks there, and that answers.
+
+        What is sent to an unspecified address goes to loopback, and is answered from there. Only a
+        link-local address depends on the interface.
+        """
+        if isinstance(address, IPv6Address):
+            address = address.ipv4_mapped or IPv6Address(int(address))  # without its own scope
+        if address.is_unspecified:
+            address = _LOOPBACK[address.version]
+        return cls(str(address), port, scope if needs_scope(address) else "")
+
+    @property
+    def host(self) -> str:
+        """The address, with its scope."""
+        return f"{self.address}%{self.scope}" if self.scope else self.address
 
     def __str__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return self.address if self.port == _DNS_PORT else f"{host}:{self.port}"
+        """As `dns.nameservers` has it."""
+        host = self.host
+        if self.port == _DNS_PORT:
+            return host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+def needs_scope(address: IpAddress) -> bool:
+    """Whether *address* says something only together with an interface (RFC 4007, section 6)."""
+    return isinstance(address, IPv6Address) and (
+        address.is_link_local or address in _LINK_LOCAL_GROUPS
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +214,9 @@ def _nameserver(value: object) -> Nameserver:
     try:
         if not 0 < port <= _MAX_PORT:
             raise ValueError
-        return Nameserver(str(parse_ip_address(host)), port)
+        address = parse_ip_address(host)
+        scope = address.scope_id if isinstance(address, IPv6Address) else None
+        return Nameserver.at(address, port, scope or "")
     except ValueError:
         raise ValueError(
             f"not a nameserver: {value!r}; write an IP address, '127.0.0.1:5353' or '[::1]:5353'"

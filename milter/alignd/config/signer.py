@@ -1,6 +1,6 @@
 """Predicts which DKIM signatures the signer behind alignd will add.
 
-The configuration names them, or OpenDKIM's own tables, which are read at start.
+The configuration names them, or OpenDKIM's own tables, which are read at start and at HUP.
 """
 
 from __future__ import annotations
@@ -37,6 +37,21 @@ _IDENTITY = re.compile(rf"(?=.{{1,254}}\Z)[A-Za-z0-9._+-]*@{_NAME.pattern}")
 OpenDKIM does not quote (measured), and not so long that it is cut."""
 
 
+class TableReadError(ConfigError):
+    """A table of OpenDKIM cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """The files of private keys that a configuration names."""
+
+    count: int
+    forbidden: int
+    """How many alignd may not read, as is usual for a key."""
+    missing: tuple[str, ...]
+    """The others that it cannot read, each with the reason: nothing can be signed with them."""
+
+
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
     """What is known of a private key."""
@@ -65,6 +80,22 @@ class TableSigner:
         if not ignored:
             return planned
         return tuple(replace(each, obstacle=each.obstacle or ignored) for each in planned)
+
+    def look_at_key_files(self) -> KeyFiles:
+        """See whether the key files can be read; what is in them is read when it is needed."""
+        # A relative one begins in a directory that only the signer knows.
+        paths = {each.key_file for each in self.options.signs if each.key_file.startswith("/")}
+        paths.update(self.tables.key_files() if self.tables else ())
+        forbidden, missing = 0, []
+        for path in sorted(paths):
+            try:
+                os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            except PermissionError:
+                forbidden += 1
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or "not a path"
+                missing.append(f"{printable(path)}: {why}")
+        return KeyFiles(len(paths), forbidden, tuple(missing))
 
     def _named(self, author: Mailbox) -> list[PlannedSignature]:
         return [
@@ -129,7 +160,7 @@ def load_signer(settings: DkimOptions) -> TableSigner:
     """Read the tables that *settings* names.
 
     Raises:
-        ConfigError: a table cannot be read.
+        TableReadError: a table cannot be read.
     """
     tables = _load_tables(settings.opendkim) if settings.opendkim else None
     return TableSigner(settings, tables, PrivateKeys())
@@ -214,7 +245,7 @@ def _content(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
-        raise ConfigError((ConfigProblem(path, 1, problem),)) from error
+        raise TableReadError((ConfigProblem(path, 1, problem),)) from error
 
 
 def _signs_for(signed: SignedDomain, author: Mailbox) -> bool:

@@ -110,7 +110,10 @@ def examine(facts: Facts) -> tuple[TopicReport, ...]:
         examine_signer(configuration, facts.table_problems, _signer_settings(facts, chain)),
         topic_report(Topic.SOCKET, _socket(facts, chain)),
         topic_report(Topic.SERVICE, examine_service(facts.service, facts.files)),
-        topic_report(Topic.RESOLVER, examine_resolver(configuration.dns, machine.resolvers)),
+        topic_report(
+            Topic.RESOLVER,
+            examine_resolver(configuration.dns, machine.resolvers, machine.odd_lines),
+        ),
         topic_report(
             Topic.LIMITS,
             examine_limits(configuration.milter, chain, machine.descriptors, machine.cores),

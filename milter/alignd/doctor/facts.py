@@ -94,6 +94,8 @@ class Machine:
     interfaces: Interfaces
     socket: SocketState
     resolvers: Resolvers
+    odd_lines: tuple[str, ...]
+    """What is wrong with lines of resolv.conf(5), each with its place."""
     descriptors: DescriptorLimit
     cores: int
     suffixes_released: date | None

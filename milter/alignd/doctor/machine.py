@@ -69,12 +69,15 @@ def _outside(chain: Chain, smtpd: SmtpdService) -> Remark:
     )
 
 
-def examine_resolver(dns: DnsOptions, resolvers: Resolvers) -> Iterator[Remark]:
+def examine_resolver(
+    dns: DnsOptions, resolvers: Resolvers, odd_lines: tuple[str, ...] = ()
+) -> Iterator[Remark]:
     """Check that nameservers answer, quickly, and on this machine."""
+    yield from (Note(f"{each}; Postfix does not ask it, either") for each in odd_lines)
     if isinstance(resolvers, Unknown):
         yield resolvers
         return
-    remote = [each.address for each in resolvers if not parse_ip_address(each.address).is_loopback]
+    remote = [each.host for each in resolvers if not parse_ip_address(each.address).is_loopback]
     if remote:
         yield warning(
             FindingId.RESOLVER_REMOTE,
@@ -84,25 +87,25 @@ def examine_resolver(dns: DnsOptions, resolvers: Resolvers) -> Iterator[Remark]:
         )
     for server, took in resolvers.items():
         if took is None:
-            yield Skipped(f"--zone answers instead of {server.address}")
+            yield Skipped(f"--zone answers instead of {server.host}")
         elif isinstance(took, LookupFailed):
             yield error(
                 FindingId.RESOLVER_SILENT,
-                f"the nameserver {server.address}, port {server.port}, does not answer: "
+                f"the nameserver {server.host}, port {server.port}, does not answer: "
                 f"{took.reason}",
                 "without an answer alignd does not know, and rewrites mail that would pass",
-                f"dig -p {server.port} @{server.address} . NS",
+                f"dig -p {server.port} @{server.host} . NS",
             )
         elif took > dns.timeout / _QUESTIONS:
             yield warning(
                 FindingId.RESOLVER_SLOW,
-                f"the nameserver {server.address} takes {took * 1000:.0f} ms for a cached answer",
+                f"the nameserver {server.host} takes {took * 1000:.0f} ms for a cached answer",
                 f"a message may need {_QUESTIONS} answers and waits at most {dns.timeout:g} s "
                 "for all of them (dns.timeout): what is missing by then counts as unknown",
                 "use a resolver on this machine",
             )
         else:
-            yield Note(f"{server.address} answers in {took * 1000:.1f} ms")
+            yield Note(f"{server.host} answers in {took * 1000:.1f} ms")
 
 
 def examine_limits(

@@ -25,6 +25,7 @@ class CircuitBreaker:
         self._last_response = 0.0
         self._is_open = False
         self._is_probing = False
+        self._starts = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._reported: set[str] = set()  # by class of exception, so few
@@ -48,6 +49,11 @@ class CircuitBreaker:
             threading.Thread(target=self._watch, name="dns probe", daemon=True).start()
         except RuntimeError:  # no thread left: the next timeout tries again
             self._is_probing = False
+
+    def start_afresh(self) -> None:
+        """Close: from now on others are asked, of whom nothing is known yet."""
+        self._starts += 1
+        self._is_open = False
 
     def end(self) -> None:
         """Probe no more: nobody asks these nameservers any longer."""
@@ -75,6 +81,7 @@ class CircuitBreaker:
 
     def _is_answered(self, began: float) -> bool:
         """Probe, and open if that is not answered; whether DNS answers since *began*."""
+        starts = self._starts
         try:
             answered = self._probe()
         except Exception as error:
@@ -84,7 +91,7 @@ class CircuitBreaker:
             self._is_open = False
             return self._last_response > began
         answered = answered or self._last_response > began
-        self._is_open = not answered
+        self._is_open = not answered and starts == self._starts
         return answered
 
     def _report_once(self, problem: str) -> None:

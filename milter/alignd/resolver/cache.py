@@ -97,6 +97,9 @@ class AnswerCache:
         until = time.monotonic() + self._failure_seconds
         self._failures.put(question, (failure, until), sys.getsizeof(question[0]))
 
+    def forget_failures(self) -> None:
+        self._failures = OctetCache(FAILURE_OCTETS)
+
     def get(self, question: Question) -> CachedAnswer | None:
         """The last answer to *question*, fresh or stale."""
         return self._answers.get(question) or self._large.get(question)

@@ -1,52 +1,40 @@
 """Sends one query to the nameservers: the first good response wins, within a deadline.
 
 A nameserver that is silent or broken costs little: the next one is asked after a short wait, or
-at once when the first refuses, and the first good response wins, whoever it comes from.
+at once when the first refuses, and the first good response wins, whoever it comes from. Each is
+asked again only when its answer is overdue, as its round trips so far tell.
 """
 
 from __future__ import annotations
 
-import errno
-import selectors
-import socket
-import struct
+import itertools
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-import dns.exception
-import dns.flags
 import dns.message
 import dns.name
-import dns.query
-import dns.rcode
 import dns.rdatatype
 
+from alignd.config.nameservers import Nameservers
 from alignd.config.option_types import Nameserver
 from alignd.mailauth.dns import LookupFailed
+from alignd.resolver.conversation import (
+    Conversation,
+    NotAsked,
+    Outcome,
+    Question,
+    Silence,
+    Sockets,
+    family_of,
+)
+from alignd.resolver.nameserver_states import Condition, NameserverStates
 from alignd.resolver.spare_sockets import SpareSockets
 
 HEDGE_SECONDS = 0.15
 """How long to wait for a response before the next nameserver is asked as well."""
+PROBE = (dns.name.root, dns.rdatatype.NS)
+"""What every recursive nameserver can answer."""
 _BACKOFF = 1.6  # how much longer each wait is than the one before
-_EDNS_PAYLOAD = 1232  # octets, the size that is safe from fragments (DNS flag day 2020)
-MAX_RESPONSE = 16_384
-"""Octets of a response over TCP. A hundred verification texts at one name take half of that; to
-read 64 kB of small records takes a tenth of a second of processor time (measured)."""
-_MAX_DATAGRAM = 65535
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
-_FINAL = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
-
-
-@dataclass(frozen=True, slots=True)
-class NotAsked(LookupFailed):
-    """No nameserver could be sent the query: says nothing of DNS, and may be over at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """No nameserver answered, not even with an error: DNS may be down as a whole."""
 
 
 def ask(
@@ -55,170 +43,140 @@ def ask(
     nameservers: tuple[Nameserver, ...],
     seconds: float,
     spare: SpareSockets | None = None,
+    states: NameserverStates | None = None,
 ) -> dns.message.Message | LookupFailed | Silence:
-    """Ask *nameservers* in turn, again and again, for at most *seconds*.
+    """Ask *nameservers*, each again when it is overdue, for at most *seconds*.
+
+    *states* has what was learned of them, and learns.
 
     Returns:
         A NOERROR or NXDOMAIN response; or why there is none: the first refusal, NotAsked, or
         Silence.
     """
-    query = dns.message.make_query(name, record_type, use_edns=0, payload=_EDNS_PAYLOAD)
     deadline = time.monotonic() + seconds
-    return _Exchange(query, nameservers, deadline, spare or SpareSockets()).run()
+    states = states or NameserverStates()
+    with Sockets(spare or SpareSockets(), deadline) as sockets:
+        return _Exchange((name, record_type), nameservers, deadline, sockets, states).run()
 
 
 def spare_sockets_for(nameservers: tuple[Nameserver, ...]) -> SpareSockets:
     """Sockets with which *nameservers* can be asked when no descriptor is left."""
-    return SpareSockets(map(_family_of, nameservers))
+    return SpareSockets(map(family_of, nameservers))
+
+
+class Upstream:
+    """Asks the nameservers in use, which may be replaced meanwhile; safe for threads."""
+
+    def __init__(self, nameservers: Nameservers, *, keeps_sockets: bool) -> None:
+        """One that *keeps_sockets* can ask when the process has no descriptor left for another."""
+        self._keeps_sockets = keeps_sockets
+        self._used = _Used(nameservers, keeps_sockets=keeps_sockets)
+
+    def use(self, nameservers: Nameservers) -> None:
+        """Ask these from now on; questions that are asked already go on."""
+        before, self._used = self._used, _Used(nameservers, keeps_sockets=self._keeps_sockets)
+        before.spare.close()
+
+    def ask(
+        self, name: dns.name.Name, record_type: dns.rdatatype.RdataType, seconds: float
+    ) -> dns.message.Message | LookupFailed | Silence:
+        """Ask them; see `ask`."""
+        used = self._used  # one and the same, whatever is used next
+        return ask(name, record_type, used.in_turn(), seconds, used.spare, used.states)
+
+    def answers(self, seconds: float) -> bool:
+        """Whether any of them answers a probe, be it with an error."""
+        return not isinstance(self.ask(*PROBE, seconds), Silence | NotAsked)
+
+    def conditions(self) -> dict[Nameserver, Condition]:
+        """What became of the last queries to each of them."""
+        used = self._used
+        known = {state.nameserver: state.condition for state in used.states.snapshot()}
+        return {each: known.get(each, Condition.UNTRIED) for each in used.nameservers.servers}
+
+    def end(self) -> None:
+        """Close the spare sockets."""
+        self._used.spare.close()
+
+
+class _Used:
+    """Nameservers, with what belongs to them and goes with them."""
+
+    def __init__(self, nameservers: Nameservers, *, keeps_sockets: bool) -> None:
+        servers = nameservers.servers
+        self.nameservers = nameservers
+        self.states = NameserverStates(over_tcp=nameservers.over_tcp)
+        self.spare = spare_sockets_for(servers if keeps_sockets else ())
+        self._orders = [
+            servers[first:] + servers[:first]
+            for first in range(len(servers) if nameservers.rotate else 1)
+        ]
+        self._turn = itertools.count()
+
+    def in_turn(self) -> tuple[Nameserver, ...]:
+        """They, in the order to ask them in."""
+        return self._orders[next(self._turn) % len(self._orders)]
 
 
 class _Exchange:
-    """One query to several nameservers, and their responses."""
+    """One question to several nameservers, and their responses."""
 
     def __init__(
         self,
-        query: dns.message.Message,
-        nameservers: tuple[Nameserver, ...],
+        question: Question,
+        nameservers: Iterable[Nameserver],
         deadline: float,
-        spare: SpareSockets,
+        sockets: Sockets,
+        states: NameserverStates,
     ) -> None:
-        self._query = query
-        self._wire = query.to_wire()
-        self._servers = nameservers
+        self._question = question
         self._deadline = deadline
-        self._spare = spare
-        self._refusals: dict[Nameserver, LookupFailed] = {}
-        self._sockets: dict[socket.AddressFamily, socket.socket] = {}
-        self._open = ExitStack()
-        # select() takes no descriptor above 1023, and a worker has one for each connection; epoll
-        # needs a descriptor of its own.
-        self._selector = selectors.PollSelector()
+        self._sockets = sockets
+        self._states = states
+        self._not_asked = states.in_order(nameservers)
+        self._next_turn = 0.0
+        """The monotonic time from which the next of them is asked."""
+        self._hedge = HEDGE_SECONDS
+        self._asked: list[Conversation] = []
+        self._failed: list[Conversation] = []
 
     def run(self) -> dns.message.Message | LookupFailed | Silence:
-        with self._open:
-            for server, next_turn in self._turns():
-                self._send(server)
-                if server not in self._refusals and (found := self._receive_until(next_turn)):
-                    return found
-        # What a nameserver said tells more than that another could not be asked.
-        reasons = sorted(self._refusals.values(), key=lambda each: isinstance(each, NotAsked))
-        return reasons[0] if reasons else Silence()
+        answer = None
+        while answer is None and (now := time.monotonic()) < self._deadline:
+            self._send_what_is_due(now)
+            moments = [each.due for each in self._asked if each.outcome is None]
+            if self._not_asked:
+                moments.append(self._next_turn)
+            if not moments:
+                break
+            answer = self._sockets.receive_until(min(self._deadline, *moments))
+        for each in self._asked:
+            each.note_silence(HEDGE_SECONDS)
+        return self._why_none() if answer is None else answer
 
-    def _turns(self) -> Iterator[tuple[Nameserver, float]]:
-        """The next nameserver to ask, and the monotonic time of the turn after it.
+    def _send_what_is_due(self, now: float) -> None:
+        failed = [each for each in self._asked if each.has_failed and each not in self._failed]
+        if failed or not self._asked:
+            self._failed += failed
+            self._next_turn = now
+        if self._not_asked and self._next_turn <= now:
+            nameserver = self._not_asked.pop(0)
+            self._asked.append(
+                Conversation(
+                    nameserver, self._question, self._sockets, self._states, self._deadline
+                )
+            )
+            self._next_turn, self._hedge = now + self._hedge, self._hedge * _BACKOFF
+        for each in self._asked:
+            if each.due <= now:
+                each.send()
 
-        Ends with the deadline, or when all have refused.
-        """
-        wait, turn = HEDGE_SECONDS, 0
-        while (now := time.monotonic()) < self._deadline:
-            # Looked at anew each turn: the consumer adds refusals between two of them.
-            willing = [server for server in self._servers if server not in self._refusals]
-            if not willing:
-                return
-            yield willing[turn % len(willing)], min(now + wait, self._deadline)
-            turn, wait = turn + 1, wait * _BACKOFF
-
-    def _send(self, server: Nameserver) -> None:
-        try:
-            udp = self._socket(_family_of(server))
-            udp.sendto(self._wire, (server.address, server.port))
-        except OSError as error:  # no route, no IPv6, no descriptor left
-            self._refusals[server] = NotAsked(_problem(error))
-
-    def _socket(self, family: socket.AddressFamily) -> socket.socket:
-        if family not in self._sockets:
-            udp = self._opened(family, socket.SOCK_DGRAM)
-            udp.setblocking(False)
-            self._sockets[family] = udp
-            self._selector.register(udp, selectors.EVENT_READ, udp)
-        return self._sockets[family]
-
-    def _opened(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
-        """A socket that is closed, or given back, with the exchange."""
-        try:
-            return self._open.enter_context(socket.socket(family, kind))
-        except OSError as error:
-            if error.errno not in _NO_DESCRIPTOR:
-                raise
-        return self._open.enter_context(self._spare.borrow(family, kind, self._left()))
-
-    def _left(self) -> float:
-        return max(0.0, self._deadline - time.monotonic())
-
-    def _receive_until(self, moment: float) -> dns.message.Message | None:
-        """Wait for a good response until *moment*; give up early when a nameserver refuses."""
-        refusals = len(self._refusals)
-        while (left := moment - time.monotonic()) > 0 and len(self._refusals) == refusals:
-            for key, _ in self._selector.select(left):
-                if found := self._receive(key.data):
-                    return found
-        return None
-
-    def _receive(self, udp: socket.socket) -> dns.message.Message | None:
-        try:
-            wire, source = udp.recvfrom(_MAX_DATAGRAM)
-            response = dns.message.from_wire(wire, ignore_trailing=True)
-        except (OSError, dns.exception.DNSException):
-            return None  # nothing after all, or not DNS: go on listening
-        server = next((each for each in self._servers if _is_from(each, source)), None)
-        if server is None or not self._query.is_response(response):
-            return None
-        if response.flags & dns.flags.TC:
-            return self._ask_again_over_tcp(server)
-        return self._accept(server, response)
-
-    def _ask_again_over_tcp(self, server: Nameserver) -> dns.message.Message | None:
-        try:
-            response = dns.message.from_wire(self._converse(server))
-            if not self._query.is_response(response):
-                raise dns.query.BadResponse
-        except (OSError, EOFError, dns.exception.DNSException) as error:
-            problem = f"truncated, and over TCP: {type(error).__name__}"
-            self._refusals[server] = LookupFailed(problem)
-            return None
-        return self._accept(server, response)
-
-    def _converse(self, server: Nameserver) -> bytes:
-        """The response of *server* over TCP (RFC 7766, section 8), unread.
-
-        Not by dns.query.tcp(), which opens two descriptors and says nothing where there is none.
-        """
-        tcp = self._opened(_family_of(server), socket.SOCK_STREAM)
-        tcp.settimeout(self._left())
-        tcp.connect((server.address, server.port))
-        tcp.sendall(struct.pack("!H", len(self._wire)) + self._wire)
-        (size,) = struct.unpack("!H", self._received(tcp, 2))
-        if size > MAX_RESPONSE:
-            raise dns.exception.TooBig
-        return self._received(tcp, size)
-
-    def _received(self, tcp: socket.socket, size: int) -> bytes:
-        octets = b""
-        while len(octets) < size:
-            tcp.settimeout(self._left())  # 0, when none is left, makes it raise at once
-            more = tcp.recv(size - len(octets))
-            if not more:
-                raise EOFError
-            octets += more
-        return octets
-
-    def _accept(
-        self, server: Nameserver, response: dns.message.Message
-    ) -> dns.message.Message | None:
-        if response.rcode() in _FINAL:
-            return response
-        # SERVFAIL, REFUSED of a lame server, FORMERR and the like: another may do better.
-        self._refusals[server] = LookupFailed(dns.rcode.to_text(response.rcode()))
-        return None
+    def _why_none(self) -> Outcome:
+        waiting = [each for each in self._asked if each not in self._failed]
+        outcomes = [each.conclude() for each in (*self._failed, *waiting)]
+        # What a nameserver said tells more than silence, and that more than what was not asked.
+        return min(outcomes, key=_weight, default=Silence())
 
 
-def _family_of(server: Nameserver) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in server.address else socket.AF_INET
-
-
-def _problem(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
-
-
-def _is_from(server: Nameserver, source: tuple[str, int]) -> bool:
-    return server.address == source[0] and server.port == source[1]
+def _weight(outcome: Outcome) -> int:
+    return 1 if isinstance(outcome, Silence) else 2 if isinstance(outcome, NotAsked) else 0

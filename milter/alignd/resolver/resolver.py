@@ -20,8 +20,8 @@ import dns.exception
 import dns.message
 import dns.name
 import dns.rdatatype
-import dns.resolver
 
+from alignd.config.nameservers import Nameservers
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
@@ -33,9 +33,10 @@ from alignd.resolver.cache import (
     Question,
     octets_of,
 )
-from alignd.resolver.client import NotAsked, Silence, ask, spare_sockets_for
+from alignd.resolver.client import PROBE, Upstream
+from alignd.resolver.conversation import NotAsked, Silence
+from alignd.resolver.nameserver_states import Condition
 from alignd.resolver.single_flight import SingleFlight
-from alignd.resolver.spare_sockets import SpareSockets
 from alignd.resolver.wire import (
     ReceivedAnswer,
     append_answer,
@@ -49,19 +50,15 @@ MAX_NEGATIVE_TTL = 300.0
 """Seconds that the absence of a record is cached: its owner may have been asked to publish it."""
 _DNS_SHARE = 0.9
 """Of dns.timeout: the rest is for waking up late on a busy machine, and for the decision."""
-MESSAGE_OCTETS = 64 * 1024
-"""Of all answers for one message. Those for mail of large companies take 10,000 or so, and what
-comes beyond is unknown: it is memory, and processor time, of whoever owns the author domain."""
+MESSAGE_OCTETS = 128 * 1024
+"""Of all answers for one message: of the largest that there can be, and as much again. Those for
+mail of large companies take 10,000 or so, and what comes beyond is unknown: it is memory, and
+processor time, of whoever owns the author domain."""
 _TIMEOUT = LookupFailed("timeout")
 _TOO_MUCH = LookupFailed("the answers for this message are too large")
 _MAX_ALIASES = 8  # that are followed one by one; most nameservers follow them all
 _MAX_TO_REFRESH = 1000  # answers; one that finds no place waits for its next use
 _TRIES = 3  # the nameserver may have to ask others for the first, and has the rest in its cache
-_PROBE = (dns.name.root, dns.rdatatype.NS)  # what every recursive nameserver can answer
-
-
-class ResolverError(RuntimeError):
-    """There is no nameserver to ask; the message says where to configure one."""
 
 
 class QueryResult(Enum):
@@ -121,28 +118,15 @@ class _NoMeter:
         pass
 
 
-def nameservers_of(settings: DnsOptions) -> tuple[Nameserver, ...]:
-    """The nameservers of *settings*, or the system's.
-
-    Raises:
-        ResolverError: the system names none.
-    """
-    if settings.nameservers:
-        return settings.nameservers
-    try:
-        system = dns.resolver.Resolver()
-    except dns.resolver.NoResolverConfiguration as error:
-        problem = f"no nameserver in /etc/resolv.conf ({error}); set dns.nameservers"
-        raise ResolverError(problem) from error
-    return tuple(Nameserver(str(address)) for address in system.nameservers)
-
-
-def response_time(nameserver: Nameserver, seconds: float) -> float | LookupFailed:
+def response_time(
+    nameserver: Nameserver, seconds: float, *, over_tcp: bool = False
+) -> float | LookupFailed:
     """The seconds that *nameserver* takes for a cached answer; each try may take *seconds*."""
+    upstream = Upstream(Nameservers((nameserver,), over_tcp=over_tcp), keeps_sockets=False)
     times = []
     for _ in range(_TRIES):
         asked = time.monotonic()
-        response = ask(*_PROBE, (nameserver,), seconds)
+        response = upstream.ask(*PROBE, seconds)
         if isinstance(response, Silence):
             return _TIMEOUT
         if isinstance(response, LookupFailed):
@@ -157,7 +141,7 @@ class Resolver:
     def __init__(
         self,
         settings: DnsOptions,
-        nameservers: tuple[Nameserver, ...],
+        nameservers: Nameservers | tuple[Nameserver, ...],
         report: Callable[[str], None],
         archive: Archive | None = None,
         meter: Meter | None = None,
@@ -170,13 +154,14 @@ class Resolver:
         """
         self._settings = settings
         self._budget = _DNS_SHARE * settings.timeout
-        self._nameservers = nameservers
+        if isinstance(nameservers, tuple):
+            nameservers = Nameservers(nameservers)
+        self._upstream = Upstream(nameservers, keeps_sockets=keeps_sockets)
         self._cache = AnswerCache(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
         self._report = report
         self._archive = archive
-        self._spare = spare_sockets_for(self._nameservers if keeps_sockets else ())
         # Not a method: nothing refers to a resolver but its users, and it goes when they do.
-        probe = partial(_is_answered, self._nameservers, settings.timeout, self._spare)
+        probe = partial(self._upstream.answers, settings.timeout)
         self._breaker = CircuitBreaker(probe, report)
         self._meter = meter or _NoMeter()
         self._single_flight: SingleFlight[Question, CachedAnswer | LookupFailed] = SingleFlight()
@@ -189,6 +174,10 @@ class Resolver:
         """Whether the circuit breaker is open, so that no nameserver is asked."""
         return self._breaker.is_open
 
+    def conditions(self) -> dict[Nameserver, Condition]:
+        """What became of the last queries to each nameserver in use."""
+        return self._upstream.conditions()
+
     def end(self) -> None:
         """Stop the threads and close the files: no new message will ask.
 
@@ -197,7 +186,16 @@ class Resolver:
         self._has_ended = True
         self._breaker.end()
         self._to_refresh.put(None)
-        self._spare.close()
+        self._upstream.end()
+
+    def use_nameservers(self, nameservers: Nameservers) -> None:
+        """Ask these from now on.
+
+        All answers stay known; that others failed, or were silent, says nothing of these.
+        """
+        self._upstream.use(nameservers)
+        self._cache.forget_failures()
+        self._breaker.start_afresh()
 
     def for_message(self) -> MessageLookup:
         """Make the Lookup of one message; its budget starts with its first question."""
@@ -351,7 +349,7 @@ class Resolver:
     def _send(
         self, name: dns.name.Name, record_type: dns.rdatatype.RdataType, seconds: float
     ) -> dns.message.Message | LookupFailed | Silence:
-        return ask(name, record_type, self._nameservers, seconds, self._spare)
+        return self._upstream.ask(name, record_type, seconds)
 
 
 class MessageLookup:
@@ -389,11 +387,6 @@ class MessageLookup:
         self._octets += octets_of(question, answer) if isinstance(answer, Answer) else 0
         self.good_until = min(self.good_until, until)
         return answer
-
-
-def _is_answered(nameservers: tuple[Nameserver, ...], seconds: float, spare: SpareSockets) -> bool:
-    """Whether any of *nameservers* answers, be it with an error."""
-    return not isinstance(ask(*_PROBE, nameservers, seconds, spare), Silence | NotAsked)
 
 
 def _result_of(outcome: ReceivedAnswer | LookupFailed | Silence) -> QueryResult:

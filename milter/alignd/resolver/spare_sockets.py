@@ -11,7 +11,7 @@ import ctypes
 import queue
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _OF_EACH = {socket.SOCK_DGRAM: 8, socket.SOCK_STREAM: 4}  # a question takes milliseconds
 _DISSOLVED = bytes(16)  # a socket address of the family AF_UNSPEC
@@ -53,6 +53,7 @@ class SpareSockets:
             # connect(2) to AF_UNSPEC ends a connection and gives up the local port: the next
             # query leaves from another one, which whoever forges answers would have to guess.
             ctypes.CDLL(None).connect(spare.fileno(), _DISSOLVED, len(_DISSOLVED))
+            _empty(spare)
             self._give_back(spare, self._free[family, kind])
 
     def close(self) -> None:
@@ -67,3 +68,13 @@ class SpareSockets:
             spare.close()
         else:
             free.put(spare)
+
+
+def _empty(spare: socket.socket) -> None:
+    """Throw away what has come for the last use, and its error."""
+    spare.setblocking(False)
+    spare.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    with suppress(OSError):  # nothing is left, or it is no datagram socket
+        while True:
+            spare.recv(1)
+    spare.setblocking(True)

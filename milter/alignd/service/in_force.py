@@ -10,13 +10,12 @@ import platform
 from importlib.metadata import version
 
 from alignd.config.domain_lists import SuffixList
+from alignd.config.nameservers import RESOLV_CONF
 from alignd.config.signer import TableSigner
-from alignd.mailauth.dkim import Signer
 from alignd.service.setup import Setup
 from alignd.telemetry.status import InForce, Versions
 
 _CONFIGURED = "dns.nameservers"
-_SYSTEM = "/etc/resolv.conf"
 
 
 def installed_versions() -> Versions:
@@ -32,21 +31,21 @@ def installed_versions() -> Versions:
 def describe(setup: Setup, now: float) -> InForce:
     """Describe a *setup* that was loaded at the Unix time *now*."""
     configuration = setup.configuration
-    tables = setup.signer.tables if isinstance(setup.signer, TableSigner) else None
+    tables = setup.signer.tables
     return InForce(
         path=setup.path,
         digest=setup.digest,
         since=now,
         tenants=len(configuration.tenant),
-        nameservers=tuple(map(str, setup.nameservers)),
-        nameservers_from=_CONFIGURED if configuration.dns.nameservers else _SYSTEM,
+        nameservers=tuple(map(str, setup.nameservers.servers)),
+        nameservers_from=_CONFIGURED if configuration.dns.nameservers else str(RESOLV_CONF),
         signing_tables=_digest_of_tables(setup.signer),
         signing_entries=len(tables.signing.entries) if tables else 0,
     )
 
 
-def _digest_of_tables(signer: Signer) -> str:
-    if not isinstance(signer, TableSigner) or signer.tables is None:
+def _digest_of_tables(signer: TableSigner) -> str:
+    if signer.tables is None:
         return ""
     tables = (signer.tables.signing, signer.tables.keys)
     text = repr([(each.kind, each.entries) for each in tables])

@@ -15,7 +15,9 @@ LOAD_SECONDS = 120.0
 class SetupLoader:
     """Loads setups one at a time."""
 
-    def __init__(self, load_setup: Callable[[], Setup], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, load_setup: Callable[[Setup | None], Setup], on_end: Callable[[], None]
+    ) -> None:
         """*on_end* is called in the thread that has loaded."""
         self._load_setup = load_setup
         self._on_end = on_end
@@ -28,13 +30,16 @@ class SetupLoader:
         """Whether one has begun and its result was not taken."""
         return self._given_up_at is not None
 
-    def begin(self) -> None:
-        """Begin to load; the result of a load that runs already is not waited for."""
+    def begin(self, running: Setup) -> None:
+        """Begin to load what replaces *running*.
+
+        The result of a load that runs already is not waited for.
+        """
         results: list[Setup | Exception] = []
 
         def load() -> None:
             try:
-                results.append(self._load_setup())
+                results.append(self._load_setup(running))
             except Exception as error:
                 results.append(error)
             self._on_end()

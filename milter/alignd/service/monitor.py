@@ -153,7 +153,7 @@ class RequestHandler:
             case b"/healthz":
                 return _health_page(self._why_not_alive())
             case b"/readyz":
-                return _health_page(self._why_not_ready())
+                return _health_page(self._why_not_ready(), self._remark())
             case _:
                 return _Page(HTTPStatus.NOT_FOUND, _USAGE)
 
@@ -178,8 +178,13 @@ class RequestHandler:
             return f"{state.workers_ready} of {state.workers_wanted} workers are ready"
         return self._why_not_alive()
 
+    def _remark(self) -> str:
+        """What does not stop mail, and should be seen to."""
+        refused = ", ".join(each.value for each in self._metrics.refused_inputs())
+        return f" (could not be read again, see the log: {refused})" if refused else ""
 
-def _health_page(problem: str) -> _Page:
+
+def _health_page(problem: str, remark: str = "") -> _Page:
     if problem:
         return _Page(HTTPStatus.SERVICE_UNAVAILABLE, f"{problem}\n".encode())
-    return _Page(HTTPStatus.OK, b"ok\n")
+    return _Page(HTTPStatus.OK, f"ok{remark}\n".encode())

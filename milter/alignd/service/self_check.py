@@ -45,5 +45,9 @@ def _examine(setup: Setup, suffixes: PublicSuffixes) -> Iterator[TopicReport]:
     resolver = Resolver(patient, setup.nameservers, report=lambda _: None)
     # `alignd doctor` examines the rest.
     yield examine_notifications(configuration, setup.signer, resolver.for_message, suffixes)
-    took = {each: response_time(each, dns.timeout) for each in setup.nameservers}
+    over_tcp = setup.nameservers.over_tcp
+    took = {
+        each: response_time(each, dns.timeout, over_tcp=over_tcp)
+        for each in setup.nameservers.servers
+    }
     yield topic_report(Topic.RESOLVER, examine_resolver(dns, took))

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alignd.config.file import ConfigError, parse_configuration, read_text
-from alignd.config.option_types import Nameserver
+from alignd.config.nameservers import Nameservers, ResolverError, nameservers_of
 from alignd.config.settings import Configuration
-from alignd.config.signer import load_signer
-from alignd.mailauth.dkim import Signer
-from alignd.resolver.resolver import ResolverError, nameservers_of
+from alignd.config.signer import TableSigner, load_signer
 
 LOAD_ERRORS = (ConfigError, ResolverError)
 """What loading a setup may raise; after a reload that does, the old setup stays in force."""
@@ -22,12 +20,17 @@ class Setup:
     """The configuration file, the keys and tables that it names, and the nameservers."""
 
     configuration: Configuration
-    signer: Signer
-    nameservers: tuple[Nameserver, ...]
+    signer: TableSigner
+    nameservers: Nameservers
     path: str = ""
     """Of the configuration file."""
     digest: str = ""
     """The SHA-256 of its text, in hexadecimal digits."""
+
+    @property
+    def follows_system(self) -> bool:
+        """Whether the nameservers are those of resolv.conf(5), which may change at any time."""
+        return not self.configuration.dns.nameservers
 
     def with_milter_of(self, running: Setup) -> Setup:
         """This setup with the [milter] of the one that runs: the socket is open already."""
@@ -37,22 +40,24 @@ class Setup:
         )
 
 
-def load_setup(path: Path) -> Setup:
+def load_setup(path: Path, running: Setup | None = None) -> Setup:
     """Read the configuration file at *path*, and all that it names.
 
+    A resolv.conf(5) that is bad is no reason to refuse what is good: the nameservers of the setup
+    that is *running* stay, if they come from there.
+
     Raises:
-        ConfigError: the configuration is wrong.
+        ConfigError: the configuration is wrong, or a table that it names cannot be read.
         ResolverError: there is no nameserver to ask.
     """
     text = read_text(path)
     configuration = parse_configuration(text, str(path))
-    return Setup(
-        configuration,
-        load_signer(configuration.dkim),
-        nameservers_of(configuration.dns),
-        str(path.absolute()),
-        digest_of(text),
-    )
+    signer = load_signer(configuration.dkim)
+    if running and running.follows_system and not configuration.dns.nameservers:
+        nameservers = running.nameservers.read_again()
+    else:
+        nameservers = nameservers_of(configuration.dns)
+    return Setup(configuration, signer, nameservers, str(path.absolute()), digest_of(text))
 
 
 def digest_of(text: str) -> str:

@@ -29,6 +29,7 @@ from alignd.service.archive_process import ArchiveOptions, serve_archive
 from alignd.service.auxiliary_process import AuxiliaryProcess
 from alignd.service.child_process import ChildProcesses, pin_to_core
 from alignd.service.in_force import describe, installed_versions
+from alignd.service.inputs import InputReport, NameserverFollower
 from alignd.service.loading import SetupLoader
 from alignd.service.monitor import RequestHandler, serve_metrics
 from alignd.service.notification import ServiceManager, Watchdog
@@ -52,15 +53,15 @@ _ROUND_SECONDS = 0.25
 class Supervisor:
     """Runs the service until TERM or INT."""
 
-    def __init__(self, load_setup: Callable[[], Setup], log: MessageLog) -> None:
-        """Load the setup for the first time.
+    def __init__(self, load_setup: Callable[[Setup | None], Setup], log: MessageLog) -> None:
+        """Load the setup for the first time; *load_setup* is given the one that runs, if any.
 
         Raises:
             ConfigError: the configuration is wrong.
             ResolverError: there is no nameserver to ask.
         """
         self._load_setup = load_setup
-        self._setup = load_setup()
+        self._setup = load_setup(None)
         self._log = log
         self._suffixes = SuffixList()
         milter = self._setup.configuration.milter
@@ -68,8 +69,10 @@ class Supervisor:
         self._shared = Shared(wanted)
         self._metrics = self._shared.metrics
         self._versions = installed_versions()
-        self._started = time.time()
+        self._started = self._loaded = time.time()
         self._describe_setup()
+        self._inputs = InputReport(log, self._metrics.of_supervisor())
+        self._follower = NameserverFollower(self._inputs.nameservers)
         self._signals = PendingSignals()
         self._loader = SetupLoader(load_setup, self._signals.wake)
         self._manager = ServiceManager()
@@ -117,6 +120,7 @@ class Supervisor:
         listening_socket.share()
         self._address = listening_socket.address()
         self._signals.watch()
+        self._inputs.loaded(self._setup)
         # All objects so far live as long as the process. Frozen, the garbage collector of a worker
         # does not visit them, which would also write to their pages and so copy them all.
         gc.freeze()
@@ -126,6 +130,7 @@ class Supervisor:
             self._wait,
             self._reap,
             self._workers.kill_hung,
+            self._follow_nameservers,
             self._reload,
             self._notify,
             self._watchdog.feed,
@@ -221,10 +226,15 @@ class Supervisor:
         self._children.reap()
         self._workers.remove_ended()
 
+    def _follow_nameservers(self) -> None:
+        before, self._setup = self._setup, self._follower.follow(self._setup)
+        if self._setup is not before:
+            self._describe_setup()
+
     def _reload(self) -> None:
         if not self._loader.is_loading and self._signals.take(SIGHUP):
             self._manager.reloading()
-            self._loader.begin()
+            self._loader.begin(self._setup)
         match self._loader.take():
             case None:
                 return
@@ -236,8 +246,10 @@ class Supervisor:
     def _take(self, setup: Setup) -> None:
         if setup.configuration.milter != self._setup.configuration.milter:
             self._log.service("the change in [milter] takes effect after a restart")
-        self._setup = setup.with_milter_of(self._setup)
+        before, self._setup = self._setup, setup.with_milter_of(self._setup)
+        self._inputs.loaded(self._setup, before)
         self._metrics.reloaded(Reload.DONE)
+        self._loaded = time.time()
         self._describe_setup()
         self._workers.reload()
         self._is_ready = False
@@ -250,6 +262,7 @@ class Supervisor:
             self._log.service("configuration cannot be loaded", error=described(error))
         self._log.service("reload refused: the old configuration stays in force")
         self._metrics.reloaded(Reload.REFUSED)
+        self._inputs.refused(error)
         self._manager.ready()
 
     def _notify(self) -> None:
@@ -271,7 +284,7 @@ class Supervisor:
 
     def _describe_setup(self) -> None:
         part = SupervisorPart(
-            os.getpid(), self._started, self._versions, describe(self._setup, time.time())
+            os.getpid(), self._started, self._versions, describe(self._setup, self._loaded)
         )
         self._shared.board.of_supervisor().write(part)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from alignd.config.domain_lists import SuffixList
+from alignd.config.settings import DnsOptions
 from alignd.doctor.machine import OTHER_DESCRIPTORS
 from alignd.judgement.evidence import wanted_by
 from alignd.judgement.review import make_reviewer
@@ -19,8 +20,10 @@ from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Runtime
 from alignd.resolver.archive.client import ArchiveClient
+from alignd.resolver.nameserver_states import Condition
 from alignd.resolver.resolver import Resolver
 from alignd.service.archive_process import ArchiveOptions
+from alignd.service.inputs import NameserverFollower
 from alignd.service.loading import SetupLoader
 from alignd.service.self_check import start_self_check
 from alignd.service.setup import LOAD_ERRORS, Setup
@@ -36,6 +39,10 @@ BEAT_SECONDS = 1.0
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker writes to its supervisor, on the pipe of its heartbeat."""
 _POLL_SECONDS = 0.05
+_STATES = dict.fromkeys(Condition, NameserverState.FAILS) | {
+    Condition.UNTRIED: NameserverState.UNKNOWN,
+    Condition.ANSWERS: NameserverState.ANSWERS,
+}
 _LOADED = 0  # in the queue of signals; kill(2) has no signal of that number
 
 
@@ -45,7 +52,7 @@ class Worker:
     def __init__(
         self,
         setup: Setup,
-        load_setup: Callable[[], Setup],
+        load_setup: Callable[[Setup | None], Setup],
         suffixes: SuffixList,
         sessions: libmilter.Sessions,
         log: MessageLog,
@@ -69,6 +76,7 @@ class Worker:
             self._note_archive_failure,
         )
         self._setup = setup
+        self._follower = NameserverFollower()  # the supervisor tells of it
         self._signals: SimpleQueue[int] = SimpleQueue()
         # In the background: a worker that is silent for long would be killed.
         self._loader = SetupLoader(load_setup, lambda: self._signals.put(_LOADED))
@@ -100,9 +108,10 @@ class Worker:
                 self._log.service("libmilter stopped unexpectedly: the worker ends")
                 return os.EX_SOFTWARE
             _send(heartbeat, ALIVE)
+            self._follow_nameservers()
             self._tell_status()
             if received == signal.SIGHUP:
-                self._loader.begin()
+                self._loader.begin(self._setup)
             if (loaded := self._loader.take()) is not None:
                 self._reload(loaded)
                 _send(heartbeat, RELOADED)
@@ -115,13 +124,16 @@ class Worker:
 
     def _tell_status(self) -> None:
         self._metrics.set_breaker(is_open=self._resolver.is_down)
+        conditions = self._resolver.conditions()
+        failing = sum(each.is_failing for each in conditions.values())
+        self._metrics.set_failing_nameservers(failing)
         self._share.status.write(
             WorkerPart(
                 self._share.number,
                 os.getpid(),
                 self._started,
                 self._setup.digest,
-                dict.fromkeys(map(str, self._setup.nameservers), NameserverState.UNKNOWN),
+                {str(each): _STATES[how] for each, how in conditions.items()},
                 self._resolver.is_down,
                 is_troubled=False,
                 connections=len(self._sessions),
@@ -134,6 +146,11 @@ class Worker:
             return self._signals.get(timeout=BEAT_SECONDS)
         except Empty:
             return None
+
+    def _follow_nameservers(self) -> None:
+        before, self._setup = self._setup, self._follower.follow(self._setup)
+        if not self._setup.nameservers.asks_like(before.nameservers):
+            self._resolver.use_nameservers(self._setup.nameservers)
 
     def _reload(self, loaded: Setup | Exception) -> None:
         try:
@@ -176,12 +193,11 @@ class Worker:
 
     def _resolver_for(self, setup: Setup) -> Resolver:
         running = self._setup
-        if (setup.configuration.dns, setup.nameservers) != (
-            running.configuration.dns,
-            running.nameservers,
-        ):  # else keep its cache
+        if _besides_nameservers(setup) != _besides_nameservers(running):  # else keep its cache
             old, self._resolver = self._resolver, self._make_resolver(setup)
             old.end()
+        elif not setup.nameservers.asks_like(running.nameservers):
+            self._resolver.use_nameservers(setup.nameservers)
         return self._resolver
 
     def _make_resolver(self, setup: Setup) -> Resolver:
@@ -215,6 +231,10 @@ def room_for_connections() -> int:
     """
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, most - OTHER_DESCRIPTORS)
+
+
+def _besides_nameservers(setup: Setup) -> DnsOptions:
+    return setup.configuration.dns.model_copy(update={"nameservers": ()})
 
 
 def _send(heartbeat: int, word: bytes) -> None:

@@ -383,6 +383,11 @@ class Metrics:
             background_failures=sum(self._sum(_TASK_FAILURES, each.value) for each in Task),
         )
 
+    def refused_inputs(self) -> list[Input]:
+        """What was refused when it was read last, so that what was read before is in force."""
+        columns = {each: _column(_INPUT_LAST_READ, each.value) for each in Input}
+        return [each for each, column in columns.items() if not self._counters.sum(column)]
+
     def families(self) -> Iterator[tuple[MetricFamily, dict[tuple[str, ...], float]]]:
         """Every family, with the value of each series by the values of its labels.
 

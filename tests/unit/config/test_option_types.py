@@ -91,12 +91,28 @@ def test_what_is_no_address_to_listen_on(written: str) -> None:
         ("127.0.0.1:5353", "127.0.0.1", 5353),
         ("2001:db8::53", "2001:db8::53", 53),
         ("[::1]:5353", "::1", 5353),
+        ("0:0:0:0:0:0:0:1", "::1", 53),
+        ("0.0.0.0", "127.0.0.1", 53),
+        ("[::]:5353", "::1", 5353),
     ],
 )
 def test_nameservers(written: str, address: str, port: int) -> None:
     settings = parse_configuration(f'{BASE}[dns]\nnameservers = ["{written}"]\n', "").dns
 
     assert settings.nameservers == (Nameserver(address, port),)
+
+
+def test_a_link_local_nameserver_keeps_its_interface() -> None:
+    written = '["FE80::53%eth0", "[fe80::53%2]:5353", "2001:db8::53%eth0"]'
+
+    parsed = parse_configuration(f"{BASE}[dns]\nnameservers = {written}\n", "").dns.nameservers
+
+    assert parsed == (
+        Nameserver("fe80::53", 53, "eth0"),
+        Nameserver("fe80::53", 5353, "2"),
+        Nameserver("2001:db8::53"),
+    )
+    assert list(map(str, parsed)) == ["fe80::53%eth0", "[fe80::53%2]:5353", "2001:db8::53"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from alignd.config.file import ConfigError
 from alignd.config.settings import DkimOptions
-from alignd.config.signer import TableSigner, load_signer, table_problems
+from alignd.config.signer import KeyFiles, TableSigner, load_signer, table_problems
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import HeaderField, Message
@@ -48,6 +48,30 @@ def by_tables(directory: Path, signing: str, keys: str) -> TableSigner:
         "key_table": f"file:{directory}/keys",
     }
     return signer(opendkim=tables)
+
+
+def test_the_key_files_that_are_named(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("good", "gone", "named-twice")]
+    for path in (paths[0], paths[2]):
+        path.write_bytes(PEM)
+    lines = [
+        *(f"k{number} a.example:s:{path}" for number, path in enumerate(paths)),
+        f"k3 b.example:s:{paths[2]}",
+        f"by-domain %:s:{tmp_path}/%.private",
+        "relative c.example:s:./key",
+        "inline d.example:s:MIIB",
+    ]
+    found = by_tables(tmp_path, "*@a.example k0\n", "\n".join(lines)).look_at_key_files()
+
+    assert found == KeyFiles(3, 0, (f"{paths[1]}: No such file or directory",))
+
+
+def test_the_key_file_of_a_signature_is_looked_at() -> None:
+    signs = [{"domain": "a.example", "selector": "s", "key_file": "/nowhere/key"}]
+
+    assert signer(signs=signs).look_at_key_files().missing == (
+        "/nowhere/key: No such file or directory",
+    )
 
 
 def message(client: str | None, login: str = "", sender: str = "ann@mycompany.com") -> Message:

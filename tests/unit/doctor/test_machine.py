@@ -83,6 +83,12 @@ def test_no_nameserver_at_all_is_unknown() -> None:
     assert list(examine_resolver(DnsOptions(), unknown)) == [unknown]
 
 
+def test_a_line_that_names_no_nameserver_is_noted() -> None:
+    (note, _) = examine_resolver(DnsOptions(), {LOCAL: None}, ("/etc/resolv.conf:2: odd",))
+
+    assert note == Note("/etc/resolv.conf:2: odd; Postfix does not ask it, either")
+
+
 @pytest.mark.parametrize(
     ("limit", "expected"),
     [

@@ -52,7 +52,8 @@ FIRST_QUESTIONS = """\
 import sys
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, RecordType
-from alignd.resolver.resolver import Resolver, nameservers_of, response_time
+from alignd.config.nameservers import nameservers_of
+from alignd.resolver.resolver import Resolver, response_time
 
 before = set(sys.modules)
 settings = DnsOptions.model_validate({"nameservers": [sys.argv[1]]})
@@ -62,7 +63,7 @@ for record_type in RecordType:
     assert isinstance(answer, Answer) and answer.records, answer
 assert lookup.look_up("alias.example", RecordType.A).records
 assert not lookup.look_up("nowhere.example", RecordType.A).exists
-assert isinstance(response_time(*nameservers_of(settings), seconds=5.0), float)
+assert isinstance(response_time(*nameservers_of(settings).servers, seconds=5.0), float)
 print(*sorted(set(sys.modules) - before))
 """
 

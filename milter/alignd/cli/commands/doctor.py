@@ -27,20 +27,20 @@ from alignd.cli.text import print_lines
 from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.file import read_text
+from alignd.config.nameservers import Nameservers, ResolverError, nameservers_of
 from alignd.config.option_types import Nameserver
 from alignd.config.settings import Configuration, DnsOptions
-from alignd.config.signer import table_problems
+from alignd.config.signer import TableSigner, table_problems
 from alignd.doctor.evidence import machine, opendkim, rspamd, service, tables
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
 from alignd.doctor.facts import Files, Machine, Resolvers, TableLookup
 from alignd.doctor.findings import Unknown
 from alignd.mail.mailbox import Mailbox, MailboxError
-from alignd.mailauth.dkim import Signer
 from alignd.mailauth.dns import Lookup, LookupFailed
 from alignd.postfix.chain import outside_chroot
 from alignd.postfix.config import PostfixConfig
-from alignd.resolver.resolver import ResolverError, nameservers_of, response_time
+from alignd.resolver.resolver import response_time
 from alignd.service.in_force import describe, installed_versions
 from alignd.service.self_check import DNS_SECONDS
 from alignd.service.setup import Setup, digest_of
@@ -164,10 +164,12 @@ def _machine(
     dns: DnsOptions, endpoint: Endpoint, postfix: PostfixConfig | Unknown, *, is_asked: bool
 ) -> Machine:
     user = postfix.value("mail_owner") if isinstance(postfix, PostfixConfig) else _MAIL_OWNER
+    resolvers, odd_lines = _resolvers(dns, is_asked=is_asked)
     return Machine(
         interfaces=machine.interfaces(),
         socket=machine.socket_state(endpoint, user),
-        resolvers=_resolvers(dns, is_asked=is_asked),
+        resolvers=resolvers,
+        odd_lines=odd_lines,
         descriptors=machine.descriptors(),
         cores=len(os.sched_getaffinity(0)),
         suffixes_released=SuffixList.released(),
@@ -175,24 +177,29 @@ def _machine(
     )
 
 
-def _files(configuration: Configuration, signer: Signer, path: Path) -> Files:
+def _files(configuration: Configuration, signer: TableSigner, path: Path) -> Files:
     try:
         nameservers = nameservers_of(configuration.dns)
     except ResolverError:
-        nameservers = ()  # the resolver's topic says so
+        nameservers = Nameservers(())  # the resolver's topic says so
     digest = digest_of(read_text(path))
     setup = Setup(configuration, signer, nameservers, str(path.absolute()), digest)
     return Files(describe(setup, time.time()), installed_versions())
 
 
-def _resolvers(dns: DnsOptions, *, is_asked: bool) -> Resolvers:
-    def took(server: Nameserver) -> float | LookupFailed | None:
-        return response_time(server, dns.timeout) if is_asked else None
-
+def _resolvers(dns: DnsOptions, *, is_asked: bool) -> tuple[Resolvers, tuple[str, ...]]:
+    """The nameservers, read as the service reads them, and what is wrong where they are named."""
     try:
-        return {server: took(server) for server in nameservers_of(dns)}
+        found = nameservers_of(dns)
     except ResolverError as error:
-        return Unknown(f"whether DNS answers: {error}")
+        return Unknown(f"whether DNS answers: {error}"), ()
+
+    def took(server: Nameserver) -> float | LookupFailed | None:
+        if not is_asked:
+            return None
+        return response_time(server, dns.timeout, over_tcp=found.over_tcp)
+
+    return {server: took(server) for server in found.servers}, tuple(map(str, found.problems))
 
 
 def _lookups(zone: Path | None, dns: DnsOptions) -> Callable[[], Lookup]:

@@ -12,8 +12,8 @@ import click
 
 from alignd.cli.options import CONFIG, print_problems
 from alignd.config.file import ConfigError
+from alignd.config.nameservers import ResolverError
 from alignd.mail.printable import printable
-from alignd.resolver.resolver import ResolverError
 
 _STANDARD_ERROR = 2
 
