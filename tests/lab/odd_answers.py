@@ -102,6 +102,11 @@ def after(seconds: float) -> Oddity:
     return answer
 
 
+def at(name: str, oddity: Oddity) -> Oddity:
+    """Be odd about *name* alone."""
+    return lambda asked: oddity(asked) if asked.name.to_text() == name else asked.send()
+
+
 # What comes before the right answer, or instead of it.
 
 
@@ -271,7 +276,7 @@ def truncated_and_slow_over_tcp(asked: Asked) -> None:
     whole = struct.pack("!H", len(wire)) + wire
     for place in range(0, len(whole), 8):
         asked.client.send(whole[place : place + 8])
-        time.sleep(0.01)
+        time.sleep(0.001)
 
 
 def truncated_and_then(over_tcp: Oddity) -> Oddity:

@@ -1,13 +1,20 @@
 """Record types: each is read from a zone file and from the network, and costs no message time."""
 
+import struct
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
+import dns.exception
+import dns.message
 import pytest
+from dns.rdatatype import RdataType
 
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, MailExchange, Record, RecordType
 from alignd.resolver.resolver import Resolver
+from alignd.resolver.wire import is_costly
 from alignd.resolver.zone import Zone
 from tests.lab.nameserver import Nameserver
 
@@ -76,3 +83,80 @@ def test_no_message_waits_for_an_import(nameserver: Nameserver) -> None:
     outcome = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
     assert (outcome.stdout, outcome.stderr) == ("\n", "")
+
+
+QUERY = dns.message.make_query("a.example", "TXT").to_wire()
+BOUND = 0.1  # seconds of processor time, of a judgement
+NAME = b"\xc0\x0c"  # a pointer to that of the question
+DEEP = b"\x01a" * 120 + b"\0"
+A, MX, NS, PTR, TXT = RdataType.A, RdataType.MX, RdataType.NS, RdataType.PTR, RdataType.TXT
+
+
+def response(
+    rdtype: int, data: list[bytes], owner: bytes = NAME, counts: str = "answer", size: int = 65_535
+) -> bytes:
+    """A response with a record for each of *data*, as many as fit in *size* octets."""
+    records, left = b"", size - len(QUERY)
+    number = 0
+    for each in data:
+        record = owner + struct.pack("!HHIH", rdtype, 1, 60, len(each)) + each
+        if len(record) > left:
+            break
+        records, left, number = records + record, left - len(record), number + 1
+    sections = [number if name == counts else 0 for name in ("answer", "authority", "additional")]
+    return QUERY[:2] + struct.pack("!5H", 0x8180, 1, *sections) + QUERY[12:] + records
+
+
+def texts(number: int, octets: int) -> list[bytes]:
+    return [bytes([octets]) + b"%06d" % n + b"x" * (octets - 6) for n in range(number)]
+
+
+NUMBERS = [struct.pack("!I", n) for n in range(5000)]
+HOSTS = [b"\x06%06d" % n + NAME for n in range(5000)]
+DEEP_HOSTS = [b"\x03%03d" % n + DEEP for n in range(500)]
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        pytest.param(response(TXT, texts(250, 240)), id="texts-of-60-kilobytes"),
+        pytest.param(response(TXT, texts(500, 70)), id="500-verifications"),
+        pytest.param(response(A, NUMBERS[:400]), id="400-addresses"),
+        pytest.param(response(MX, [b"\0\1" + host for host in HOSTS[:100]]), id="100-exchangers"),
+        pytest.param(response(46, [b"x" * 300] * 5), id="some-signatures"),
+        pytest.param(response(NS, DEEP_HOSTS, size=1232), id="anything-small"),
+        pytest.param(b"x" * 12 + b"\xc0" * 5000, id="nonsense"),
+    ],
+)
+def test_what_domains_publish_is_read(wire: bytes) -> None:
+    assert not is_costly(wire)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        pytest.param(response(TXT, texts(5000, 6)), id="small-texts"),
+        pytest.param(response(TXT, [bytes(60_000)]), id="a-text-of-empty-strings"),
+        pytest.param(response(TXT, [b"\x01x" * 30_000]), id="a-text-of-letters"),
+        pytest.param(response(A, NUMBERS), id="addresses"),
+        pytest.param(response(A, NUMBERS, counts="additional"), id="addresses-beside-the-answer"),
+        pytest.param(response(MX, [b"\0\1" + host for host in HOSTS]), id="exchangers"),
+        pytest.param(response(PTR, DEEP_HOSTS, size=16_384), id="deep-names-of-16-kilobytes"),
+        pytest.param(response(NS, DEEP_HOSTS, counts="authority"), id="deep-nameservers"),
+        pytest.param(response(A, NUMBERS, DEEP), id="deep-owners"),
+        pytest.param(response(47, [DEEP + bytes(range(1, 250))] * 200), id="of-other-types"),
+        pytest.param(
+            response(1, NUMBERS, b"\xff\xff")[:-2] + b"\xff\xfd", id="pointers-to-the-end"
+        ),
+    ],
+)
+def test_what_takes_long_to_read_is_not_read(wire: bytes) -> None:
+    began = time.thread_time()
+    is_refused = is_costly(wire)
+    assert time.thread_time() - began < BOUND
+
+    began = time.thread_time()
+    if not is_refused:
+        with suppress(dns.exception.DNSException):
+            dns.message.from_wire(wire)
+    assert time.thread_time() - began < BOUND
