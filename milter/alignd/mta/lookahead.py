@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
@@ -24,7 +25,7 @@ _MAX_ORIGINS = 20_000
 
 
 class _Known:
-    """Until when (Unix time) the answers for one origin are in the cache, or under way."""
+    """Until when (monotonic time) the answers for one origin are in the cache, or under way."""
 
     __slots__ = ("until",)
 
@@ -35,7 +36,14 @@ class _Known:
 class LookAhead:
     """Starts the lookups of messages; safe for threads."""
 
-    def __init__(self, reviewer: Reviewer, resolver: Resolver) -> None:
+    def __init__(
+        self,
+        reviewer: Reviewer,
+        resolver: Resolver,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*clock* is the resolver's."""
+        self._clock = clock
         self._reviewer = reviewer
         self._resolver = resolver
         self._min_ttl = reviewer.configuration.dns.min_ttl
@@ -53,7 +61,7 @@ class LookAhead:
         # By its hash: an origin is as long as a sender likes, and should two have the same, the
         # judgement of the second asks for itself.
         known = self._known(hash(transaction.origin))
-        if time.time() < known.until:
+        if self._clock() < known.until:
             return
         message = transaction.judged_message()
         transaction.author = author = read_author(message)
@@ -61,7 +69,7 @@ class LookAhead:
         known.until = min(map(self._known_until, questions), default=math.inf)
 
     def _known_until(self, question: Question) -> float:
-        now, fresh_until = time.time(), self._resolver.fresh_until(question)
+        now, fresh_until = self._clock(), self._resolver.fresh_until(question)
         if now < fresh_until:
             return fresh_until
         if self._free.acquire(blocking=False):

@@ -100,6 +100,7 @@ class Worker:
                 return os.EX_SOFTWARE
             _send(heartbeat, ALIVE)
             self._metrics.set_breaker(is_open=self._resolver.is_down)
+            self._metrics.set_troubled(is_troubled=self._resolver.is_troubled)
             if received == signal.SIGHUP:
                 self._reload()
                 _send(heartbeat, RELOADED)
