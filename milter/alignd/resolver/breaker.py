@@ -13,6 +13,8 @@ RETRY_SECONDS = 1.0
 OPEN_SECONDS = 10.0
 """How long a probe that was not answered keeps the breaker open: much longer than until the next
 one has failed, and should there be no next one, a message tries."""
+TRIAL_PAUSE_SECONDS = 2.0
+"""Between the end of a trial that was not answered and the next one, while it is half open."""
 UNANSWERED = 5
 """Domains in a row without any answer in between, after which DNS is down even though a probe is
 answered: a resolver whose uplink is down still answers what it knows, such as NS of the root."""
@@ -69,8 +71,8 @@ class CircuitBreaker:
     def may_ask(self, seconds: float) -> bool:
         """Whether a message may ask something, and wait for up to *seconds*.
 
-        While the breaker is half open, the next one may when these are over: whatever becomes of
-        a message, it keeps nobody from asking for longer.
+        While the breaker is half open, the next one may a moment after these are over: whatever
+        becomes of a message, it keeps nobody from asking for longer.
         """
         if self.is_closed:
             return True
@@ -78,7 +80,7 @@ class CircuitBreaker:
             now = self._clock()
             if now < max(self._open_until, self._next_trial):
                 return False
-            self._next_trial = now + seconds
+            self._next_trial = now + seconds + TRIAL_PAUSE_SECONDS
             return True
 
     def record_response(self) -> None:

@@ -6,7 +6,7 @@ import time
 import tracemalloc
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import cache
 from ipaddress import ip_address
 from itertools import pairwise
@@ -41,6 +41,7 @@ from alignd.telemetry.metrics import Metrics
 from tests.lab.nameserver import Nameserver
 from tests.lab.settings import configuration, world
 from tests.support.case import Case
+from tests.support.clock import Clock
 from tests.support.selection import CASES
 from tests.support.signing import new_key, public_key, txt
 
@@ -350,16 +351,6 @@ def test_a_recipient_in_the_author_domain_is_not_judged_as_another(
     ]
 
     assert reasons == ["policy-not-covered", "recipient-domain", "policy-not-covered"]
-
-
-@dataclass
-class Clock:
-    """The time of day, which variants move."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 Change = Callable[[Message, Clock], Message]

@@ -14,6 +14,7 @@ from alignd.resolver.resolver import MAX_NEGATIVE_TTL, Resolver
 from alignd.resolver.wire import ReceivedAnswer
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.scripted_nameserver import Scripted, absent
+from tests.support.clock import Clock
 
 A, TXT = RecordType.A, RecordType.TXT
 
@@ -102,6 +103,30 @@ def test_a_very_short_ttl_is_stretched(nameserver: Nameserver) -> None:
         resolver.for_message().look_up("a.example", TXT)
 
     assert nameserver.questions == [("a.example.", "TXT")]
+
+
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize("step", [pytest.param(-DAY, id="back"), pytest.param(DAY, id="ahead")])
+def test_a_wall_clock_that_is_set_changes_nothing(
+    nameserver: Nameserver, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    nameserver.serve('a.example. 300 TXT "old"')
+    clock, date = Clock(1_000.0), Clock(20_000 * DAY)
+    monkeypatch.setattr(time, "time", date)
+    options = {"nameservers": [nameserver.address], "timeout": "20s"}
+    settings = DnsOptions.model_validate(options)
+    resolver = Resolver(settings, settings.nameservers, print, clock=clock)
+    answers = [resolver.for_message().look_up("a.example", TXT)]
+    nameserver.serve('a.example. 300 TXT "new"')
+
+    date.now += step
+    for seconds in (200, 101):
+        clock.now += seconds
+        answers.append(resolver.for_message().look_up("a.example", TXT))
+
+    assert answers == [Answer((b"old",)), Answer((b"old",)), Answer((b"new",))]
 
 
 def test_a_chain_is_kept_as_long_as_its_shortest_part(nameserver: Nameserver) -> None:
