@@ -5,6 +5,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import dns.exception
 import dns.message
@@ -110,3 +111,8 @@ class _TCPServer(socketserver.ThreadingTCPServer):
 class _UDPServer(socketserver.ThreadingUDPServer):
     daemon_threads = True
     max_packet_size = _LARGEST
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of an exception, unless it is that a late answer is no longer wanted."""
+        if self.fileno() >= 0:
+            super().handle_error(request, client_address)
