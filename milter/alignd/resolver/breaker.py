@@ -44,7 +44,7 @@ class CircuitBreaker:
         *clock* gives monotonic seconds; *probe_failed* is called when the probe raises.
         """
         self._probe = probe
-        self._report = report
+        self._log = report
         self._clock = clock
         self._probe_failed = probe_failed
         self._lock = threading.Lock()
@@ -101,7 +101,7 @@ class CircuitBreaker:
                 self._down_since = asked
             self._start_prober()
         if begins:
-            self._tell(
+            self._report(
                 "DNS does not answer: last known answers stay in use, one message at a time asks"
             )
 
@@ -148,7 +148,7 @@ class CircuitBreaker:
             problem = type(error).__name__
             if problem not in self._reported:
                 self._reported.add(problem)
-                self._tell(f"DNS probe failed: {problem}")
+                self._report(f"DNS probe failed: {problem}")
             self._probe_failed()
             return None
 
@@ -158,7 +158,7 @@ class CircuitBreaker:
             self._down_since = self._down_since or began
             self._open_until = self._clock() + OPEN_SECONDS
         if begins:
-            self._tell("DNS is down: last known answers stay in use, all else is unknown")
+            self._report("DNS is down: last known answers stay in use, all else is unknown")
 
     def _close(self) -> None:
         with self._lock:
@@ -167,10 +167,10 @@ class CircuitBreaker:
             self._open_until = self._next_trial = -math.inf
             self._is_silent = False
         if since is not None:
-            self._tell(f"DNS is back after {self._clock() - since:.0f} s")
+            self._report(f"DNS is back after {self._clock() - since:.0f} s")
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         try:
-            self._report(text)
+            self._log(text)
         except Exception:  # a log that fails is no reason to stop what closes the breaker
             self._probe_failed()

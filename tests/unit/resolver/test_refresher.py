@@ -126,10 +126,11 @@ def test_a_thread_that_cannot_be_started_is_started_later(
 
 def test_one_that_has_ended_asks_no_more(refresher: Refresher, asker: Asker) -> None:
     asker.may_go_on.set()
+    before = set(threading.enumerate())
     refresher.put(question(1))
     wait_until(lambda: asker.done, "the question to be asked")
     refresher.end()
 
     refresher.put(question(2))
-    wait_until(lambda: "dns" not in {each.name for each in threading.enumerate()}, "its end")
+    wait_until(lambda: set(threading.enumerate()) <= before, "its threads to end")
     assert asker.begun == [question(1)]
