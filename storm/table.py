@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from storm import endurance, hostile, hostile_domains, odd, outages, poison, processes
+from storm import (
+    endurance,
+    hostile,
+    hostile_domains,
+    odd,
+    outages,
+    poison,
+    processes,
+    slow_dns,
+)
 from storm.run import Storm
 
 STORMS = (
@@ -16,6 +25,12 @@ STORMS = (
     Storm("stops", "a worker, then all of alignd stopped (STOP)", 5_000, processes.stop),
     Storm("outage", "DNS silent", 5_000, outages.outage),
     Storm("bad-dns", "DNS slow, then lossy, then failing", 1_200, outages.bad_dns),
+    Storm(
+        "slow-dns",
+        "every fifth of a known domain, the others of new ones, while DNS is slow",
+        3_000,
+        slow_dns.slow_dns,
+    ),
     Storm("endurance", "many author domains, milter protocol", 200_000, endurance.endure),
     Storm(
         "nonsense",

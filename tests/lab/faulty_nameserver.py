@@ -5,11 +5,14 @@ import threading
 from enum import Enum
 
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rrset
 
 from tests.lab.nameserver import Nameserver
 
 SLOW_SECONDS = 1.5
+LATE_SECONDS = 1.0
 LOSS = 0.3
 FAILING = 0.5
 
@@ -22,6 +25,8 @@ class Fault(Enum):
     SLOW = f"{SLOW_SECONDS:g} s an answer"
     LOSSY = f"{LOSS:.0%} loss"
     FAILING = "SERVFAIL half the time"
+    LATE_FAILURE = f"SERVFAIL after {LATE_SECONDS:g} s"
+    UPLINK_DOWN = "answers NS of the root, which it knows, and is silent on the rest"
 
 
 class FaultyNameserver(Nameserver):
@@ -43,9 +48,22 @@ class FaultyNameserver(Nameserver):
             case Fault.LOSSY if self._random.random() < LOSS:
                 return None
             case Fault.FAILING if self._random.random() < FAILING:
-                response = dns.message.make_response(dns.message.from_wire(data))
-                response.set_rcode(dns.rcode.SERVFAIL)
-                return response.to_wire()
+                return _servfail(data)
+            case Fault.LATE_FAILURE:
+                self._never.wait(LATE_SECONDS)
+                return _servfail(data)
+            case Fault.UPLINK_DOWN if _question(data).name != dns.name.root:
+                return None
             case _:
                 pass
         return super().respond(data, over_udp=over_udp)
+
+
+def _question(data: bytes) -> dns.rrset.RRset:
+    return dns.message.from_wire(data).question[0]
+
+
+def _servfail(data: bytes) -> bytes:
+    response = dns.message.make_response(dns.message.from_wire(data))
+    response.set_rcode(dns.rcode.SERVFAIL)
+    return response.to_wire()

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import dns.exception
 import dns.message
@@ -160,3 +161,8 @@ class _TCPServer(socketserver.ThreadingMixIn, _Anywhere):
 class _UDPServer(socketserver.ThreadingMixIn, socketserver.UDPServer, _Anywhere):
     daemon_threads = True
     max_packet_size = _LARGEST
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of an exception, unless it is that a late answer is no longer wanted."""
+        if self.fileno() >= 0:
+            super().handle_error(request, client_address)

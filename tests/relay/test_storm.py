@@ -13,6 +13,7 @@ SHORT = {
     "stops": 200,
     "outage": 600,
     "bad-dns": 45,
+    "slow-dns": 300,
     "endurance": 2_000,
     "nonsense": 10_000,
     "hostile-domains": 600,

@@ -8,6 +8,7 @@ as the rewrite that was made of it.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -38,7 +39,7 @@ class DatedLookup(Lookup, Protocol):
     """A Lookup that knows how long its answers hold."""
 
     good_until: float
-    """Unix time, for all the answers so far; in the past when one was of last resort."""
+    """Monotonic time, for all the answers so far; in the past when one was of last resort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,24 @@ class CachedJudgement:
     column: int
     """Where the metrics count the message."""
     good_until: float
-    """Unix time."""
+    """Monotonic time."""
 
 
 class JudgementCache:
     """Judges as its *reviewer* does, and from memory what it knows; safe for threads."""
 
     def __init__(
-        self, reviewer: Reviewer, log: MessageLog, metrics: ProcessMetrics, notes: JudgementNotes
+        self,
+        reviewer: Reviewer,
+        log: MessageLog,
+        metrics: ProcessMetrics,
+        notes: JudgementNotes,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*notes* outlive this process, should a judgement end it."""
+        """*notes* outlive this process, should a judgement end it.
+
+        *clock* gives monotonic seconds, by which judgements age: the date may be set.
+        """
         self._reviewer = reviewer
         self._log = log
         self._metrics = metrics
@@ -71,7 +80,8 @@ class JudgementCache:
         self._is_on = not reviewer.configuration.dkim.verify
         self._wanted = wanted_by(reviewer.configuration)
         self._trusted = reviewer.configuration.dkim.trusted_authserv_ids
-        self._now = reviewer.now
+        self._date = reviewer.now
+        self._clock = clock
         self._kept: OctetCache[Evidence, CachedJudgement] = OctetCache(CACHE_OCTETS)
 
     def judge(
@@ -83,7 +93,7 @@ class JudgementCache:
             return self._judge(transaction, transaction.judged_message(), new_lookup)
         evidence = self._evidence_of(transaction)
         kept = self._kept.get(evidence)
-        if kept is None or kept.good_until <= self._now():
+        if kept is None or kept.good_until <= self._clock():
             kept = self._judge(transaction, evidence.message(), new_lookup)
             self._keep(evidence, kept)
         return kept
@@ -93,7 +103,7 @@ class JudgementCache:
 
         Those that are like it are for a while, too.
         """
-        unjudged = self._unjudged(transaction, self._now() + FAILED_SECONDS)
+        unjudged = self._unjudged(transaction, self._clock() + FAILED_SECONDS)
         if self._is_on and transaction.is_ordinary:
             self._keep(self._evidence_of(transaction), unjudged)
         return unjudged
@@ -101,7 +111,7 @@ class JudgementCache:
     def _evidence_of(self, transaction: Transaction) -> Evidence:
         evidence = transaction.evidence
         if self._wanted.reduced:
-            return reduced_evidence(evidence, self._wanted, self._trusted, self._now())
+            return reduced_evidence(evidence, self._wanted, self._trusted, self._date())
         return evidence
 
     def _keep(self, evidence: Evidence, judgement: CachedJudgement) -> None:
@@ -115,7 +125,7 @@ class JudgementCache:
         fingerprint = transaction.fingerprint
         if seconds := self._notes.suspect_seconds(fingerprint):
             self._log.once_a_minute("message rewritten unjudged: a worker died of one like it")
-            return self._unjudged(transaction, self._now() + seconds)
+            return self._unjudged(transaction, self._clock() + seconds)
         with self._notes.judging(fingerprint):
             lookup = new_lookup()
             judgement = self._reviewer.judge(message, lookup, transaction.author)
@@ -127,11 +137,14 @@ class JudgementCache:
 
     def _described(self, judgement: Judgement, good_until: float) -> CachedJudgement:
         circumstances = replace(judgement.circumstances, predictions=None, rewrite=None)
+        # What depends on a date, such as when a signature expires, stops holding by that date as
+        # it is now.
+        seconds_left = circumstances.good_until - self._date()
         return CachedJudgement(
             replace(judgement, circumstances=circumstances),
             self._log.rendered(**judgement.summary),
             self._metrics.column_of(judgement.reason),
-            min(good_until, circumstances.good_until),
+            min(good_until, self._clock() + seconds_left),
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, Record, RecordType
@@ -42,14 +43,13 @@ class CachedAnswer:
 
     answer: Answer
     received: float
-    """Unix time."""
+    """Monotonic time: a wall clock that is set must not make an old answer young."""
     expires: float
-    """Unix time; afterwards it is stale."""
-    is_refreshing: bool = False
+    """Monotonic time; afterwards it is stale."""
 
     @property
     def due(self) -> float:
-        """The Unix time from which a use of it starts a refresh, so that no message waits."""
+        """The monotonic time from which a use of it starts a refresh, so that no message waits."""
         return self.received + _REFRESH_AT * (self.expires - self.received)
 
 
@@ -73,11 +73,18 @@ def _octets_of_record(record: Record) -> int:
 class AnswerCache:
     """The answers and the recent failures that a process knows; safe for threads."""
 
-    def __init__(self, min_ttl: float, max_ttl: float, max_negative_ttl: float) -> None:
+    def __init__(
+        self,
+        min_ttl: float,
+        max_ttl: float,
+        max_negative_ttl: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Times are in seconds, *max_negative_ttl* is for absent records.
 
         A failure is kept for *min_ttl* too, so that it costs a burst of messages one timeout.
         """
+        self._clock = clock
         self._min_ttl = min_ttl
         self._max_ttl = max_ttl
         self._max_negative_ttl = min(max_ttl, max_negative_ttl)
@@ -91,10 +98,10 @@ class AnswerCache:
     def failure(self, question: Question) -> LookupFailed | None:
         """Why *question* could not be answered a moment ago, if that is so."""
         kept = self._failures.get(question)
-        return kept[0] if kept and time.monotonic() < kept[1] else None
+        return kept[0] if kept and self._clock() < kept[1] else None
 
     def put_failure(self, question: Question, failure: LookupFailed) -> None:
-        until = time.monotonic() + self._failure_seconds
+        until = self._clock() + self._failure_seconds
         self._failures.put(question, (failure, until), sys.getsizeof(question[0]))
 
     def forget_failures(self) -> None:
@@ -104,10 +111,11 @@ class AnswerCache:
         """The last answer to *question*, fresh or stale."""
         return self._answers.get(question) or self._large.get(question)
 
-    def put(self, question: Question, received: ReceivedAnswer, now: float) -> CachedAnswer:
-        """Cache an answer for its TTL, within the bounds."""
+    def put(self, question: Question, received: ReceivedAnswer) -> CachedAnswer:
+        """Cache an answer, which has just arrived, for its TTL, within the bounds."""
         longest = self._max_ttl if received.answer.records else self._max_negative_ttl
         ttl = min(max(received.ttl, self._min_ttl), longest)
+        now = self._clock()
         cached = CachedAnswer(received.answer, now, now + ttl)
         octets = octets_of(question, received.answer)
         wanted, other = self._answers, self._large

@@ -3,13 +3,14 @@
 NXDOMAIN and no data mean "no such record". Silence, SERVFAIL, REFUSED and other refusals of all
 nameservers, and answers that make no sense (CNAME loops) are failures. A failure is answered by
 the last known good answer while that is not too old, else it is unknown: never "absent".
+
+Where there is a last known answer, a message waits but a moment for a new one, and not at all
+while DNS is in trouble: then it is asked for in the background.
 """
 
 from __future__ import annotations
 
 import math
-import queue
-import threading
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -36,7 +37,9 @@ from alignd.resolver.cache import (
 from alignd.resolver.client import PROBE, Upstream
 from alignd.resolver.conversation import NotAsked, Silence
 from alignd.resolver.nameserver_states import Condition
+from alignd.resolver.refresher import Refresher
 from alignd.resolver.single_flight import SingleFlight
+from alignd.resolver.trouble import LATE_SECONDS, Trouble
 from alignd.resolver.wire import (
     ReceivedAnswer,
     append_answer,
@@ -55,9 +58,9 @@ MESSAGE_OCTETS = 128 * 1024
 mail of large companies take 10,000 or so, and what comes beyond is unknown: it is memory, and
 processor time, of whoever owns the author domain."""
 _TIMEOUT = LookupFailed("timeout")
+_DOWN = LookupFailed("DNS is down")
 _TOO_MUCH = LookupFailed("the answers for this message are too large")
 _MAX_ALIASES = 8  # that are followed one by one; most nameservers follow them all
-_MAX_TO_REFRESH = 1000  # answers; one that finds no place waits for its next use
 _TRIES = 3  # the nameserver may have to ask others for the first, and has the rest in its cache
 
 
@@ -75,7 +78,7 @@ class QueryResult(Enum):
 
 
 class Meter(Protocol):
-    """Counts queries and cache hits; called from any thread, and while a message waits."""
+    """Counts what a resolver does; called from any thread, and while a message waits."""
 
     def queried(self, record_type: RecordType, result: QueryResult) -> None:
         """Count a query to the nameservers."""
@@ -87,6 +90,14 @@ class Meter(Protocol):
 
     def used_last_known(self) -> None:
         """Count a question that DNS failed to answer, answered with the last known answer."""
+        ...
+
+    def refresh_failed(self) -> None:
+        """Count an exception while an answer was refreshed in the background."""
+        ...
+
+    def probe_failed(self) -> None:
+        """Count an exception of the thread that probes while DNS is silent."""
         ...
 
 
@@ -115,6 +126,12 @@ class _NoMeter:
         pass
 
     def used_last_known(self) -> None:
+        pass
+
+    def refresh_failed(self) -> None:
+        pass
+
+    def probe_failed(self) -> None:
         pass
 
 
@@ -147,32 +164,43 @@ class Resolver:
         meter: Meter | None = None,
         *,
         keeps_sockets: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """*report* is called when DNS goes down and when it is back, and of what fails in threads.
 
         One that *keeps_sockets* can ask when the process has no descriptor left for another.
+        *clock* gives monotonic seconds, by which answers age.
         """
         self._settings = settings
         self._budget = _DNS_SHARE * settings.timeout
         if isinstance(nameservers, tuple):
             nameservers = Nameservers(nameservers)
+        self._late = min(LATE_SECONDS, self._budget)
+        self._clock = clock
         self._upstream = Upstream(nameservers, keeps_sockets=keeps_sockets)
-        self._cache = AnswerCache(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL)
+        self._cache = AnswerCache(settings.min_ttl, settings.max_ttl, MAX_NEGATIVE_TTL, clock)
         self._report = report
         self._archive = archive
+        self._meter = meter or _NoMeter()
         # Not a method: nothing refers to a resolver but its users, and it goes when they do.
         probe = partial(self._upstream.answers, settings.timeout)
-        self._breaker = CircuitBreaker(probe, report)
-        self._meter = meter or _NoMeter()
+        self._breaker = CircuitBreaker(probe, report, clock, self._meter.probe_failed)
+        self._trouble = Trouble(clock)
         self._single_flight: SingleFlight[Question, CachedAnswer | LookupFailed] = SingleFlight()
-        self._to_refresh: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
-        self._refresher: threading.Thread | None = None
-        self._has_ended = False
+        self._refresher = Refresher(self._refresh, self._refresh_failed)
+        self._refresh_failures: set[str] = set()  # by class of exception, so few
 
     @property
     def is_down(self) -> bool:
-        """Whether the circuit breaker is open, so that no nameserver is asked."""
-        return self._breaker.is_open
+        """Whether the circuit breaker is open, or half open: of what is not known, nothing or one
+        message at a time is asked.
+        """
+        return not self._breaker.is_closed
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether DNS is so bad that no message waits that has last known answers."""
+        return self._trouble.is_on or self.is_down
 
     def conditions(self) -> dict[Nameserver, Condition]:
         """What became of the last queries to each nameserver in use."""
@@ -183,9 +211,8 @@ class Resolver:
 
         Messages in progress are answered as before, but nothing is refreshed.
         """
-        self._has_ended = True
         self._breaker.end()
-        self._to_refresh.put(None)
+        self._refresher.end()
         self._upstream.end()
 
     def use_nameservers(self, nameservers: Nameservers) -> None:
@@ -196,44 +223,81 @@ class Resolver:
         self._upstream.use(nameservers)
         self._cache.forget_failures()
         self._breaker.start_afresh()
+        self._trouble = Trouble(self._clock)
 
     def for_message(self) -> MessageLookup:
         """Make the Lookup of one message; its budget starts with its first question."""
-        return MessageLookup(self, self._budget)
+        return MessageLookup(self, self._budget, self._late)
 
     def prefetch(self, question: Question) -> None:
         """Ask *question* to fill the cache, within the budget of a message.
 
         A message that asks the same meanwhile waits for this answer.
         """
-        if not self.is_down and self._cache.failure(question) is None:
+        if self.is_down or self._cache.failure(question):
+            return
+        known = self._cache.get(question) if self.is_troubled else None
+        if known and self._last_known(question, known, self._clock()):
+            self._refresher.put(question)
+        else:
             self._ask_once(question, self._budget)
 
     def fresh_until(self, question: Question) -> float:
-        """The Unix time until which the cache answers *question*; 0 when it does not."""
+        """The monotonic time until which the cache answers *question*; 0 when it does not."""
         known = self._cache.get(question)
         return known.expires if known else 0.0
 
-    def answer(self, question: Question, seconds: float) -> tuple[Answer | LookupFailed, float]:
+    def answer(
+        self, question: Question, seconds: float, patience: float
+    ) -> tuple[Answer | LookupFailed, float]:
         """Answer *question*, waiting for the network for at most *seconds*.
 
+        Where there is a last known answer, for at most *patience* seconds.
+
         Returns:
-            The answer, and the Unix time until which it may be reused; 0 for the last known
+            The answer, and the monotonic time until which it may be reused; 0 for the last known
             answer and for a failure.
         """
-        known, now = self._cache.get(question), time.time()
+        known, now = self._cache.get(question), self._clock()
         if known and now < known.expires:
-            if now >= known.due:
-                self._refresh_ahead(question, known)
+            if now >= known.due and self._cache.failure(question) is None:
+                self._refresher.put(question)
             self._meter.hit_cache()
             return known.answer, known.due
-        failure = LookupFailed("DNS is down") if self._breaker.is_open else None
-        outcome = failure or self._cache.failure(question) or self._ask_once(question, seconds)
+        last_known = self._last_known(question, known, now) if self._is_early(known) else None
+        outcome = self._cache.failure(question) or (
+            self._ask_for_a_moment(question, patience)
+            if last_known
+            else self._ask_unless_down(question, seconds)
+        )
         if isinstance(outcome, CachedAnswer):
             return outcome.answer, outcome.due
-        if last_known := self._last_known(question, known, now):
+        if last_known := last_known or self._last_known(question, known, now):
             self._meter.used_last_known()
         return last_known or outcome, 0.0
+
+    def _is_early(self, known: CachedAnswer | None) -> bool:
+        """Whether to look for the last known answer before DNS is asked.
+
+        In the archive, when DNS may be bad; else it would cost all new domains a look in vain.
+        """
+        return known is not None or self._trouble.is_suspected or self.is_down
+
+    def _ask_unless_down(self, question: Question, seconds: float) -> CachedAnswer | LookupFailed:
+        return self._ask_once(question, seconds) if self._breaker.may_ask(seconds) else _DOWN
+
+    def _ask_for_a_moment(
+        self, question: Question, patience: float
+    ) -> CachedAnswer | LookupFailed:
+        """Ask what has a last known answer; what takes longer goes on in the background."""
+        outcome: CachedAnswer | LookupFailed = _DOWN
+        if patience > 0 and not self.is_troubled:
+            outcome = self._ask_once(question, patience)
+            if outcome is not _TIMEOUT:
+                return outcome
+            self._trouble.record_late(question[0])
+        self._refresher.put(question)
+        return outcome
 
     def _ask_once(self, question: Question, seconds: float) -> CachedAnswer | LookupFailed:
         """Ask, or wait for the answer of another thread that is asking the same."""
@@ -254,36 +318,54 @@ class Resolver:
             name = to_name(question[0])
         except (dns.exception.DNSException, UnicodeError):
             # A name that DNS cannot carry does not exist. Not cached: it may be of any length.
-            now = time.time()
+            now = self._clock()
             return CachedAnswer(Answer((), exists=False), now, now + MAX_NEGATIVE_TTL)
         if seconds <= 0:
             return LookupFailed("no time is left for this message")
-        asked = time.monotonic()
+        asked, deadline = self._clock(), time.monotonic() + seconds
         response = self._send(name, to_rdtype(question[1]), seconds)
         if isinstance(response, dns.message.Message):
             self._breaker.record_response()
-            response = self._complete(response, to_rdtype(question[1]), asked + seconds)
+            response = self._complete(response, to_rdtype(question[1]), deadline)
         if isinstance(response, Silence | LookupFailed):
             outcome: ReceivedAnswer | LookupFailed | Silence = response
         else:
             outcome = read_response(response)
         self._meter.queried(question[1], _result_of(outcome))
-        if isinstance(outcome, Silence):
-            # Of a question that had little time left, silence says little.
-            if seconds >= self._settings.timeout / 2:
-                self._breaker.record_timeout(asked)
-                self._cache.put_failure(question, _TIMEOUT)
-            return _TIMEOUT
         if isinstance(outcome, NotAsked):
             return outcome
-        self._breaker.record_response()
+        self._record(question, outcome, asked, seconds)
+        if isinstance(outcome, Silence):
+            return _TIMEOUT
         if isinstance(outcome, LookupFailed):
             self._cache.put_failure(question, outcome)
             return outcome
-        now = time.time()
         if (archive := self._archive_for(question)) and isinstance(response, dns.message.Message):
             archive.put(question, response.to_wire())
-        return self._cache.put(question, outcome, now)
+        return self._cache.put(question, outcome)
+
+    def _record(
+        self,
+        question: Question,
+        outcome: ReceivedAnswer | LookupFailed | Silence,
+        asked: float,
+        seconds: float,
+    ) -> None:
+        """Take note of how DNS is: asked at *asked*, it had these *seconds* for the *outcome*."""
+        if isinstance(outcome, Silence):
+            if seconds < self._settings.timeout / 2:
+                return  # of a question that had little time, silence says little
+            self._cache.put_failure(question, _TIMEOUT)
+        is_late = self._clock() - asked >= self._late
+        if isinstance(outcome, Silence) or (is_late and isinstance(outcome, LookupFailed)):
+            self._breaker.record_timeout(question[0], asked)
+            self._trouble.record_late(question[0])
+            return
+        self._breaker.record_response()
+        if is_late:
+            self._trouble.record_late(question[0])
+        elif isinstance(outcome, ReceivedAnswer):
+            self._trouble.record_in_time()
 
     def _complete(
         self, response: dns.message.Message, record_type: dns.rdatatype.RdataType, deadline: float
@@ -320,31 +402,15 @@ class Resolver:
     def _archive_for(self, question: Question) -> Archive | None:
         return None if isinstance(question, PrivateQuestion) else self._archive
 
-    def _refresh_ahead(self, question: Question, known: CachedAnswer) -> None:
-        """Refresh an answer in use before it expires, so that no message waits for it."""
-        if known.is_refreshing or self._has_ended or self._to_refresh.qsize() >= _MAX_TO_REFRESH:
-            return
-        # Started with the first refresh: an invocation of the command line needs none.
-        if self._refresher is None or not self._refresher.is_alive():
-            self._refresher = threading.Thread(target=self._refresh, name="dns", daemon=True)
-            try:
-                self._refresher.start()
-            except RuntimeError:  # no thread left: the next use of the answer tries again
-                self._refresher = None
-                return
-        known.is_refreshing = True
-        self._to_refresh.put(question)
+    def _refresh(self, question: Question) -> None:
+        if not self._breaker.is_open and self._cache.failure(question) is None:
+            self._ask_once(question, self._settings.timeout)
 
-    def _refresh(self) -> None:
-        while (question := self._to_refresh.get()) is not None:
-            if self._breaker.is_open:
-                continue
-            try:
-                self._ask(question, self._settings.timeout)
-            except Exception as error:
-                # The message that asks when the answer has expired will meet it, too, and say
-                # more; the thread has others to refresh.
-                self._report(f"DNS answer was not refreshed: {type(error).__name__}")
+    def _refresh_failed(self, problem: str) -> None:
+        self._meter.refresh_failed()
+        if problem not in self._refresh_failures:
+            self._refresh_failures.add(problem)
+            self._report(f"DNS answer was not refreshed: {problem}")
 
     def _send(
         self, name: dns.name.Name, record_type: dns.rdatatype.RdataType, seconds: float
@@ -355,14 +421,18 @@ class Resolver:
 class MessageLookup:
     """The Lookup of one message: each question is asked once, all within one budget."""
 
-    def __init__(self, resolver: Resolver, seconds: float) -> None:
-        """The budget is *seconds* from the first question on: reading the message is not DNS."""
+    def __init__(self, resolver: Resolver, seconds: float, patience: float) -> None:
+        """The budget is *seconds* from the first question on: reading the message is not DNS.
+
+        What has a last known answer is waited for in the first seconds alone, of *patience*.
+        """
         self._resolver = resolver
         self._seconds = seconds
-        self._deadline: float | None = None
+        self._patience = patience
+        self._began: float | None = None
         self._octets = 0
         self.good_until = math.inf
-        """Unix time: until then, everything that was answered so far may be reused."""
+        """Monotonic time: until then, everything that was answered so far may be reused."""
         self._known: dict[Question, Answer | LookupFailed] = {}
 
     def look_up(
@@ -380,9 +450,12 @@ class MessageLookup:
             self.good_until = 0.0
             return _TOO_MUCH
         now = time.monotonic()
-        if self._deadline is None:
-            self._deadline = now + self._seconds
-        answer, until = self._resolver.answer(question, max(0.0, self._deadline - now))
+        if self._began is None:
+            self._began = now
+        spent = now - self._began
+        answer, until = self._resolver.answer(
+            question, max(0.0, self._seconds - spent), self._patience - spent
+        )
         self._known[question] = answer
         self._octets += octets_of(question, answer) if isinstance(answer, Answer) else 0
         self.good_until = min(self.good_until, until)

@@ -123,7 +123,9 @@ class Worker:
         return status
 
     def _tell_status(self) -> None:
-        self._metrics.set_breaker(is_open=self._resolver.is_down)
+        is_down, is_troubled = self._resolver.is_down, self._resolver.is_troubled
+        self._metrics.set_breaker(is_open=is_down)
+        self._metrics.set_troubled(is_troubled=is_troubled)
         conditions = self._resolver.conditions()
         failing = sum(each.is_failing for each in conditions.values())
         self._metrics.set_failing_nameservers(failing)
@@ -134,8 +136,8 @@ class Worker:
                 self._started,
                 self._setup.digest,
                 {str(each): _STATES[how] for each, how in conditions.items()},
-                self._resolver.is_down,
-                is_troubled=False,
+                is_down,
+                is_troubled,
                 connections=len(self._sessions),
             )
         )

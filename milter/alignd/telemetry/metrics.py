@@ -241,6 +241,12 @@ class ProcessMetrics:
     def used_last_known(self) -> None:
         self.degraded(Degraded.LAST_KNOWN_ANSWER)
 
+    def refresh_failed(self) -> None:
+        self.task_failed(Task.DNS_REFRESH)
+
+    def probe_failed(self) -> None:
+        self.task_failed(Task.DNS_PROBE)
+
     def set_breaker(self, *, is_open: bool) -> None:
         """Set the gauge of this worker's DNS circuit breaker."""
         self._row.set(_column(_BREAKERS), is_open)

@@ -6,7 +6,7 @@ import time
 import tracemalloc
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import cache
 from ipaddress import ip_address
 from itertools import pairwise
@@ -41,6 +41,7 @@ from alignd.telemetry.metrics import Metrics
 from tests.lab.nameserver import Nameserver
 from tests.lab.settings import configuration, world
 from tests.support.case import Case
+from tests.support.clock import Clock
 from tests.support.selection import CASES
 from tests.support.signing import new_key, public_key, txt
 
@@ -86,12 +87,12 @@ def reviewer_of(config: str = "", now: Callable[[], float] = time.time) -> Revie
 class Memory:
     """The judgements of a reviewer, cached as in a worker."""
 
-    def __init__(self, reviewer: Reviewer) -> None:
+    def __init__(self, reviewer: Reviewer, clock: Callable[[], float] = time.monotonic) -> None:
         with Path(os.devnull).open("w") as nowhere:
             log = MessageLog(nowhere)
         metrics, notes = Metrics(1).of_worker(0), Suspects(1).of_worker(0)
         self.log = log
-        self.cache = JudgementCache(reviewer, log, metrics, notes)
+        self.cache = JudgementCache(reviewer, log, metrics, notes, clock)
         self._wanted = wanted_by(reviewer.configuration)
 
     def judge(self, message: Message, lookup: DatedLookup) -> Judgement:
@@ -279,7 +280,7 @@ def test_a_judgement_of_a_thousand_recipients_is_not_kept() -> None:
     "good_until",
     [
         pytest.param(0.0, id="an-answer-of-last-resort"),
-        pytest.param(1_000_000.0, id="an-answer-that-is-due"),
+        pytest.param(time.monotonic(), id="an-answer-that-is-due"),
     ],
 )
 def test_what_does_not_hold_is_judged_anew(good_until: float) -> None:
@@ -309,6 +310,28 @@ def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserv
     assert actions == {0: ["rewrite", "envelope"], 300: ["rewrite", "rewrite"]}
 
 
+DAY = 86_400.0
+STEPS = pytest.mark.parametrize(
+    "step", [pytest.param(-DAY, id="back"), pytest.param(DAY, id="ahead")]
+)
+
+
+@STEPS
+def test_a_wall_clock_that_is_set_keeps_no_judgement_and_ends_none(step: float) -> None:
+    date, clock = Clock(20_000 * DAY), Clock(1_000.0)
+    memory = Memory(reviewer_of(now=date), clock)
+    before = Dated('mycompany.com. TXT "v=spf1 -all"\n', clock() + 300)
+    after = Dated('mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n')
+    actions = [memory.judge(message_from("marky@mycompany.com"), before).reason.action.value]
+    date.now += step
+    for seconds in (299.0, 2.0):
+        clock.now += seconds
+        judgement = memory.judge(message_from("marky@mycompany.com"), after)
+        actions.append(judgement.reason.action.value)
+
+    assert actions == ["rewrite", "rewrite", "envelope"]
+
+
 @pytest.mark.parametrize(
     ("author", "recipient"),
     [
@@ -328,16 +351,6 @@ def test_a_recipient_in_the_author_domain_is_not_judged_as_another(
     ]
 
     assert reasons == ["policy-not-covered", "recipient-domain", "policy-not-covered"]
-
-
-@dataclass
-class Clock:
-    """The time of day, which variants move."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 Change = Callable[[Message, Clock], Message]
@@ -381,7 +394,7 @@ def test_a_judgement_that_raised_is_a_rewrite_for_a_while() -> None:
     clock = Clock(1_000_000.0)
     parsed = configured()
     broken = make_reviewer(parsed, load_signer(parsed.dkim), clock, Broken())
-    memory, message = Memory(broken), message_from("marky@mycompany.com")
+    memory, message = Memory(broken, clock), message_from("marky@mycompany.com")
     with pytest.raises(RuntimeError, match="a bug"):
         memory.judge(message, Dated(""))
     memory.cache.rewrite_unjudged(memory.transaction_of(message))
@@ -478,7 +491,7 @@ ANY = st.sampled_from([*filter(None, VARIANTS.values()), REPLIES]).flatmap(st.sa
 def test_whatever_differs_is_not_confused(variants: list[list[Change]]) -> None:
     clock = Clock()
     reviewer = reviewer_of(CONFIG, clock)
-    memory = Memory(reviewer)
+    memory = Memory(reviewer, clock)
     for variant in variants:
         message = ORDINARY
         for change in variant:

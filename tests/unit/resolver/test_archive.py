@@ -569,9 +569,7 @@ def weight() -> tuple[int, int]:
 
 def refresh(resolver: Resolver, question: tuple[str, RecordType]) -> None:
     """Have it refresh an answer, as the use of one does that expires soon."""
-    known = resolver._cache.get(question)
-    assert known is not None
-    resolver._refresh_ahead(question, known)
+    resolver._refresher.put(question)
 
 
 def finds_dns_down(resolver: Resolver) -> bool:

@@ -14,6 +14,7 @@ from alignd.resolver.resolver import MAX_NEGATIVE_TTL, Resolver
 from alignd.resolver.wire import ReceivedAnswer
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.scripted_nameserver import Scripted, absent
+from tests.support.clock import Clock
 
 A, TXT = RecordType.A, RecordType.TXT
 
@@ -74,7 +75,7 @@ def seconds_kept(resolver: Resolver) -> Iterator[float]:
     """How long from now each answer in the cache is fresh."""
     for record_type in (A, TXT):
         if cached := resolver._cache.get(("a.example", record_type)):
-            yield cached.expires - time.time()
+            yield cached.expires - time.monotonic()
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,30 @@ def test_a_very_short_ttl_is_stretched(nameserver: Nameserver) -> None:
         resolver.for_message().look_up("a.example", TXT)
 
     assert nameserver.questions == [("a.example.", "TXT")]
+
+
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize("step", [pytest.param(-DAY, id="back"), pytest.param(DAY, id="ahead")])
+def test_a_wall_clock_that_is_set_changes_nothing(
+    nameserver: Nameserver, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    nameserver.serve('a.example. 300 TXT "old"')
+    clock, date = Clock(1_000.0), Clock(20_000 * DAY)
+    monkeypatch.setattr(time, "time", date)
+    options = {"nameservers": [nameserver.address], "timeout": "20s"}
+    settings = DnsOptions.model_validate(options)
+    resolver = Resolver(settings, settings.nameservers, print, clock=clock)
+    answers = [resolver.for_message().look_up("a.example", TXT)]
+    nameserver.serve('a.example. 300 TXT "new"')
+
+    date.now += step
+    for seconds in (200, 101):
+        clock.now += seconds
+        answers.append(resolver.for_message().look_up("a.example", TXT))
+
+    assert answers == [Answer((b"old",)), Answer((b"old",)), Answer((b"new",))]
 
 
 def test_a_chain_is_kept_as_long_as_its_shortest_part(nameserver: Nameserver) -> None:
@@ -157,7 +182,7 @@ def test_answers_take_no_more_memory_than_their_bound(kinds: list[str], bound: i
     for number in range(10_000):
         answer = hostile_answer(kinds[number % len(kinds)], number)
         question = (f"{number}.hostile.example", TXT)
-        cache.put(question, ReceivedAnswer(answer, 3600.0), time.time())
+        cache.put(question, ReceivedAnswer(answer, 3600.0))
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -181,7 +206,7 @@ def test_a_large_answer_is_kept_as_an_ordinary_one_is() -> None:
     question = ("large.example", TXT)
 
     for answer in (Answer((b"small",)), Answer((b"x" * 60_000,)), Answer((b"again",))):
-        cache.put(question, ReceivedAnswer(answer, 3600.0), time.time())
+        cache.put(question, ReceivedAnswer(answer, 3600.0))
         kept = cache.get(question)
         assert kept is not None
         assert kept.answer == answer

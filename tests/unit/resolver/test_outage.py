@@ -191,6 +191,7 @@ class BrokenMeter:
 
     def __init__(self) -> None:
         self.is_broken = False
+        self.refresh_failures = 0
 
     def queried(self, record_type: RecordType, result: QueryResult) -> None:
         if self.is_broken:
@@ -202,6 +203,12 @@ class BrokenMeter:
     def used_last_known(self) -> None:
         pass
 
+    def refresh_failed(self) -> None:
+        self.refresh_failures += 1
+
+    def probe_failed(self) -> None:
+        pass
+
 
 def test_the_refresher_outlives_a_bug(nameserver: Nameserver) -> None:
     nameserver.serve('hot.example. 1 TXT "old"\nwarm.example. 1 TXT "old"')
@@ -211,20 +218,18 @@ def test_the_refresher_outlives_a_bug(nameserver: Nameserver) -> None:
     resolver = Resolver(options, options.nameservers, reports.append, meter=meter)
     for name in ("hot.example", "warm.example"):
         resolver.for_message().look_up(name, TXT)
-    hot, warm = (resolver._cache.get((f"{name}.example", TXT)) for name in ("hot", "warm"))
-    assert hot
-    assert warm
     meter.is_broken = True
-    resolver._refresh_ahead(("hot.example", TXT), hot)
+    resolver._refresher.put(("hot.example", TXT))
     wait_until(lambda: reports == ["DNS answer was not refreshed: KeyError"], "the bug")
 
     meter.is_broken = False
     nameserver.serve('warm.example. 300 TXT "new"')
-    resolver._refresh_ahead(("warm.example", TXT), warm)
+    resolver._refresher.put(("warm.example", TXT))
 
     def refreshed() -> bool:
         known = resolver._cache.get(("warm.example", TXT))
         return known is not None and known.answer == Answer((b"new",))
 
     wait_until(refreshed, "the next one")
+    assert meter.refresh_failures == 1
     resolver.end()

@@ -332,7 +332,7 @@ def test_all_questions_share_one_budget(served: Nameserver) -> None:
 
 def message_with(resolver: Resolver, seconds: float) -> MessageLookup:
     """The lookup of a message that has *seconds* left."""
-    return MessageLookup(resolver, seconds)
+    return MessageLookup(resolver, seconds, seconds)
 
 
 def test_the_last_question_gets_what_is_left_of_the_budget(served: Nameserver) -> None:
