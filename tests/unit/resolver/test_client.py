@@ -33,10 +33,12 @@ NO_SCOPE = Address("fe80::53")  # connect(2) says EINVAL
 FORMERR = dns.rcode.FORMERR
 
 
-def served(stack: ExitStack, oddity: Oddity | None = None, **over: bool) -> OddNameserver:
+def served(
+    stack: ExitStack, oddity: Oddity | None = None, *, udp: bool = True, tcp: bool = True
+) -> OddNameserver:
     """An odd nameserver that runs until *stack* ends."""
     nameserver = OddNameserver()
-    stack.enter_context(run_nameserver(nameserver, **over))
+    stack.enter_context(run_nameserver(nameserver, udp=udp, tcp=tcp))
     nameserver.serve(ZONE)
     nameserver.oddity = oddity or Asked.send
     return nameserver
