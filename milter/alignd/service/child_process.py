@@ -33,13 +33,17 @@ def fork(name: str, run: Callable[[], int], log: MessageLog) -> int:
     status = os.EX_SOFTWARE
     try:
         _become_child_of(parent)
+        log.after_fork()
         status = run()
     except Exception as error:
         log.service(f"{name} failed", error=described(error))
     finally:
-        # Not sys.exit(): Python's finalization would run the parent's exit handlers and flush its
-        # buffers a second time, while libmilter's thread is still running.
-        os._exit(status)
+        try:
+            log.close()
+        finally:
+            # Not sys.exit(): Python's finalization would run the parent's exit handlers and flush
+            # its buffers a second time, while libmilter's thread is still running.
+            os._exit(status)
 
 
 def pin_to_core(number: int, log: MessageLog) -> None:

@@ -21,7 +21,7 @@ from alignd.mta import listening_socket
 from alignd.service import child_process
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
-from alignd.telemetry.prometheus import CONTENT_TYPE, exposition
+from alignd.telemetry.prometheus import CONTENT_TYPE, exposition, installed_version
 
 MAX_CONNECTIONS = 32
 """Connections at a time; one more closes the oldest."""
@@ -52,6 +52,7 @@ class Monitor:
     ) -> None:
         """*close_inherited* is called in the child, and closes descriptors of the parent."""
         self._metrics = metrics
+        self._version = installed_version()
         self._log = log
         self._close_inherited = close_inherited
         self._pid: int | None = None
@@ -78,19 +79,21 @@ class Monitor:
             self._pid = None
 
     def _run(self, listen: ListenAddress) -> int:
+        self._log.count_dropped(self._metrics.of_monitor().line_dropped)
         self._close_inherited()
         listening_socket.stop_listening()  # on the milter's socket, which is the workers'
-        asyncio.run(_serve_http(self._metrics, listen, self._log))
+        handler = RequestHandler(self._metrics, self._version)
+        asyncio.run(_serve_http(handler, listen, self._log))
         return os.EX_OK
 
 
-async def _serve_http(metrics: Metrics, listen: ListenAddress, log: MessageLog) -> None:
+async def _serve_http(handler: RequestHandler, listen: ListenAddress, log: MessageLog) -> None:
     def log_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = type(context.get("exception")).__name__
         log.once_a_minute("metrics request failed", problem=context["message"], error=error)
 
     asyncio.get_running_loop().set_exception_handler(log_exception)
-    server = await _listen(RequestHandler(metrics), listen, log)
+    server = await _listen(handler, listen, log)
     log.service("serving metrics", listen=str(listen))
     await server.serve_forever()
 
@@ -120,8 +123,10 @@ async def _listen(
 class RequestHandler:
     """The child's side: answers one request on each connection."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, version: str) -> None:
+        """*version* is that of the service, whatever has been installed over it."""
         self._metrics = metrics
+        self._version = version
         self._open: dict[StreamWriter, None] = {}  # oldest first
 
     async def handle(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -171,7 +176,7 @@ class RequestHandler:
     def _page(self, path: bytes) -> _Page:
         match path:
             case b"/metrics":
-                return _Page(HTTPStatus.OK, exposition(self._metrics), CONTENT_TYPE)
+                return _Page(HTTPStatus.OK, exposition(self._metrics, self._version), CONTENT_TYPE)
             case b"/healthz":
                 return _health_page(self._why_not_alive())
             case b"/readyz":

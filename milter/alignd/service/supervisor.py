@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import secrets
 import selectors
 import signal
 import time
@@ -101,13 +102,16 @@ class Supervisor:
         self._wakeup: tuple[int, int] = (-1, -1)
         self._worker: Worker | None = None
         idle_timeout = self._setup.configuration.milter.idle_timeout
-        self._sessions = libmilter.Sessions(self._current_runtime, idle_timeout)
+        # No client can guess it, and so hide its mail from the metrics as a probe.
+        self._probe_id = secrets.token_hex(16)
+        self._sessions = libmilter.Sessions(self._current_runtime, idle_timeout, self._probe_id)
         self._is_ready = False
         cores = len(os.sched_getaffinity(0))
         self._wanted = self._setup.configuration.milter.workers_on(cores)
         self._next_spawn = 0.0
         self._next_probe = 0.0
         self._metrics = Metrics(self._wanted)
+        log.count_dropped(self._metrics.of_supervisor().line_dropped)
         self._suspects = Suspects(self._wanted)
         self._monitor = Monitor(self._metrics, log, self._close_inherited)
 
@@ -294,8 +298,8 @@ class Supervisor:
             self._log.service("ready", socket=str(socket), workers=self._wanted)
         interval = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 / 3
         if interval and self._is_ready and time.monotonic() >= self._next_probe:
-            # The watchdog is fed only when the milter answers as an MTA would see it.
-            alive = probe.answers(*listening_socket.address())
+            # The watchdog is fed only when a message is answered as an MTA would see it.
+            alive = probe.answers_message(*listening_socket.address(), self._probe_id)
             if alive:
                 self._notifier.notify("WATCHDOG=1")
             self._next_probe = time.monotonic() + (interval if alive else _PROBE_AGAIN_SECONDS)
