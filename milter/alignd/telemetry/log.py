@@ -33,8 +33,8 @@ class MessageLog:
         self._count: Callable[[], None] | None = None
         self._uncounted = 0  # lines dropped before _count was known
         self._untold = 0  # lines dropped since the last line that told of some
-        self._told = -_TELL_SECONDS
-        # When each text was written last, for once_in; the texts are a few constants.
+        self._next_told = 0.0  # monotonic time
+        # When each text was written last, for is_due; the texts are a few constants.
         self._written: dict[str, float] = {}
         # It quotes and escapes, so that no sender can forge a line or a field.
         self._render = LogfmtRenderer(bool_as_flag=False)
@@ -92,23 +92,23 @@ class MessageLog:
         # A line goes out as a whole: the workers share the stream, and lines would run together.
         data = f"{_escaped(line)}\n".encode()
         with self._lock:
-            if self._untold:
-                self._tell_dropped()
-            is_taken = self._stream is not None and self._stream.write(data)
+            told = self._told_of() if self._untold else b""
+            is_taken = self._stream is not None and self._stream.write(told + data)
+            if told and is_taken:
+                self._untold, self._next_told = 0, time.monotonic() + _TELL_SECONDS
         if not is_taken:
             self._note_dropped()
 
-    def _tell_dropped(self) -> None:
-        """Say how many lines were dropped, if that line is taken: the stream may still be full."""
-        now = time.monotonic()
-        # A reader that is always a little too slow must not read of this alone.
-        if self._stream is None or now - self._told < _TELL_SECONDS:
-            return
+    def _told_of(self) -> bytes:
+        """The line on lines that were dropped, if it is time for it.
+
+        It goes out together with the next one: alone it may fit into a pipe that is as good as
+        full. And a reader that is always a little too slow must not read of this only.
+        """
+        if self._stream is None or self._stream.is_failing or time.monotonic() < self._next_told:
+            return b""
         fields = self.rendered(lines=self._untold)
-        if self._stream.write(
-            f"log lines were dropped: they could not be written in time {fields}\n".encode()
-        ):
-            self._untold, self._told = 0, now
+        return f"log lines were dropped: they could not be written in time {fields}\n".encode()
 
     def _note_dropped(self) -> None:
         # There is nowhere to complain, and it must not stop mail.

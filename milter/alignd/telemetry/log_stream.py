@@ -51,6 +51,11 @@ class LineStream:
         self.write: Callable[[bytes], bool] = writer.write
         """Write a line; whether it was taken. Else it is lost."""
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether lines that were taken have been lost just now."""
+        return self._thread is not None and self._thread.is_failing
+
     def after_fork(self, line_lost: Callable[[], None]) -> None:
         """Begin anew in a child: what the parent has not finished is the parent's to finish.
 
@@ -150,6 +155,7 @@ class _WriterThread:
     """A thread that writes lines, however long each takes."""
 
     def __init__(self, writer: _Writer, line_lost: Callable[[], None]) -> None:
+        self.is_failing = False
         self._writer = writer
         self._line_lost = line_lost
         self._lines: SimpleQueue[bytes | None] = SimpleQueue()
@@ -174,7 +180,8 @@ class _WriterThread:
     def _run(self) -> None:
         for lines in self._batches():
             data = b"".join(lines)
-            if not self._writer.write(data):
+            self.is_failing = not self._writer.write(data)
+            if self.is_failing:
                 for _ in lines:
                     self._line_lost()
             self._written += len(data)
