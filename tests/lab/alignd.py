@@ -89,13 +89,15 @@ def run_alignd(
     environment: Mapping[str, str] | None = None,
     listening: socket.socket | None = None,
     under: Sequence[str] = (),
+    stderr: int | None = None,
 ) -> Iterator[Alignd]:
     """Run `alignd serve` with the configuration of all tests and these *changes* (TOML) to it.
 
     It is ready when the block begins and gone when the block has ended; its files are in
     *directory*, which is made for it. With a *listening* socket, it gets that one as systemd
     hands over a socket: as descriptor 3. The command goes behind the words *under*, if those are
-    given: a program that limits what it runs.
+    given: a program that limits what it runs. Its log goes to *stderr*, a descriptor, if that is
+    given, and not to its file.
     """
     directory.mkdir(parents=True)
     config_path, log_path = directory / "alignd.conf", directory / "alignd.log"
@@ -108,7 +110,7 @@ def run_alignd(
         process = subprocess.Popen(
             _command(config_path, listening, under),
             stdout=log,
-            stderr=log,
+            stderr=log if stderr is None else stderr,
             env=os.environ | environment,
             pass_fds=[listening.fileno()] if listening else [],
         )

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,12 @@ class Service:
     """alignd as a unit with a socket of its own, Restart=always and WatchdogSec."""
 
     def __init__(
-        self, listening: socket.socket, config_path: Path, log_path: Path, watchdog: float
+        self,
+        listening: socket.socket,
+        config_path: Path,
+        log_path: Path,
+        watchdog: float,
+        program: Sequence[str],
     ) -> None:
         self.config_path = config_path
         self.log_path = log_path
@@ -43,6 +48,7 @@ class Service:
         self.watchdog_kills = 0
         self._listening = listening
         self._watchdog = watchdog
+        self._program = program
         self._notify_path = config_path.with_name("notify")
         self._ending = threading.Event()
         self._heard = _Heard()
@@ -125,7 +131,7 @@ class Service:
         wait_until(lambda: not session_members(process.pid), "the workers to end")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "alignd", "serve", "--config", str(self.config_path)]
+        command = [sys.executable, *self._program, str(self.config_path)]
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
                 ["/bin/sh", "-c", _HANDED_OVER, "sh", *command],
@@ -156,11 +162,16 @@ class Service:
 
 @contextmanager
 def run_service(
-    directory: Path, configuration: Callable[[str], str], *, watchdog: float = 30.0
+    directory: Path,
+    configuration: Callable[[str], str],
+    *,
+    watchdog: float = 30.0,
+    program: Sequence[str] = ("-m", "alignd", "serve", "--config"),
 ) -> Iterator[Service]:
     """Keep alignd running with files in *directory*, which is made for it.
 
-    *configuration* returns the text of its configuration, given the socket to serve.
+    *configuration* returns the text of its configuration, given the socket to serve. *program* is
+    what Python runs, with the path of the configuration behind it.
     """
     directory.mkdir()
     config_path = directory / "alignd.conf"
@@ -169,7 +180,7 @@ def run_service(
         listening.bind(str(directory / "milter.sock"))
         (directory / "milter.sock").chmod(0o666)
         listening.listen(socket.SOMAXCONN)
-        service = Service(listening, config_path, directory / "alignd.log", watchdog)
+        service = Service(listening, config_path, directory / "alignd.log", watchdog, program)
         service.start()
         try:
             yield service

@@ -139,6 +139,7 @@ def test_a_connection_too_many_is_answered_with_a_temporary_failure(start: Start
     wait_until(lambda: send(alignd, FROM + b"\r\nHello\r\n").accepted, "room for another")
 
     # Once for the cause, not once for each.
+    wait_until(lambda: "max_connections is reached" in alignd.log(), "the complaint")
     assert len(re.findall("milter.max_connections is reached", alignd.log())) == 1
 
 
@@ -152,7 +153,8 @@ def test_fewer_descriptors_than_connections_make_the_limit_lower(start: Start) -
         with MilterConnection(alignd.socket) as mta:
             refused = mta.send(AGENT, ("julia@customer.example",), FROM + b"\r\nHello\r\n")
             assert refused.answer.reply is Reply.TEMPFAIL
-    assert "milter.max_connections is reached limit=10" in alignd.log()
+    complaint = "milter.max_connections is reached limit=10"
+    wait_until(lambda: complaint in alignd.log(), "the complaint")
 
 
 def test_a_worker_without_a_descriptor_left_serves_again_when_there_is_one(start: Start) -> None:
@@ -209,6 +211,7 @@ def test_an_idle_connection_is_cut(start: Start, tmp_path: Path) -> None:
         # libmilter looks when something happens, or after ten seconds.
         wait_until(lambda: send(alignd, FROM + b"\r\nHello\r\n").accepted and idle.is_cut(), "it")
 
+    wait_until(lambda: "milter.idle_timeout is over" in alignd.log(), "the line on it")
     assert len(re.findall("milter.idle_timeout is over", alignd.log())) == 1
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from alignd import telemetry
 from tests.lab import cast
 from tests.lab.alignd import run_alignd
 from tests.lab.faulty_nameserver import Fault, FaultyNameserver
@@ -494,6 +496,47 @@ def test_the_monitor_ends_with_a_supervisor_that_is_killed(start: Start) -> None
     watched.alignd.process.kill()
 
     wait_until(lambda: not is_listened_on(watched.port), "the port to be closed")
+
+
+def versions(watched: Watched) -> list[str]:
+    samples = watched.scrape().samples
+    return [each.labels["version"] for each in samples if each.name == "alignd_build_info"]
+
+
+def test_the_version_is_that_of_what_runs(nameserver: Nameserver, directory: Path) -> None:
+    installed = directory / "site-packages"
+    shutil.copytree(Path(telemetry.__file__).parents[1], installed / "alignd")
+
+    def install(version: str) -> Path:
+        about = installed / f"alignd-{version}.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: alignd\nVersion: {version}\n"
+        )
+        return about
+
+    old = install("7.0")
+    (port,) = free_ports(1)
+    changes = f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
+    environment = {"PYTHONPATH": str(installed)}
+    with run_alignd(
+        directory / "alignd", nameserver.address, changes, environment=environment
+    ) as running:
+        watched = Watched(running, port)
+        watched.wait_until_served()
+        assert versions(watched) == ["7.0"]
+
+        shutil.rmtree(old)
+        install("8.0")
+        assert versions(watched) == ["7.0"]
+
+        shutil.rmtree(installed)
+        assert versions(watched) == ["7.0"]
+        victim = watched.monitor()
+        assert victim is not None
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: watched.monitor() not in {None, victim}, "another one")
+        assert versions(watched) == ["7.0"]
 
 
 def test_a_port_in_use_stops_no_mail(nameserver: Nameserver, directory: Path) -> None:

@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from alignd.config.domain_lists import SuffixList
+from alignd.config.file import parse_configuration
+from alignd.mail.mailbox import Mailbox
+from alignd.mail.message import Message
+from alignd.mailauth.dkim import PlannedSignature
+from alignd.service.self_check import start_self_check
+from alignd.service.setup import Setup
+from alignd.telemetry.log import MessageLog
+from alignd.telemetry.metrics import Metrics
 from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.nameserver import Nameserver
 from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import configuration
 from tests.support.relay import ZONE
 
 pytestmark = pytest.mark.wire
@@ -90,3 +100,27 @@ def test_what_dns_does_not_say_is_one_line(directory: Path, nameserver: Nameserv
 
     assert warnings(alignd) == []
     assert len(re.findall("^DNS of the relay could not be checked", alignd.log(), re.M)) == 1
+
+
+class Broken:
+    """A signer with a bug."""
+
+    def signatures_for(
+        self, author: Mailbox, message: Message | None = None
+    ) -> tuple[PlannedSignature, ...]:
+        raise RuntimeError(f"a bug, met by {author} in {message}")
+
+
+def test_a_check_that_dies_is_counted(tmp_path: Path, nameserver: Nameserver) -> None:
+    settings = parse_configuration(configuration(nameserver=nameserver.address), "")
+    setup = Setup(settings, Broken(), settings.dns.nameservers)
+    metrics = Metrics(1)
+    with (tmp_path / "log").open("w") as stream:
+        start_self_check(setup, SuffixList(), MessageLog(stream), metrics.of_worker(0))
+
+    def counted() -> bool:
+        families = {family.name: numbers for family, numbers in metrics.families()}
+        return families["alignd_background_failures_total"]["self-check",] == 1
+
+    wait_until(counted, "the count")
+    assert "DNS of the relay was not checked problem=" in (tmp_path / "log").read_text()

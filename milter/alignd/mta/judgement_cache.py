@@ -85,15 +85,19 @@ class JudgementCache:
         self._kept: OctetCache[Evidence, CachedJudgement] = OctetCache(CACHE_OCTETS)
 
     def judge(
-        self, transaction: Transaction, new_lookup: Callable[[], DatedLookup]
+        self,
+        transaction: Transaction,
+        new_lookup: Callable[[], DatedLookup],
+        *,
+        anew: bool = False,
     ) -> CachedJudgement:
-        """Judge a message, from memory where that is as good."""
+        """Judge a message, from memory where that is as good and it need not be judged *anew*."""
         # Memory is not for those who would fill it.
         if not self._is_on or not transaction.is_ordinary:
             return self._judge(transaction, transaction.judged_message(), new_lookup)
         evidence = self._evidence_of(transaction)
         kept = self._kept.get(evidence)
-        if kept is None or kept.good_until <= self._clock():
+        if anew or kept is None or kept.good_until <= self._clock():
             kept = self._judge(transaction, evidence.message(), new_lookup)
             self._keep(evidence, kept)
         return kept

@@ -27,14 +27,22 @@ class ListenError(RuntimeError):
 class Sessions:
     """Creates and counts the milter connections of this process."""
 
-    def __init__(self, current_runtime: Callable[[], Runtime], idle_timeout: float) -> None:
+    def __init__(
+        self,
+        current_runtime: Callable[[], Runtime],
+        idle_timeout: float,
+        probe_id: str | None = None,
+    ) -> None:
         """*current_runtime* says what the next message is served with.
+
+        *probe_id* is the queue id of the messages with which the supervisor probes the service.
 
         A connection that is silent for *idle_timeout* seconds is cut within the ten minutes
         after: libmilter looks only that often (worker.c, DT_CHECK_OLD_SESSIONS).
         """
         self.idle_timeout = idle_timeout
         self._current_runtime = current_runtime
+        self._probe_id = probe_id
         self._unasked = UNASKED
         self._wanted: frozenset[str] = frozenset()
         self._wants_all = False
@@ -45,6 +53,13 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def longest_judgement(self, now: float) -> float:
+        """For how many seconds the judgement has been in progress that began first; 0 if none is.
+
+        *now* is monotonic time.
+        """
+        return max((0.0, *(now - each.judging_since for each in list(self._open))))
 
     def serve_over(self, family: socket.AddressFamily) -> None:
         """Negotiate for connections over this kind of socket.
@@ -74,7 +89,9 @@ class Sessions:
 
     def begin(self, context: milter.milterContext, offer: list[int]) -> int:
         """Open a session for a connection, which begins with its negotiation."""
-        session = Session(context, self._current_runtime, self.__len__, self._unasked)
+        session = Session(
+            context, self._current_runtime, self.__len__, self._unasked, self._probe_id
+        )
         context.setpriv(session)
         self._open.add(session)
         return session.negotiate(offer)

@@ -7,6 +7,7 @@ may count, which a line that is too long would break.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from alignd.mail.message import AddField, ChangeField, DeleteField, Edits
 from alignd.mta.judgement_cache import CachedJudgement, DatedLookup, JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.transaction import Transaction
-from alignd.telemetry.log import MessageLog, described
+from alignd.telemetry.log import HOUR, MessageLog, described
 from alignd.telemetry.metrics import Degraded, ProcessMetrics
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
@@ -30,6 +31,8 @@ _UNANSWERED = (
 _REFUSED = ("554", "5.6.0", "Too many header fields would have to be removed ({})")
 UNASKED = milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOUNKNOWN
 """The events that a judgement has no use for."""
+_PROBE_ANSWERED = "probe answered"
+_SLOW_SECONDS = 1.0  # a probe that took longer is logged
 # An empty list would mean the default one, which is long; the queue id is needed anyway.
 _MACROS = {
     milter.M_CONNECT: "i",
@@ -71,8 +74,10 @@ class Session:
         "_leading_blank",
         "_message_runtime",
         "_open_sessions",
+        "_probe_id",
         "_transaction",
         "_unasked",
+        "judging_since",
         "last_event",
     )
 
@@ -82,11 +87,13 @@ class Session:
         current_runtime: Callable[[], Runtime],
         open_sessions: Callable[[], int],
         unasked: int,
+        probe_id: str | None = None,
     ) -> None:
         self._context = context
         self._current_runtime = current_runtime
         self._open_sessions = open_sessions
         self._unasked = unasked
+        self._probe_id = probe_id
         self._message_runtime: Runtime | None = None
         self._client: str | None = None
         self._leading_blank = False
@@ -96,6 +103,8 @@ class Session:
         self._transaction: Transaction | None = None
         self.last_event = time.time()
         """Unix time: libmilter measures idle sessions by the wall clock."""
+        self.judging_since = math.inf
+        """The monotonic time at which the judgement in progress began."""
 
     def negotiate(self, offer: list[int]) -> int:
         """Accept of the MTA's *offer* what is needed; it becomes the answer."""
@@ -167,12 +176,17 @@ class Session:
             self._runtime.log.message(queue_id, error=Refusal.NO_ENVELOPE.value)
             self._runtime.metrics.degraded(Failure.TEMPFAIL)
             return milter.TEMPFAIL
+        if queue_id == self._probe_id:
+            return self._answer_probe(transaction, started)
         try:
+            self.judging_since = started
             cached = self._judge(transaction, queue_id)
+            self.judging_since = math.inf
             edits = add_trace_field(cached.judgement, queue_id)
             refusal = self._apply(edits, cached.judgement)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
+            self.judging_since = math.inf
             tempfail = Failure.TEMPFAIL.value
             self._runtime.log.message(queue_id, action=tempfail, error=described(error))
             self._runtime.metrics.failed()
@@ -182,6 +196,31 @@ class Session:
         if cached.judgement.is_refused:
             return self._refuse(cached.judgement.reason)
         return milter.TEMPFAIL if refusal else milter.CONTINUE
+
+    def _answer_probe(self, transaction: Transaction, started: float) -> int:
+        """Take the supervisor's message the way of all messages, and count it nowhere.
+
+        It is no mail, and that none comes has to show in the metrics. Its line is written once an
+        hour, when it was slow, and at level debug: there is a probe every ten seconds. Its queue
+        id is a secret, and in none of them.
+        """
+        log = self._runtime.log
+        self.judging_since = started
+        try:
+            judgements, new_lookup = self._runtime.judgements, self._runtime.new_lookup
+            cached = judgements.judge(transaction, new_lookup, anew=True)
+            add_trace_field(cached.judgement)
+        except Exception as error:  # it is answered, and so would mail be
+            log.once_a_minute("probe failed", error=described(error))
+            return milter.TEMPFAIL
+        finally:
+            self.judging_since = math.inf
+            self._message_runtime = None
+        seconds = time.monotonic() - started
+        is_due = log.is_due(_PROBE_ANSWERED, HOUR)
+        if is_due or seconds > _SLOW_SECONDS or self._runtime.log_addresses:
+            log.service(_PROBE_ANSWERED, ms=round(seconds * 1000, 1))
+        return milter.CONTINUE
 
     def abort(self) -> int:
         """Drop the message in progress; the session may go on."""

@@ -75,15 +75,19 @@ class ChildProcesses:
         status = os.EX_SOFTWARE
         try:
             _become_child_of(parent)
+            self._log.after_fork()
             for close in self._close:
                 close()
             status = run()
         except Exception as error:
             self._log.service("process failed", process=kind.value, error=described(error))
         finally:
-            # Not sys.exit(): Python's finalization would run the parent's exit handlers and flush
-            # its buffers a second time, while libmilter's thread is still running.
-            os._exit(status)
+            try:
+                self._log.close()
+            finally:
+                # Not sys.exit(): Python's finalization would run the parent's exit handlers and
+                # flush its buffers a second time, while libmilter's thread is still running.
+                os._exit(status)
 
     def reap(self) -> None:
         """Note which have ended.

@@ -95,9 +95,11 @@ async def _listen(
 class RequestHandler:
     """Answers one request on each connection."""
 
-    def __init__(self, metrics: Metrics, board: StatusBoard) -> None:
+    def __init__(self, metrics: Metrics, board: StatusBoard, version: str) -> None:
+        """*version* is that of the service, whatever has been installed over it."""
         self._metrics = metrics
         self._board = board
+        self._version = version
         self._open: dict[StreamWriter, None] = {}  # oldest first
 
     async def handle(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -147,7 +149,7 @@ class RequestHandler:
     def _page(self, path: bytes) -> _Page:
         match path:
             case b"/metrics":
-                return _Page(HTTPStatus.OK, exposition(self._metrics), CONTENT_TYPE)
+                return _Page(HTTPStatus.OK, exposition(self._metrics, self._version), CONTENT_TYPE)
             case b"/status":
                 return self._status_page()
             case b"/healthz":

@@ -12,12 +12,16 @@ from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.resolver.resolver import Resolver, response_time
 from alignd.service.setup import Setup
 from alignd.telemetry.log import MessageLog, described
+from alignd.telemetry.metrics import ProcessMetrics
+from alignd.telemetry.words import Task
 
 DNS_SECONDS = 20.0
 """Budget for all questions about one tenant of the relay: no mail waits for them."""
 
 
-def start_self_check(setup: Setup, suffixes: PublicSuffixes, log: MessageLog) -> None:
+def start_self_check(
+    setup: Setup, suffixes: PublicSuffixes, log: MessageLog, metrics: ProcessMetrics
+) -> None:
     """Start a thread that logs a line for each finding, and one if DNS did not answer."""
 
     def check() -> None:
@@ -25,6 +29,7 @@ def start_self_check(setup: Setup, suffixes: PublicSuffixes, log: MessageLog) ->
             topics = tuple(_examine(setup, suffixes))
         except Exception as error:  # a bug, or no descriptor left: mail is not affected
             log.service("DNS of the relay was not checked", problem=described(error))
+            metrics.task_failed(Task.SELF_CHECK)
             return
         for topic in topics:
             for finding in topic.findings:
@@ -37,6 +42,7 @@ def start_self_check(setup: Setup, suffixes: PublicSuffixes, log: MessageLog) ->
         threading.Thread(target=check, name="self check", daemon=True).start()
     except RuntimeError as error:  # no thread left for it
         log.service("DNS of the relay was not checked", problem=str(error))
+        metrics.task_failed(Task.SELF_CHECK)
 
 
 def _examine(setup: Setup, suffixes: PublicSuffixes) -> Iterator[TopicReport]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import secrets
 import select
 import time
 from collections.abc import Callable
@@ -68,6 +69,7 @@ class Supervisor:
         wanted = milter.workers_on(len(os.sched_getaffinity(0)))
         self._shared = Shared(wanted)
         self._metrics = self._shared.metrics
+        log.count_dropped(self._metrics.of_supervisor().line_dropped)
         self._versions = installed_versions()
         self._started = self._loaded = time.time()
         self._describe_setup()
@@ -102,7 +104,11 @@ class Supervisor:
             log,
         )
         self._worker: Worker | None = None
-        self._sessions = libmilter.Sessions(self._current_runtime, milter.idle_timeout)
+        # No client can guess it, and so hide its mail from the metrics as a probe.
+        self._probe_id = secrets.token_hex(16)
+        self._sessions = libmilter.Sessions(
+            self._current_runtime, milter.idle_timeout, self._probe_id
+        )
         self._address: tuple[Any, Any] = (None, None)
         self._is_ready = False
         self._is_closed = False
@@ -199,7 +205,9 @@ class Supervisor:
 
     def _serve_metrics(self, listen: ListenAddress, beat: Callable[[], None]) -> None:
         """Be the monitor: called in a process of its own."""
-        serve_metrics(RequestHandler(self._metrics, self._shared.board), listen, beat, self._log)
+        self._log.count_dropped(self._metrics.of_monitor().line_dropped)
+        handler = RequestHandler(self._metrics, self._shared.board, self._versions.alignd)
+        serve_metrics(handler, listen, beat, self._log)
 
     def _keep_archive(self) -> None:
         options = ArchiveOptions.of(self._setup.configuration.dns, os.environ)
@@ -209,9 +217,9 @@ class Supervisor:
 
     def _serve_archive(self, options: ArchiveOptions, beat: Callable[[], None]) -> None:
         """Be the archive: called in a process of its own."""
-        serve_archive(
-            options, beat, self._shared.archive_sockets, self._metrics.of_archive(), self._log
-        )
+        metrics = self._metrics.of_archive()
+        self._log.count_dropped(metrics.line_dropped)
+        serve_archive(options, beat, self._shared.archive_sockets, metrics, self._log)
 
     def _wait(self) -> None:
         """Wait for a signal, a heartbeat, a setup, or the end of the round."""
@@ -276,7 +284,7 @@ class Supervisor:
 
     def _answers(self) -> bool:
         try:
-            return probe.answers(*self._address)
+            return probe.answers_message(*self._address, self._probe_id)
         except OSError as error:
             # No descriptor is left for it, which says nothing of the workers: they have their own.
             self._log.once_a_minute("the probe of the watchdog was not sent", problem=str(error))

@@ -34,6 +34,8 @@ from alignd.telemetry.words import Task
 
 DRAIN_SECONDS = 45.0
 """How long open sessions may take to end after TERM; then they are cut (451 from the MTA)."""
+STUCK_SECONDS = 30.0
+"""A judgement that takes longer than dns.timeout by this much has no end, whatever holds it."""
 BEAT_SECONDS = 1.0
 """How often a worker sends a heartbeat."""
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
@@ -61,6 +63,7 @@ class Worker:
         checks_dns: bool,
     ) -> None:
         """One worker *checks_dns* for all: it warns in the log of bad DNS of the relay."""
+        log.count_dropped(share.metrics.line_dropped)
         self._suffixes = suffixes
         self._sessions = sessions
         self._log = log
@@ -107,7 +110,8 @@ class Worker:
             if not thread.is_alive():
                 self._log.service("libmilter stopped unexpectedly: the worker ends")
                 return os.EX_SOFTWARE
-            _send(heartbeat, ALIVE)
+            if not self._is_stuck():
+                _send(heartbeat, ALIVE)
             self._follow_nameservers()
             self._tell_status()
             if received == signal.SIGHUP:
@@ -142,6 +146,17 @@ class Worker:
             )
         )
 
+    def _is_stuck(self) -> bool:
+        """Whether a judgement has no end: without a heartbeat, the supervisor kills this worker.
+
+        A probe may be answered by another one, and mail that comes here is not.
+        """
+        seconds = self._sessions.longest_judgement(time.monotonic())
+        if seconds <= self._setup.configuration.dns.timeout + STUCK_SECONDS:
+            return False
+        self._log.once_a_minute("a judgement has no end: the worker stops its heartbeat")
+        return True
+
     def _next_signal(self) -> int | None:
         """The next signal, or None when none comes before the next heartbeat is due."""
         try:
@@ -172,7 +187,7 @@ class Worker:
 
     def _start_self_check(self) -> None:
         if self._checks_dns:
-            start_self_check(self._setup, self._suffixes, self._log)
+            start_self_check(self._setup, self._suffixes, self._log, self._metrics)
 
     def _make_runtime(self, setup: Setup) -> Runtime:
         configuration, milter = setup.configuration, setup.configuration.milter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from math import inf
 
 from prometheus_client.core import (
@@ -21,14 +21,23 @@ from alignd.telemetry.metrics import Metrics
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
-def exposition(metrics: Metrics) -> bytes:
-    """The current values of *metrics*, and the versions that run."""
-    return generate_latest(_Snapshot(metrics))
+def installed_version() -> str:
+    """The version of alignd on the disk: at the start of the service, the one that runs."""
+    try:
+        return version("alignd")
+    except PackageNotFoundError:  # it runs from its sources
+        return "unknown"
+
+
+def exposition(metrics: Metrics, running: str) -> bytes:
+    """The current values of *metrics*, and the versions that run: *running* is alignd's."""
+    return generate_latest(_Snapshot(metrics, running))
 
 
 class _Snapshot(Collector):
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, running: str) -> None:
         self._metrics = metrics
+        self._running = running
 
     def collect(self) -> Iterator[Metric]:
         for family, numbers in self._metrics.families():
@@ -52,5 +61,5 @@ class _Snapshot(Collector):
             "The version of alignd and of its Python.",
             labels=("version", "python"),
         )
-        build.add_metric((version("alignd"), platform.python_version()), 1)
+        build.add_metric((self._running, platform.python_version()), 1)
         yield build
