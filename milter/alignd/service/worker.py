@@ -19,6 +19,7 @@ from alignd.doctor.machine import OTHER_DESCRIPTORS
 from alignd.judgement.evidence import wanted_by
 from alignd.judgement.review import make_reviewer
 from alignd.mta import libmilter, listening_socket
+from alignd.mta.connections import Connections, Listening
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.session import Runtime
@@ -90,6 +91,7 @@ class Worker:
             signal.signal(number, lambda found, _frame: self._signals.put(found))
         # A HUP since the fork is pending: this worker was forked with the setup before it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        connections = self._make_connections()
         thread = threading.Thread(target=libmilter.serve, name="libmilter", daemon=True)
         thread.start()
         self._start_self_check()
@@ -99,6 +101,7 @@ class Worker:
                 self._log.service("libmilter stopped unexpectedly: the worker ends")
                 return os.EX_SOFTWARE
             _send(heartbeat, ALIVE)
+            connections.keep_watched()
             self._metrics.set_breaker(is_open=self._resolver.is_down)
             if received == signal.SIGHUP:
                 self._reload()
@@ -107,6 +110,16 @@ class Worker:
         listening_socket.stop_listening()
         _send(heartbeat, DRAINING)
         return self._drain(heartbeat)
+
+    def _make_connections(self) -> Connections:
+        listening = Listening(*listening_socket.address())
+        return Connections(
+            listening,
+            self._sessions,
+            lambda: self._runtime.max_sessions,
+            self._log,
+            self._metrics,
+        )
 
     def _next_signal(self) -> int | None:
         """The next signal, or None when none comes before the next heartbeat is due."""

@@ -81,6 +81,7 @@ class Task(Enum):
     DNS_PROBE = "dns-probe"
     ARCHIVE = "archive"
     SELF_CHECK = "self-check"
+    CONNECTIONS = "connections"
 
 
 class ChildKind(Enum):
