@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -110,11 +111,13 @@ class Watched:
 
 
 @contextmanager
-def run_watched(directory: Path, nameserver: str, changes: str = "") -> Iterator[Watched]:
-    """Run alignd with metrics on a free port; they are served when the block begins."""
+def run_watched(
+    directory: Path, nameserver: str, changes: str = "", **how: Any
+) -> Iterator[Watched]:
+    """Run alignd as `run_alignd` does, with metrics on a free port; they are served by then."""
     (port,) = free_ports(1)
     changes = f'{changes}\n[metrics]\nlisten = "127.0.0.1:{port}"\n'
-    with run_alignd(directory, nameserver, changes) as alignd:
+    with run_alignd(directory, nameserver, changes, **how) as alignd:
         watched = Watched(alignd, port)
         watched.wait_until_served()
         yield watched

@@ -34,6 +34,9 @@ MOMENT = 0.2
 SPARE_DESCRIPTORS = 20
 """With fewer that are free, room is short."""
 _LOOK_SECONDS, _SOON = 0.25, 0.05
+_MOST_BETWEEN = 1.0
+"""Seconds between two looks that count. In more than these the whole process stood still, and
+libmilter has read nothing either."""
 _SHARE = 20  # of processor time, looks take at most a twentieth
 
 
@@ -78,7 +81,7 @@ class _Other:
     """Numbers of descriptors are used again at once."""
     is_connection: bool
     age: float = 0.0
-    """Seconds that it was seen for: not those for which the process stood still."""
+    """Seconds that it has been seen for."""
     is_cut: bool = False
 
 
@@ -89,6 +92,7 @@ class Connections:
         self,
         listening: Listening,
         sessions: Sessions,
+        reader: DescriptorReader,
         max_sessions: Callable[[], int],
         log: MessageLog,
         metrics: ProcessMetrics,
@@ -99,14 +103,14 @@ class Connections:
         self._max_sessions = max_sessions
         self._log = log
         self._metrics = metrics
-        self._reader = DescriptorReader(listening.accepted)
-        sessions.read_descriptors_with(self._reader.descriptor_of)
+        self._reader = reader
+        sessions.read_descriptors_with(reader.descriptor_of)
         self._others: dict[int, _Other] = {}
         self._cut = 0
         # What is cut takes the place of one of them, so that none need be free.
         self._placeholder = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._handle = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._last_look = time.monotonic()
+        self._last_look: float | None = None
         self._thread: threading.Thread | None = None
 
     def keep_watched(self) -> None:
@@ -125,7 +129,7 @@ class Connections:
         while True:
             before = time.thread_time()
             try:
-                is_soon = self.look()
+                is_soon = self.look(time.monotonic())
             except Exception as error:  # it must go on
                 self._log.once_a_minute("connections were not counted", problem=described(error))
                 self._metrics.task_failed(Task.CONNECTIONS)
@@ -133,10 +137,10 @@ class Connections:
             took = time.thread_time() - before
             time.sleep(min(1.0, max(_SOON if is_soon else _LOOK_SECONDS, took * _SHARE)))
 
-    def look(self) -> bool:
-        """Count connections and cut some; whether to look again soon."""
-        now = time.monotonic()
-        passed, self._last_look = min(now - self._last_look, 2 * _LOOK_SECONDS), now
+    def look(self, now: float) -> bool:
+        """Count connections and cut some, *now* by a monotonic clock; whether to look soon."""
+        passed = 0.0 if self._last_look is None else min(now - self._last_look, _MOST_BETWEEN)
+        self._last_look = now
         numbers = _open_descriptors()
         # Asked after that: whatever has negotiated since is among the served.
         served = self._sessions.served

@@ -22,6 +22,7 @@ from alignd.mta import libmilter, listening_socket
 from alignd.mta.connections import Connections, Listening
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
+from alignd.mta.negotiated import DescriptorReader
 from alignd.mta.session import Runtime
 from alignd.mta.suspects import JudgementNotes
 from alignd.resolver.archive import Archive
@@ -116,6 +117,7 @@ class Worker:
         return Connections(
             listening,
             self._sessions,
+            DescriptorReader(listening.accepted),
             lambda: self._runtime.max_sessions,
             self._log,
             self._metrics,
