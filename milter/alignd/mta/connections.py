@@ -33,11 +33,14 @@ MOMENT = 0.2
 """How long it may take where room is short: seconds."""
 SPARE_DESCRIPTORS = 20
 """With fewer that are free, room is short."""
-_LOOK_SECONDS, _SOON = 0.25, 0.05
+_SELDOM, _OFTEN = 0.25, 0.05
+"""Seconds from one look to the next, the shorter one while a connection has not negotiated."""
 _MOST_BETWEEN = 1.0
 """Seconds between two looks that count. In more than these the whole process stood still, and
 libmilter has read nothing either."""
-_SHARE = 20  # of processor time, looks take at most a twentieth
+_REST_SELDOM, _REST_OFTEN = 100, 20
+"""How many times as long as a look took (processor time) it is at least to the next. With 2,000
+sessions a look takes some 2 ms, else a fifth of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,11 @@ class Connections:
         log: MessageLog,
         metrics: ProcessMetrics,
     ) -> None:
-        """Begin before the first connection is accepted."""
+        """Begin before the first connection is accepted.
+
+        Raises:
+            OSError: no descriptor is left.
+        """
         self._listening = listening
         self._sessions = sessions
         self._max_sessions = max_sessions
@@ -135,7 +142,9 @@ class Connections:
                 self._metrics.task_failed(Task.CONNECTIONS)
                 is_soon = False
             took = time.thread_time() - before
-            time.sleep(min(1.0, max(_SOON if is_soon else _LOOK_SECONDS, took * _SHARE)))
+            seldom, often = took * _REST_SELDOM, took * _REST_OFTEN
+            rest = max(_OFTEN, often) if is_soon else max(_SELDOM, seldom)
+            time.sleep(min(1.0, rest))
 
     def look(self, now: float) -> bool:
         """Count connections and cut some, *now* by a monotonic clock; whether to look soon."""
@@ -144,15 +153,13 @@ class Connections:
         numbers = _open_descriptors()
         # Asked after that: whatever has negotiated since is among the served.
         served = self._sessions.served
-        others = {each: self._other(each) for each in numbers if each not in served}
+        others = {each: self._other(each, passed) for each in numbers if each not in served}
         self._others = {number: other for number, other in others.items() if other}
         waiting = {
             number: other
             for number, other in self._others.items()
             if other.is_connection and not other.is_cut
         }
-        for other in waiting.values():
-            other.age += passed
         count = self._sessions.number_served() + len(waiting)
         self._metrics.set_connections(count)
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -160,13 +167,14 @@ class Connections:
         self._cut_some(waiting, max(count - self._max_sessions(), SPARE_DESCRIPTORS - free))
         return any(not each.is_cut for each in waiting.values())
 
-    def _other(self, number: int) -> _Other | None:
+    def _other(self, number: int, passed: float) -> _Other | None:
         try:
             status = os.fstat(number)
         except OSError:  # closed meanwhile
             return None
         known = self._others.get(number)
         if known is not None and known.inode == status.st_ino:
+            known.age += passed
             return known
         is_connection = stat.S_ISSOCK(status.st_mode) and self._listening.accepted(number)
         return _Other(status.st_ino, is_connection)

@@ -102,7 +102,8 @@ class Worker:
                 self._log.service("libmilter stopped unexpectedly: the worker ends")
                 return os.EX_SOFTWARE
             _send(heartbeat, ALIVE)
-            connections.keep_watched()
+            if connections is not None:
+                connections.keep_watched()
             self._metrics.set_breaker(is_open=self._resolver.is_down)
             if received == signal.SIGHUP:
                 self._reload()
@@ -112,16 +113,21 @@ class Worker:
         _send(heartbeat, DRAINING)
         return self._drain(heartbeat)
 
-    def _make_connections(self) -> Connections:
-        listening = Listening(*listening_socket.address())
-        return Connections(
-            listening,
-            self._sessions,
-            DescriptorReader(listening.accepted),
-            lambda: self._runtime.max_sessions,
-            self._log,
-            self._metrics,
-        )
+    def _make_connections(self) -> Connections | None:
+        try:
+            listening = Listening(*listening_socket.address())
+            reader = DescriptorReader(listening.accepted)
+            return Connections(
+                listening,
+                self._sessions,
+                reader,
+                lambda: self._runtime.max_sessions,
+                self._log,
+                self._metrics,
+            )
+        except OSError as error:
+            self._log.service("connections are not watched", problem=error.strerror or "")
+            return None
 
     def _next_signal(self) -> int | None:
         """The next signal, or None when none comes before the next heartbeat is due."""

@@ -113,7 +113,7 @@ def _unix_server(directory: Path) -> socket.socket:
 def test_one_that_says_nothing_is_cut_after_its_time_and_not_before(milter: Milter) -> None:
     _, peer = milter.connect()
 
-    milter.pass_time(NEGOTIATION_SECONDS - 0.5)
+    milter.pass_time(NEGOTIATION_SECONDS)
     assert not is_cut(peer)
     assert milter.number("alignd_connections") == 1
     milter.pass_time(1)
@@ -143,9 +143,18 @@ def test_of_too_many_the_oldest_are_cut_after_a_moment(milter: Milter) -> None:
         milter.stand_still(0.001)
     assert not any(map(is_cut, peers))
 
-    milter.pass_time(MOMENT)
+    milter.stand_still(MOMENT)
 
     assert [is_cut(each) for each in peers] == [True] * 3 + [False] * MANY
+
+
+def test_a_new_one_has_its_moment_after_a_pause(milter: Milter) -> None:
+    milter.max_sessions = 0
+    _, peer = milter.connect()
+
+    milter.stand_still(1)
+
+    assert not is_cut(peer)
 
 
 def test_what_libmilter_has_not_read_yet_is_no_fault_of_the_peer(milter: Milter) -> None:
