@@ -128,7 +128,7 @@ class Connections:
         try:
             thread.start()
         except RuntimeError:  # no thread left: it is tried again
-            self._log.once_a_minute("connections are not watched: no thread is left")
+            self._log.once_a_minute("connections are not watched", problem="no thread is left")
         else:
             self._thread = thread
 
