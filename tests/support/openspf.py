@@ -21,7 +21,7 @@ class SuiteZone:
 
     def look_up(self, name: str, record_type: RecordType, **_: bool) -> Answer | LookupFailed:
         """Answer as the suite's schema asks: CNAMEs followed, TIMEOUT for all else of a name."""
-        for _ in range(_MAX_CHAIN):
+        for _alias in range(_MAX_CHAIN):
             entries = self.entries.get(name.lower().rstrip("."))
             if entries is None:
                 return Answer((), exists=False)

@@ -5,12 +5,13 @@ Run as a program, with the path of the configuration.
 
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 
-from alignd.config.option_types import HeaderPatterns
+from alignd.config.header_patterns import HeaderPatterns
 from alignd.mail.message import Message
-from alignd.service import supervisor, worker
+from alignd.service import supervisor, worker, workers
 from alignd.service.setup import Setup, load_setup
 from alignd.telemetry.log import MessageLog
 
@@ -29,9 +30,9 @@ class Stuck(HeaderPatterns):
         return True
 
 
-def load_with_bug(path: Path) -> Setup:
+def load_with_bug(path: Path, running: Setup | None) -> Setup:
     """Load the setup as the service does, and plant the bug."""
-    setup = load_setup(path)
+    setup = load_setup(path, running)
     configuration = setup.configuration
     headers = Stuck(file=path.with_name("stuck"))
     helpdesk = configuration.helpdesk.model_copy(update={"headers": headers})
@@ -39,9 +40,10 @@ def load_with_bug(path: Path) -> Setup:
 
 
 def main() -> int:
-    worker.STUCK_SECONDS, supervisor.SILENCE_SECONDS = STUCK_SECONDS, SILENCE_SECONDS
+    vars(worker)["STUCK_SECONDS"] = STUCK_SECONDS
+    vars(workers)["SILENCE_SECONDS"] = SILENCE_SECONDS
     path = Path(sys.argv[1])
-    return supervisor.Supervisor(lambda: load_with_bug(path), MessageLog(sys.stderr)).run()
+    return supervisor.Supervisor(partial(load_with_bug, path), MessageLog(sys.stderr)).run()
 
 
 if __name__ == "__main__":

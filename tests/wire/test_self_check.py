@@ -10,6 +10,8 @@ import pytest
 
 from alignd.config.domain_lists import SuffixList
 from alignd.config.file import parse_configuration
+from alignd.config.nameservers import Nameservers
+from alignd.config.signer import PrivateKeys, TableSigner
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import Message
 from alignd.mailauth.dkim import PlannedSignature
@@ -102,7 +104,7 @@ def test_what_dns_does_not_say_is_one_line(directory: Path, nameserver: Nameserv
     assert len(re.findall("^DNS of the relay could not be checked", alignd.log(), re.M)) == 1
 
 
-class Broken:
+class Broken(TableSigner):
     """A signer with a bug."""
 
     def signatures_for(
@@ -113,7 +115,8 @@ class Broken:
 
 def test_a_check_that_dies_is_counted(tmp_path: Path, nameserver: Nameserver) -> None:
     settings = parse_configuration(configuration(nameserver=nameserver.address), "")
-    setup = Setup(settings, Broken(), settings.dns.nameservers)
+    signer = Broken(settings.dkim, None, PrivateKeys())
+    setup = Setup(settings, signer, Nameservers(settings.dns.nameservers))
     metrics = Metrics(1)
     with (tmp_path / "log").open("w") as stream:
         start_self_check(setup, SuffixList(), MessageLog(stream), metrics.of_worker(0))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fnmatch import translate
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from alignd.config.endpoint import MilterSocket, parse_socket
+from alignd.config.header_patterns import HeaderPattern, HeaderPatterns
 from alignd.config.opendkim import split_table_name
 from alignd.mail.display_name import clean
 from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress, parse_ip_address
 from alignd.mail.mailbox import Mailbox, MailboxError
-from alignd.mail.message import Message
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -37,28 +36,6 @@ _EMBEDDING = 64
 _IPV4_BITS = 0xFFFFFFFF
 _LOOPBACK: dict[int, IpAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 _LINK_LOCAL_GROUPS = IPv6Network("ff02::/16")
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderPatterns:
-    """Glob patterns by header field name, such as `"X-Mailer" = "Redmine*"`."""
-
-    patterns: tuple[tuple[str, re.Pattern[str]], ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the header fields that `match` reads."""
-        return tuple(name for name, _ in self.patterns)
-
-    def match(self, message: Message) -> bool:
-        """Whether each pattern matches a field of its name in *message*, ignoring case."""
-        return all(
-            any(
-                pattern.fullmatch(field.unfolded.decode(errors="replace").strip())
-                for field in message.fields(name)
-            )
-            for name, pattern in self.patterns
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +245,7 @@ def _header_patterns(value: object) -> HeaderPatterns:
         if not _FIELD_NAME.fullmatch(name):
             raise ValueError(f"not the name of a header field: {name!r}")
     return HeaderPatterns(
-        tuple(
-            (name, re.compile(translate(_text(pattern)), re.IGNORECASE))
-            for name, pattern in value.items()
-        )
+        tuple(HeaderPattern.parse(name, _text(pattern)) for name, pattern in value.items())
     )
 
 

@@ -6,18 +6,29 @@ option means to the operator is told in conf/alignd.conf.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from alignd.config.endpoint import InetSocket
+from alignd.config.header_patterns import HeaderPatterns, PatternIndex
 from alignd.config.option_types import (
     Address,
     DomainName,
     Duration,
     EmptyIsNone,
-    HeaderPatterns,
     HostName,
     Identity,
     IdleTimeout,
@@ -220,6 +231,29 @@ class Tenant(Table):
         return match
 
 
+class Tenants(tuple[Tenant, ...]):
+    """All tenants, in the order of the file, with an index: there may be thousands."""
+
+    def __init__(self, _tenants: Iterable[Tenant] = ()) -> None:
+        self._index = PatternIndex(tenant.match for tenant in self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(cls, handler(tuple[Tenant, ...]))
+
+    @property
+    def field_names(self) -> frozenset[str]:
+        """The names of all header fields that tenants are chosen by, in lower case."""
+        return self._index.names
+
+    def first_match(self, message: Message) -> Tenant | None:
+        """Find the first tenant whose patterns match."""
+        position = self._index.first(message)
+        return None if position is None else self[position]
+
+
 class Configuration(Settings):
     """The whole configuration.
 
@@ -233,7 +267,7 @@ class Configuration(Settings):
     dns: DnsOptions = DnsOptions()
     log: LogOptions = LogOptions()
     metrics: MetricsOptions = MetricsOptions()
-    tenant: Annotated[tuple[Tenant, ...], List] = ()
+    tenant: Annotated[Tenants, List] = Tenants()
 
     @model_validator(mode="before")
     @classmethod
@@ -241,35 +275,73 @@ class Configuration(Settings):
         tenants = tables.get("tenant") if isinstance(tables, dict) else None
         if not isinstance(tenants, list):
             return tables
-        return tables | {"tenant": [_completed(tenant, tables) for tenant in tenants]}
+        general = _General(tables)
+        return tables | {"tenant": [general.completed(tenant) for tenant in tenants]}
 
     @property
     def all_settings(self) -> tuple[Settings, ...]:
-        """All settings that a message may get: the general ones, then those of each tenant."""
-        return (self, *(tenant.settings for tenant in self.tenant))
+        """All settings that a message may get: the general ones, then tenants', each once."""
+        tenants = {id(tenant.settings): tenant.settings for tenant in self.tenant}
+        return (self, *tenants.values())
 
     def settings_for(self, message: Message) -> Settings:
         """Choose the settings of the first tenant whose patterns match, else the general ones."""
-        for tenant in self.tenant:
-            if tenant.match.match(message):
-                return tenant.settings
-        return self
+        tenant = self.tenant.first_match(message)
+        return tenant.settings if tenant else self
 
     def narrowed_to(self, settings: Settings) -> Configuration:
         """Copy the configuration, with *settings*, perhaps a tenant's, for every message."""
         options = {name: getattr(settings, name) for name in Settings.model_fields}
-        return self.model_copy(update=options | {"tenant": ()})
+        return self.model_copy(update=options | {"tenant": Tenants()})
 
 
-def _completed(tenant: Any, general: dict[str, Any]) -> Any:
-    if not isinstance(tenant, dict):
-        return tenant
-    whole = {name: general[name] for name in Settings.model_fields if name in general}
-    for name in Settings.model_fields:
-        own = tenant.get(name)
-        if isinstance(own, dict) and isinstance(whole.get(name, {}), dict):
-            whole[name] = whole.get(name, {}) | own
-        elif own is not None:
-            whole[name] = own
-    rest = {name: value for name, value in tenant.items() if name not in Settings.model_fields}
-    return rest | {WHOLE: whole}
+class _General:
+    """The general options, over which those of tenants are laid.
+
+    What is the same for many tenants is validated once, and is one object.
+    """
+
+    def __init__(self, tables: dict[str, Any]) -> None:
+        self._written = {name: tables[name] for name in Settings.model_fields if name in tables}
+        self._inherited = {
+            "relay": _inherited(Relay, self._written.get("relay")),
+            "notifications": _inherited(Notifications, self._written.get("notifications")),
+            "rules": _inherited(Rules, self._written.get("rules", {})),
+        }
+        self._completed: dict[str, Any] = {}
+
+    def completed(self, tenant: Any) -> Any:
+        """*tenant* with complete settings in place of its own options."""
+        if not isinstance(tenant, dict):
+            return tenant
+        own = {name: tenant[name] for name in Settings.model_fields if name in tenant}
+        rest = {name: value for name, value in tenant.items() if name not in own}
+        key = repr(own)  # the tables are not hashable
+        if key not in self._completed:
+            whole = self._under(own)
+            # As it is if something is wrong: so each problem is told at its place.
+            self._completed[key] = _valid(Settings, whole) or whole
+        return rest | {WHOLE: self._completed[key]}
+
+    def _under(self, own: dict[str, Any]) -> dict[str, Any]:
+        whole = dict[str, Any](self._inherited)
+        for name, table in own.items():
+            general = self._written.get(name, {})
+            both = isinstance(table, dict) and isinstance(general, dict)
+            whole[name] = general | table if both else table
+        return whole
+
+
+def _inherited(kind: type[Table], written: Any) -> Table:
+    """The general table as a tenant has it that says nothing of it.
+
+    One that is wrong or missing is told of once: tenants have an empty one of which nothing comes.
+    """
+    return _valid(kind, written) or kind.model_construct()
+
+
+def _valid(kind: type[Table], written: Any) -> Table | None:
+    try:
+        return kind.model_validate(written)
+    except ValidationError:
+        return None

@@ -124,15 +124,17 @@ def examine_behind(
     """
     views = configuration.all_settings
     dkim = configuration.dkim
+    by_bounces: dict[str, list[Settings]] = {}
+    for view in views:
+        by_bounces.setdefault(view.notifications.bounces.address, []).append(view)
 
     def passes(before: str, after: str) -> bool:
-        whose = (view for view in views if view.notifications.bounces.address == before)
-        return all(predict_from(view, after) is Ternary.YES for view in whose)
+        return all(predict_from(view, after) is Ternary.YES for view in by_bounces[before])
 
     behind = _Behind(
         postfix=chain.postfix,
         tables=tables,
-        bounces=tuple(dict.fromkeys(view.notifications.bounces.address for view in views)),
+        bounces=tuple(by_bounces),
         authors=tuple(dict.fromkeys(view.notifications.address.address for view in views)),
         is_signed=bool(dkim.signs or dkim.opendkim or dkim.verify or dkim.trusted_authserv_ids),
         passes=passes,

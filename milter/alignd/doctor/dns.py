@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
 
-from alignd.config.settings import Configuration, Notifications, Relay, Settings
+from alignd.config.settings import Configuration, Notifications, Relay
 from alignd.doctor.findings import (
     FindingId,
     Note,
     Remark,
+    Skipped,
     Topic,
     TopicReport,
     Unknown,
@@ -40,10 +41,15 @@ def examine_notifications(
     signer: Signer,
     new_lookup: Callable[[], Lookup],
     suffixes: PublicSuffixes,
+    at_most: int | None = None,
 ) -> TopicReport:
-    """Examine every notifications domain, those of tenants included."""
-    views = configuration.all_settings
-    remarks = (r for v in views for r in _notifications(v, signer, new_lookup(), suffixes))
+    """Examine every notifications domain, those of tenants included, as far as *at_most* says."""
+    every = tuple(dict.fromkeys((v.notifications, v.relay) for v in configuration.all_settings))
+    remarks: list[Remark] = []
+    for ours, relay in every[:at_most]:
+        remarks += _notifications(ours, relay, signer, new_lookup(), suffixes)
+    if left := len(every) - len(every[:at_most]):
+        remarks.append(Skipped(f"{left} more [tenant.notifications]; `alignd doctor` checks all"))
     return topic_report(Topic.NOTIFICATIONS, remarks)
 
 
@@ -51,22 +57,21 @@ def examine_helo(
     configuration: Configuration, new_lookup: Callable[[], Lookup], suffixes: PublicSuffixes
 ) -> TopicReport:
     """Examine every HELO name and relay address, those of tenants included."""
-    views = configuration.all_settings
-    remarks = (r for v in views for r in _helo(v.relay, new_lookup(), suffixes))
+    relays = dict.fromkeys(view.relay for view in configuration.all_settings)
+    remarks = (r for relay in relays for r in _helo(relay, new_lookup(), suffixes))
     return topic_report(Topic.HELO, remarks)
 
 
 def _notifications(
-    view: Settings, signer: Signer, lookup: Lookup, suffixes: PublicSuffixes
+    ours: Notifications, relay: Relay, signer: Signer, lookup: Lookup, suffixes: PublicSuffixes
 ) -> Iterator[Remark]:
-    ours = view.notifications
     signatures = signer.signatures_for(ours.address)
     dkim = tuple(check_planned(planned, lookup) for planned in signatures)
-    prediction = predict(ours.domain, ours.bounces.address, view.relay, lookup, suffixes, dkim)
-    yield from _passing(prediction, ours, view.relay)
+    prediction = predict(ours.domain, ours.bounces.address, relay, lookup, suffixes, dkim)
+    yield from _passing(prediction, ours, relay)
     if prediction.aligned is Ternary.YES:
-        null = predict(ours.domain, "", view.relay, lookup, suffixes, dkim)
-        yield from _null_sender(null, ours, view.relay)
+        null = predict(ours.domain, "", relay, lookup, suffixes, dkim)
+        yield from _null_sender(null, ours, relay)
     if prediction.policy is Policy.ABSENT:
         yield warning(
             FindingId.NOTIFICATIONS_WITHOUT_DMARC,

@@ -50,8 +50,8 @@ class Wanted:
 def wanted_by(configuration: Configuration) -> Wanted:
     """What a judgement under *configuration* looks at, within the limits of [milter]."""
     dkim, milter = configuration.dkim, configuration.milter
-    patterns = [configuration.helpdesk.headers, *(each.match for each in configuration.tenant)]
-    matched = {name.lower() for pattern in patterns for name in pattern.names}
+    matched = {name.lower() for name in configuration.helpdesk.headers.names}
+    matched |= configuration.tenant.field_names
     counts_signatures = bool(
         dkim.verify or dkim.trusted_authserv_ids or dkim.signs or dkim.opendkim
     )

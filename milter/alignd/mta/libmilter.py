@@ -50,6 +50,10 @@ class Sessions:
         # Counted here, and not by milter.getdiag(): a context counts there until it is freed,
         # which an exception that refers to its frame may put off for ever (measured).
         self._open: set[Session] = set()  # each change is one step, safe for threads
+        self._refused: set[Session] = set()
+        self.served: dict[int, Session] = {}
+        """Sessions that are not refused, by descriptor, as far as those can be told."""
+        self._descriptor_of: Callable[[object], int | None] = lambda _context: None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -60,6 +64,14 @@ class Sessions:
         *now* is monotonic time.
         """
         return max((0.0, *(now - each.judging_since for each in list(self._open))))
+
+    def number_served(self) -> int:
+        """How many sessions are open that were not refused."""
+        return len(self._open) - len(self._refused)
+
+    def read_descriptors_with(self, descriptor_of: Callable[[object], int | None]) -> None:
+        """Fill `served` from now on: *descriptor_of* tells the descriptor of a context."""
+        self._descriptor_of = descriptor_of
 
     def serve_over(self, family: socket.AddressFamily) -> None:
         """Negotiate for connections over this kind of socket.
@@ -90,17 +102,26 @@ class Sessions:
     def begin(self, context: milter.milterContext, offer: list[int]) -> int:
         """Open a session for a connection, which begins with its negotiation."""
         session = Session(
-            context, self._current_runtime, self.__len__, self._unasked, self._probe_id
+            context, self._current_runtime, self.number_served, self._unasked, self._probe_id
         )
         context.setpriv(session)
         self._open.add(session)
-        return session.negotiate(offer)
+        answer = session.negotiate(offer)
+        if session.is_refused:
+            self._refused.add(session)
+        elif (descriptor := self._descriptor_of(context)) is not None:
+            session.descriptor = descriptor
+            self.served[descriptor] = session
+        return answer
 
     def close(self, context: milter.milterContext) -> int:
         """Close the session of a connection that has ended."""
         session = context.getpriv()
         if isinstance(session, Session):
             self._open.discard(session)
+            self._refused.discard(session)
+            # libmilter closes the descriptor after this call.
+            self.served.pop(session.descriptor, None)
             session.close(self.idle_timeout)
         context.setpriv(None)
         return milter.CONTINUE

@@ -70,13 +70,14 @@ class Session:
         "_client",
         "_context",
         "_current_runtime",
-        "_is_refused",
         "_leading_blank",
         "_message_runtime",
         "_open_sessions",
         "_probe_id",
         "_transaction",
         "_unasked",
+        "descriptor",
+        "is_refused",
         "judging_since",
         "last_event",
     )
@@ -98,7 +99,10 @@ class Session:
         self._client: str | None = None
         self._leading_blank = False
         self._body_comes = False
-        self._is_refused = False
+        self.is_refused = False
+        """Whether there are too many sessions, once it has negotiated."""
+        self.descriptor = -1
+        """That of its connection, if it was found out."""
         self._actions = 0
         self._transaction: Transaction | None = None
         self.last_event = time.time()
@@ -110,9 +114,9 @@ class Session:
         """Accept of the MTA's *offer* what is needed; it becomes the answer."""
         actions, steps = offer[0], offer[1]
         self._actions = actions & _NEEDED_ACTIONS
-        self._is_refused = self._open_sessions() > self._runtime.max_sessions
+        self.is_refused = self._open_sessions() > self._runtime.max_sessions
         # libmilter answers for alignd if the MTA waits all the same (engine.c, "fake it").
-        unanswered = _UNANSWERED & ~(milter.P_NR_CONN if self._is_refused else 0)
+        unanswered = _UNANSWERED & ~(milter.P_NR_CONN if self.is_refused else 0)
         # With the blanks behind the colon as they are: signatures cover them.
         self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
         self._body_comes = self._runtime.wanted.line_length
@@ -131,7 +135,7 @@ class Session:
     def connect(self, address: object) -> int:
         """Note the client; Postfix calls again when XCLIENT says who it really is."""
         self._client = str(address[0]) if isinstance(address, tuple) else None
-        if self._is_refused:
+        if self.is_refused:
             limit = self._runtime.max_sessions
             self._runtime.log.once_a_minute("milter.max_connections is reached", limit=limit)
             self._runtime.metrics.degraded(Degraded.MAX_CONNECTIONS)

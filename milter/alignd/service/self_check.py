@@ -18,6 +18,10 @@ from alignd.telemetry.words import Task
 DNS_SECONDS = 20.0
 """Budget for all questions about one tenant of the relay: no mail waits for them."""
 
+MAX_CHECKED = 300
+"""Different notifications and relays of tenants that are checked. Each takes some six questions,
+so that thousands would be as many at each reload as mail asks in hours."""
+
 
 def start_self_check(
     setup: Setup, suffixes: PublicSuffixes, log: MessageLog, metrics: ProcessMetrics
@@ -34,6 +38,8 @@ def start_self_check(
         for topic in topics:
             for finding in topic.findings:
                 log.service(one_line(finding), severity=finding.severity.value)
+        for skipped in (each for topic in topics for each in topic.skipped):
+            log.service("DNS of the relay was checked in part", skipped=skipped.text)
         unknown = [each.text for topic in topics for each in topic.unknown]
         if unknown:
             log.service("DNS of the relay could not be checked", problem="; ".join(unknown))
@@ -50,7 +56,9 @@ def _examine(setup: Setup, suffixes: PublicSuffixes) -> Iterator[TopicReport]:
     patient = dns.model_copy(update={"timeout": DNS_SECONDS})
     resolver = Resolver(patient, setup.nameservers, report=lambda _: None)
     # `alignd doctor` examines the rest.
-    yield examine_notifications(configuration, setup.signer, resolver.for_message, suffixes)
+    yield examine_notifications(
+        configuration, setup.signer, resolver.for_message, suffixes, MAX_CHECKED
+    )
     over_tcp = setup.nameservers.over_tcp
     took = {
         each: response_time(each, dns.timeout, over_tcp=over_tcp)

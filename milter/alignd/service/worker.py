@@ -16,8 +16,10 @@ from alignd.doctor.machine import OTHER_DESCRIPTORS
 from alignd.judgement.evidence import wanted_by
 from alignd.judgement.review import make_reviewer
 from alignd.mta import libmilter, listening_socket
+from alignd.mta.connections import Connections, Listening
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
+from alignd.mta.negotiated import DescriptorReader
 from alignd.mta.session import Runtime
 from alignd.resolver.archive.client import ArchiveClient
 from alignd.resolver.nameserver_states import Condition
@@ -102,6 +104,7 @@ class Worker:
             signal.signal(number, lambda found, _frame: self._signals.put(found))
         # A HUP since the fork is pending: this worker was forked with the setup before it.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        connections = self._make_connections()
         thread = threading.Thread(target=libmilter.serve, name="libmilter", daemon=True)
         thread.start()
         self._start_self_check()
@@ -112,6 +115,8 @@ class Worker:
                 return os.EX_SOFTWARE
             if not self._is_stuck():
                 _send(heartbeat, ALIVE)
+            if connections is not None:
+                connections.keep_watched()
             self._follow_nameservers()
             self._tell_status()
             if received == signal.SIGHUP:
@@ -156,6 +161,22 @@ class Worker:
             return False
         self._log.once_a_minute("a judgement has no end: the worker stops its heartbeat")
         return True
+
+    def _make_connections(self) -> Connections | None:
+        try:
+            listening = Listening(*listening_socket.address())
+            reader = DescriptorReader(listening.accepted)
+            return Connections(
+                listening,
+                self._sessions,
+                reader,
+                lambda: self._runtime.max_sessions,
+                self._log,
+                self._metrics,
+            )
+        except OSError as error:
+            self._log.service("connections are not watched", problem=error.strerror or "")
+            return None
 
     def _next_signal(self) -> int | None:
         """The next signal, or None when none comes before the next heartbeat is due."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from math import inf
 
 from prometheus_client.core import (
@@ -19,14 +18,6 @@ from prometheus_client.registry import Collector
 from alignd.telemetry.metrics import Metrics
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-
-
-def installed_version() -> str:
-    """The version of alignd on the disk: at the start of the service, the one that runs."""
-    try:
-        return version("alignd")
-    except PackageNotFoundError:  # it runs from its sources
-        return "unknown"
 
 
 def exposition(metrics: Metrics, running: str) -> bytes:

@@ -42,6 +42,7 @@ class Task(Enum):
     DNS_PROBE = "dns-probe"
     ARCHIVE = "archive"
     SELF_CHECK = "self-check"
+    CONNECTIONS = "connections"
     SUPERVISION = "supervision"
     """A round of the supervisor."""
 
