@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, children_of
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import configuration
@@ -36,6 +37,10 @@ class Alignd:
     def log(self) -> str:
         """Return what it has written to its standard output and error so far."""
         return self.log_path.read_text(errors="replace")
+
+    def evidence(self) -> str:
+        """What it has written last."""
+        return f"alignd's log:\n{end_of(self.log())}"
 
     def log_line(self, queue_id: str) -> str:
         """Return the line about one message, which may still be on its way to the file."""
@@ -114,8 +119,9 @@ def run_alignd(
         )
     alignd = Alignd(process, spec, config_path, log_path, notices)
     try:
-        alignd.wait_for_notice("READY=1")
-        yield alignd
+        with heard(alignd):
+            alignd.wait_for_notice("READY=1")
+            yield alignd
     except BaseException:
         process.kill()
         process.wait()
@@ -145,6 +151,10 @@ class Fleet:
         self._nameserver = nameserver
         self._running = running
         self._members: dict[str, Alignd] = {}
+
+    def evidence(self) -> str:
+        """What each of them has written last."""
+        return "\n".join(member.evidence() for member in self._members.values())
 
     def alignd(self, changes: str = "") -> Alignd:
         """Return the one that runs with these changes to the configuration."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lab import cast
+from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, session_members
 from tests.lab.readiness import accepts, free_ports, open_directory, wait_until
 
@@ -132,6 +133,12 @@ class Postfix:
             lambda: self._delivery(queue_id), f"the delivery of {queue_id}", _DELIVERY
         )
 
+    def evidence(self) -> str:
+        """What explains a message that did not arrive: the queue and the log."""
+        asked = ["postqueue", "-c", str(self.directory / "etc"), "-j"]
+        queue = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+        return f"Postfix's queue: {queue.stdout}{queue.stderr}\nits log:\n{end_of(self.log())}"
+
     def has_delivered(self) -> bool:
         """Whether no message is left in its queue."""
         queues = ("maildrop", "incoming", "active", "deferred")
@@ -249,7 +256,8 @@ def _running(postfix: Postfix, endpoints: Sequence[tuple[str, int]]) -> Iterator
         )
     try:
         wait_until(lambda: _listens(postfix, master, endpoints), "Postfix to listen")
-        yield
+        with heard(postfix):
+            yield
     finally:
         stopped = subprocess.run([*command, "stop"], capture_output=True, timeout=60, check=False)
         try:

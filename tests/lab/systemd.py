@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.evidence import end_of, heard
 from tests.lab.processes import session_members
 from tests.lab.readiness import wait_until
 
@@ -100,6 +101,11 @@ class Service:
         """What it has logged, in all its lives, between two positions in its log."""
         return self.log_path.read_bytes()[begin:end].decode(errors="replace")
 
+    def evidence(self) -> str:
+        """What it has logged last, and how often it was started."""
+        count = f"{self.starts} starts, {self.watchdog_kills} by the watchdog"
+        return f"alignd's log ({count}):\n{end_of(self.log())}"
+
     def _manage(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             self._notify_path.unlink(missing_ok=True)
@@ -172,6 +178,7 @@ def run_service(
         service = Service(listening, config_path, directory / "alignd.log", watchdog)
         service.start()
         try:
-            yield service
+            with heard(service):
+                yield service
         finally:
             service.stop()
