@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storm import endurance, hostile, hostile_domains, odd, outages, poison, processes
+from storm import endurance, hostile, hostile_domains, odd, outages, poison, processes, world
 from storm.run import Storm
 
 STORMS = (
@@ -46,5 +46,12 @@ STORMS = (
         "the inline layout, whose clients hear 451: restarts, reloads and kills by turns",
         10_000,
         processes.inline,
+    ),
+    Storm(
+        "world",
+        "what is around alignd changes or fails: resolv.conf, uplink, clock, log, archive, "
+        "processes and descriptors, connections",
+        20_000,
+        world.world,
     ),
 )

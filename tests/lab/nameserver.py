@@ -23,6 +23,7 @@ class Nameserver:
     """Answers with the zone that was served last, and remembers what was asked."""
 
     def __init__(self) -> None:
+        self.host = "127.0.0.1"
         self.port = 0
         self.questions: list[tuple[str, str]] = []
         self._zone = Zone.parse("")
@@ -30,7 +31,7 @@ class Nameserver:
     @property
     def address(self) -> str:
         """Where it listens, in the words of `[dns] nameservers`."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def serve(self, zone: str) -> None:
         """Answer with this zone from now on, and forget what was asked before."""
@@ -72,9 +73,12 @@ def respond(zone: Zone, query: dns.message.Message) -> dns.message.Message | Non
 
 
 @contextmanager
-def run_nameserver(own: Nameserver | None = None, *, port: int = 0) -> Iterator[Nameserver]:
-    """Run a name server, or your *own*, over UDP and TCP, on *port* or a free one of 127.0.0.1."""
+def run_nameserver(
+    own: Nameserver | None = None, *, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[Nameserver]:
+    """Run a name server, or your *own*, over UDP and TCP, on *port* or a free one of *host*."""
     nameserver = own or Nameserver()
+    nameserver.host = host
 
     class OverTCP(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -92,9 +96,9 @@ def run_nameserver(own: Nameserver | None = None, *, port: int = 0) -> Iterator[
                 self.wfile.write(response)
 
     with ExitStack() as servers:
-        tcp = servers.enter_context(_TCPServer(("127.0.0.1", port), OverTCP))
+        tcp = servers.enter_context(_TCPServer((host, port), OverTCP))
         nameserver.port = tcp.server_address[1]
-        udp = servers.enter_context(_UDPServer(("127.0.0.1", nameserver.port), OverUDP))
+        udp = servers.enter_context(_UDPServer((host, nameserver.port), OverUDP))
         for server in (tcp, udp):
             thread = threading.Thread(target=server.serve_forever, args=(0.05,))
             thread.start()

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lab.evidence import end_of, heard
+from tests.lab.log_pipe import LogPipe
 from tests.lab.processes import session_members
 from tests.lab.readiness import wait_until
 
@@ -21,6 +22,21 @@ STOP = 55.0  # seconds, TimeoutStopSec
 
 # The socket comes as standard input, since only a shell can name its own process id beforehand.
 _HANDED_OVER = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null'
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a service is started in."""
+
+    under: Sequence[str] = ()
+    """Words before its command: a program that changes what it sees, and becomes it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    log_pipe: LogPipe | None = None
+    """What it writes its log to, if not to a file."""
+
+
+ORDINARY = Surroundings()
+"""What pytest itself is in."""
 
 
 @dataclass(slots=True)
@@ -35,15 +51,21 @@ class Service:
     """alignd as a unit with a socket of its own, Restart=always and WatchdogSec."""
 
     def __init__(
-        self, listening: socket.socket, config_path: Path, log_path: Path, watchdog: float
+        self,
+        listening: socket.socket,
+        config_path: Path,
+        log_path: Path,
+        watchdog: float,
+        surroundings: Surroundings,
     ) -> None:
         self.config_path = config_path
-        self.log_path = log_path
+        self.log_path = surroundings.log_pipe.copy if surroundings.log_pipe else log_path
         self.socket = f"unix:{listening.getsockname()}"
         self.starts = 0
         self.watchdog_kills = 0
         self._listening = listening
         self._watchdog = watchdog
+        self._surroundings = surroundings
         self._notify_path = config_path.with_name("notify")
         self._ending = threading.Event()
         self._heard = _Heard()
@@ -132,13 +154,15 @@ class Service:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "alignd", "serve", "--config", str(self.config_path)]
-        with self.log_path.open("ab") as log:
+        given = self._surroundings
+        with (given.log_pipe.path if given.log_pipe else self.log_path).open("ab") as log:
             return subprocess.Popen(
-                ["/bin/sh", "-c", _HANDED_OVER, "sh", *command],
+                ["/bin/sh", "-c", _HANDED_OVER, "sh", *given.under, *command],
                 stdin=self._listening.fileno(),
                 stdout=log,
                 stderr=log,
                 env=os.environ
+                | given.environment
                 | {
                     "NOTIFY_SOCKET": str(self._notify_path),
                     "WATCHDOG_USEC": str(int(self._watchdog * 1e6)),
@@ -162,7 +186,11 @@ class Service:
 
 @contextmanager
 def run_service(
-    directory: Path, configuration: Callable[[str], str], *, watchdog: float = 30.0
+    directory: Path,
+    configuration: Callable[[str], str],
+    *,
+    watchdog: float = 30.0,
+    surroundings: Surroundings = ORDINARY,
 ) -> Iterator[Service]:
     """Keep alignd running with files in *directory*, which is made for it.
 
@@ -175,7 +203,7 @@ def run_service(
         listening.bind(str(directory / "milter.sock"))
         (directory / "milter.sock").chmod(0o666)
         listening.listen(socket.SOMAXCONN)
-        service = Service(listening, config_path, directory / "alignd.log", watchdog)
+        service = Service(listening, config_path, directory / "alignd.log", watchdog, surroundings)
         service.start()
         try:
             with heard(service):
