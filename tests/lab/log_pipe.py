@@ -5,7 +5,7 @@ import os
 import select
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _OCTETS = 4096  # the least that a pipe holds: some twenty lines
@@ -28,8 +28,11 @@ class LogPipe:
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
-        """Read nothing meanwhile."""
+        """Read nothing meanwhile, of a pipe that is full already."""
         self._reads.clear()
+        with suppress(BlockingIOError):
+            while True:
+                os.write(self._pipe, b"\n")
         try:
             yield
         finally:
