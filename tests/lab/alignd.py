@@ -12,11 +12,8 @@ from pathlib import Path
 
 from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, children_of
-from tests.lab.readiness import open_directory, wait_until
+from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.lab.settings import configuration
-
-_START = 30  # seconds, for a machine that is busy
-_END = 15  # libmilter takes up to 5 s to end while a session is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Alignd:
         """The process ids of its workers, and of its monitor if it has metrics."""
         return children_of(self.process.pid)
 
-    def wait_for_notice(self, notice: str, timeout: float = _START) -> None:
+    def wait_for_notice(self, notice: str, timeout: float = PATIENCE) -> None:
         """Wait until it has told systemd *notice* since it was last waited for."""
         wait_until(lambda: self._has_notice(notice), f"alignd to say {notice}", timeout)
 
@@ -175,7 +172,7 @@ def run_fleet(nameserver: str) -> Iterator[Fleet]:
 def _end(alignd: Alignd) -> None:
     alignd.process.terminate()
     try:
-        alignd.process.wait(timeout=_END)
+        alignd.process.wait(timeout=PATIENCE)
     except subprocess.TimeoutExpired as error:
         alignd.process.kill()
         alignd.process.wait()

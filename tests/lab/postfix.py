@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.lab import cast
 from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, session_members
-from tests.lab.readiness import accepts, free_ports, open_directory, wait_until
+from tests.lab.readiness import PATIENCE, accepts, free_ports, open_directory, wait_until
 
 _MAIN = """\
 compatibility_level = 3.6
@@ -77,8 +77,6 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
-_DELIVERY = 30  # seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -129,9 +127,7 @@ class Postfix:
 
     def wait_for_delivery(self, queue_id: str) -> DeliveryStatus:
         """Wait until the message was sent on, bounced or deferred."""
-        return wait_until(
-            lambda: self._delivery(queue_id), f"the delivery of {queue_id}", _DELIVERY
-        )
+        return wait_until(lambda: self._delivery(queue_id), f"the delivery of {queue_id}")
 
     def evidence(self) -> str:
         """What explains a message that did not arrive: the queue and the log."""
@@ -279,7 +275,7 @@ def _listens(
 def _end(master: subprocess.Popen[bytes]) -> None:
     """Wait until nothing of this Postfix is left, and raise when something had to be killed."""
     try:
-        master.wait(timeout=10)
+        master.wait(timeout=PATIENCE)
         wait_until(lambda: not session_members(master.pid), "the processes of Postfix to end")
     except (subprocess.TimeoutExpired, TimeoutError):
         for process in session_members(master.pid):
