@@ -33,7 +33,7 @@ from tests.lab.stepped_clock import SteppedClock
 from tests.lab.systemd import Surroundings
 
 MESSAGES_PER_SECOND = 100
-_LEAST_SECONDS = 2.0  # of a fault
+_LEAST_SECONDS = 1.5  # of a fault
 _UNKNOWN_SHARE = 5  # every fifth message is of a domain that was never met
 _SETTLING = 60.0  # seconds
 WAITED = 1.0  # seconds: what takes longer has waited, on a machine that is busy
