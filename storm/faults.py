@@ -116,7 +116,7 @@ def _nameserver(world: World, fault: NameserverFault) -> Iterator[None]:
 
 def uplink_silent(world: World) -> AbstractContextManager[None]:
     """Take the uplink from a resolver that lives, and waits."""
-    return _nameserver(world, NameserverFault.UPLINK_SILENT)
+    return _nameserver(world, NameserverFault.UPLINK_DOWN)
 
 
 def uplink_failing(world: World) -> AbstractContextManager[None]:

@@ -7,6 +7,7 @@ from enum import Enum
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rrset
 
 from tests.lab.nameserver import Nameserver
 
@@ -24,12 +25,13 @@ class Fault(Enum):
     SLOW = f"{SLOW_SECONDS:g} s an answer"
     LOSSY = f"{LOSS:.0%} loss"
     FAILING = "SERVFAIL half the time"
+    LATE_FAILURE = f"SERVFAIL after {LATE_SECONDS:g} s"
+    UPLINK_DOWN = "answers NS of the root, which it knows, and is silent on the rest"
+    UPLINK_FAILING = f"answers NS of the root, and SERVFAIL after {LATE_SECONDS:g} s on the rest"
     DOWN = "SERVFAIL"
-    UPLINK_SILENT = "silent but for the root, which every resolver knows by heart"
-    UPLINK_FAILING = f"SERVFAIL after {LATE_SECONDS:g} s but for the root"
 
 
-_UPLINK = (Fault.UPLINK_SILENT, Fault.UPLINK_FAILING)
+_UPLINK = (Fault.UPLINK_DOWN, Fault.UPLINK_FAILING)
 
 
 class FaultyNameserver(Nameserver):
@@ -43,30 +45,33 @@ class FaultyNameserver(Nameserver):
 
     def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
         """Return the response to one request, late or wrong or None."""
-        query = dns.message.from_wire(data)
         fault = self.fault
-        if query.question[0].name == dns.name.root and fault in _UPLINK:
+        if fault in _UPLINK and _question(data).name == dns.name.root:
             fault = Fault.NONE
         match fault:
-            case Fault.SILENT | Fault.UPLINK_SILENT:
+            case Fault.SILENT | Fault.UPLINK_DOWN:
                 return None
             case Fault.SLOW:
                 self._never.wait(SLOW_SECONDS)
             case Fault.LOSSY if self._random.random() < LOSS:
                 return None
             case Fault.FAILING if self._random.random() < FAILING:
-                return _failure(query)
+                return _servfail(data)
             case Fault.DOWN:
-                return _failure(query)
-            case Fault.UPLINK_FAILING:
+                return _servfail(data)
+            case Fault.LATE_FAILURE | Fault.UPLINK_FAILING:
                 self._never.wait(LATE_SECONDS)
-                return _failure(query)
+                return _servfail(data)
             case _:
                 pass
         return super().respond(data, over_udp=over_udp)
 
 
-def _failure(query: dns.message.Message) -> bytes:
-    response = dns.message.make_response(query)
+def _question(data: bytes) -> dns.rrset.RRset:
+    return dns.message.from_wire(data).question[0]
+
+
+def _servfail(data: bytes) -> bytes:
+    response = dns.message.make_response(dns.message.from_wire(data))
     response.set_rcode(dns.rcode.SERVFAIL)
     return response.to_wire()
