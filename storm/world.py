@@ -296,4 +296,6 @@ def _surroundings(world: World, etc: Path) -> Surroundings:
     environment = {"PYTHONDONTWRITEBYTECODE": "1"}
     if world.clock:
         environment["LD_PRELOAD"] = str(world.clock.library)
-    return Surroundings([*hidden, str(etc), *few, *user], environment, world.log_pipe)
+    return Surroundings(
+        under=[*hidden, str(etc), *few, *user], environment=environment, log_pipe=world.log_pipe
+    )

@@ -24,10 +24,12 @@ STOP = 55.0  # seconds, TimeoutStopSec
 _HANDED_OVER = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a service is started in."""
+    """What a service is started as, and in."""
 
+    program: Sequence[str] = ("-m", "alignd", "serve", "--config")
+    """What Python runs; the path of the configuration comes last."""
     under: Sequence[str] = ()
     """Words before its command: a program that changes what it sees, and becomes it."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -153,8 +155,8 @@ class Service:
         wait_until(lambda: not session_members(process.pid), "the workers to end")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "alignd", "serve", "--config", str(self.config_path)]
         given = self._surroundings
+        command = [sys.executable, *given.program, str(self.config_path)]
         with (given.log_pipe.path if given.log_pipe else self.log_path).open("ab") as log:
             return subprocess.Popen(
                 ["/bin/sh", "-c", _HANDED_OVER, "sh", *given.under, *command],
@@ -204,9 +206,9 @@ def run_service(
         (directory / "milter.sock").chmod(0o666)
         listening.listen(socket.SOMAXCONN)
         service = Service(listening, config_path, directory / "alignd.log", watchdog, surroundings)
-        service.start()
         try:
             with heard(service):
+                service.start()
                 yield service
         finally:
             service.stop()
