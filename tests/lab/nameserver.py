@@ -1,10 +1,12 @@
 """A name server on loopback whose zone is swapped while it runs."""
 
+import socket
 import socketserver
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 
 import dns.exception
 import dns.message
@@ -17,6 +19,19 @@ from alignd.resolver.zone import Zone
 _LARGEST = 65535
 _LARGEST_WITHOUT_EDNS = 512
 _SOA = "ns. hostmaster. 1 3600 600 86400 0"  # nothing is to be kept of what does not exist
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who has sent a request, and over what."""
+
+    address: tuple[str, int]
+    over_udp: bool
+    send: Callable[[bytes], None]
+    """Sends octets as they are: over TCP, a response has its size before it."""
+
+    def respond(self, response: bytes) -> None:
+        self.send(response if self.over_udp else struct.pack("!H", len(response)) + response)
 
 
 class Nameserver:
@@ -37,6 +52,14 @@ class Nameserver:
         """Answer with this zone from now on, and forget what was asked before."""
         self._zone = Zone.parse(zone)
         self.questions = []
+
+    def answer(self, data: bytes, client: Client) -> bool:
+        """Answer one request; False when the connection is to end that it came over."""
+        response = self.respond(data, over_udp=client.over_udp)
+        if response is None:
+            return False
+        client.respond(response)
+        return True
 
     def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
         """Return the response to one request, or None to what gets no response."""
@@ -74,32 +97,45 @@ def respond(zone: Zone, query: dns.message.Message) -> dns.message.Message | Non
 
 @contextmanager
 def run_nameserver(
-    own: Nameserver | None = None, *, host: str = "127.0.0.1", port: int = 0
+    own: Nameserver | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    udp: bool = True,
+    tcp: bool = True,
 ) -> Iterator[Nameserver]:
-    """Run a name server, or your *own*, over UDP and TCP, on *port* or a free one of *host*."""
+    """Run a name server, or your *own*, on *port* or a free one of *host*.
+
+    It listens over *udp* and *tcp*.
+    """
     nameserver = own or Nameserver()
     nameserver.host = host
 
     class OverTCP(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            while len(size := self.rfile.read(2)) == 2:
-                data = self.rfile.read(*struct.unpack("!H", size))
-                response = nameserver.respond(data, over_udp=False)
-                if response is None:
-                    return
-                self.wfile.write(struct.pack("!H", len(response)) + response)
+            client = Client(self.client_address, over_udp=False, send=self.request.sendall)
+            with suppress(OSError):  # the client has gone
+                while len(size := self.rfile.read(2)) == 2:
+                    data = self.rfile.read(*struct.unpack("!H", size))
+                    if not nameserver.answer(data, client):
+                        return
 
-    class OverUDP(socketserver.DatagramRequestHandler):
+    class OverUDP(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            response = nameserver.respond(self.rfile.read(), over_udp=True)
-            if response is not None:
-                self.wfile.write(response)
+            data, server = self.request
+            address = self.client_address
+            client = Client(address, over_udp=True, send=lambda out: server.sendto(out, address))
+            with suppress(OSError):  # the server has ended
+                nameserver.answer(data, client)
 
     with ExitStack() as servers:
-        tcp = servers.enter_context(_TCPServer((host, port), OverTCP))
-        nameserver.port = tcp.server_address[1]
-        udp = servers.enter_context(_UDPServer((host, nameserver.port), OverUDP))
-        for server in (tcp, udp):
+        over_tcp = servers.enter_context(_TCPServer((host, port), OverTCP))
+        nameserver.port = over_tcp.server_address[1]
+        over_udp = servers.enter_context(_UDPServer((host, nameserver.port), OverUDP))
+        for server, is_wanted in ((over_tcp, tcp), (over_udp, udp)):
+            if not is_wanted:
+                server.server_close()
+                continue
             thread = threading.Thread(target=server.serve_forever, args=(0.05,))
             thread.start()
             servers.callback(thread.join)
@@ -107,10 +143,20 @@ def run_nameserver(
         yield nameserver
 
 
-class _TCPServer(socketserver.ThreadingTCPServer):
+class _Anywhere(socketserver.TCPServer):
+    """Listens at an address of either family, with the interface of a link-local one."""
+
+    def __init__(
+        self, address: tuple[str, int], handler: type[socketserver.BaseRequestHandler]
+    ) -> None:
+        self.address_family, _, _, _, place = socket.getaddrinfo(*address)[0]
+        super().__init__(place, handler)  # type: ignore[arg-type]
+
+
+class _TCPServer(socketserver.ThreadingMixIn, _Anywhere):
     daemon_threads = True
 
 
-class _UDPServer(socketserver.ThreadingUDPServer):
+class _UDPServer(socketserver.ThreadingMixIn, socketserver.UDPServer, _Anywhere):
     daemon_threads = True
     max_packet_size = _LARGEST
