@@ -4,6 +4,6 @@
 
 what is sent   mail, oddities; accounts of what was taken and what arrived
 where          mail_path (a relay in the queue-first layout), service (alignd alone)
-the storms     processes, outages, endurance, hostile, odd; table has them all
+the storms     processes, outages, world (faults), endurance, hostile, odd; table has them all
 the story      run (order and outcome), progress (console), page (docs/storms.md)
 """

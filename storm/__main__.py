@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from storm.faults import FAULTS
 from storm.mail_path import MEMORY
 from storm.page import write_page
 from storm.progress import ProgressDisplay
@@ -24,10 +25,23 @@ PAGE = places.ROOT / "docs/storms.md"
 @click.argument("names", nargs=-1, type=click.Choice([storm.name for storm in STORMS]))
 @click.option("--messages", type=click.IntRange(min=1), help="How many, instead of the default.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all that is random.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    type=click.Choice([fault.name for fault in FAULTS]),
+    help="Of the storm `world`, this fault alone; may be repeated.",
+)
 @click.option("--inside", is_flag=True, hidden=True)
 @click.option("--page", type=click.Path(path_type=Path), help="Where to write what came of it.")
 def main(
-    names: tuple[str, ...], messages: int | None, seed: int, page: Path | None, *, inside: bool
+    names: tuple[str, ...],
+    messages: int | None,
+    seed: int,
+    faults: tuple[str, ...],
+    page: Path | None,
+    *,
+    inside: bool,
 ) -> None:
     """Brew the storms called NAMES, or all of them.
 
@@ -44,8 +58,8 @@ def main(
         sys.exit(_step_inside())
     _furnish()
     chosen = [storm for storm in STORMS if not names or storm.name in names]
-    results = [display.brew(storm, messages or storm.messages, seed) for storm in chosen]
-    if where := page or (PAGE if not names and messages is None else None):
+    results = [display.brew(storm, messages or storm.messages, seed, faults) for storm in chosen]
+    if where := page or (PAGE if not (names or messages or faults) else None):
         write_page(where, results)
     sys.exit(1 if any(result.outcome.broken for result in results) else 0)
 

@@ -21,7 +21,7 @@ from tests.lab.postfix import Postfix
 from tests.lab.readiness import open_directory
 from tests.lab.settings import configuration
 from tests.lab.sink import Arrival, run_sink
-from tests.lab.systemd import Service, run_service
+from tests.lab.systemd import ORDINARY, Service, Surroundings, run_service
 
 AS_SHIPPED = '[milter]\nworkers = 0\n[dns]\nmin_ttl = "5s"\nstale = "3d"\n'
 """The defaults, where the configuration of all tests has other values."""
@@ -92,6 +92,7 @@ def run_mail_path(
     layout: str = "queue-first",
     watchdog: float = 30.0,
     settings: str = "",
+    surroundings: Surroundings = ORDINARY,
 ) -> Iterator[MailPath]:
     """Run everything, and leave nothing; *changes* (TOML) are of alignd's configuration.
 
@@ -107,6 +108,7 @@ def run_mail_path(
                 changes.format(directory=directory), socket=socket, nameserver=dns.address
             ),
             watchdog=watchdog,
+            surroundings=surroundings,
         ) as service,
         run_layout(
             layout, service.socket, sink_port, settings=settings, parent=memory_directory()

@@ -17,7 +17,7 @@ class ProgressDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def brew(self, storm: Storm, messages: int, seed: int) -> Result:
+    def brew(self, storm: Storm, messages: int, seed: int, only: tuple[str, ...] = ()) -> Result:
         """Run one storm, and show how it goes and what came of it."""
         started = time.monotonic()
         with self._console.status(storm.name) as status:
@@ -26,7 +26,7 @@ class ProgressDisplay:
                 elapsed = time.monotonic() - started
                 status.update(f"{storm.name}: {done:,} of {total:,}, {elapsed:.0f} s")
 
-            order = Order(messages, seed, show)
+            order = Order(messages, seed, show, only)
             try:
                 outcome = storm.play(order)
             except (StalledError, TimeoutError, OSError, RuntimeError) as error:

@@ -16,6 +16,8 @@ class Order:
     seed: int
     progress: Callable[[int, int], None] = lambda _done, _total: None
     """Told how much is done of how much."""
+    only: tuple[str, ...] = ()
+    """Of the faults of a storm that has names for them, those alone; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)

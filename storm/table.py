@@ -11,6 +11,7 @@ from storm import (
     poison,
     processes,
     slow_dns,
+    world,
 )
 from storm.run import Storm
 
@@ -61,5 +62,12 @@ STORMS = (
         "the inline layout, whose clients hear 451: restarts, reloads and kills by turns",
         10_000,
         processes.inline,
+    ),
+    Storm(
+        "world",
+        "what is around alignd changes or fails: resolv.conf, uplink, clock, log, archive, "
+        "processes and descriptors, connections",
+        20_000,
+        world.world,
     ),
 )

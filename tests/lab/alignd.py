@@ -10,12 +10,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, children_of
-from tests.lab.readiness import open_directory, wait_until
+from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.lab.settings import configuration
-
-_START = 30  # seconds, for a machine that is busy
-_END = 15  # libmilter takes up to 5 s to end while a session is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,10 @@ class Alignd:
         """Return what it has written to its standard output and error so far."""
         return self.log_path.read_text(errors="replace")
 
+    def evidence(self) -> str:
+        """What it has written last."""
+        return f"alignd's log:\n{end_of(self.log())}"
+
     def log_line(self, queue_id: str) -> str:
         """Return the line about one message, which may still be on its way to the file."""
         line = re.compile(rf"^{re.escape(queue_id)}: .*", re.MULTILINE)
@@ -46,7 +48,7 @@ class Alignd:
         """The process ids of its workers, and of its monitor if it has metrics."""
         return children_of(self.process.pid)
 
-    def wait_for_notice(self, notice: str, timeout: float = _START) -> None:
+    def wait_for_notice(self, notice: str, timeout: float = PATIENCE) -> None:
         """Wait until it has told systemd *notice* since it was last waited for."""
         wait_until(lambda: self._has_notice(notice), f"alignd to say {notice}", timeout)
 
@@ -116,8 +118,9 @@ def run_alignd(
         )
     alignd = Alignd(process, spec, config_path, log_path, notices)
     try:
-        alignd.wait_for_notice("READY=1")
-        yield alignd
+        with heard(alignd):
+            alignd.wait_for_notice("READY=1")
+            yield alignd
     except BaseException:
         process.kill()
         process.wait()
@@ -148,6 +151,10 @@ class Fleet:
         self._running = running
         self._members: dict[str, Alignd] = {}
 
+    def evidence(self) -> str:
+        """What each of them has written last."""
+        return "\n".join(member.evidence() for member in self._members.values())
+
     def alignd(self, changes: str = "") -> Alignd:
         """Return the one that runs with these changes to the configuration."""
         if changes not in self._members:
@@ -167,7 +174,7 @@ def run_fleet(nameserver: str) -> Iterator[Fleet]:
 def _end(alignd: Alignd) -> None:
     alignd.process.terminate()
     try:
-        alignd.process.wait(timeout=_END)
+        alignd.process.wait(timeout=PATIENCE)
     except subprocess.TimeoutExpired as error:
         alignd.process.kill()
         alignd.process.wait()

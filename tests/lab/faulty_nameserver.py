@@ -27,6 +27,11 @@ class Fault(Enum):
     FAILING = "SERVFAIL half the time"
     LATE_FAILURE = f"SERVFAIL after {LATE_SECONDS:g} s"
     UPLINK_DOWN = "answers NS of the root, which it knows, and is silent on the rest"
+    UPLINK_FAILING = f"answers NS of the root, and SERVFAIL after {LATE_SECONDS:g} s on the rest"
+    DOWN = "SERVFAIL"
+
+
+_UPLINK = (Fault.UPLINK_DOWN, Fault.UPLINK_FAILING)
 
 
 class FaultyNameserver(Nameserver):
@@ -40,8 +45,11 @@ class FaultyNameserver(Nameserver):
 
     def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
         """Return the response to one request, late or wrong or None."""
-        match self.fault:
-            case Fault.SILENT:
+        fault = self.fault
+        if fault in _UPLINK and _question(data).name == dns.name.root:
+            fault = Fault.NONE
+        match fault:
+            case Fault.SILENT | Fault.UPLINK_DOWN:
                 return None
             case Fault.SLOW:
                 self._never.wait(SLOW_SECONDS)
@@ -49,11 +57,11 @@ class FaultyNameserver(Nameserver):
                 return None
             case Fault.FAILING if self._random.random() < FAILING:
                 return _servfail(data)
-            case Fault.LATE_FAILURE:
+            case Fault.DOWN:
+                return _servfail(data)
+            case Fault.LATE_FAILURE | Fault.UPLINK_FAILING:
                 self._never.wait(LATE_SECONDS)
                 return _servfail(data)
-            case Fault.UPLINK_DOWN if _question(data).name != dns.name.root:
-                return None
             case _:
                 pass
         return super().respond(data, over_udp=over_udp)

@@ -22,7 +22,7 @@ NO_BODY = 0x10  # the step of a milter that does not want the body
 _VERSION = 6
 _LEADING_BLANK = 0x100000  # values go both ways as they stand behind the colon
 _CHUNK = 65535
-_TIMEOUT = 20
+_TIMEOUT = 30
 
 Macros = Mapping[str, str]
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lab import cast
+from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, session_members
-from tests.lab.readiness import accepts, free_ports, open_directory, wait_until
+from tests.lab.readiness import PATIENCE, accepts, free_ports, open_directory, wait_until
 
 _MAIN = """\
 compatibility_level = 3.6
@@ -76,8 +77,6 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
-_DELIVERY = 30  # seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -128,9 +127,13 @@ class Postfix:
 
     def wait_for_delivery(self, queue_id: str) -> DeliveryStatus:
         """Wait until the message was sent on, bounced or deferred."""
-        return wait_until(
-            lambda: self._delivery(queue_id), f"the delivery of {queue_id}", _DELIVERY
-        )
+        return wait_until(lambda: self._delivery(queue_id), f"the delivery of {queue_id}")
+
+    def evidence(self) -> str:
+        """What explains a message that did not arrive: the queue and the log."""
+        asked = ["postqueue", "-c", str(self.directory / "etc"), "-j"]
+        queue = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+        return f"Postfix's queue: {queue.stdout}{queue.stderr}\nits log:\n{end_of(self.log())}"
 
     def has_delivered(self) -> bool:
         """Whether no message is left in its queue."""
@@ -249,7 +252,8 @@ def _running(postfix: Postfix, endpoints: Sequence[tuple[str, int]]) -> Iterator
         )
     try:
         wait_until(lambda: _listens(postfix, master, endpoints), "Postfix to listen")
-        yield
+        with heard(postfix):
+            yield
     finally:
         stopped = subprocess.run([*command, "stop"], capture_output=True, timeout=60, check=False)
         try:
@@ -271,7 +275,7 @@ def _listens(
 def _end(master: subprocess.Popen[bytes]) -> None:
     """Wait until nothing of this Postfix is left, and raise when something had to be killed."""
     try:
-        master.wait(timeout=10)
+        master.wait(timeout=PATIENCE)
         wait_until(lambda: not session_members(master.pid), "the processes of Postfix to end")
     except (subprocess.TimeoutExpired, TimeoutError):
         for process in session_members(master.pid):

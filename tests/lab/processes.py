@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.lab.readiness import wait_until
+from tests.lab.readiness import PATIENCE, wait_until
 
-_START = 30  # seconds, for a machine that is busy
 _LAST_LINES = 20  # of a log, in an error
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -29,12 +28,12 @@ def start_daemon(command: Sequence[str | Path], log: Path, ready: Callable[[], b
         StartError: it ended.
         TimeoutError: it was not ready in time.
     """
-    _start(command, log, ready, _START)
+    _start(command, log, ready, PATIENCE)
 
 
 @contextmanager
 def run_daemon(
-    command: Sequence[str | Path], log: Path, ready: Callable[[], bool], timeout: float = _START
+    command: Sequence[str | Path], log: Path, ready: Callable[[], bool], timeout: float = PATIENCE
 ) -> Iterator[None]:
     """Run *command* as `start_daemon` does, until the end of the block."""
     process = _start(command, log, ready, timeout)

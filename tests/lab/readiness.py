@@ -13,6 +13,11 @@ T = TypeVar("T")
 Endpoint = Path | tuple[str, int]
 """A unix socket, or host and port."""
 
+PATIENCE = 30.0
+"""Seconds that something may take which takes a moment, on a machine that is busy with others.
+
+Whoever waits returns at once when it has come, so patience costs only those who fail.
+"""
 _PAUSE = 0.01  # seconds between two looks
 
 
@@ -26,7 +31,7 @@ def free_ports(count: int) -> tuple[int, ...]:
         return tuple(each.getsockname()[1] for each in sockets)
 
 
-def wait_until(condition: Callable[[], T | None], what: str, timeout: float = 10) -> T:
+def wait_until(condition: Callable[[], T | None], what: str, timeout: float = PATIENCE) -> T:
     """Return the first true value of *condition*, or raise TimeoutError that says *what*."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):

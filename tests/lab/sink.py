@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.lab.readiness import PATIENCE
+
 _GREETING = b"220 sink.example ESMTP\r\n"
 _EXTENSIONS = b"250-sink.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE\r\n"
 _OK, _GO, _BYE = b"250 2.0.0 ok\r\n", b"354 go\r\n", b"221 2.0.0 bye\r\n"
@@ -41,7 +43,7 @@ class Inbox:
             self.arrivals.append(arrival)
             self._arrival.notify_all()
 
-    def wait_for(self, wanted: Callable[[Arrival], bool], timeout: float = 15) -> Arrival:
+    def wait_for(self, wanted: Callable[[Arrival], bool], timeout: float = PATIENCE) -> Arrival:
         """Return the first message that is *wanted*, or raise TimeoutError."""
         with self._arrival:
             found = self._arrival.wait_for(

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.lab.evidence import end_of, heard
+from tests.lab.log_pipe import LogPipe
 from tests.lab.processes import session_members
 from tests.lab.readiness import wait_until
 
@@ -20,6 +22,23 @@ STOP = 55.0  # seconds, TimeoutStopSec
 
 # The socket comes as standard input, since only a shell can name its own process id beforehand.
 _HANDED_OVER = 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a service is started as, and in."""
+
+    program: Sequence[str] = ("-m", "alignd", "serve", "--config")
+    """What Python runs; the path of the configuration comes last."""
+    under: Sequence[str] = ()
+    """Words before its command: a program that changes what it sees, and becomes it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    log_pipe: LogPipe | None = None
+    """What it writes its log to, if not to a file."""
+
+
+ORDINARY = Surroundings()
+"""What pytest itself is in."""
 
 
 @dataclass(slots=True)
@@ -39,16 +58,16 @@ class Service:
         config_path: Path,
         log_path: Path,
         watchdog: float,
-        program: Sequence[str],
+        surroundings: Surroundings,
     ) -> None:
         self.config_path = config_path
-        self.log_path = log_path
+        self.log_path = surroundings.log_pipe.copy if surroundings.log_pipe else log_path
         self.socket = f"unix:{listening.getsockname()}"
         self.starts = 0
         self.watchdog_kills = 0
         self._listening = listening
         self._watchdog = watchdog
-        self._program = program
+        self._surroundings = surroundings
         self._notify_path = config_path.with_name("notify")
         self._ending = threading.Event()
         self._heard = _Heard()
@@ -106,6 +125,11 @@ class Service:
         """What it has logged, in all its lives, between two positions in its log."""
         return self.log_path.read_bytes()[begin:end].decode(errors="replace")
 
+    def evidence(self) -> str:
+        """What it has logged last, and how often it was started."""
+        count = f"{self.starts} starts, {self.watchdog_kills} by the watchdog"
+        return f"alignd's log ({count}):\n{end_of(self.log())}"
+
     def _manage(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             self._notify_path.unlink(missing_ok=True)
@@ -131,14 +155,16 @@ class Service:
         wait_until(lambda: not session_members(process.pid), "the workers to end")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, *self._program, str(self.config_path)]
-        with self.log_path.open("ab") as log:
+        given = self._surroundings
+        command = [sys.executable, *given.program, str(self.config_path)]
+        with (given.log_pipe.path if given.log_pipe else self.log_path).open("ab") as log:
             return subprocess.Popen(
-                ["/bin/sh", "-c", _HANDED_OVER, "sh", *command],
+                ["/bin/sh", "-c", _HANDED_OVER, "sh", *given.under, *command],
                 stdin=self._listening.fileno(),
                 stdout=log,
                 stderr=log,
                 env=os.environ
+                | given.environment
                 | {
                     "NOTIFY_SOCKET": str(self._notify_path),
                     "WATCHDOG_USEC": str(int(self._watchdog * 1e6)),
@@ -166,12 +192,12 @@ def run_service(
     configuration: Callable[[str], str],
     *,
     watchdog: float = 30.0,
-    program: Sequence[str] = ("-m", "alignd", "serve", "--config"),
+    surroundings: Surroundings = ORDINARY,
 ) -> Iterator[Service]:
     """Keep alignd running with files in *directory*, which is made for it.
 
-    *configuration* returns the text of its configuration, given the socket to serve. *program* is
-    what Python runs, with the path of the configuration behind it.
+    *configuration* returns the text of its configuration, given the socket to serve; it is
+    started in these *surroundings*.
     """
     directory.mkdir()
     config_path = directory / "alignd.conf"
@@ -180,9 +206,10 @@ def run_service(
         listening.bind(str(directory / "milter.sock"))
         (directory / "milter.sock").chmod(0o666)
         listening.listen(socket.SOMAXCONN)
-        service = Service(listening, config_path, directory / "alignd.log", watchdog, program)
-        service.start()
+        service = Service(listening, config_path, directory / "alignd.log", watchdog, surroundings)
         try:
-            yield service
+            with heard(service):
+                service.start()
+                yield service
         finally:
             service.stop()

@@ -98,7 +98,7 @@ def arrivals(inbox: Inbox, message_id: str) -> list[Arrival]:
 
 
 def arrival(inbox: Inbox, message_id: str) -> Arrival:
-    return inbox.wait_for(lambda arrival: message_id.encode() in arrival.message, timeout=30)
+    return inbox.wait_for(lambda arrival: message_id.encode() in arrival.message)
 
 
 def assert_rewritten(inbox: Inbox, message_id: str) -> None:

@@ -20,6 +20,7 @@ SHORT = {
     "odd": 150,
     "poison": 400,
     "inline": 400,
+    "world": 400,
 }
 
 pytestmark = [

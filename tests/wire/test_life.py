@@ -20,7 +20,7 @@ from tests.lab.milter_client import MilterConnection, Result, steps
 from tests.lab.nameserver import Nameserver
 from tests.lab.processes import resident_memory
 from tests.lab.protocol import Command
-from tests.lab.readiness import open_directory, wait_until
+from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.lab.settings import world
 from tests.support.scrape import Watched, run_watched
 
@@ -113,7 +113,7 @@ def test_term_lets_an_open_session_end(alignd: Alignd) -> None:
 
         assert is_rewritten(mta.send(AGENT, ("julia@customer.example",), MESSAGE))
         assert alignd.returncode is None
-    assert alignd.process.wait(timeout=10) == 0
+    assert alignd.process.wait(timeout=PATIENCE) == 0
 
 
 def test_a_session_that_does_not_end_is_cut_after_45_seconds(alignd: Alignd) -> None:
@@ -135,7 +135,7 @@ def test_term_ends_at_once_after_a_message_whose_spf_record_is_broken(
 
     alignd.process.terminate()
 
-    assert alignd.process.wait(timeout=10) == 0
+    assert alignd.process.wait(timeout=PATIENCE) == 0
 
 
 def test_nothing_new_is_taken_after_term(alignd: Alignd) -> None:
@@ -248,7 +248,7 @@ def test_a_worker_that_was_just_born_ends_too(alignd: Alignd) -> None:
 
     alignd.process.terminate()
 
-    assert alignd.process.wait(timeout=10) == 0
+    assert alignd.process.wait(timeout=PATIENCE) == 0
 
 
 def test_workers_end_with_a_supervisor_that_is_killed(alignd: Alignd) -> None:
@@ -314,7 +314,7 @@ def test_socket_activation_refuses_no_connection(
         with run_alignd(directory / "first", nameserver.address, listening=kept) as alignd:
             pids = workers(alignd)
             alignd.process.send_signal(end)
-            alignd.process.wait(timeout=10)
+            alignd.process.wait(timeout=PATIENCE)
             wait_until(lambda: all(state(pid) in "Zgone" for pid in pids), "the workers to end")
         # Taken by the kernel while nobody serves, and answered by the next process.
         waiting = MilterConnection(f"unix:{path}")

@@ -20,7 +20,7 @@ from tests.lab.faulty_nameserver import Fault, FaultyNameserver
 from tests.lab.message import ChangeSender
 from tests.lab.milter_client import ALL_ACTIONS, CHANGE_HEADERS, MilterConnection
 from tests.lab.nameserver import Nameserver, run_nameserver
-from tests.lab.readiness import free_ports, open_directory, wait_until
+from tests.lab.readiness import PATIENCE, free_ports, open_directory, wait_until
 from tests.lab.settings import world
 from tests.support.scrape import Scrape, Watched, listening, run_watched
 
@@ -179,7 +179,7 @@ def test_a_supervisor_that_hangs_is_not_healthy(start: Start) -> None:
 
     watched.alignd.process.send_signal(signal.SIGSTOP)
     try:
-        wait_until(has_status(watched, "/healthz", 503), "it to be noticed", 20)
+        wait_until(has_status(watched, "/healthz", 503), "it to be noticed")
         assert watched.request("/healthz").body == "the supervisor does not respond\n"
     finally:
         watched.alignd.process.send_signal(signal.SIGCONT)
@@ -196,7 +196,7 @@ def test_metrics_are_served_until_the_last_session_has_ended(start: Start) -> No
         mta.send(AGENT, ("julia@customer.example",), message(AGENT))
 
         assert watched.scrape().of("alignd_messages_total", action="rewrite") == 1
-    assert watched.alignd.process.wait(timeout=10) == 0
+    assert watched.alignd.process.wait(timeout=PATIENCE) == 0
     assert not is_listened_on(watched.port)
 
 
@@ -462,7 +462,7 @@ def test_hostile_clients_hold_up_neither_mail_nor_scrapes_nor_systemd(
 
         while alignd.notices.take("WATCHDOG=1"):
             pass  # those of before
-        alignd.wait_for_notice("WATCHDOG=1", timeout=2)
+        alignd.wait_for_notice("WATCHDOG=1")
         send(watched, AGENT)
         assert watched.scrape().of("alignd_messages_total") == 7
         assert monitor is not None

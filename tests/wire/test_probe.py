@@ -15,7 +15,7 @@ from tests.lab.milter_client import MilterConnection, Result
 from tests.lab.nameserver import Nameserver
 from tests.lab.readiness import free_ports, open_directory, wait_until
 from tests.lab.settings import configuration, world
-from tests.lab.systemd import run_service
+from tests.lab.systemd import Surroundings, run_service
 from tests.support import planted_service
 from tests.support.scrape import Watched
 
@@ -26,6 +26,7 @@ MESSAGE = f"From: Marky Mark <{AGENT}>\r\nSubject: Re: printer\r\n\r\nHello\r\n"
 WATCHDOG = {"WATCHDOG_USEC": "600000"}  # a probe each 0.2 s
 ANSWERED = re.compile(r"^probe answered ms=[\d.]+$", re.MULTILINE)
 PLANTED = (str(Path(planted_service.__file__)),)
+WITH_BUG = Surroundings(program=PLANTED)
 
 
 @pytest.fixture
@@ -130,7 +131,9 @@ def test_a_service_whose_judgements_have_no_end_is_replaced(
         changes = "[milter]\nworkers = 1\n[dns]\ntimeout = '30s'\n"
         return configuration(changes, socket=spec, nameserver=nameserver.address)
 
-    with run_service(directory / "service", configured, watchdog=4.0, program=PLANTED) as service:
+    with run_service(
+        directory / "service", configured, watchdog=4.0, surroundings=WITH_BUG
+    ) as service:
         assert b"action=rewrite" in send(service.socket).message
         kills, starts = service.watchdog_kills, service.starts
         stuck.touch()
@@ -154,7 +157,12 @@ def test_a_worker_whose_judgement_has_no_end_is_replaced(
 
     with (
         # The next probe comes after forty seconds.
-        run_service(directory / "service", configured, watchdog=120.0, program=PLANTED) as service,
+        run_service(
+            directory / "service",
+            configured,
+            watchdog=120.0,
+            surroundings=WITH_BUG,
+        ) as service,
         ThreadPoolExecutor(1) as helpdesk,
     ):
         (victim,) = service.workers()

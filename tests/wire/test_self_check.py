@@ -21,7 +21,7 @@ from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.nameserver import Nameserver
-from tests.lab.readiness import open_directory, wait_until
+from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.lab.settings import configuration
 from tests.support.relay import ZONE
 
@@ -92,7 +92,7 @@ def test_silent_dns_delays_neither_start_nor_end(directory: Path, nameserver: Na
         wait_until(lambda: nameserver.questions, "the self check to ask")
         assert "could not be checked" not in alignd.log()
         alignd.process.terminate()
-        alignd.process.wait(timeout=10)
+        alignd.process.wait(timeout=PATIENCE)
 
 
 def test_what_dns_does_not_say_is_one_line(directory: Path, nameserver: Nameserver) -> None:
