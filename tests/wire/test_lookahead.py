@@ -9,7 +9,7 @@ import pytest
 from tests.lab import cast
 from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.milter_client import MilterConnection, steps
-from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.nameserver import Client, Nameserver, run_nameserver
 from tests.lab.protocol import Command
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import world
@@ -34,17 +34,17 @@ STRANGER = "203.0.113.9"
 
 
 class Patient(Nameserver):
-    """Answers nothing before it was asked all of *at_once*; tells repetitions by their id."""
+    """Answers nothing before it was asked all of *at_once*; tells repetitions by their socket."""
 
     def __init__(self) -> None:
         super().__init__()
         self.at_once: set[str] = set()
-        self.ids: defaultdict[str, set[int]] = defaultdict(set)
+        self.askers: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
 
-    def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
+    def answer(self, data: bytes, client: Client) -> bool:
         query = dns.message.from_wire(data)
-        self.ids[query.question[0].name.to_text()].add(query.id)
-        return super().respond(data, over_udp=over_udp) if self.at_once <= set(self.ids) else None
+        self.askers[query.question[0].name.to_text()].add(client.address)
+        return self.at_once <= set(self.askers) and super().answer(data, client)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_no_question_is_asked_twice(nameserver: Patient, alignd: Alignd) -> None
             mta.send(SENDER, RECIPIENTS, MESSAGE)
 
     # What is asked of the relay's own domains, at the start, has a memory of its own.
-    times = {name: len(nameserver.ids[name]) for name in AT_ONCE - {"_dmarc.com."}}
+    times = {name: len(nameserver.askers[name]) for name in AT_ONCE - {"_dmarc.com."}}
     assert times == dict.fromkeys(times, 1)
 
 
@@ -91,7 +91,7 @@ def test_lookups_begin_before_the_message_ends(nameserver: Patient, alignd: Alig
             mta.tell(command, payload, macros)
             if command is Command.HEADER:
                 break
-        wait_until(lambda: set(nameserver.ids) >= AT_ONCE, "the lookups")
+        wait_until(lambda: set(nameserver.askers) >= AT_ONCE, "the lookups")
 
         answer = mta.tell_at_once(said)
 
@@ -105,4 +105,4 @@ def test_mail_out_of_scope_is_not_looked_up(nameserver: Patient, alignd: Alignd)
     with MilterConnection(alignd.socket) as mta:
         mta.send(SENDER, RECIPIENTS, MESSAGE)
 
-    assert not [name for name in nameserver.ids if "stranger" in name]
+    assert not [name for name in nameserver.askers if "stranger" in name]

@@ -246,6 +246,8 @@ class Conversation:
         self._has_answered = False
         self._defect = ""
         """What was wrong with the answer over UDP, once there was one."""
+        self._understood = Protocol.TCP
+        """What it will have understood when it answers over TCP."""
 
     def send(self) -> None:
         """Ask in the way that is next, and set when to ask again."""
@@ -324,13 +326,13 @@ class Conversation:
             response = _read(wire, transmission.query)
         except dns.exception.DNSException:
             if _is_begun(wire, transmission.query):
-                self._ask_again_over_tcp("malformed")
+                self._ask_again_over_tcp("malformed", transmission)
             return None
         return self._judge(response, transmission) if response else None
 
     def _judge(self, response: Message, transmission: _Transmission) -> Message | None:
         if response.flags & dns.flags.TC:
-            self._ask_again_over_tcp("truncated")
+            self._ask_again_over_tcp("truncated", transmission)
             return None
         if transmission.protocol is Protocol.EDNS and response.rcode() in _NO_EDNS:
             self._ask_without_edns()
@@ -343,8 +345,9 @@ class Conversation:
         if all(each.protocol is Protocol.EDNS for each in self._transmissions.values()):
             self.send()
 
-    def _ask_again_over_tcp(self, defect: str) -> None:
-        self._defect, self.due = defect, math.inf
+    def _ask_again_over_tcp(self, defect: str, transmission: _Transmission) -> None:
+        self._defect, self._understood = defect, transmission.protocol
+        self.due, self._tcp_failed = math.inf, False
         self._ask_over_tcp()
 
     def _receive_stream(self) -> Message | None:
@@ -362,9 +365,7 @@ class Conversation:
             return None
         if response is None:
             return None
-        # It would have answered over UDP, had the answer been smaller.
-        protocol = Protocol.EDNS if self._defect else Protocol.TCP
-        return self._accept(response, protocol, None)
+        return self._accept(response, self._understood, None)
 
     def _accept(
         self, response: Message, protocol: Protocol, seconds: float | None

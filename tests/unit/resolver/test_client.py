@@ -136,6 +136,23 @@ def test_no_edns_is_offered_over_tcp() -> None:
 
 
 @pytest.mark.parametrize(
+    "refusal", [odd.refuses_edns(FORMERR), Asked.send], ids=["without-edns", "with-edns"]
+)
+def test_an_answer_that_is_too_large_for_udp_changes_nothing_of_what_is_known(
+    refusal: Oddity,
+) -> None:
+    states = NameserverStates()
+    with ExitStack() as stack:
+        nameserver = served(stack, refusal)
+        ask_them(states, nameserver)
+        known = states.protocol(address_of(nameserver))
+        nameserver.oddity = odd.truncated
+
+        assert isinstance(ask_them(states, nameserver), Message)
+        assert states.protocol(address_of(nameserver)) is known
+
+
+@pytest.mark.parametrize(
     ("oddity", "reason"),
     [
         pytest.param(odd.fails_with(FORMERR), "FORMERR", id="formerr-without-edns-too"),

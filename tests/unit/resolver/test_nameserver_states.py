@@ -66,7 +66,7 @@ def test_an_answer_is_overdue_after_what_round_trips_tell(
 def test_one_that_was_never_heard_is_asked_in_three_ways_in_half_of_the_time(left: float) -> None:
     wait = RoundTrips().wait(left)
 
-    assert wait + 2 * wait <= left / 2 + 1e-9
+    assert wait + 2 * wait <= left / 2 + 0.001
 
 
 def test_what_it_understands_is_forgotten_after_a_while(
