@@ -2,5 +2,7 @@
 
 Imports `mailauth` and `config`, and alone in the project dnspython. `resolver` puts the parts
 together (`cache`, `client`, `breaker`, `trouble`, `refresher`, `single_flight`) and is the place
-to begin; `client` asks several nameservers, `conversation` one of them; `wire` converts records; `zone` answers from a file, for `explain --zone` and for tests.
+to begin; `client` asks several nameservers, `conversation` one of them; `archive` keeps answers
+over restarts; `wire` converts records; `zone` answers from a file, for `explain --zone` and for
+tests.
 """
