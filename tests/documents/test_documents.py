@@ -238,7 +238,7 @@ def service_log_texts() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
-            says = r"\.(service|once_a_minute|_report|_report_once)$"
+            says = r"\.(service|_service_line|once_a_minute|_report|_report_once)$"
             if not re.search(says, ast.unparse(node.func)):
                 continue
             text: ast.expr = node.args[0]

@@ -31,7 +31,6 @@ _UNANSWERED = (
 _REFUSED = ("554", "5.6.0", "Too many header fields would have to be removed ({})")
 UNASKED = milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOUNKNOWN
 """The events that a judgement has no use for."""
-_PROBE_ANSWERED = "probe answered"
 _SLOW_SECONDS = 1.0  # a probe that took longer is logged
 # An empty list would mean the default one, which is long; the queue id is needed anyway.
 _MACROS = {
@@ -221,9 +220,9 @@ class Session:
             self.judging_since = math.inf
             self._message_runtime = None
         seconds = time.monotonic() - started
-        is_due = log.is_due(_PROBE_ANSWERED, HOUR)
+        is_due = log.is_due("probe", HOUR)
         if is_due or seconds > _SLOW_SECONDS or self._runtime.log_addresses:
-            log.service(_PROBE_ANSWERED, ms=round(seconds * 1000, 1))
+            log.service("probe answered", ms=round(seconds * 1000, 1))
         return milter.CONTINUE
 
     def abort(self) -> int:

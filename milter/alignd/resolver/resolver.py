@@ -238,7 +238,7 @@ class Resolver:
             return
         known = self._cache.get(question) if self.is_troubled else None
         if known and self._last_known(question, known, self._clock()):
-            self._refresher.put(question)
+            self._refresh_soon(question)
         else:
             self._ask_once(question, self._budget)
 
@@ -260,11 +260,12 @@ class Resolver:
         """
         known, now = self._cache.get(question), self._clock()
         if known and now < known.expires:
-            if now >= known.due and self._cache.failure(question) is None:
-                self._refresher.put(question)
+            if now >= known.due:
+                self._refresh_soon(question)
             self._meter.hit_cache()
             return known.answer, known.due
-        last_known = self._last_known(question, known, now) if self._is_early(known) else None
+        is_early = self._is_early(known)
+        last_known = self._last_known(question, known, now) if is_early else None
         outcome = self._cache.failure(question) or (
             self._ask_for_a_moment(question, patience)
             if last_known
@@ -272,7 +273,9 @@ class Resolver:
         )
         if isinstance(outcome, CachedAnswer):
             return outcome.answer, outcome.due
-        if last_known := last_known or self._last_known(question, known, now):
+        if not is_early:
+            last_known = self._last_known(question, known, now)
+        if last_known:
             self._meter.used_last_known()
         return last_known or outcome, 0.0
 
@@ -296,7 +299,7 @@ class Resolver:
             if outcome is not _TIMEOUT:
                 return outcome
             self._trouble.record_late(question[0])
-        self._refresher.put(question)
+        self._refresh_soon(question)
         return outcome
 
     def _ask_once(self, question: Question, seconds: float) -> CachedAnswer | LookupFailed:
@@ -402,9 +405,17 @@ class Resolver:
     def _archive_for(self, question: Question) -> Archive | None:
         return None if isinstance(question, PrivateQuestion) else self._archive
 
+    def _refresh_soon(self, question: Question) -> None:
+        """Refresh an answer in use in the background, so that no message waits for it."""
+        if self._may_refresh(question):
+            self._refresher.put(question)
+
     def _refresh(self, question: Question) -> None:
-        if not self._breaker.is_open and self._cache.failure(question) is None:
+        if self._may_refresh(question):  # still
             self._ask_once(question, self._settings.timeout)
+
+    def _may_refresh(self, question: Question) -> bool:
+        return not self._breaker.is_open and self._cache.failure(question) is None
 
     def _refresh_failed(self, problem: str) -> None:
         self._meter.refresh_failed()

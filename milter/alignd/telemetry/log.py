@@ -73,7 +73,7 @@ class MessageLog:
 
     def service(self, text: str, **fields: str | int | float) -> None:
         """Write a line about the service."""
-        self._write(f"{text} {self.rendered(**fields)}".rstrip())
+        self._write(self._service_line(text, **fields))
 
     def once_a_minute(self, text: str, **fields: str | int | float) -> None:
         """Write a line about the service, unless *text* was written less than a minute ago."""
@@ -87,6 +87,9 @@ class MessageLog:
             return False
         self._written[text] = now
         return True
+
+    def _service_line(self, text: str, **fields: str | int | float) -> str:
+        return f"{text} {self.rendered(**fields)}".rstrip()
 
     def _write(self, line: str) -> None:
         # A line goes out as a whole: the workers share the stream, and lines would run together.
@@ -107,8 +110,10 @@ class MessageLog:
         """
         if self._stream is None or self._stream.is_failing or time.monotonic() < self._next_told:
             return b""
-        fields = self.rendered(lines=self._untold)
-        return f"log lines were dropped: they could not be written in time {fields}\n".encode()
+        text = self._service_line(
+            "log lines were dropped: they could not be written in time", lines=self._untold
+        )
+        return f"{text}\n".encode()
 
     def _note_dropped(self) -> None:
         # There is nowhere to complain, and it must not stop mail.
