@@ -37,6 +37,7 @@ BEAT_SECONDS = 1.0
 """How often a worker sends a heartbeat."""
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker writes to its supervisor, on the pipe of its heartbeat."""
+_LOAD_SECONDS = 600.0  # all workers load at once: on a fraction of a core that takes minutes
 _POLL_SECONDS = 0.05
 _LOADED = 0  # in the queue of signals; kill(2) has no signal of that number
 
@@ -73,7 +74,7 @@ class Worker:
         self._setup = setup
         self._signals: SimpleQueue[int] = SimpleQueue()
         # In the background: a worker that is silent for long would be killed.
-        self._loader = SetupLoader(load_setup, lambda: self._signals.put(_LOADED))
+        self._loader = SetupLoader(load_setup, lambda: self._signals.put(_LOADED), _LOAD_SECONDS)
         self._resolver = self._make_resolver(setup)
         self._runtime = self._make_runtime(setup)
 
