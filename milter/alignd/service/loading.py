@@ -8,19 +8,23 @@ from collections.abc import Callable
 
 from alignd.service.setup import Setup
 
-LOAD_SECONDS = 120.0
-"""How long a load may take: 5,000 tenants take four seconds, on a tenth of a core forty."""
-
 
 class SetupLoader:
     """Loads setups one at a time."""
 
     def __init__(
-        self, load_setup: Callable[[Setup | None], Setup], on_end: Callable[[], None]
+        self,
+        load_setup: Callable[[Setup | None], Setup],
+        on_end: Callable[[], None],
+        patience: float,
     ) -> None:
-        """*on_end* is called in the thread that has loaded."""
+        """*on_end* is called in the thread that has loaded; a load may take *patience* seconds.
+
+        The thread of one that takes longer is left alone: it waits for a file.
+        """
         self._load_setup = load_setup
         self._on_end = on_end
+        self._patience = patience
         self._results: list[Setup | Exception] = []
         self._thread: threading.Thread | None = None
         self._given_up_at: float | None = None
@@ -45,7 +49,7 @@ class SetupLoader:
             self._on_end()
 
         self._results = results
-        self._given_up_at = time.monotonic() + LOAD_SECONDS
+        self._given_up_at = time.monotonic() + self._patience
         self._thread = threading.Thread(target=load, name="load", daemon=True)
         try:
             self._thread.start()
@@ -65,5 +69,5 @@ class SetupLoader:
         if time.monotonic() > self._given_up_at:
             self._given_up_at = None
             self._results = []
-            return TimeoutError(f"not read within {LOAD_SECONDS:.0f} s")
+            return TimeoutError(f"the configuration was not read within {self._patience:.0f} s")
         return None

@@ -42,6 +42,7 @@ BEAT_SECONDS = 1.0
 """How often a worker sends a heartbeat."""
 ALIVE, RELOADED, DRAINING = b".", b"r", b"d"
 """What a worker writes to its supervisor, on the pipe of its heartbeat."""
+_LOAD_SECONDS = 600.0  # all workers load at once: on a fraction of a core that takes minutes
 _POLL_SECONDS = 0.05
 _STATES = dict.fromkeys(Condition, NameserverState.FAILS) | {
     Condition.UNTRIED: NameserverState.UNKNOWN,
@@ -84,7 +85,7 @@ class Worker:
         self._follower = NameserverFollower()  # the supervisor tells of it
         self._signals: SimpleQueue[int] = SimpleQueue()
         # In the background: a worker that is silent for long would be killed.
-        self._loader = SetupLoader(load_setup, lambda: self._signals.put(_LOADED))
+        self._loader = SetupLoader(load_setup, lambda: self._signals.put(_LOADED), _LOAD_SECONDS)
         self._resolver = self._make_resolver(setup)
         self._runtime = self._make_runtime(setup)
 
