@@ -88,7 +88,6 @@ class Supervisor:
         )
         self._archive_sockets = ArchiveSockets(wanted)
         self._archive: AuxiliaryProcess[ArchiveOptions] = AuxiliaryProcess(
-            "archive process",
             self._serve_archive,
             self._children,
             self._attempts(ChildKind.ARCHIVE),
