@@ -2,5 +2,6 @@
 
 Imports `mailauth` and `config`, and alone in the project dnspython. `resolver` puts the parts
 together (`cache`, `client`, `breaker`, `single_flight`) and is the place to begin; `wire` converts
-records; `zone` answers from a file, for `explain --zone` and for tests.
+records; `zone` answers from a file, for `explain --zone` and for tests; `archive` keeps answers
+over restarts.
 """
