@@ -19,7 +19,7 @@ class SuiteZone:
 
     entries: dict[str, list[Any]]
 
-    def look_up(self, name: str, record_type: RecordType, **_: bool) -> Answer | LookupFailed:
+    def look_up(self, name: str, record_type: RecordType, **_how: bool) -> Answer | LookupFailed:
         """Answer as the suite's schema asks: CNAMEs followed, TIMEOUT for all else of a name."""
         for _alias in range(_MAX_CHAIN):
             entries = self.entries.get(name.lower().rstrip("."))

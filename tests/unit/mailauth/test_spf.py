@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alignd.mail.domain import Domain
+from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.mailauth.spf import MAX_SECONDS, Spf, SpfEvaluator, SpfResult, evaluate_spf
 from alignd.mailauth.spf_reading import MAX_RECORD, MAX_TERMS
 from alignd.resolver.zone import Zone
@@ -316,3 +317,71 @@ def test_the_time_of_a_judgement_is_shared_by_its_evaluations() -> None:
     results = [slow.evaluate(IPV4, "m@x.cz", HELO).result for _ in range(4)]
 
     assert results == [SpfResult.PASS, *[SpfResult.TEMPERROR] * 3]
+
+
+# Names that are made of the local part, which no file may keep.
+
+
+class Noting:
+    """A Lookup that notes which names were private."""
+
+    def __init__(self, zone: str) -> None:
+        self._zone = Zone.parse(zone)
+        self.private: set[str] = set()
+        self.public: set[str] = set()
+
+    def look_up(
+        self, name: str, record_type: RecordType, *, is_private: bool = False
+    ) -> Answer | LookupFailed:
+        """Look up in the zone."""
+        (self.private if is_private else self.public).add(name)
+        return self._zone.look_up(name, record_type)
+
+
+@pytest.mark.parametrize(
+    ("record", "private", "public"),
+    [
+        pytest.param("exists:%{l}.x", {"m.k.x"}, set(), id="local-part"),
+        pytest.param("exists:%{L}.x", {"m.k.x"}, set(), id="escaped"),
+        pytest.param("exists:%{l1}.x", {"k.x"}, set(), id="a-part-of-it"),
+        pytest.param("exists:%{lr-}.x", {"m.k.x"}, set(), id="reversed"),
+        pytest.param("exists:%{s}.x", {"m.k@a.example.x"}, set(), id="sender"),
+        pytest.param("exists:%{S2r.}.x", {"k%40a.m.x"}, set(), id="sender-transformed"),
+        pytest.param(
+            "exists:%{o}.%{d}.%{h}.x",
+            set(),
+            {"a.example.a.example.relay.example.x"},
+            id="not-the-domain",
+        ),
+        pytest.param("exists:%%{l}.x", set(), {"%{l}.x"}, id="no-macro-at-all"),
+        pytest.param(
+            "include:%{l}.p",
+            {"m.k.p", "a.m.k.p", "mx.m.k.p", "b.m.k.p"},
+            {"c.x"},
+            id="what-hangs-on-it",
+        ),
+        pytest.param(
+            "redirect=%{l}.p",
+            {"m.k.p", "a.m.k.p", "mx.m.k.p", "b.m.k.p"},
+            {"c.x"},
+            id="or-takes-its-place",
+        ),
+    ],
+)
+def test_names_that_are_made_of_the_local_part_are_private(
+    record: str, private: set[str], public: set[str]
+) -> None:
+    lookup = Noting(f"""\
+a.example. TXT "v=spf1 {record}"
+m.k.p.     TXT "v=spf1 exists:a.%{{d}} mx include:c.x redirect=b.%{{d}}"
+m.k.p.     MX 10 mx.m.k.p.
+mx.m.k.p.  A 203.0.113.1
+a.m.k.p.   TXT "not an address"
+b.m.k.p.   TXT "v=spf1 -all"
+c.x.       TXT "v=spf1 -all"
+""")
+
+    evaluate_spf(IPV4, "M.k@a.example", HELO, lookup)
+
+    assert lookup.private == private
+    assert lookup.public == {"a.example"} | public

@@ -384,7 +384,7 @@ def writing(path: Path, memory: ArchiveMemory, clock: Clock) -> Iterator[Archive
     """Run a writer whose time is *clock*."""
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(writer_module, "_BATCH_SECONDS", 0.01)
-        writer = ArchiveWriter(path, KEEP, memory, print, pytest.fail, clock)
+        writer = ArchiveWriter(path, KEEP, memory, print, print, clock)
         thread = threading.Thread(target=writer.run)
         thread.start()
         try:
@@ -467,7 +467,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket, socket.socket, socket
 def test_an_archive_that_does_not_reply_costs_one_question_a_moment_and_the_others_nothing(
     ends: tuple[socket.socket, ...],
 ) -> None:
-    client = ArchiveClient(ends[0], ends[1], pytest.fail, pytest.fail)
+    client = ArchiveClient(ends[0], ends[1], pytest.fail, print)
     started = time.monotonic()
     first = client.get(question(1))
     took = time.monotonic() - started
@@ -505,7 +505,7 @@ def test_a_reply_that_came_too_late_answers_no_other_question(
 ) -> None:
     monkeypatch.setattr(client_module, "_FIRST_ABSENCE", 0.0)
     monkeypatch.setattr(client_module, "PATIENCE", 0.2)
-    client = ArchiveClient(ends[0], ends[1], pytest.fail, pytest.fail)
+    client = ArchiveClient(ends[0], ends[1], pytest.fail, print)
     client._absence = 0.0
     assert isinstance(client.get(question(1)), LookupFailed)
     number, _ = decode_question(ends[3].recv(1000))

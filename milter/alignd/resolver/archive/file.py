@@ -42,9 +42,9 @@ CREATE TABLE answers (
 ) WITHOUT ROWID"""
 _SELECT = "SELECT question, heard, response FROM answers ORDER BY number DESC"
 _INSERT = "INSERT OR REPLACE INTO answers (question, heard, response) VALUES (?, ?, ?)"
-_FORGET_OLDEST_EIGHTH = """
+_FORGET_OLDEST_SIXTEENTH = """
 DELETE FROM answers WHERE number <= (
-    SELECT number FROM answers ORDER BY number LIMIT 1 OFFSET (SELECT count(*) / 8 FROM answers)
+    SELECT number FROM answers ORDER BY number LIMIT 1 OFFSET (SELECT count(*) / 16 FROM answers)
 )
 """
 # What is limited to a part of them; both are repeated until there is nothing left to do.
@@ -129,7 +129,7 @@ class ArchiveFile:
         try:
             while not self._insert(rows):
                 with self._connection:
-                    self._connection.execute(_FORGET_OLDEST_EIGHTH)
+                    self._connection.execute(_FORGET_OLDEST_SIXTEENTH)
         except sqlite3.Error as error:
             raise _judged(error) from error
 

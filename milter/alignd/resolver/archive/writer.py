@@ -84,17 +84,14 @@ class ArchiveWriter:
 
     def run(self) -> None:
         """Read and write until the end, and write what waits then."""
-        while not self._ended.is_set():
-            try:
-                self._open_and_write()
-            except BrokenFileError as error:
-                self._replace(error)
-            except (UnusableFileError, sqlite3.Error, OSError) as error:
-                self._problem = str(error)
-            except Exception as error:  # a bug; the thread has to outlive it
-                self._problem = type(error).__name__
-                self._failed(error)
-            if self._problem:
+        is_last = False
+        while not is_last:
+            # What has failed is tried once more at the end.
+            is_last = self._ended.is_set()
+            self._problem = self._try_to_write()
+            if not self._problem:
+                is_last = self._ended.is_set()
+            elif not is_last:
                 self._ended.wait(self._pause)
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
@@ -102,8 +99,20 @@ class ArchiveWriter:
         """Write what waits, and nothing more."""
         self._ended.set()
 
+    def _try_to_write(self) -> str:
+        """Work on one file until it is the end, or not in its place any more; what went wrong."""
+        try:
+            self._open_and_write()
+        except BrokenFileError as error:
+            return self._replace(error)
+        except (UnusableFileError, sqlite3.Error, OSError) as error:
+            return str(error)
+        except Exception as error:  # a bug; the thread has to outlive it
+            self._failed(error)
+            return type(error).__name__
+        return ""
+
     def _open_and_write(self) -> None:
-        """Work on one file until it is the end, or the file is not in its place any more."""
         self._memory.begin_reading()
         with self._step():
             file = ArchiveFile(self._path)
@@ -153,15 +162,14 @@ class ArchiveWriter:
         with self._step():
             file.forget(now.wall - self._keep_seconds, now.wall)
 
-    def _replace(self, error: BrokenFileError) -> None:
-        self._problem = str(error)
+    def _replace(self, error: BrokenFileError) -> str:
         try:
             with self._step():
                 aside = put_aside(self._path)
         except OSError as obstacle:
-            self._problem = f"{error}, and {obstacle}"
-        else:
-            self._report(f"DNS archive is broken and was put aside as {aside}: {error}")
+            return f"{error}, and {obstacle}"
+        self._report(f"DNS archive is broken and was put aside as {aside}: {error}")
+        return str(error)
 
     @contextmanager
     def _step(self) -> Iterator[None]:
