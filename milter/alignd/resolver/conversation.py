@@ -36,7 +36,7 @@ _RETRY_SECONDS = 0.1  # until the first new try where nobody listens: it may be 
 _EDNS_PAYLOAD = 1232  # octets, the size that is safe from fragments (DNS flag day 2020)
 _MAX_DATAGRAM = 65535
 _SIZE = struct.Struct("!H")  # before a message over TCP
-_PASSING = frozenset({None, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PASSING = frozenset({None, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors that say nothing of the nameserver; None is that of `SpareSockets`."""
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 _FINAL = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
