@@ -48,6 +48,7 @@ _ANSWERS = [
     _long(b"v=DMARC1; p=reject; rua=mailto:a@x.example" + b",mailto:a@x.example" * 800),
     [_record(b"%d" % number) for number in range(900)],
     [_record(b"v=spf1 -all"), *(_record(b"x" * 60) for _ in range(40))],
+    [_record(b"v=spf1 -all"), *(_record(b"%03d" % n + b"x" * 240) for n in range(240))],
     _long(b"v=spf1 include:%{d}.a.example a mx -all"),
 ]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from alignd.service.child_process import SILENCE_SECONDS
+from alignd.service.processes.child_process import SILENCE_SECONDS
 from alignd.service.worker import DRAIN_SECONDS
 from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.message import ChangeSender

@@ -121,7 +121,7 @@ def test_what_fails_in_a_round_of_the_supervisor_is_told_and_does_not_end_it(
         failed = watched.scrape().counted("alignd_background_failures_total")
         assert failed[("supervision",)] > 1
         (line,) = [line for line in alignd.log().splitlines() if "supervisor failed" in line]
-        assert 'error="ValueError at service/notification.py:' in line
+        assert 'error="ValueError at service/processes/notification.py:' in line
 
 
 @pytest.mark.parametrize(

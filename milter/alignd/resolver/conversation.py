@@ -41,7 +41,7 @@ _SIZE = struct.Struct("!H")  # before a message over TCP
 _SIOCGIFINDEX = 0x8933  # netdevice(7)
 _IFREQ = struct.Struct("=16si20x")  # struct ifreq, with the number of an interface
 _MAX_INTERFACE = 15  # octets of its name
-_PASSING = frozenset({None, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PASSING = frozenset({None, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors that say nothing of the nameserver; None is that of `SpareSockets`."""
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 _FINAL = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})

@@ -1,9 +1,9 @@
-"""The processes of `alignd serve`: a supervisor, workers that serve mail, a monitor for metrics.
+"""The processes of `alignd serve`: a supervisor, workers, a monitor, and the archive's own.
 
 Imports `mta`, `doctor`, `telemetry`, `resolver` and what is below them; of the command line it
 knows nothing. Begin with `supervisor`, whose loop keeps the others running: `workers` those that
-serve mail (`worker`), `auxiliary_process` each other one (`monitor` serves metrics). Both fork
-through `child_process`, try again what fails with `patience`, and load a new `setup` by `loading`.
-`signals` and `notification` are what the supervisor hears and what systemd hears of it.
+serve mail (`worker`), `processes` each other one (`monitor` serves metrics, `archive_process` keeps
+DNS answers). `setup` is what they run with, `loading` loads another, `inputs` follows what changes
+by itself, `shared` is what outlives each of them, `in_force` describes it for the status document.
 `self_check` warns of bad DNS in the background.
 """

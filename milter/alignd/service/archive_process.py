@@ -27,8 +27,8 @@ from alignd.resolver.archive.datagrams import (
 )
 from alignd.resolver.archive.memory import ArchiveMemory, Moment
 from alignd.resolver.archive.writer import ArchiveWriter
-from alignd.service.auxiliary_process import BEAT_SECONDS
-from alignd.service.signals import PendingSignals
+from alignd.service.processes.auxiliary_process import BEAT_SECONDS
+from alignd.service.processes.signals import PendingSignals
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
 from alignd.telemetry.words import ArchiveState, Task

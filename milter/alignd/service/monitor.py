@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from alignd.config.option_types import ListenAddress
-from alignd.service.auxiliary_process import BEAT_SECONDS
+from alignd.service.processes.auxiliary_process import BEAT_SECONDS
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.prometheus import CONTENT_TYPE, exposition

@@ -27,17 +27,17 @@ from alignd.config.option_types import ListenAddress
 from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
 from alignd.service.archive_process import ArchiveOptions, serve_archive
-from alignd.service.auxiliary_process import AuxiliaryProcess
-from alignd.service.child_process import ChildProcesses, pin_to_core
 from alignd.service.in_force import describe, installed_versions
 from alignd.service.inputs import InputReport, NameserverFollower
 from alignd.service.loading import SetupLoader
 from alignd.service.monitor import RequestHandler, serve_metrics
-from alignd.service.notification import ServiceManager, Watchdog
-from alignd.service.patience import Attempts
+from alignd.service.processes.auxiliary_process import AuxiliaryProcess
+from alignd.service.processes.child_process import ChildProcesses, pin_to_core
+from alignd.service.processes.notification import ServiceManager, Watchdog
+from alignd.service.processes.patience import Attempts
+from alignd.service.processes.signals import PendingSignals
 from alignd.service.setup import LOAD_ERRORS, Setup
 from alignd.service.shared import Shared
-from alignd.service.signals import PendingSignals
 from alignd.service.worker import DRAIN_SECONDS, Worker, room_for_connections
 from alignd.service.workers import Workers
 from alignd.telemetry.log import MessageLog, described

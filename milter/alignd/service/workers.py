@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from alignd.mta.suspects import SUSPECT_SECONDS
-from alignd.service.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
-from alignd.service.patience import Attempts, Silence
+from alignd.service.processes.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
+from alignd.service.processes.patience import Attempts, Silence
 from alignd.service.shared import Shared
 from alignd.service.worker import ALIVE, DRAINING, RELOADED
 from alignd.telemetry.log import MessageLog

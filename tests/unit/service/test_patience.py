@@ -6,7 +6,7 @@ from typing import TextIO
 
 import pytest
 
-from alignd.service.patience import Attempts, Silence
+from alignd.service.processes.patience import Attempts, Silence
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.words import ChildKind

@@ -12,8 +12,8 @@ from math import inf
 from typing import Generic, TypeVar
 
 from alignd.mta import listening_socket
-from alignd.service.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
-from alignd.service.patience import Attempts, Silence
+from alignd.service.processes.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
+from alignd.service.processes.patience import Attempts, Silence
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import ProcessMetrics
 
