@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable
 
 _POINTER_AT = object.__basicsize__
@@ -24,6 +25,7 @@ class DescriptorReader:
         self._is_connection = is_connection
         self.is_proven: bool | None = None
         """None until there was a connection to try it with."""
+        self._proving = threading.Lock()  # the first connections may be many at once
         try:
             self._memory = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -34,13 +36,16 @@ class DescriptorReader:
         if self.is_proven:
             pointer = ctypes.c_void_p.from_address(id(context) + _POINTER_AT).value or 0
             return ctypes.c_int.from_address(pointer + _DESCRIPTOR_AT).value
-        return self._prove(context) if self.is_proven is None else None
+        if self.is_proven is None:
+            with self._proving:
+                if self.is_proven is None:
+                    self.is_proven = self._is_where_it_should_be(context)
+                    os.close(self._memory)
+        return self.descriptor_of(context) if self.is_proven else None
 
-    def _prove(self, context: object) -> int | None:
+    def _is_where_it_should_be(self, context: object) -> bool:
         descriptor = self._read_with_care(context)
-        self.is_proven = descriptor is not None and self._is_connection(descriptor)
-        os.close(self._memory)
-        return descriptor if self.is_proven else None
+        return descriptor is not None and self._is_connection(descriptor)
 
     def _read_with_care(self, context: object) -> int | None:
         """Read through a file, where an address that is none is an error and no crash."""

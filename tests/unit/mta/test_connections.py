@@ -2,8 +2,11 @@
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -223,18 +226,41 @@ def test_nothing_is_cut_where_nobody_knows_what_has_negotiated(milter: Milter) -
     assert milter.number("alignd_connections") == 1
 
 
-class ShapedLikeAContext:
-    """Three pointers, which lead nowhere."""
+@dataclass(slots=True)
+class Shaped:
+    """Three pointers, as a context of pymilter has."""
 
-    __slots__ = ("one", "three", "two")
+    one: object
+    two: object
+    three: object
+
+
+def shaped() -> Shaped:
+    return Shaped(b"", b"", b"")  # all lead somewhere else
 
 
 def test_an_unknown_structure_is_an_error_and_no_crash() -> None:
-    shaped = ShapedLikeAContext()
+    nowhere = shaped()
+    del nowhere.one, nowhere.two, nowhere.three
     reader = DescriptorReader(lambda _: False)
 
-    assert reader.descriptor_of(shaped) is None
+    assert reader.descriptor_of(nowhere) is None
     assert reader.is_proven is False
     before = os.listdir("/proc/self/fd")
-    assert reader.descriptor_of(shaped) is None
+    assert reader.descriptor_of(nowhere) is None
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_the_first_connections_may_come_all_at_once() -> None:
+    at_once = threading.Barrier(2)
+
+    def is_connection(_: int) -> bool:
+        with suppress(threading.BrokenBarrierError):
+            at_once.wait(timeout=0.3)  # for another that asks meanwhile
+        return False
+
+    reader = DescriptorReader(is_connection)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(reader.descriptor_of, (shaped(), shaped())))
+
+    assert found == [None, None]
