@@ -53,8 +53,8 @@ class World:
         new.replace(self.resolv_conf)
 
     def break_resolv_conf(self) -> None:
-        """Leave what a tool with a bug might, in place: an address cut off, and Latin-1."""
-        self.resolv_conf.write_bytes(b"# r\xe9seau\nnameserver 192.0.2\n")
+        """Leave what a tool with a bug might, in place: no address, and Latin-1."""
+        self.resolv_conf.write_bytes(b"# r\xe9seau\nnameserver dns1.example\n")
 
 
 Play = Callable[[World], AbstractContextManager[None]]
