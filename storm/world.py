@@ -40,8 +40,8 @@ WAITED = 1.0
 """Seconds: what takes longer has waited, even on a machine that is busy."""
 _MAY_WAIT, _MAY_WAIT_SHARE = 4, 0.01
 """Of the known: those that meet the trouble first, and what a busy machine makes late."""
-BUDGET = 3.0
-"""Seconds that an author who was never met may cost: [dns] timeout, and as above."""
+BUDGET = 4.0
+"""Seconds that an author who was never met may cost: [dns] timeout, on a machine that is busy."""
 HEALED = 15.0
 """Seconds within which domains that were never met are judged again."""
 _TRIES = 40
