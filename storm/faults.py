@@ -69,6 +69,8 @@ class Fault:
     """Has it, and in the end takes it back."""
     dns_is_well: bool = True
     """Whether domains that were never met can be judged meanwhile."""
+    archive_is_away: bool = False
+    """Then, with DNS away as well, a worker knows no domain that only another one has met."""
     needs: Callable[[World], str | None] = lambda _: None
     """Says why it cannot be had here."""
 
@@ -261,8 +263,14 @@ FAULTS = (
     Fault("clock-back", clock_back, needs=_no_clock),
     Fault("clock-ahead", clock_ahead, needs=_no_clock),
     Fault("log-blocked", log_blocked),
-    Fault("archive-locked", archive_locked, dns_is_well=False),
-    Fault("archive-stopped", archive_stopped, dns_is_well=False, needs=no_owner_of_the_archive),
+    Fault("archive-locked", archive_locked, dns_is_well=False, archive_is_away=True),
+    Fault(
+        "archive-stopped",
+        archive_stopped,
+        dns_is_well=False,
+        archive_is_away=True,
+        needs=no_owner_of_the_archive,
+    ),
     Fault("no-process", no_process),
     Fault("no-descriptor", no_descriptor),
     Fault("silent-connections", silent_connections),

@@ -77,6 +77,12 @@ class _Came:
     healed_after: float | None
     """Seconds; None: not at all."""
 
+    @property
+    def needless(self) -> int:
+        """How many were rewritten though their domain was known, or could be judged."""
+        known = 0 if self.fault.archive_is_away else self.balance.overcautious
+        return known + (self.strangers.overcautious if self.fault.dns_is_well else 0)
+
 
 def world(order: Order) -> Outcome:
     """Have each fault in its turn while mail goes on."""
@@ -189,7 +195,9 @@ def _add_all(findings: Findings, came: Sequence[_Came], path: MailPath) -> None:
     ):
         if text:
             findings.note(text)
-        findings.add(_sum(balances), cautious=bool(text))
+        findings.add(_sum(balances), cautious=True)
+    needless = sum(each.needless for each in came)
+    findings.hold(f"{needless} of all rewritten needlessly", kept=not needless)
     waits = _seconds_at_alignd(path.postfix.log())
     for each in came:
         _add(findings, each, waits)
@@ -217,17 +225,11 @@ def _add(findings: Findings, came: _Came, waits: Mapping[str, Sequence[float]]) 
         f"{too_late} others over {BUDGET:g} s" if too_late else "",
         f"{came.starts} restarts" if came.starts else "",
         "" if came.balance.is_even and came.strangers.is_even else "not even",
-        _needless(came),
+        f"{came.needless} rewritten needlessly" if came.needless else "",
         "" if healed and healed <= HEALED else "does not heal",
     ]
     wrong = ", ".join(each for each in faults if each)
     findings.hold(f"{said} ({wrong})" if wrong else said, kept=not wrong)
-
-
-def _needless(came: _Came) -> str:
-    needless = came.balance.overcautious
-    needless += came.strangers.overcautious if came.fault.dns_is_well else 0
-    return f"{needless} rewritten needlessly" if needless else ""
 
 
 def _sum(balances: Sequence[Balance]) -> Balance:
