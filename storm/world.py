@@ -34,6 +34,8 @@ from tests.lab.systemd import Surroundings
 
 MESSAGES_PER_SECOND = 100
 _LEAST_SECONDS = 2.0  # of a fault
+_KNOWN_DOMAINS = 5  # of each kind
+_WARMING = 200  # messages, so that each worker is likely to meet each domain
 _UNKNOWN_SHARE = 5  # every fifth message is of a domain that was never met
 _SETTLING = 60.0  # seconds
 WAITED = 1.0
@@ -87,12 +89,12 @@ class _Came:
 def world(order: Order) -> Outcome:
     """Have each fault in its turn while mail goes on."""
     chosen = [each for each in FAULTS if not order.only or each.name in order.only]
-    warm = Post(order.seed)
+    warm = Post(order.seed, _KNOWN_DOMAINS)
     ledger = Ledger()
     findings = Findings()
     with run_world(ledger, _zone(warm, len(FAULTS))) as surroundings:
         accounts = ledger.open(warm)
-        surroundings.path.send(warm, accounts, range(6 * warm.domains))
+        surroundings.path.send(warm, accounts, range(_WARMING))
         findings.hold("warmed up", kept=accounts.settle(_SETTLING).is_even)
         came = []
         for number, fault in enumerate(chosen):
@@ -143,7 +145,7 @@ def _have(
     """Have one fault over its share of the mail, and see how long its traces last."""
     seed, number = seed_and_number
     # Another seed, and so other Message-IDs, but the same authors.
-    known, stranger = Post(1000 * seed + number), _stranger(number, seed)
+    known, stranger = Post(1000 * seed + number, _KNOWN_DOMAINS), _stranger(number, seed)
     few = max(1, share // _UNKNOWN_SHARE)
     seconds = max(_LEAST_SECONDS, share / MESSAGES_PER_SECOND)
     starts, put_off = world.path.service.starts, world.path.times_put_off()
