@@ -44,8 +44,8 @@ _MAY_WAIT, _MAY_WAIT_SHARE = 4, 0.01
 """Of the known: those that meet the trouble first, and what a busy machine makes late."""
 BUDGET = 4.0
 """Seconds that an author who was never met may cost: [dns] timeout, on a machine that is busy."""
-HEALED = 15.0
-"""Seconds within which domains that were never met are judged again."""
+HEALED = 20.0
+"""Seconds within which all processes run, and domains that were never met are judged again."""
 _TRIES = 40
 _DESCRIPTORS = 150  # so that a few hundred silent connections are too many
 # Answers expire within a fault, as they would if it lasted hours.
@@ -148,6 +148,7 @@ def _have(
     known, stranger = Post(1000 * seed + number, _KNOWN_DOMAINS), _stranger(number, seed)
     few = max(1, share // _UNKNOWN_SHARE)
     seconds = max(_LEAST_SECONDS, share / MESSAGES_PER_SECOND)
+    processes = len(world.path.service.workers())
     starts, put_off = world.path.service.starts, world.path.times_put_off()
     senders = [
         threading.Thread(
@@ -167,7 +168,11 @@ def _have(
         sender.join()
     # Should it have ended of the fault, it is started again.
     world.path.service.await_restart(world.path.service.starts - 1)
-    healed = _judges(world, ledger, _last_stranger(number, seed))
+    judges = _judges(world, ledger, _last_stranger(number, seed))
+    # Or the next fault would meet half a service.
+    whole = f"{processes} processes after {fault.name}"
+    wait_until(lambda: len(world.path.service.workers()) >= processes, whole, _SETTLING)
+    healed = time.monotonic() - lifted if judges else None
     return _Came(
         fault,
         known,
@@ -176,18 +181,18 @@ def _have(
         ledger.open(stranger).settle(_SETTLING),
         world.path.service.starts - starts,
         world.path.times_put_off() - put_off,
-        healed - lifted if healed else None,
+        healed,
     )
 
 
-def _judges(world: World, ledger: Ledger, post: Post) -> float | None:
-    """When the mail of an author that was never met was judged by its DNS; None if never."""
+def _judges(world: World, ledger: Ledger, post: Post) -> bool:
+    """Try authors that were never met until one is judged by its DNS; whether one was."""
     accounts = ledger.open(post)
     for number in range(1, 4 * _TRIES, 4):  # each is of another domain, which would pass
         world.path.send(post, accounts, range(number, number + 1))
         if accounts.settle(_SETTLING).overcautious == number // 4:
-            return time.monotonic()
-    return None
+            return True
+    return False
 
 
 def _add_all(findings: Findings, came: Sequence[_Came], path: MailPath) -> None:
@@ -221,7 +226,7 @@ def _add(findings: Findings, came: _Came, waits: Mapping[str, Sequence[float]]) 
     said = f"{came.fault.name}: slowest known {slowest:.1f} s"
     said += f", other {max(strangers, default=0.0):.1f} s"
     said += f", {came.put_off} put off" if came.put_off else ""
-    said += f", judges again after {healed:.1f} s" if healed else ", judges no more"
+    said += f", well again after {healed:.1f} s" if healed else ", not well again"
     faults = [
         f"{late} known over {WAITED:g} s" if late > may_wait else "",
         f"{too_late} others over {BUDGET:g} s" if too_late else "",
