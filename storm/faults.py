@@ -53,8 +53,8 @@ class World:
         new.replace(self.resolv_conf)
 
     def break_resolv_conf(self) -> None:
-        """Leave what a tool with a bug might, in place: an address cut off, and Latin-1."""
-        self.resolv_conf.write_bytes(b"# r\xe9seau\nnameserver 192.0.2\n")
+        """Leave what a tool with a bug might, in place: no address, and Latin-1."""
+        self.resolv_conf.write_bytes(b"# r\xe9seau\nnameserver dns1.example\n")
 
 
 Play = Callable[[World], AbstractContextManager[None]]
@@ -69,6 +69,8 @@ class Fault:
     """Has it, and in the end takes it back."""
     dns_is_well: bool = True
     """Whether domains that were never met can be judged meanwhile."""
+    archive_is_away: bool = False
+    """Then, with DNS away as well, a worker knows no domain that only another one has met."""
     needs: Callable[[World], str | None] = lambda _: None
     """Says why it cannot be had here."""
 
@@ -151,9 +153,15 @@ def log_blocked(world: World) -> AbstractContextManager[None]:
 
 @contextmanager
 def archive_locked(world: World) -> Iterator[None]:
-    """Lock the archive of DNS answers from another process, while DNS fails."""
+    """Lock the archive of DNS answers from another process, while DNS fails.
+
+    Who has it for itself alone has to end first: its replacement finds it locked.
+    """
+    owners = _archive_owners(world)
+    if len(owners) == 1:
+        os.kill(owners[0], signal.SIGKILL)
     with ExitStack() as held:
-        database = sqlite3.connect(world.archive, isolation_level=None, timeout=10)
+        database = sqlite3.connect(world.archive, isolation_level=None, timeout=30)
         held.callback(database.close)
         database.execute("BEGIN EXCLUSIVE")
         held.callback(database.execute, "ROLLBACK")
@@ -255,8 +263,14 @@ FAULTS = (
     Fault("clock-back", clock_back, needs=_no_clock),
     Fault("clock-ahead", clock_ahead, needs=_no_clock),
     Fault("log-blocked", log_blocked),
-    Fault("archive-locked", archive_locked, dns_is_well=False),
-    Fault("archive-stopped", archive_stopped, dns_is_well=False, needs=no_owner_of_the_archive),
+    Fault("archive-locked", archive_locked, dns_is_well=False, archive_is_away=True),
+    Fault(
+        "archive-stopped",
+        archive_stopped,
+        dns_is_well=False,
+        archive_is_away=True,
+        needs=no_owner_of_the_archive,
+    ),
     Fault("no-process", no_process),
     Fault("no-descriptor", no_descriptor),
     Fault("silent-connections", silent_connections),
