@@ -13,7 +13,7 @@ import threading
 import milter
 
 from alignd.mta import listening_socket
-from alignd.service import child_process
+from alignd.service.processes.child_process import pin_to_core
 from alignd.telemetry.log import MessageLog
 
 _UNANSWERED = (
@@ -63,7 +63,7 @@ def main(socket: str, workers: int, *, keeps_to_cores: bool) -> None:
         pid = os.fork()
         if pid == 0:
             if keeps_to_cores:
-                child_process.pin_to_core(number, MessageLog(sys.stderr))
+                pin_to_core(number, MessageLog(sys.stderr))
             threading.Thread(target=milter.main, daemon=True).start()
             signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
             while True:
