@@ -16,6 +16,7 @@ from storm.mail_path import MailPath
 from tests.lab.faulty_nameserver import Fault as NameserverFault
 from tests.lab.faulty_nameserver import FaultyNameserver
 from tests.lab.log_pipe import LogPipe
+from tests.lab.readiness import wait_until
 from tests.lab.stepped_clock import SteppedClock
 
 AS_USER = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -153,20 +154,26 @@ def log_blocked(world: World) -> AbstractContextManager[None]:
 
 @contextmanager
 def archive_locked(world: World) -> Iterator[None]:
-    """Lock the archive of DNS answers from another process, while DNS fails.
-
-    Who has it for itself alone has to end first: its replacement finds it locked.
-    """
-    owners = _archive_owners(world)
-    if len(owners) == 1:
-        os.kill(owners[0], signal.SIGKILL)
+    """Lock the archive of DNS answers from another process, while DNS fails."""
     with ExitStack() as held:
-        database = sqlite3.connect(world.archive, isolation_level=None, timeout=30)
+        database = sqlite3.connect(world.archive, isolation_level=None, timeout=0.5)
         held.callback(database.close)
-        database.execute("BEGIN EXCLUSIVE")
+        wait_until(lambda: _takes(world, database), "the archive to be locked")
         held.callback(database.execute, "ROLLBACK")
         held.enter_context(_nameserver(world, NameserverFault.DOWN))
         yield
+
+
+def _takes(world: World, database: sqlite3.Connection) -> bool:
+    # Who has it for itself alone has to end first: its replacement then finds it locked.
+    owners = _archive_owners(world)
+    if len(owners) == 1:
+        os.kill(owners[0], signal.SIGKILL)
+    try:
+        database.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 @contextmanager

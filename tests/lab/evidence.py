@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
-_LAST_LINES = 200
+_LAST_LINES = 100
 
 
 @runtime_checkable

@@ -286,8 +286,8 @@ def test_a_file_that_is_spoilt_while_in_use_is_made_anew_from_memory(
         archive.client.put(question(1000), response(1000))
         archive.wait_until_in_file()
         spoil(path)
-        archive.client.put(question(1001), response(1001))
         wait_until(lambda: begins_well(path), "another file", 30)
+        archive.client.put(question(1001), response(1001))
         archive.wait_until_in_file()
         assert archive.client.get(question(300)) == GOOD
 
