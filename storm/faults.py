@@ -22,7 +22,7 @@ from tests.lab.stepped_clock import SteppedClock
 AS_USER = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 """The kernel limits the processes of a user, but not of root: alignd runs as this one."""
 DAY = 86_400
-SILENT_CONNECTIONS = 400
+SILENT_CONNECTIONS = 600
 _HALF_A_PACKET = b"\0\0\0"  # a packet begins with its length, four octets
 
 

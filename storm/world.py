@@ -47,7 +47,7 @@ BUDGET = 4.0
 HEALED = 20.0
 """Seconds within which all processes run, and domains that were never met are judged again."""
 _TRIES = 40
-_DESCRIPTORS = 150  # so that a few hundred silent connections are too many
+_DESCRIPTORS = 256  # so that a few hundred silent connections are too many
 # Answers expire within a fault, as they would if it lasted hours.
 _CHANGES = """\
 [milter]
