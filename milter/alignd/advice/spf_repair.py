@@ -83,34 +83,39 @@ def _read(text: bytes, domain: Domain) -> _Reading:
         body = body.removesuffix(text[:1].decode())
     words = [word for word in _SEPARATORS.split(body) if word]
     kept: list[Term] = []
+    modifiers: set[str] = set()
     lost: list[int] = []
     readings = [_repaired(word) for word in words]
     if text[start : start + 1].isalnum():
         readings[0] = []  # "v=spf1a": nobody knows what stood behind the version
     for place, terms in enumerate(readings):
-        usable = [term for term in terms if _is_usable(term, kept, domain)]
+        usable = [term for term in terms if _is_usable(term, modifiers, domain)]
         kept += usable
+        modifiers.update(term.name for term in usable if term.is_modifier)
         if not usable:
             lost.append(place)
     as_written = [word for word in body.split(" ") if word]
     is_plain = bool(VERSION.match(text)) and as_written == [term.text for term in kept]
-    invalid = [place for place in lost if not readings[place]]
-    doubts = list(_doubts(words, invalid))
+    doubts = list(_doubts(words, readings))
     if not is_plain:
         doubts += [term.text for term in kept if _is_wide(term)]
     return _Reading(kept, [words[place] for place in lost], doubts, is_plain)
 
 
-def _doubts(words: list[str], invalid: list[int]) -> Iterator[str]:
+def _doubts(words: list[str], readings: list[list[Term]]) -> Iterator[str]:
     """The places where an invalid word leaves the meaning of a valid one open."""
-    for place in invalid:
-        word, before, behind = words[place], words[place - 1 : place], words[place + 1 :]
-        if before and place - 1 not in invalid and _may_go_on(before[0], word):
+    passing = [place for place, terms in enumerate(readings) if any(map(_may_pass, terms))]
+    last_passing = passing[-1] if passing else -1
+    for place, word in enumerate(words):
+        if readings[place]:
+            continue
+        before, behind = words[place - 1 : place], words[place + 1 : place + 2]
+        if before and readings[place - 1] and _may_go_on(before[0], word):
             yield f"{before[0]} {word}"
-        if behind and place + 1 not in invalid and _is_other(word + behind[0]):
+        if behind and readings[place + 1] and _is_other(word + behind[0]):
             yield f"{word} {behind[0]}"
         # It may have been an exception, which fails some of those that a later term passes.
-        elif not re.match("[a-z0-9]", word, re.IGNORECASE) and any(map(_may_pass, behind)):
+        elif not re.match("[a-z0-9]", word, re.IGNORECASE) and last_passing > place:
             yield word
 
 
@@ -144,8 +149,8 @@ def _is_other(joined: str) -> bool:
     return term is not None and term.name != "all"
 
 
-def _may_pass(word: str) -> bool:
-    return any(not term.is_modifier and term.name != "all" for term in _repaired(word))
+def _may_pass(term: Term) -> bool:
+    return not term.is_modifier and term.name != "all"
 
 
 def _merged(records: list[list[Term]]) -> list[Term]:
@@ -192,15 +197,11 @@ def _as_include(term: Term) -> Term:
     return valid_term(f"include:{term.argument}") if term.name == "redirect" else term
 
 
-def _is_usable(term: Term, kept: list[Term], domain: Domain) -> bool:
+def _is_usable(term: Term, modifiers: set[str], domain: Domain) -> bool:
     if term.name in {"include", "redirect"} and _is_itself(term, domain):
         return False
     # Section 6: redirect= and exp= may stand once. pyspf refuses any modifier that stands twice.
-    return not (term.is_modifier and any(_is_modifier(other, term.name) for other in kept))
-
-
-def _is_modifier(term: Term, name: str) -> bool:
-    return term.is_modifier and term.name == name
+    return not (term.is_modifier and term.name in modifiers)
 
 
 def _is_itself(term: Term, domain: Domain) -> bool:
