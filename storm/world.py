@@ -32,7 +32,8 @@ from tests.lab.sink import Arrival
 from tests.lab.stepped_clock import SteppedClock
 from tests.lab.systemd import Surroundings
 
-MESSAGES_PER_SECOND = 100
+MESSAGES_PER_SECOND = 50
+"""Half of what one worker takes alone, for the while in which another is not replaced."""
 _LEAST_SECONDS = 2.0  # of a fault
 _KNOWN_DOMAINS = 5  # of each kind
 _WARMING = 200  # messages, so that each worker is likely to meet each domain
