@@ -22,6 +22,7 @@ import pytest
 
 from alignd.config.domain_lists import SuffixList
 from alignd.config.file import parse_configuration
+from alignd.config.nameservers import Nameservers
 from alignd.config.option_types import Nameserver as Address
 from alignd.config.settings import DnsOptions
 from alignd.config.signer import load_signer
@@ -423,7 +424,9 @@ class Play:
             Address("127.0.0.1", ports[each]) if each in ports else Address(each)
             for each in self._row.listed
         )
-        return Resolver(DnsOptions.model_validate(options), nameservers, lambda _: None)
+        return Resolver(
+            DnsOptions.model_validate(options), Nameservers(nameservers), lambda _: None
+        )
 
     def _verdict(self, resolver: Resolver, age: str) -> Verdict:
         """What becomes of both authors; the second is never left alone."""

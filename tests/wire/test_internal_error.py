@@ -10,6 +10,7 @@ import pytest
 
 from alignd.config.endpoint import UnixSocket
 from alignd.config.file import parse_configuration
+from alignd.config.nameservers import nameservers_of
 from alignd.config.signer import load_signer
 from alignd.judgement.evidence import wanted_by
 from alignd.judgement.review import make_reviewer
@@ -53,7 +54,7 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
     settings = parse_configuration(configuration(nameserver=nameserver), "")
     signer = load_signer(settings.dkim)
     reviewer = make_reviewer(settings, signer, time.time, Broken())
-    resolver = Resolver(settings.dns, settings.dns.nameservers, print)
+    resolver = Resolver(settings.dns, nameservers_of(settings.dns), print)
     with (directory / "log").open("w", buffering=1) as stream:
         log, worker = MessageLog(stream), metrics.of_worker(0)
         runtime = Runtime(

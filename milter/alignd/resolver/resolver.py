@@ -158,7 +158,7 @@ class Resolver:
     def __init__(
         self,
         settings: DnsOptions,
-        nameservers: Nameservers | tuple[Nameserver, ...],
+        nameservers: Nameservers,
         report: Callable[[str], None],
         archive: Archive | None = None,
         meter: Meter | None = None,
@@ -173,8 +173,6 @@ class Resolver:
         """
         self._settings = settings
         self._budget = _DNS_SHARE * settings.timeout
-        if isinstance(nameservers, tuple):
-            nameservers = Nameservers(nameservers)
         self._late = min(LATE_SECONDS, self._budget)
         self._clock = clock
         self._upstream = Upstream(nameservers, keeps_sockets=keeps_sockets)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from alignd.config.domain_lists import SuffixList
 from alignd.config.file import parse_configuration
+from alignd.config.nameservers import nameservers_of
 from alignd.config.settings import Configuration, DnsOptions
 from alignd.config.signer import load_signer
 from alignd.judgement.author import read_author
@@ -298,7 +299,7 @@ def test_a_record_that_changes_is_seen_when_its_ttl_is_over(nameserver: Nameserv
     memory = Memory(reviewer_of())
     options = {"nameservers": [nameserver.address], "min_ttl": "0s", "timeout": "20s"}
     settings = DnsOptions.model_validate(options)
-    resolver = Resolver(settings, settings.nameservers, print)
+    resolver = Resolver(settings, nameservers_of(settings), print)
     actions = defaultdict(list)
     for ttl in (0, 300):
         for spf in ("-all", "include:spf.mailing.easy.cz -all"):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from alignd.config.nameservers import nameservers_of
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.archive import client as client_module
@@ -593,7 +594,9 @@ def use_and_end(nameserver: Nameserver, archive: ArchiveClient) -> None:
     """Have a resolver start all the threads that it has, and end it during an outage."""
     settings = {"nameservers": [nameserver.address], "timeout": "300ms", "min_ttl": "0s"}
     options = DnsOptions.model_validate(settings)
-    resolver = Resolver(options, options.nameservers, lambda _: None, archive, keeps_sockets=True)
+    resolver = Resolver(
+        options, nameservers_of(options), lambda _: None, archive, keeps_sockets=True
+    )
     assert resolver.for_message().look_up("hot.example", TXT) == Answer((b"hot",))
     refresh(resolver, ("hot.example", TXT))
     wait_until(lambda: finds_dns_down(resolver), "the probes")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import dns.rcode
 import pytest
 
+from alignd.config.nameservers import nameservers_of
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
 from alignd.resolver.cache import CACHE_OCTETS, FAILURE_OCTETS, LARGE_OCTETS, AnswerCache
@@ -22,7 +23,7 @@ A, TXT = RecordType.A, RecordType.TXT
 def resolver_of(nameserver: Nameserver, min_ttl: str = "0s") -> Resolver:
     options = {"nameservers": [nameserver.address], "timeout": "20s", "min_ttl": min_ttl}
     settings = DnsOptions.model_validate(options)
-    return Resolver(settings, settings.nameservers, print)
+    return Resolver(settings, nameservers_of(settings), print)
 
 
 def test_an_answer_is_kept_while_its_ttl_lasts(nameserver: Nameserver) -> None:
@@ -117,7 +118,7 @@ def test_a_wall_clock_that_is_set_changes_nothing(
     monkeypatch.setattr(time, "time", date)
     options = {"nameservers": [nameserver.address], "timeout": "20s"}
     settings = DnsOptions.model_validate(options)
-    resolver = Resolver(settings, settings.nameservers, print, clock=clock)
+    resolver = Resolver(settings, nameservers_of(settings), print, clock=clock)
     answers = [resolver.for_message().look_up("a.example", TXT)]
     nameserver.serve('a.example. 300 TXT "new"')
 

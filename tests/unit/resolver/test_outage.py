@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from alignd.config.nameservers import nameservers_of
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.archive.client import ArchiveClient
@@ -35,7 +36,7 @@ def resolver_of(
 ) -> Resolver:
     settings = {"nameservers": [nameserver.address], "timeout": "300ms", "min_ttl": "0s"} | options
     dns = DnsOptions.model_validate(settings)
-    return Resolver(dns, dns.nameservers, report, archive)
+    return Resolver(dns, nameservers_of(dns), report, archive)
 
 
 @pytest.mark.parametrize("failure", ["TIMEOUT", "SERVFAIL"])
@@ -215,7 +216,7 @@ def test_the_refresher_outlives_a_bug(nameserver: Nameserver) -> None:
     reports: list[str] = []
     meter, settings = BrokenMeter(), {"nameservers": [nameserver.address], "min_ttl": "0s"}
     options = DnsOptions.model_validate(settings)
-    resolver = Resolver(options, options.nameservers, reports.append, meter=meter)
+    resolver = Resolver(options, nameservers_of(options), reports.append, meter=meter)
     for name in ("hot.example", "warm.example"):
         resolver.for_message().look_up(name, TXT)
     meter.is_broken = True

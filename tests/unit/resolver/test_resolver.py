@@ -18,6 +18,7 @@ from dns.message import Message
 from dns.rdatatype import RdataType
 
 from alignd.config import option_types
+from alignd.config.nameservers import nameservers_of
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, MailExchange, RecordType
 from alignd.resolver.archive.client import ArchiveClient
@@ -60,7 +61,7 @@ def resolver_of(
     addresses = [nameserver.address for nameserver in nameservers]
     options = {"nameservers": addresses, "timeout": timeout, "min_ttl": "0s"}
     settings = DnsOptions.model_validate(options)
-    return Resolver(settings, settings.nameservers, print, archive)
+    return Resolver(settings, nameservers_of(settings), print, archive)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from alignd.config.nameservers import nameservers_of
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.resolver import Resolver
@@ -47,7 +48,7 @@ def nameserver() -> Iterator[FaultyNameserver]:
 def resolver(nameserver: FaultyNameserver) -> Iterator[Resolver]:
     options = {"nameservers": [nameserver.address], "timeout": "2s", "min_ttl": "0s"}
     settings = DnsOptions.model_validate(options)
-    resolver = Resolver(settings, settings.nameservers, print)
+    resolver = Resolver(settings, nameservers_of(settings), print)
     yield resolver
     resolver.end()
 
@@ -102,7 +103,7 @@ def test_when_dns_is_well_again_known_domains_are_asked_anew(
 def test_a_last_known_answer_is_not_used_too_long(nameserver: FaultyNameserver) -> None:
     options = {"nameservers": [nameserver.address], "min_ttl": "0s", "stale": "1h"}
     settings, clock = DnsOptions.model_validate(options), Clock(1_000.0)
-    resolver = Resolver(settings, settings.nameservers, print, clock=clock)
+    resolver = Resolver(settings, nameservers_of(settings), print, clock=clock)
     look_up(resolver, "known0.example")
     nameserver.fault = Fault.SILENT
 

@@ -11,6 +11,7 @@ import dns.message
 import pytest
 from dns.rdatatype import RdataType
 
+from alignd.config.nameservers import nameservers_of
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, MailExchange, Record, RecordType
 from alignd.resolver.resolver import Resolver
@@ -48,7 +49,7 @@ def test_every_record_type_is_read_from_the_wire(
 ) -> None:
     nameserver.serve(zone_with(record_type))
     settings = DnsOptions.model_validate({"nameservers": [nameserver.address]})
-    resolver = Resolver(settings, settings.nameservers, print)
+    resolver = Resolver(settings, nameservers_of(settings), print)
 
     answer = resolver.for_message().look_up(f"{record_type.value}.example", record_type)
 
