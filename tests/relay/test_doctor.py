@@ -1025,6 +1025,17 @@ def test_each_finding_was_planted() -> None:
         FindingId.RESOLVER_SLOW,
         FindingId.SUFFIX_LIST_OLD,
         FindingId.POSTFIX_MISPLACES_EDITS,
+        # What the running service says of itself; and in tests/wire/test_status.py.
+        FindingId.CONFIGURATION_NOT_IN_FORCE,
+        FindingId.RELOAD_REFUSED,
+        FindingId.NAMESERVERS_NOT_IN_FORCE,
+        FindingId.SIGNING_TABLES_NOT_IN_FORCE,
+        FindingId.VERSION_NOT_IN_FORCE,
+        FindingId.WORKERS_MISSING,
+        FindingId.NAMESERVER_FAILS,
+        FindingId.DNS_IS_DOWN,
+        FindingId.ARCHIVE_FAILS,
+        FindingId.LOG_LINES_DROPPED,
     }
 
     assert planted | {each.value for each in alone | in_units} == {
