@@ -18,6 +18,18 @@ class StartError(RuntimeError):
     """A daemon ended instead of getting ready; the text has what it said."""
 
 
+def is_worker(pid: int) -> bool:
+    """Whether this is a worker of alignd."""
+    return calls_itself(pid, "alignd: worker")
+
+
+def calls_itself(pid: int, name: str) -> bool:
+    """Whether a process has this name, which processes of alignd give themselves."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/comm").read_text() == f"{name}\n"
+    return False
+
+
 def start_daemon(command: Sequence[str | Path], log: Path, ready: Callable[[], bool]) -> None:
     """Start *command*, with *log* for what it prints, and return when it is *ready*.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.lab.evidence import end_of, heard
 from tests.lab.log_pipe import LogPipe
-from tests.lab.processes import session_members
+from tests.lab.processes import calls_itself, is_worker, session_members
 from tests.lab.readiness import wait_until
 
 START = 20.0  # seconds, TimeoutStartSec
@@ -119,7 +119,13 @@ class Service:
 
     def workers(self) -> list[int]:
         """The process ids of the workers."""
-        return [pid for pid in session_members(self.main_pid) if pid != self.main_pid]
+        return [pid for pid in session_members(self.main_pid) if is_worker(pid)]
+
+    def archive(self) -> int:
+        """The process id of the one that has the archive of DNS answers."""
+        members = session_members(self.main_pid)
+        (owner,) = (pid for pid in members if calls_itself(pid, "alignd: archive"))
+        return owner
 
     def log(self, begin: int = 0, end: int | None = None) -> str:
         """What it has logged, in all its lives, between two positions in its log."""

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.processes import is_worker
 from tests.lab.readiness import free_ports, wait_until
 
 _TIMEOUT = 10  # seconds
@@ -102,8 +103,8 @@ class Watched:
         wait_until(answers, "the metrics to be served")
 
     def workers(self) -> list[int]:
-        """The process ids of the workers: of all children but the monitor."""
-        return [pid for pid in self.alignd.children() if pid != self.monitor()]
+        """The process ids of the workers."""
+        return [pid for pid in self.alignd.children() if is_worker(pid)]
 
     def monitor(self) -> int | None:
         """The process id of the one that listens on the port; None when nobody does."""

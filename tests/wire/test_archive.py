@@ -17,6 +17,7 @@ import pytest
 from alignd.telemetry.words import ArchiveState
 from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.processes import calls_itself
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import world
 from tests.support.scrape import Watched, run_watched
@@ -120,8 +121,10 @@ def assert_that_unknown_do_not_wait(watched: Watched, nameserver: Refusing) -> N
 
 
 def archive_process(watched: Watched) -> int:
-    """The process id of the archive, which is started last."""
-    return [pid for pid in watched.alignd.children() if pid != watched.monitor()][-1]
+    """The process id of the archive."""
+    children = watched.alignd.children()
+    (owner,) = (pid for pid in children if calls_itself(pid, "alignd: archive"))
+    return owner
 
 
 def end(watched: Watched) -> float:

@@ -18,7 +18,7 @@ from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.message import ChangeSender
 from tests.lab.milter_client import MilterConnection, Result, steps
 from tests.lab.nameserver import Nameserver
-from tests.lab.processes import resident_memory
+from tests.lab.processes import is_worker, resident_memory
 from tests.lab.protocol import Command
 from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.lab.settings import world
@@ -60,7 +60,7 @@ def is_rewritten(result: Result) -> bool:
 
 def workers(alignd: Alignd) -> set[int]:
     """The process ids of the workers."""
-    return set(alignd.children())
+    return set(filter(is_worker, alignd.children()))
 
 
 def state(pid: int) -> str:

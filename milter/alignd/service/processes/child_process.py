@@ -17,7 +17,7 @@ SILENCE_SECONDS = 10.0
 _OOM_SCORE = Path("/proc/self/oom_score_adj")  # proc(5)
 _DIE_FIRST = 200  # a fifth of the machine's memory
 _MAX_SCORE = 1000
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # prctl(2)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
@@ -74,7 +74,7 @@ class ChildProcesses:
         # into the supervisor's loop, and two processes would supervise.
         status = os.EX_SOFTWARE
         try:
-            _become_child_of(parent)
+            _become_child_of(parent, kind)
             self._log.after_fork()
             for close in self._close:
                 close()
@@ -136,7 +136,9 @@ def _let_die_first() -> None:
         return  # no /proc, or none that can be written: the kernel chooses as before
 
 
-def _become_child_of(parent: int) -> None:
+def _become_child_of(parent: int, kind: ChildKind) -> None:
+    # For ps(1) and top(1); of 15 letters, as `alignd: archive` has them.
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, f"alignd: {kind.value}".encode())
     # The wakeup descriptor is the supervisor's: a signal of this process would wake that one.
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
