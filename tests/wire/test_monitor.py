@@ -392,7 +392,7 @@ def test_prometheus_s_own_rules_for_names_are_kept(start: Start) -> None:
         ("GET", "/healthz", 200, "ok\n"),
         ("GET", "/readyz", 200, "ok\n"),
         ("HEAD", "/metrics", 200, ""),
-        ("GET", "/", 404, "try /metrics, /healthz or /readyz\n"),
+        ("GET", "/", 404, "try /metrics, /status, /healthz or /readyz\n"),
         ("GET", "/metrics/", 404, "try "),
         ("GET", "//etc/passwd", 404, "try "),
         ("POST", "/metrics", 405, "only GET and HEAD\n"),

@@ -6,7 +6,6 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 import click
 
@@ -37,9 +36,10 @@ def serve(config: Path) -> None:
     from alignd.service.supervisor import Supervisor  # noqa: PLC0415
     from alignd.telemetry.log import MessageLog  # noqa: PLC0415
 
-    errors = _open_standard_streams()
+    _open_standard_streams()
     try:
-        sys.exit(Supervisor(partial(load_setup, config), MessageLog(errors)).run())
+        # Standard error is None where it was closed at the start: lines are dropped, and counted.
+        sys.exit(Supervisor(partial(load_setup, config), MessageLog(sys.stderr)).run())
     except ConfigError as error:
         print_problems(error)
         sys.exit(os.EX_CONFIG)
@@ -51,13 +51,11 @@ def serve(config: Path) -> None:
         sys.exit(os.EX_UNAVAILABLE)
 
 
-def _open_standard_streams() -> TextIO:
-    """Open what is closed of the first three descriptors on /dev/null; standard error.
+def _open_standard_streams() -> None:
+    """Open what is closed of the first three descriptors on /dev/null.
 
     Else the milter's socket would get the number of standard error, and log lines would go there.
     """
     while (lowest := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
         continue
     os.close(lowest)
-    # None when it was closed at the start.
-    return sys.stderr or os.fdopen(_STANDARD_ERROR, "w", closefd=False)
