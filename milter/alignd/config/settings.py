@@ -201,7 +201,7 @@ class MetricsOptions(Table):
 class DnsOptions(Table):
     """The nameservers, and the limits of time and caching."""
 
-    nameservers: Annotated[tuple[NameserverAddress, ...], List] = ()
+    nameservers: Annotated[tuple[NameserverAddress, ...], List, Field(max_length=16)] = ()
     timeout: Timeout = 2.0
     min_ttl: Duration = 5.0
     max_ttl: Duration = 3600.0

@@ -12,8 +12,8 @@ import mmap
 import struct
 import zlib
 
-PLACE_OCTETS = 16_384
-"""Room for one text: the longest path takes a quarter of it."""
+PLACE_OCTETS = 65_536
+"""Room for one text: a path of 4,096 octets, each escaped in JSON, and sixteen nameservers."""
 _HEAD = struct.Struct("=II")  # length and CRC-32 of the text
 _WHICH = struct.Struct("=Q")  # aligned, so written and read in one step
 _ROW_OCTETS = _WHICH.size + 2 * PLACE_OCTETS
