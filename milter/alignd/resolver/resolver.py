@@ -59,6 +59,7 @@ mail of large companies take 10,000 or so, and what comes beyond is unknown: it 
 processor time, of whoever owns the author domain."""
 _TIMEOUT = LookupFailed("timeout")
 _DOWN = LookupFailed("DNS is down")
+_NO_TIME = LookupFailed("no time is left for this message")
 _TOO_MUCH = LookupFailed("the answers for this message are too large")
 _MAX_ALIASES = 8  # that are followed one by one; most nameservers follow them all
 _TRIES = 3  # the nameserver may have to ask others for the first, and has the rest in its cache
@@ -285,7 +286,14 @@ class Resolver:
         return known is not None or self._trouble.is_suspected or self.is_down
 
     def _ask_unless_down(self, question: Question, seconds: float) -> CachedAnswer | LookupFailed:
-        return self._ask_once(question, seconds) if self._breaker.may_ask(seconds) else _DOWN
+        if not self._breaker.may_ask(seconds):
+            return _DOWN
+        outcome = self._ask_once(question, seconds)
+        if outcome is _TIMEOUT or outcome is _NO_TIME:
+            # This message had too little time for it, and so would the next one have, and all
+            # after that, if nobody else waited for the answer.
+            self._refresh_soon(question)
+        return outcome
 
     def _ask_for_a_moment(
         self, question: Question, patience: float
@@ -322,7 +330,7 @@ class Resolver:
             now = self._clock()
             return CachedAnswer(Answer((), exists=False), now, now + MAX_NEGATIVE_TTL)
         if seconds <= 0:
-            return LookupFailed("no time is left for this message")
+            return _NO_TIME
         asked, deadline = self._clock(), time.monotonic() + seconds
         response = self._send(name, to_rdtype(question[1]), seconds)
         if isinstance(response, dns.message.Message):

@@ -126,6 +126,24 @@ def test_one_silent_domain_keeps_no_other_from_being_asked_anew(
     assert look_up(resolver, "known0.example") == Answer((b"new",))
 
 
+def test_an_answer_that_is_too_late_for_one_message_is_there_for_the_next(
+    nameserver: FaultyNameserver,
+) -> None:
+    nameserver.fault = Fault.SLOW
+    options = {"nameservers": [nameserver.address], "timeout": "2s", "min_ttl": "1m"}
+    settings = DnsOptions.model_validate(options)
+    resolver = Resolver(settings, nameservers_of(settings), print)
+    first = resolver.for_message()
+    assert first.look_up(NEW[0], TXT) == Answer((b"old",))
+    assert isinstance(first.look_up(NEW[1], TXT), LookupFailed)  # no more time is left for it
+
+    wait_until(lambda: resolver.fresh_until((NEW[1], TXT)), "the answer")
+    second = resolver.for_message()
+    assert second.look_up(NEW[2], TXT) == Answer((b"old",))
+    assert second.look_up(NEW[1], TXT) == Answer((b"old",))
+    resolver.end()
+
+
 def test_new_domains_seldom_wait_for_a_resolver_whose_uplink_is_down(
     resolver: Resolver, nameserver: FaultyNameserver
 ) -> None:
