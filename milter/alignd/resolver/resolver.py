@@ -313,7 +313,7 @@ class Resolver:
         deadline = time.monotonic() + seconds
         try:
             outcome, is_own = self._single_flight.run(
-                question, lambda: self._ask(question, seconds), seconds
+                question, lambda: self._ask_unless_known(question, seconds), seconds
             )
         except TimeoutError:
             return _TIMEOUT
@@ -321,6 +321,11 @@ class Resolver:
             return outcome
         # The other thread may have had less time than is left here.
         return self._cache.failure(question) or self._ask(question, deadline - time.monotonic())
+
+    def _ask_unless_known(self, question: Question, seconds: float) -> CachedAnswer | LookupFailed:
+        """Ask, unless the answer has come since it was looked for: the archive takes a moment."""
+        known = self._cache.get(question)
+        return known if known and self._clock() < known.due else self._ask(question, seconds)
 
     def _ask(self, question: Question, seconds: float) -> CachedAnswer | LookupFailed:
         try:

@@ -1,5 +1,6 @@
 """DNS that is bad, in whatever way: known domains do not wait, unknown ones seldom."""
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +9,7 @@ import pytest
 from alignd.config.nameservers import nameservers_of
 from alignd.config.settings import DnsOptions
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
+from alignd.resolver.cache import Question
 from alignd.resolver.resolver import Resolver
 from alignd.resolver.trouble import TROUBLED_SECONDS, Trouble, domain_of
 from tests.lab.faulty_nameserver import Fault, FaultyNameserver
@@ -141,6 +143,41 @@ def test_an_answer_that_is_too_late_for_one_message_is_there_for_the_next(
     second = resolver.for_message()
     assert second.look_up(NEW[2], TXT) == Answer((b"old",))
     assert second.look_up(NEW[1], TXT) == Answer((b"old",))
+    resolver.end()
+
+
+class SlowArchive:
+    """Has nothing, and takes so long to say so that DNS has answered by then."""
+
+    def __init__(self, nameserver: FaultyNameserver) -> None:
+        self.nameserver = nameserver
+        self.resolver: Resolver | None = None
+        self.asked = 0
+        """How many queries there had been by then."""
+
+    def put(self, question: Question, wire: bytes) -> None:
+        pass
+
+    def get(self, question: Question) -> None:
+        resolver = self.resolver
+        wait_until(lambda: resolver and resolver.fresh_until(question), "the answer of DNS")
+        self.asked = len(self.nameserver.questions)
+
+
+def test_what_comes_while_the_archive_is_asked_is_not_asked_again(
+    nameserver: FaultyNameserver,
+) -> None:
+    nameserver.fault = Fault.SLOW
+    options = {"nameservers": [nameserver.address], "timeout": "2s", "min_ttl": "1m"}
+    settings, archive = DnsOptions.model_validate(options), SlowArchive(nameserver)
+    resolver = archive.resolver = Resolver(settings, nameservers_of(settings), print, archive)
+    assert resolver.for_message().look_up(NEW[0], TXT)  # late, so the archive is asked from now on
+    ahead = threading.Thread(target=resolver.prefetch, args=((NEW[1], TXT),))
+    ahead.start()
+
+    assert look_up(resolver, NEW[1]) == Answer((b"old",))
+    ahead.join()
+    assert len(nameserver.questions) == archive.asked > 0
     resolver.end()
 
 
