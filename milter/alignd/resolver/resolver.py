@@ -59,7 +59,6 @@ mail of large companies take 10,000 or so, and what comes beyond is unknown: it 
 processor time, of whoever owns the author domain."""
 _TIMEOUT = LookupFailed("timeout")
 _DOWN = LookupFailed("DNS is down")
-_NO_TIME = LookupFailed("no time is left for this message")
 _TOO_MUCH = LookupFailed("the answers for this message are too large")
 _MAX_ALIASES = 8  # that are followed one by one; most nameservers follow them all
 _TRIES = 3  # the nameserver may have to ask others for the first, and has the rest in its cache
@@ -286,10 +285,12 @@ class Resolver:
         return known is not None or self._trouble.is_suspected or self.is_down
 
     def _ask_unless_down(self, question: Question, seconds: float) -> CachedAnswer | LookupFailed:
+        if (known := self._cache.get(question)) and self._clock() < known.due:
+            return known  # it has come since it was looked for: the archive takes a moment
         if not self._breaker.may_ask(seconds):
             return _DOWN
         outcome = self._ask_once(question, seconds)
-        if outcome is _TIMEOUT or outcome is _NO_TIME:
+        if outcome is _TIMEOUT:
             # This message had too little time for it, and so would the next one have, and all
             # after that, if nobody else waited for the answer.
             self._refresh_soon(question)
@@ -313,7 +314,7 @@ class Resolver:
         deadline = time.monotonic() + seconds
         try:
             outcome, is_own = self._single_flight.run(
-                question, lambda: self._ask_unless_known(question, seconds), seconds
+                question, lambda: self._ask(question, seconds), seconds
             )
         except TimeoutError:
             return _TIMEOUT
@@ -321,11 +322,6 @@ class Resolver:
             return outcome
         # The other thread may have had less time than is left here.
         return self._cache.failure(question) or self._ask(question, deadline - time.monotonic())
-
-    def _ask_unless_known(self, question: Question, seconds: float) -> CachedAnswer | LookupFailed:
-        """Ask, unless the answer has come since it was looked for: the archive takes a moment."""
-        known = self._cache.get(question)
-        return known if known and self._clock() < known.due else self._ask(question, seconds)
 
     def _ask(self, question: Question, seconds: float) -> CachedAnswer | LookupFailed:
         try:
@@ -335,7 +331,7 @@ class Resolver:
             now = self._clock()
             return CachedAnswer(Answer((), exists=False), now, now + MAX_NEGATIVE_TTL)
         if seconds <= 0:
-            return _NO_TIME
+            return LookupFailed("no time is left for this message")
         asked, deadline = self._clock(), time.monotonic() + seconds
         response = self._send(name, to_rdtype(question[1]), seconds)
         if isinstance(response, dns.message.Message):
