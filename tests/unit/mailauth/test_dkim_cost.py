@@ -15,7 +15,9 @@ from tests.support.signing import HEADER, RELAXED, SIMPLE, Draft, new_key, publi
 
 KEY = new_key(4096)
 RECORD = f"v=DKIM1; p={public_key(KEY)}".encode()
-MAX_SECONDS = 0.1
+MAX_SECONDS = 0.3
+"""Three times what a message may cost: on a machine that others use as well, processor time grows
+with what they do to its caches (measured: 0.06 to 0.12 s). What has no bound takes seconds."""
 LARGEST = MilterOptions.model_validate({"socket": "inet:1@127.0.0.1"}).max_body_bytes
 NOW = time.time()
 

@@ -350,7 +350,8 @@ def test_no_question_is_asked_when_the_budget_is_spent(served: Nameserver) -> No
     answer = message_with(resolver, 0).look_up("a.example", A)
 
     assert answer == LookupFailed("no time is left for this message")
-    assert served.questions == []
+    # Of another test, a question may still be under way.
+    assert ("a.example.", "A") not in served.questions
     assert resolver.for_message().look_up("a.example", A) == Answer(("192.0.2.1",))
 
 
