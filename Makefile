@@ -7,7 +7,7 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix \
 	iproute2 bind9-dnsutils spfquery systemd mandoc
 
-.PHONY: help check test static demo storm bench man venv packages
+.PHONY: help check test test-relay test-rest static demo storm bench man venv packages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -16,7 +16,14 @@ check: static  ## check style, types and imports, and run the fast tests: about 
 	.venv/bin/pytest tests/unit tests/cases tests/documents
 
 test: static  ## check style, types and imports, and run all tests, with a real Postfix: a quarter of an hour
-	.venv/bin/pytest
+	@$(MAKE) --no-print-directory --jobs=2 test-relay test-rest
+
+# Side by side, since those with a Postfix mostly wait for it.
+test-relay:
+	.venv/bin/pytest tests/relay
+
+test-rest:
+	.venv/bin/pytest --ignore=tests/relay
 
 static: venv
 	.venv/bin/ruff check
