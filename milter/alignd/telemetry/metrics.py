@@ -6,7 +6,7 @@ Every value of every label is known in advance: none names a domain or an addres
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from itertools import accumulate, product
@@ -315,8 +315,8 @@ class Health:
 
     worker_restarts: int
     last_reload: Reload
-    inputs: Mapping[Input, Reload]
-    """What came of the last reading of each."""
+    refused_inputs: tuple[Input, ...]
+    """Those whose last reading was refused."""
     archive: ArchiveState
     archive_answers: int
     archive_dropped: int
@@ -381,7 +381,7 @@ class Metrics:
         return Health(
             worker_restarts=self._sum(_RESTARTS),
             last_reload=_result(self._sum(_LAST_RELOAD)),
-            inputs={each: _result(self._sum(_INPUT_LAST_READ, each.value)) for each in Input},
+            refused_inputs=tuple(self.refused_inputs()),
             archive=next((each for each, is_so in archive.items() if is_so), ArchiveState.OPENING),
             archive_answers=self._sum(_ARCHIVE_ANSWERS),
             archive_dropped=self._sum(_ARCHIVE_DROPPED),

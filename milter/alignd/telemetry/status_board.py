@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from alignd.telemetry.board import Board, BoardError, BoardRow
 from alignd.telemetry.metrics import Health, Metrics, ServiceState
 from alignd.telemetry.status import Counted, Status, StatusError, SupervisorPart, WorkerPart
-from alignd.telemetry.words import Input, Reload
+from alignd.telemetry.words import Reload
 
 Part = TypeVar("Part", SupervisorPart, WorkerPart)
 
@@ -83,7 +83,7 @@ def _counted(state: ServiceState, health: Health) -> Counted:
         is_ending=state.is_ending,
         worker_restarts=health.worker_restarts,
         reload_was_refused=health.last_reload is Reload.REFUSED,
-        refused_inputs=tuple(each for each in Input if health.inputs[each] is Reload.REFUSED),
+        refused_inputs=health.refused_inputs,
         archive=health.archive,
         archive_answers=health.archive_answers,
         archive_dropped=health.archive_dropped,

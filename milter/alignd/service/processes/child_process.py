@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from alignd.service.processes.signals import SIGNALS
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.words import ChildKind
 
@@ -18,7 +19,6 @@ _OOM_SCORE = Path("/proc/self/oom_score_adj")  # proc(5)
 _DIE_FIRST = 200  # a fifth of the machine's memory
 _MAX_SCORE = 1000
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # prctl(2)
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class ChildProcesses:
         parent = os.getpid()
         # Until the child sets handlers of its own, it has the supervisor's, which would note a
         # signal in the child's copy of memory, where nobody looks. Blocked, the signal waits.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             pid = os.fork()
         except OSError:

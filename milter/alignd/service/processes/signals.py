@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+"""Those that the supervisor takes, and its children do not take over from it."""
 
 
 class PendingSignals:
@@ -23,7 +24,7 @@ class PendingSignals:
     def watch(self) -> None:
         """Take signals from now on, and a HUP that came before."""
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
-        for number in _SIGNALS:
+        for number in SIGNALS:
             signal.signal(number, lambda found, _frame: self._numbers.add(found))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
