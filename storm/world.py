@@ -23,7 +23,7 @@ from storm.faults import AS_USER, FAULTS, Fault, World
 from storm.mail import Post
 from storm.mail_path import MailPath, memory_directory, run_mail_path
 from storm.run import Findings, Order, Outcome
-from tests.lab import stepped_clock
+from tests.lab import fast_clock
 from tests.lab.faulty_nameserver import FaultyNameserver
 from tests.lab.log_pipe import run_log_pipe
 from tests.lab.nameserver import run_nameserver
@@ -272,7 +272,7 @@ def run_world(ledger: Ledger, zone: str) -> Iterator[World]:
         shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
         state.mkdir()
         state.chmod(0o777)
-        has_clock = stepped_clock.obstacle() is None
+        has_clock = fast_clock.obstacle() is None
         world = World(
             etc / "resolv.conf",
             [first, second],
@@ -305,7 +305,7 @@ def _surroundings(world: World, etc: Path) -> Surroundings:
     user = [*AS_USER, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
     environment = {"PYTHONDONTWRITEBYTECODE": "1"}
     if world.clock:
-        environment["LD_PRELOAD"] = str(world.clock.library)
+        environment |= world.clock.environment
     return Surroundings(
         under=[*hidden, str(etc), *few, *user], environment=environment, log_pipe=world.log_pipe
     )

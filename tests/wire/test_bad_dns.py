@@ -15,6 +15,7 @@ from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import run_nameserver
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import world
+from tests.lab.stepped_clock import SteppedClock
 
 pytestmark = pytest.mark.wire
 
@@ -101,18 +102,16 @@ def test_mail_of_new_domains_seldom_waits_for_a_resolver_whose_uplink_is_down(
 def test_a_record_that_changes_is_seen_in_time_when_the_clock_is_set(
     nameserver: FaultyNameserver, tmp_path: Path, step: int
 ) -> None:
-    steps = tmp_path / "steps"
-    steps.write_text("0")
-    environment = {"LD_PRELOAD": str(fast_clock.build(tmp_path)), "CLOCK_STEPS": str(steps)}
+    clock = SteppedClock(tmp_path)
     options = '[milter]\nworkers = 1\n[dns]\nmin_ttl = "3s"\n'
     with (
         open_directory() as directory,
         run_alignd(
-            directory / "alignd", nameserver.address, options, environment=environment
+            directory / "alignd", nameserver.address, options, environment=clock.environment
         ) as alignd,
     ):
         assert "action=pass" in send(alignd, "known0.example")
         nameserver.serve(world('known0.example. TXT "v=spf1 -all"\n'))
-        steps.write_text(str(step))
+        clock.step(step)
 
         wait_until(lambda: "action=rewrite" in send(alignd, "known0.example"), "it to be seen")
