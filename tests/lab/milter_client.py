@@ -73,8 +73,12 @@ class MilterConnection:
 
     def __enter__(self) -> Self:
         self.connect()
-        self.negotiate()
-        self.greet()
+        try:
+            self.negotiate()
+            self.greet()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(

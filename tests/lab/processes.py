@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,17 @@ def calls_itself(pid: int, name: str) -> bool:
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/comm").read_text() == f"{name}\n"
     return False
+
+
+def stop(pid: int) -> None:
+    """Stop a process, and return when none of its threads runs on: SIGSTOP alone takes a while."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: _thread_states(pid) == {"T"}, f"stop of {pid}")
+
+
+def _thread_states(pid: int) -> set[str]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return {(each / "stat").read_text().rpartition(")")[2].split()[0] for each in tasks}
 
 
 def start_daemon(command: Sequence[str | Path], log: Path, ready: Callable[[], bool]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from alignd.telemetry.words import ArchiveState
 from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import Nameserver, run_nameserver
-from tests.lab.processes import calls_itself
+from tests.lab.processes import calls_itself, stop
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.settings import world
 from tests.support.scrape import Watched, run_watched
@@ -174,7 +174,7 @@ def test_mail_does_not_wait_for_an_archive_that_is_stopped(
     watched = start()
     wait_for(watched, ArchiveState.GOOD)
     pid = archive_process(watched)
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     try:
         assert_that_unknown_do_not_wait(watched, nameserver)
         assert send(watched)

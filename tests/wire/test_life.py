@@ -18,7 +18,7 @@ from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.message import ChangeSender
 from tests.lab.milter_client import MilterConnection, Result, steps
 from tests.lab.nameserver import Nameserver
-from tests.lab.processes import is_worker, resident_memory
+from tests.lab.processes import is_worker, resident_memory, stop
 from tests.lab.protocol import Command
 from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.lab.settings import world
@@ -288,7 +288,7 @@ def test_the_watchdog_is_not_fed_when_nobody_answers(
         alignd.wait_for_notice("WATCHDOG=1")
 
         for pid in workers(alignd):
-            os.kill(pid, signal.SIGSTOP)
+            stop(pid)
         while alignd.notices.take("WATCHDOG=1"):
             pass  # those of before
 

@@ -20,6 +20,7 @@ from tests.lab.faulty_nameserver import Fault, FaultyNameserver
 from tests.lab.message import ChangeSender
 from tests.lab.milter_client import ALL_ACTIONS, CHANGE_HEADERS, MilterConnection
 from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.processes import stop
 from tests.lab.readiness import PATIENCE, free_ports, open_directory, wait_until
 from tests.lab.settings import world
 from tests.support.scrape import Scrape, Watched, listening, run_watched
@@ -77,7 +78,7 @@ def only(watched: Watched, worker: int) -> Iterator[None]:
     """Have only this worker take connections; the others must not be silent for long."""
     others = [pid for pid in watched.workers() if pid != worker]
     for pid in others:
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
     try:
         yield
     finally:
