@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignd.cli.main import main
-from alignd.judgement.reasons import WORDS
+from alignd.judgement.words import WORDS
 from tests.support.commandline import CommandLine
 
 BIN = Path(sys.executable).parent

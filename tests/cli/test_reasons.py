@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alignd.judgement.reasons import WORDS, find
+from alignd.judgement.words import WORDS, find
 from tests.support.commandline import CommandLine
 
 

@@ -14,7 +14,8 @@ from alignd.cli.main import main
 from alignd.config.endpoint import InetEndpoint, InetSocket
 from alignd.config.file import DEFAULT_PATH, load_configuration, option_names, parse_configuration
 from alignd.config.settings import Configuration, DkimOptions, Helpdesk, Rules
-from alignd.judgement.reasons import WORDS, Reason, Rule
+from alignd.judgement.reasons import Reason, Rule
+from alignd.judgement.words import WORDS
 from bench.speed import GOALS
 from storm.table import STORMS
 from tests.lab.places import ROOT
@@ -59,7 +60,7 @@ def test_the_defaults_that_it_shows_are_the_defaults() -> None:
     text = CONF.read_text().partition("#[[tenant]]")[0]
     shown = re.sub(r"^#(?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
     # These show an example, since they have no value by default.
-    examples = r"^(spf_include|envelope_sender|opendkim) = .*$"
+    examples = r"^(spf_include|envelope_sender|opendkim|domain) = .*$"
     shown = re.sub(examples, "", shown, flags=re.MULTILINE)
 
     assert parse_configuration(shown, "shown") == load_configuration(CONF)

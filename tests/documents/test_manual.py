@@ -13,8 +13,8 @@ import pytest
 from alignd.cli.main import main
 from alignd.config.file import DEFAULT_PATH, option_names, parse_configuration
 from alignd.config.signer import load_signer
-from alignd.judgement.reasons import WORDS
 from alignd.judgement.review import address_fields, make_reviewer
+from alignd.judgement.words import WORDS
 from alignd.mail.message import Message, split_message
 from alignd.resolver.zone import Zone
 from tests.lab.settings import configuration
@@ -87,7 +87,8 @@ def test_every_option_of_the_configuration_is_described(table: str, name: str) -
     told = section(page, f"\\&The table [{table}]")
     entry = re.search(rf"^\.It Cm {name}\n(.*?)(?=^\.It Cm|\Z)", told, re.M | re.S)
     assert entry
-    shipped = re.search(rf"^#{name} = .*$", (ROOT / "conf/alignd.conf").read_text(), re.M)
+    conf = (ROOT / "conf/alignd.conf").read_text().partition(f"\n[{table}]\n")[2]
+    shipped = re.search(rf"^#{name} = .*$", conf, re.M)
     if shipped and "Default:\n" in entry[1]:
         assert f"\n{escaped(shipped[0][1:])}\n" in entry[1]
     assert "Default:" in entry[1] or "There is no default" in entry[1]

@@ -1,6 +1,7 @@
 """Writes alignd-reasons(7): every word of the log, from the table of the program."""
 
-from alignd.judgement.reasons import WORDS, Reason, Word
+from alignd.judgement.reasons import Reason, Word
+from alignd.judgement.words import WORDS
 from tools.man.mdoc import page, prose, tagged
 
 _KEYS = ("action", "reason", "limit", "error")

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from alignd.config.settings import WHOLE, Configuration, Settings, Table
+from alignd.config.settings import TENANT_TABLES, WHOLE, Configuration, Table
 
 DEFAULT_PATH = Path("/etc/alignd/alignd.conf")
 
@@ -80,7 +80,7 @@ def parse_configuration(text: str, path: str) -> Configuration:
     except (ValueError, RecursionError) as error:
         raise ConfigError((_syntax_problem(text, path, str(error)),)) from error
     try:
-        return Configuration.model_validate(tables)
+        configuration = Configuration.model_validate(tables)
     except ValidationError as error:
         lines = dict(_lines(text))
         problems = {
@@ -90,6 +90,22 @@ def parse_configuration(text: str, path: str) -> Configuration:
         }
         ordered = sorted(problems, key=lambda problem: (problem.line, problem.text))
         raise ConfigError(tuple(ordered)) from error
+    _refuse_conflicts(configuration, text, path)
+    return configuration
+
+
+def _refuse_conflicts(configuration: Configuration, text: str, path: str) -> None:
+    """Refuse options that are good one by one and contradict each other."""
+    conflicts = configuration.conflicts()
+    if not conflicts:
+        return
+    lines = dict(_lines(text))
+    raise ConfigError(
+        tuple(
+            ConfigProblem(path, _line_of(("tenant", place, "return"), lines), problem)
+            for place, problem in conflicts
+        )
+    )
 
 
 def _syntax_problem(text: str, path: str, error: str) -> ConfigProblem:
@@ -175,7 +191,7 @@ def _unknown(key_path: _KeyPath) -> str:
     where = ".".join(str(part) for part in key_path[:-1] if isinstance(part, str))
     text = f"unknown option {key!r} in [{where}]" if where else f"unknown table or option {key!r}"
     elsewhere = [name for name, keys in option_names().items() if key in keys and name != where]
-    if elsewhere:
+    if elsewhere and key not in option_names():
         return f"{text}; it belongs in [{elsewhere[0]}]"
     close = get_close_matches(key, owner, n=1)
     return f"{text}; did you mean {close[0]!r}?" if close else text
@@ -184,7 +200,7 @@ def _unknown(key_path: _KeyPath) -> str:
 def _table_at(key_path: _KeyPath) -> tuple[str, ...]:
     if key_path[:1] == ("tenant",):
         if len(key_path) == 2:  # noqa: PLR2004  the tenant itself
-            return ("match", *Settings.model_fields)
+            return ("match", *TENANT_TABLES)
         key_path = key_path[2:]
     return option_names().get(str(key_path[0]), ()) if key_path else tuple(option_names())
 
@@ -195,5 +211,5 @@ def option_names() -> dict[str, tuple[str, ...]]:
     for table, field in Configuration.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Table):
-            names[table] = tuple(kind.model_fields)
-    return names | {"tenant": ("match", *Settings.model_fields)}
+            names[field.alias or table] = tuple(kind.model_fields)
+    return names | {"tenant": ("match", *TENANT_TABLES)}

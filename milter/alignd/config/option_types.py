@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
-from alignd.config.endpoint import MilterSocket, parse_socket
+from alignd.config.endpoint import MilterSocket, UnixSocket, parse_socket
 from alignd.config.header_patterns import HeaderPattern, HeaderPatterns
 from alignd.config.opendkim import split_table_name
 from alignd.mail.display_name import clean
@@ -238,6 +238,15 @@ def _socket(value: object) -> MilterSocket:
         ) from None
 
 
+def _unix_socket(value: object) -> UnixSocket:
+    socket = _socket(value)
+    if not isinstance(socket, UnixSocket):
+        raise ValueError(
+            f"must be a unix socket, such as 'unix:/run/alignd-return/map.sock': {value!r}"
+        )
+    return socket
+
+
 def _header_patterns(value: object) -> HeaderPatterns:
     if not isinstance(value, dict):
         raise ValueError(f"must be a table such as {{ 'X-Mailer' = 'Redmine*' }}, not {value!r}")
@@ -318,6 +327,7 @@ NameserverAddress = Annotated[Nameserver, PlainValidator(_nameserver)]
 Listen = Annotated[ListenAddress | None, PlainValidator(_listen_address)]
 """None when it is written as an empty text, which means nowhere."""
 Socket = Annotated[MilterSocket, PlainValidator(_socket)]
+UnixPath = Annotated[UnixSocket, PlainValidator(_unix_socket)]
 Patterns = Annotated[HeaderPatterns, PlainValidator(_header_patterns)]
 Identity = Annotated[str, PlainValidator(_identity)]
 """The i= of a DKIM signature; empty when it has none."""

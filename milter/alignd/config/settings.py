@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
-from alignd.config.endpoint import InetSocket
+from alignd.config.endpoint import InetSocket, UnixSocket
 from alignd.config.header_patterns import HeaderPatterns, PatternIndex
 from alignd.config.option_types import (
     Address,
@@ -45,6 +45,7 @@ from alignd.config.option_types import (
     Socket,
     TableName,
     Timeout,
+    UnixPath,
 )
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
@@ -209,12 +210,48 @@ class DnsOptions(Table):
     archive: str = ""
 
 
+class ReturnOptions(Table):
+    """The return addresses that rewritten mail is from, and what comes back to them."""
+
+    keys: str = ""
+    domain: DomainName | None = None
+    envelope: Literal["author", "shared"] = "author"
+    blocked: Annotated[tuple[Address, ...], List] = ()
+    deliver_to: Literal["agent"] | Address = "agent"
+
+    @property
+    def mailbox(self) -> Mailbox | None:
+        """Where all answers are delivered; None for the agent who is answered."""
+        return None if isinstance(self.deliver_to, str) else self.deliver_to
+
+
+class ReturnService(ReturnOptions):
+    """The general options of return addresses: those of every tenant, and the service's."""
+
+    socket: UnixPath = UnixSocket("/run/alignd-return/map.sock")
+    milter: Socket = InetSocket(8898, "127.0.0.1")
+    metrics: Listen = ListenAddress("127.0.0.1", 18898)
+
+
 class Settings(Table):
     """The options that can differ from message to message: the general ones, or a tenant's."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     relay: Relay
     notifications: Notifications
     rules: Rules = Rules()
+    return_path: Annotated[ReturnOptions, Field(alias="return")] = ReturnOptions()
+
+    @property
+    def return_domain(self) -> Domain:
+        """The domain of return addresses."""
+        return self.return_path.domain or self.notifications.domain
+
+    @property
+    def own_domains(self) -> frozenset[Domain]:
+        """The domains that rewritten mail is from."""
+        return frozenset({self.notifications.domain, self.return_domain})
 
 
 class Tenant(Table):
@@ -267,6 +304,7 @@ class Configuration(Settings):
     dns: DnsOptions = DnsOptions()
     log: LogOptions = LogOptions()
     metrics: MetricsOptions = MetricsOptions()
+    return_path: Annotated[ReturnService, Field(alias="return")] = ReturnService()
     tenant: Annotated[Tenants, List] = Tenants()
 
     @model_validator(mode="before")
@@ -289,10 +327,47 @@ class Configuration(Settings):
         tenant = self.tenant.first_match(message)
         return tenant.settings if tenant else self
 
+    def conflicts(self) -> tuple[tuple[int, str], ...]:
+        """Tenants, by their number, whose return addresses say two things about one domain.
+
+        Who answers shows of the tenant no more than the domain.
+        """
+        first: dict[Domain, ReturnOptions] = {}
+        found = []
+        places = ((-1, self), *((place, each.settings) for place, each in enumerate(self.tenant)))
+        for place, settings in places:
+            options = settings.return_path
+            if not options.keys:
+                continue
+            other = first.setdefault(settings.return_domain, options)
+            for name in ("keys", "deliver_to"):
+                if getattr(options, name) != getattr(other, name):
+                    problem = f"differs from that of another tenant for {settings.return_domain}"
+                    found.append((place, f"return.{name} {problem}: set a return.domain here"))
+        return tuple(found)
+
+    def of_return_leg(self) -> Configuration:
+        """The configuration of the service for what comes back: its own sockets and archive."""
+        own = self.return_path
+        return self.model_copy(
+            update={
+                "milter": self.milter.model_copy(update={"socket": own.milter}),
+                "metrics": MetricsOptions(listen=own.metrics),
+                "dns": self.dns.model_copy(update={"archive": ""}),
+            }
+        )
+
     def narrowed_to(self, settings: Settings) -> Configuration:
         """Copy the configuration, with *settings*, perhaps a tenant's, for every message."""
-        options = {name: getattr(settings, name) for name in Settings.model_fields}
+        options = {name: getattr(settings, name) for name in TENANT_TABLES.values()}
+        own = {name: getattr(settings.return_path, name) for name in ReturnOptions.model_fields}
+        options["return_path"] = self.return_path.model_copy(update=own)
         return self.model_copy(update=options | {"tenant": Tenants()})
+
+
+TENANT_TABLES = {field.alias or name: name for name, field in Settings.model_fields.items()}
+"""The tables that a tenant may have, and where they are found."""
+_OF_SERVICE = frozenset(ReturnService.model_fields) - frozenset(ReturnOptions.model_fields)
 
 
 class _General:
@@ -302,11 +377,15 @@ class _General:
     """
 
     def __init__(self, tables: dict[str, Any]) -> None:
-        self._written = {name: tables[name] for name in Settings.model_fields if name in tables}
+        self._written = {name: tables[name] for name in TENANT_TABLES if name in tables}
+        if isinstance(general := self._written.get("return"), dict):
+            shared = {name: each for name, each in general.items() if name not in _OF_SERVICE}
+            self._written["return"] = shared
         self._inherited = {
             "relay": _inherited(Relay, self._written.get("relay")),
             "notifications": _inherited(Notifications, self._written.get("notifications")),
             "rules": _inherited(Rules, self._written.get("rules", {})),
+            "return": _inherited(ReturnOptions, self._written.get("return", {})),
         }
         self._completed: dict[str, Any] = {}
 
@@ -314,7 +393,7 @@ class _General:
         """*tenant* with complete settings in place of its own options."""
         if not isinstance(tenant, dict):
             return tenant
-        own = {name: tenant[name] for name in Settings.model_fields if name in tenant}
+        own = {name: tenant[name] for name in TENANT_TABLES if name in tenant}
         rest = {name: value for name, value in tenant.items() if name not in own}
         key = repr(own)  # the tables are not hashable
         if key not in self._completed:

@@ -66,6 +66,17 @@ class Action(Word):
         "The reason says what is wrong with it.",
     )
 
+    FORWARD = Text(
+        "forward",
+        "it goes on to the agent as it came, but for the envelope sender",
+        "None needed.",
+    )
+    DEFER = Text(
+        "defer",
+        "it gets a temporary failure (451), so that its sender tries again",
+        "The reason says what it waits for.",
+    )
+
     @property
     def key(self) -> str:
         return "action"
@@ -419,12 +430,3 @@ class Refusal(Word):
     @property
     def key(self) -> str:
         return "error"
-
-
-WORDS: tuple[Word, ...] = (*Action, *Failure, *Reason, *Limit, *Refusal)
-"""Every word of the log, in the order of its key, and reasons in the order of the rules."""
-
-
-def find(word: str) -> Word | None:
-    """The word that is spelled so; None when there is none."""
-    return next((each for each in WORDS if each.value == word), None)

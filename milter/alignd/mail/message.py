@@ -51,6 +51,8 @@ class Message:
     """None for a client without an address, such as sendmail(1)."""
     login: str = ""
     """The SASL login name; empty when the client did not log in."""
+    helo: str = ""
+    """What the client said in HELO or EHLO, where that matters."""
     body: bytes | None = None
     """With CRLF line ends; None when it was not needed, or too large to keep."""
     has_long_line: bool = False

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 from alignd.config.file import ConfigError, parse_configuration, read_text
 from alignd.config.nameservers import Nameservers, ResolverError, nameservers_of
 from alignd.config.settings import Configuration
 from alignd.config.signer import TableSigner, load_signer
+from alignd.return_path.directory import (
+    NO_DIRECTORY,
+    Directory,
+    KeyTrouble,
+    make_directory,
+)
+from alignd.return_path.key_file import KeyFileError, load_keyring
+from alignd.return_path.keyring import Keyring
 
 LOAD_ERRORS = (ConfigError, ResolverError)
 """What loading a setup may raise; after a reload that does, the old setup stays in force."""
+
+
+class Leg(Enum):
+    """Which way the mail goes that a service judges."""
+
+    OUTBOUND = "outbound"
+    """From a helpdesk to its correspondents: `alignd serve`."""
+    RETURN = "return"
+    """Back, to the return addresses: `alignd return`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +44,9 @@ class Setup:
     """Of the configuration file."""
     digest: str = ""
     """The SHA-256 of its text, in hexadecimal digits."""
+    leg: Leg = Leg.OUTBOUND
+    directory: Directory = NO_DIRECTORY
+    """The return addresses."""
 
     @property
     def follows_system(self) -> bool:
@@ -40,24 +61,43 @@ class Setup:
         )
 
 
-def load_setup(path: Path, running: Setup | None = None) -> Setup:
+def load_setup(path: Path, running: Setup | None = None, leg: Leg = Leg.OUTBOUND) -> Setup:
     """Read the configuration file at *path*, and all that it names.
 
     A resolv.conf(5) that is bad is no reason to refuse what is good: the nameservers of the setup
-    that is *running* stay, if they come from there.
+    that is *running* stay, if they come from there. On the return leg, keys that cannot be read
+    are trouble that passes: mail to their addresses waits at its sender.
 
     Raises:
-        ConfigError: the configuration is wrong, or a table that it names cannot be read.
+        ConfigError: the configuration is wrong, or a table or key file that it names is.
         ResolverError: there is no nameserver to ask.
     """
     text = read_text(path)
     configuration = parse_configuration(text, str(path))
     signer = load_signer(configuration.dkim)
+    directory = make_directory(configuration, _load_keyrings(configuration, leg))
+    if leg is Leg.RETURN:
+        configuration = configuration.of_return_leg()
     if running and running.follows_system and not configuration.dns.nameservers:
         nameservers = running.nameservers.read_again()
     else:
         nameservers = nameservers_of(configuration.dns)
-    return Setup(configuration, signer, nameservers, str(path.absolute()), digest_of(text))
+    return Setup(
+        configuration, signer, nameservers, str(path.absolute()), digest_of(text), leg, directory
+    )
+
+
+def _load_keyrings(configuration: Configuration, leg: Leg) -> dict[str, Keyring | KeyTrouble]:
+    paths = {each.return_path.keys for each in configuration.all_settings} - {""}
+    keyrings: dict[str, Keyring | KeyTrouble] = {}
+    for path in paths:
+        try:
+            keyrings[path] = load_keyring(path)
+        except KeyFileError as error:
+            if leg is Leg.OUTBOUND:
+                raise
+            keyrings[path] = KeyTrouble(str(error))
+    return keyrings
 
 
 def digest_of(text: str) -> str:

@@ -13,6 +13,7 @@ from itertools import accumulate, product
 from math import inf
 
 from alignd.judgement.reasons import Failure, Limit, Reason
+from alignd.judgement.return_reasons import ReturnReason
 from alignd.mailauth.dns import RecordType
 from alignd.resolver.resolver import QueryResult
 from alignd.telemetry.counters import CounterRow, SharedCounters
@@ -65,7 +66,10 @@ _MESSAGES = MetricFamily(
     "alignd_messages_total",
     "Messages, by action and reason, in the words of the log.",
     ("action", "reason"),
-    (*((reason.action.value, reason.value) for reason in Reason), _NOT_DECIDED),
+    (
+        *((reason.action.value, reason.value) for reason in (*Reason, *ReturnReason)),
+        _NOT_DECIDED,
+    ),
 )
 _DRY_RUN = MetricFamily(
     "alignd_dry_run_messages_total",
@@ -211,7 +215,7 @@ class ProcessMetrics:
         }
         self._cache_hits = _column(_CACHE_HITS)
 
-    def column_of(self, reason: Reason) -> int:
+    def column_of(self, reason: Reason | ReturnReason) -> int:
         """Where messages with this reason are counted, for `answered`."""
         return _column(_MESSAGES, reason.action.value, reason.value)
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignd.cli.render.json import json_line, word_json
-from alignd.judgement.reasons import WORDS, Word
+from alignd.judgement.reasons import Word
+from alignd.judgement.words import WORDS
 
 CONTROLS = "\x00\x1b\x7f\x9b\u2028\u202e\udcff\n"
 

@@ -12,7 +12,8 @@ from click.shell_completion import CompletionItem
 from alignd.cli.render.evidence import rule_and_fix
 from alignd.cli.render.json import json_line, word_json
 from alignd.cli.text import HEADING, Line, Span, fold, print_lines
-from alignd.judgement.reasons import WORDS, Word, find
+from alignd.judgement.reasons import Word
+from alignd.judgement.words import WORDS, find
 
 
 class _WordType(click.ParamType[Word]):
