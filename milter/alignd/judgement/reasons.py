@@ -391,6 +391,12 @@ class Reason(Word):
         return "reason"
 
 
+OUTBOUND_ACTIONS = tuple(
+    action for action in Action if any(reason.action is action for reason in Reason)
+)
+"""The actions on the mail of a helpdesk."""
+
+
 class Limit(Word):
     """The limit in the log where a message was not kept whole."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignd.cli.text import BLANK, HEADING, Line, Span, fold, shortened
-from alignd.judgement.reasons import Action
+from alignd.judgement.reasons import OUTBOUND_ACTIONS
 from alignd.replay.mail_store import ProblemKind
 from alignd.replay.summary import SenderSource, Summary
 
@@ -28,7 +28,7 @@ def summary_lines(summary: Summary, *, is_dry: bool) -> Iterator[Line]:
     yield from _table(summary)
     yield BLANK
     actions = summary.totals(lambda row: row.action)
-    of_each = ", ".join(f"{actions[action]} {action.value}" for action in Action)
+    of_each = ", ".join(f"{actions[action]} {action.value}" for action in OUTBOUND_ACTIONS)
     yield from fold(f"{summary.messages} messages: {of_each}", style=HEADING)
     for source, count in summary.senders.most_common():
         yield from fold(f"The envelope sender of {count} was {_SOURCES[source]}.")
