@@ -5,20 +5,24 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import tomli_w
 
 from tests.lab.evidence import end_of, heard
-from tests.lab.processes import StartError, children_of
+from tests.lab.processes import StartError, calls_itself, children_of
 from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.lab.settings import configuration
 
 
 @dataclass(frozen=True, slots=True)
 class Alignd:
-    """A process of `alignd serve`; *socket* is where Postfix finds it, in Postfix's words."""
+    """A process of `alignd serve` or `alignd return`; *socket* is where Postfix finds it, in Postfix's words."""
 
     process: subprocess.Popen[bytes]
     socket: str
@@ -58,6 +62,20 @@ class Alignd:
         return self.notices.take(notice)
 
 
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A process of `alignd return`; its milter is at `alignd.socket`."""
+
+    alignd: Alignd
+    map_path: Path
+    """The socket of the map."""
+
+    def map_process(self) -> int | None:
+        """The process id of the map; None while it is being replaced."""
+        children = self.alignd.children()
+        return next((pid for pid in children if calls_itself(pid, "alignd: map")), None)
+
+
 class Notices:
     """What a service has told systemd, in order, heard on a socket of our own."""
 
@@ -92,8 +110,9 @@ def run_alignd(
     listening: socket.socket | None = None,
     under: Sequence[str] = (),
     stderr: int | None = None,
+    command: str = "serve",
 ) -> Iterator[Alignd]:
-    """Run `alignd serve` with the configuration of all tests and these *changes* (TOML) to it.
+    """Run `alignd serve`, or another *command*, with the configuration of all tests and these *changes* (TOML) to it.
 
     It is ready when the block begins and gone when the block has ended; its files are in
     *directory*, which is made for it. With a *listening* socket, it gets that one as systemd
@@ -110,7 +129,7 @@ def run_alignd(
     environment = {"NOTIFY_SOCKET": str(directory / "notify"), **(environment or {})}
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            _command(config_path, listening, under),
+            _command(command, config_path, listening, under),
             stdout=log,
             stderr=log if stderr is None else stderr,
             env=os.environ | environment,
@@ -131,10 +150,30 @@ def run_alignd(
         notices.close()
 
 
+@contextmanager
+def run_return(
+    directory: Path, nameserver: str, changes: str = "", *, metrics: str = "", **how: Any
+) -> Iterator[Return]:
+    """Run `alignd return` as `run_alignd` runs `alignd serve`.
+
+    *changes* name the keys, `[return] keys = ...`; its sockets are in *directory*, and *metrics*
+    is `HOST:PORT`, or empty for nowhere.
+    """
+    own = {
+        "socket": f"unix:{directory}/map.sock",
+        "milter": f"unix:{directory}/milter.sock",
+        "metrics": metrics,
+    }
+    options = tomllib.loads(changes)
+    changes = tomli_w.dumps(options | {"return": own | options.get("return", {})})
+    with run_alignd(directory, nameserver, changes, command="return", **how) as alignd:
+        yield Return(alignd, directory / "map.sock")
+
+
 def _command(
-    config_path: Path, listening: socket.socket | None, under: Sequence[str]
+    command: str, config_path: Path, listening: socket.socket | None, under: Sequence[str]
 ) -> list[str]:
-    program = [sys.executable, "-m", "alignd", "serve", "--config", str(config_path)]
+    program = [sys.executable, "-m", "alignd", command, "--config", str(config_path)]
     serve = [*under, *program]
     if listening is None:
         return serve
