@@ -11,14 +11,8 @@ from alignd.config.file import ConfigError, parse_configuration, read_text
 from alignd.config.nameservers import Nameservers, ResolverError, nameservers_of
 from alignd.config.settings import Configuration
 from alignd.config.signer import TableSigner, load_signer
-from alignd.return_path.directory import (
-    NO_DIRECTORY,
-    Directory,
-    KeyTrouble,
-    make_directory,
-)
-from alignd.return_path.key_file import KeyFileError, load_keyring
-from alignd.return_path.keyring import Keyring
+from alignd.return_path.directory import NO_DIRECTORY, Directory, make_directory
+from alignd.return_path.key_file import load_keyrings
 
 LOAD_ERRORS = (ConfigError, ResolverError)
 """What loading a setup may raise; after a reload that does, the old setup stays in force."""
@@ -75,7 +69,8 @@ def load_setup(path: Path, running: Setup | None = None, leg: Leg = Leg.OUTBOUND
     text = read_text(path)
     configuration = parse_configuration(text, str(path))
     signer = load_signer(configuration.dkim)
-    directory = make_directory(configuration, _load_keyrings(configuration, leg))
+    keyrings = load_keyrings(configuration, strict=leg is Leg.OUTBOUND)
+    directory = make_directory(configuration, keyrings)
     if leg is Leg.RETURN:
         configuration = configuration.of_return_leg()
     if running and running.follows_system and not configuration.dns.nameservers:
@@ -85,19 +80,6 @@ def load_setup(path: Path, running: Setup | None = None, leg: Leg = Leg.OUTBOUND
     return Setup(
         configuration, signer, nameservers, str(path.absolute()), digest_of(text), leg, directory
     )
-
-
-def _load_keyrings(configuration: Configuration, leg: Leg) -> dict[str, Keyring | KeyTrouble]:
-    paths = {each.return_path.keys for each in configuration.all_settings} - {""}
-    keyrings: dict[str, Keyring | KeyTrouble] = {}
-    for path in paths:
-        try:
-            keyrings[path] = load_keyring(path)
-        except KeyFileError as error:
-            if leg is Leg.OUTBOUND:
-                raise
-            keyrings[path] = KeyTrouble(str(error))
-    return keyrings
 
 
 def digest_of(text: str) -> str:
