@@ -76,7 +76,8 @@ class SocketmapConnection:
         while b":" not in self._heard:
             self._receive()
         length, _, _ = self._heard.partition(b":")
-        assert length.isdigit() and int(length) < _TOO_LONG, length
+        assert length.isdigit(), length
+        assert int(length) < _TOO_LONG
         end = len(length) + 1 + int(length)
         while len(self._heard) <= end:
             self._receive()

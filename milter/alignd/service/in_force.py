@@ -13,8 +13,8 @@ from importlib.metadata import version
 from alignd.config.domain_lists import SuffixList
 from alignd.config.nameservers import RESOLV_CONF
 from alignd.config.signer import TableSigner
-from alignd.service.setup import Setup
 from alignd.return_path.keyring import Keyring
+from alignd.service.setup import Setup
 from alignd.telemetry.status import InForce, ReturnDomain, Versions
 
 _CONFIGURED = "dns.nameservers"

@@ -50,9 +50,8 @@ IDLE_SECONDS = 100.0
 """After which a connection is closed. Postfix closes its own after 10 s without a question."""
 _ROUND_SECONDS = 0.25
 _LOAD_SECONDS = 600.0  # as for the workers, which load at the same time
-_RESULTS = {
-    **{each: LookupResult(each.value) for each in Invalid},
-    **{each: LookupResult(each.value) for each in Nobody},
+_RESULTS: dict[Invalid | Nobody, LookupResult] = {
+    each: LookupResult(each.value) for each in (*Invalid, *Nobody)
 }
 _LATER = {
     LookupResult.UNKNOWN_KEY: temporary("the key of this address is not known yet"),
@@ -237,7 +236,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         self._process.opened(self)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, _sizehint: int) -> memoryview:
         """Where to put what comes: as little at a time that nobody else waits for long."""
         return self._buffer
 
@@ -274,7 +273,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.resume_reading()
         self._waits_since = None
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         self._process.closed(self)
 
     def cut_if_due(self, now: float) -> None:

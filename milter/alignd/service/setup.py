@@ -13,7 +13,7 @@ from alignd.config.nameservers import Nameservers, ResolverError, nameservers_of
 from alignd.config.settings import Configuration
 from alignd.config.signer import TableSigner, load_signer
 from alignd.return_path.directory import NO_DIRECTORY, Directory, make_directory
-from alignd.return_path.key_file import ReadKeys, load_keyring, read_keys
+from alignd.return_path.key_file import ReadKeys, load_keyrings, read_keys
 
 LOAD_ERRORS = (ConfigError, ResolverError)
 """What loading a setup may raise; after a reload that does, the old setup stays in force."""
@@ -94,10 +94,11 @@ def load_setup(path: Path, running: Setup | None = None, leg: Leg = Leg.OUTBOUND
 def _read_keys(
     configuration: Configuration, running: Setup | None, leg: Leg
 ) -> dict[str, ReadKeys]:
-    paths = {each.return_path.keys for each in configuration.all_settings} - {""}
     if leg is Leg.OUTBOUND:
-        return {path: ReadKeys(load_keyring(path)) for path in paths}
+        keyrings = load_keyrings(configuration, strict=True)
+        return {path: ReadKeys(keyring) for path, keyring in keyrings.items()}
     before = running.keys if running else {}
+    paths = {each.return_path.keys for each in configuration.all_settings} - {""}
     return {path: read_keys(path, before.get(path)) for path in paths}
 
 
