@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, children_of
 from tests.lab.readiness import PATIENCE, open_directory, wait_until
+from tests.lab.return_addresses import KEY_FILE, write_keys
 from tests.lab.settings import configuration
 
 
@@ -105,7 +106,11 @@ def run_alignd(
     config_path, log_path = directory / "alignd.conf", directory / "alignd.log"
     spec = f"unix:{directory}/milter.sock"
     ours = "fd:3" if listening else spec
-    config_path.write_text(configuration(changes, socket=ours, nameserver=nameserver))
+    keys = directory / KEY_FILE
+    write_keys(keys)
+    config_path.write_text(
+        configuration(changes, socket=ours, nameserver=nameserver, keys=str(keys))
+    )
     notices = Notices(directory / "notify")
     environment = {"NOTIFY_SOCKET": str(directory / "notify"), **(environment or {})}
     with log_path.open("wb") as log:
