@@ -219,14 +219,18 @@ class ProcessMetrics:
         """Where messages with this reason are counted, for `answered`."""
         return _column(_MESSAGES, reason.action.value, reason.value)
 
+    @property
+    def dry_run_column(self) -> int:
+        """Where a message is counted that is left unchanged only because of a dry run."""
+        return _column(_DRY_RUN)
+
     def answered(self, column: int, seconds: float) -> None:
         """Count a message in *column* (see `column_of`), answered after *seconds*."""
         bucket = _FIRST_BUCKET + bisect_left(BUCKETS, seconds)
         self._row.add_sample(column, bucket, _SECONDS, seconds)
 
-    def left_alone(self) -> None:
-        """Count a message left unchanged only because of a dry run."""
-        self._row.add(_column(_DRY_RUN))
+    def count(self, *columns: int) -> None:
+        self._row.add(*columns)
 
     def failed(self) -> None:
         """Count a message that was refused with a temporary failure because of a bug."""
