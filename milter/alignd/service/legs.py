@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from alignd.config.domain_lists import SuffixList
 from alignd.judgement.evidence import Wanted, wanted_by
+from alignd.judgement.return_leg import make_return_reviewer
 from alignd.judgement.review import make_reviewer
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.outbound_judge import OutboundJudge
+from alignd.mta.return_judge import ReturnJudge, wanted_on_return
 from alignd.mta.suspects import JudgementNotes
 from alignd.mta.transaction import Transaction
 from alignd.mta.verdict import Judge
@@ -47,7 +49,12 @@ def make_judging(setup: Setup, means: Means) -> Judging:
 
 def _outbound(setup: Setup, means: Means) -> Judging:
     reviewer = make_reviewer(
-        setup.configuration, setup.signer, time.time, means.suffixes, time.thread_time
+        setup.configuration,
+        setup.signer,
+        time.time,
+        means.suffixes,
+        time.thread_time,
+        setup.directory,
     )
     cache = JudgementCache(reviewer, means.log, means.metrics, means.notes)
     return Judging(
@@ -57,4 +64,22 @@ def _outbound(setup: Setup, means: Means) -> Judging:
     )
 
 
-_MAKERS: dict[Leg, Callable[[Setup, Means], Judging]] = {Leg.OUTBOUND: _outbound}
+def _return(setup: Setup, means: Means) -> Judging:
+    reviewer = make_return_reviewer(
+        setup.configuration, setup.directory, means.suffixes, time.time, time.thread_time
+    )
+    return Judging(
+        ReturnJudge(reviewer, means.log, means.metrics, means.notes),
+        lambda _: _wait,
+        wanted_on_return(setup.configuration),
+    )
+
+
+def _wait(_: Transaction) -> None:
+    """Begin no lookup: a stranger would choose what is asked before anything is checked."""
+
+
+_MAKERS: dict[Leg, Callable[[Setup, Means], Judging]] = {
+    Leg.OUTBOUND: _outbound,
+    Leg.RETURN: _return,
+}
