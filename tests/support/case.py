@@ -10,6 +10,7 @@ r"""Reads `*.case` files: what alignd does with one message, in plain text.
     rewrite_on = "enforced"
     .
     client 203.0.113.9
+    helo mail.mycompany.com
     login marky
     MAIL <marky.mark@mycompany.com>
     RCPT <julia@customer.example>
@@ -33,6 +34,12 @@ in SMTP. Lines of a zone or config stand for themselves. Lines of a message end 
     \xNN         the byte NN
     \n  \r  \\   a line end (CRLF), a bare CR, a backslash
     {{TEXT*N}}   TEXT, N times; TEXT may have the escapes above
+
+In a message, and in MAIL and RCPT, {{KIND AUTHOR}} or {{KIND AUTHOR DOMAIN}} is a return address:
+KIND is author or bounce, which is of the day on which it is looked at. With the kind mark, it is
+what stands in Alignd-Return.
+
+A message that is not taken may say below EXPECT what the client is told: REPLY 550 5.7.1
 """
 
 import re
@@ -42,10 +49,15 @@ from enum import Enum
 from itertools import takewhile
 from pathlib import Path
 
-_BLOCKS = {"zone", "config", "message"}
-_LINES = {"only", "client", "login", "MAIL", "RCPT", "EXPECT"}
-_AFTER_EXPECT = {"MAIL", "message"}
+from alignd.return_path.address import Kind
+from tests.lab import cast
+from tests.lab.return_addresses import return_address
 
+_BLOCKS = {"zone", "config", "message"}
+_LINES = {"only", "client", "helo", "login", "MAIL", "RCPT", "EXPECT", "REPLY"}
+_AFTER_EXPECT = {"MAIL", "REPLY", "message"}
+
+_RETURN_ADDRESS = re.compile(r"\{\{(author|bounce|mark) (\S+?)(?: (\S+?))?\}\}")
 _REPEATED = re.compile(r"\{\{(.*?)\*(\d+)\}\}")
 _ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.?)", re.DOTALL)
 _ESCAPES = {b"n": b"\r\n", b"r": b"\r", b"\\": b"\\"}
@@ -64,6 +76,17 @@ class Speed(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class _Written:
+    """What may have return addresses in it, as they stand in the file."""
+
+    envelope_sender: str
+    recipients: tuple[str, ...]
+    message: bytes
+    expected_envelope_sender: str
+    expected_message: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One message, the world it meets, and what is expected to leave."""
 
@@ -74,19 +97,37 @@ class Case:
     zone: str
     config: str
     client: str
+    helo: str
     login: str | None
-    envelope_sender: str
-    recipients: tuple[str, ...]
-    message: bytes
     expected_action: str
     expected_reason: str
-    expected_envelope_sender: str
-    expected_message: bytes
+    expected_reply: str  # its codes; empty where nothing is said of it
+    written: _Written
 
     @property
     def name(self) -> str:
         """The name of the file, which is the name of the test."""
         return self.path.stem
+
+    @property
+    def envelope_sender(self) -> str:
+        return _addressed(self.written.envelope_sender)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        return tuple(map(_addressed, self.written.recipients))
+
+    @property
+    def message(self) -> bytes:
+        return _addressed_bytes(self.written.message)
+
+    @property
+    def expected_envelope_sender(self) -> str:
+        return _addressed(self.written.expected_envelope_sender)
+
+    @property
+    def expected_message(self) -> bytes:
+        return _addressed_bytes(self.written.expected_message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +198,8 @@ def _case(path: Path, claim: str, sent: list[_Entry], expect: _Entry, left: list
         raise expect.error("write EXPECT, an action and a reason, each one word")
     speeds, restriction = _speeds(_optional(sent, "only"))
     login = _optional(sent, "login")
-    client = _optional(sent, "client")
+    client, helo = _optional(sent, "client"), _optional(sent, "helo")
+    reply = _optional(left, "REPLY")
     sender = _required(path, sent, "MAIL")
     message = _required(path, sent, "message")
     recipients = tuple(_address(entry) for entry in sent if entry.keyword == "RCPT")
@@ -171,15 +213,34 @@ def _case(path: Path, claim: str, sent: list[_Entry], expect: _Entry, left: list
         zone=_text(_optional(sent, "zone")),
         config=_text(_optional(sent, "config")),
         client=client.argument if client else "127.0.0.1",
+        helo=helo.argument if helo else cast.RECEIVER,
         login=login.argument if login else None,
-        envelope_sender=_address(sender),
-        recipients=recipients,
-        message=_message(message),
         expected_action=action,
         expected_reason=reason,
-        expected_envelope_sender=_address(_optional(left, "MAIL") or sender),
-        expected_message=_message(_optional(left, "message") or message),
+        expected_reply=reply.argument if reply else "",
+        written=_Written(
+            envelope_sender=_address(sender),
+            recipients=recipients,
+            message=_message(message),
+            expected_envelope_sender=_address(_optional(left, "MAIL") or sender),
+            expected_message=_message(_optional(left, "message") or message),
+        ),
     )
+
+
+def _addressed(text: str) -> str:
+    """*text* with its return addresses written out."""
+
+    def address(found: re.Match[str]) -> str:
+        kind = Kind(found[1])
+        made = return_address(kind, found[2], *filter(None, [found[3]]))
+        return made.partition("@")[0] if kind is Kind.MARK else made
+
+    return _RETURN_ADDRESS.sub(address, text)
+
+
+def _addressed_bytes(data: bytes) -> bytes:
+    return _addressed(data.decode("latin-1")).encode("latin-1") if b"{{" in data else data
 
 
 def _optional(entries: list[_Entry], keyword: str) -> _Entry | None:
