@@ -51,8 +51,6 @@ internal_hosts = ["127.0.0.1", "{network}"]
 nameservers = []
 [return]
 keys = "{keys}"
-socket = "unix:{map}"
-metrics = ""
 """
 _RELAY = f"""\
 myhostname = {cast.RELAY}
@@ -171,7 +169,7 @@ def _run_relay(
 def _run_back(
     directory: Path, sockets: Path, settings: str, key: SigningKey, start: Start
 ) -> Postfix:
-    alignd = start(run_return(directory / "return", _NAMESERVER, settings)).socket
+    service = start(run_return(directory / "return", _NAMESERVER, settings))
     # It signs for the notifications domain alone, and for every client: behind alignd, which has
     # refused what is from there and not of its own making.
     tables = replace(Tables.of("", key.path), internal_hosts=_EVERYBODY)
@@ -182,9 +180,9 @@ def _run_back(
         address=cast.RETURN_IPV4,
         domain=cast.NOTIFICATIONS_DOMAIN,
         directory=directory,
-        map=_map_socket(directory),
+        map=service.map_path,
     )
-    listeners = [Listener(cast.RETURN_IPV4, 25, f"{alignd}, {signer}")]
+    listeners = [Listener(cast.RETURN_IPV4, 25, f"{service.alignd.socket}, {signer}")]
     return start(run_postfix(directory / "back", postfix, listeners))
 
 
@@ -219,11 +217,7 @@ def _alignd_settings(directory: Path) -> str:
     keys = directory / "return.keys"
     keys.touch(mode=0o600)
     keys.write_text(f"sign {secrets.token_hex(32)}\n")
-    return _ALIGND.format(network=cast.HELPDESK_NETWORK, keys=keys, map=_map_socket(directory))
-
-
-def _map_socket(directory: Path) -> Path:
-    return directory / "map.sock"
+    return _ALIGND.format(network=cast.HELPDESK_NETWORK, keys=keys)
 
 
 def _julias_tables(key: SigningKey) -> Tables:
