@@ -46,7 +46,7 @@ class OutboundJudge:
             cached.column,
             NO_EDITS if is_only_for_show else add_trace_field(judgement, queue_id),
             _reply(judgement.reason) if judgement.is_refused else None,
-            self._only_for_show if is_only_for_show else (),
+            cached.more_columns + (self._only_for_show if is_only_for_show else ()),
             judgement.reason is Reason.INTERNAL_ERROR,
             judgement.circumstances.author.mailbox,
         )
