@@ -35,11 +35,11 @@ class Key:
 
     secret: bytes = field(repr=False)
     state: KeyState
+    id: str = field(init=False)
+    """One letter of ALPHABET, made of the secret, so that the file can be put in any order."""
 
-    @property
-    def id(self) -> str:
-        """One letter of ALPHABET, made of the secret, so that the file can be put in any order."""
-        return id_of(self.secret)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", id_of(self.secret))  # the way of frozen dataclasses
 
 
 @dataclass(frozen=True, slots=True)
