@@ -102,6 +102,12 @@ def id_of(secret: bytes) -> str:
     return ALPHABET[hmac.digest(secret, _ID_LABEL, hashlib.sha256)[0] % len(ALPHABET)]
 
 
+def ids_in(text: str) -> frozenset[str]:
+    """The ids of the keys in the *text* of a key file, which may have problems."""
+    keys = (_parse_line(line) for _, line in _lines(text))
+    return frozenset(key.id for key in keys if isinstance(key, Key))
+
+
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """The lines that say something, with their numbers."""
     for number, line in enumerate(text.split("\n"), 1):
