@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 
 from alignd.config.file import ConfigError, ConfigProblem
 from alignd.config.settings import Configuration
@@ -17,6 +18,30 @@ _OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
 class KeyFileError(ConfigError):
     """Key files cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadKeys:
+    """What is in force of a key file that may be bad for a while."""
+
+    keyring: Keyring | KeyTrouble
+    problem: str = ""
+    """What is wrong with the file now; the keys are those of before then, if there were any."""
+
+
+def read_keys(path: str, before: ReadKeys | None) -> ReadKeys:
+    """Read the keys in the file at *path*; those of *before* stay in force if they are bad.
+
+    So no address that was good is refused for good: a key that is new is not known yet, and mail
+    to its addresses waits at the sender.
+    """
+    try:
+        return ReadKeys(load_keyring(path))
+    except KeyFileError as error:
+        problem = "; ".join(map(str, error.problems))
+    if before is None or isinstance(before.keyring, KeyTrouble):
+        return ReadKeys(KeyTrouble(problem), problem)
+    return ReadKeys(before.keyring, problem)
 
 
 def load_keyrings(
