@@ -16,6 +16,7 @@ import tomli_w
 from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, calls_itself, children_of
 from tests.lab.readiness import PATIENCE, open_directory, wait_until
+from tests.lab.return_addresses import KEY_FILE, write_keys
 from tests.lab.settings import configuration
 
 
@@ -170,7 +171,11 @@ def _run(directory: Path, nameserver: str, changes: str, launch: _Launch) -> Ite
     config_path, log_path = directory / "alignd.conf", directory / "alignd.log"
     spec = f"unix:{directory}/milter.sock"
     ours = "fd:3" if launch.listening else spec
-    config_path.write_text(configuration(changes, socket=ours, nameserver=nameserver))
+    keys = directory / KEY_FILE
+    write_keys(keys)
+    config_path.write_text(
+        configuration(changes, socket=ours, nameserver=nameserver, keys=str(keys))
+    )
     notices = Notices(directory / "notify")
     environment = {"NOTIFY_SOCKET": str(directory / "notify"), **launch.environment}
     with log_path.open("wb") as log:

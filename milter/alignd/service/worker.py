@@ -221,7 +221,12 @@ class Worker:
     def _make_runtime(self, setup: Setup) -> Runtime:
         configuration, milter = setup.configuration, setup.configuration.milter
         reviewer = make_reviewer(
-            configuration, setup.signer, time.time, self._suffixes, time.thread_time
+            configuration,
+            setup.signer,
+            time.time,
+            self._suffixes,
+            time.thread_time,
+            setup.directory,
         )
         wanted = wanted_by(configuration)
         self._sessions.want(wanted)
