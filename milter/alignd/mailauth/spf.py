@@ -49,6 +49,8 @@ class SpfEvaluator:
     def __init__(self, lookup: Lookup, processor_time: Callable[[], float] = lambda: 0.0) -> None:
         """*processor_time* is that of this thread; a clock that stands sets no limit."""
         self._workshop = Workshop(lookup, processor_time, processor_time() + MAX_SECONDS)
+        self.saw_local_part = False
+        """Whether a result so far may be another for another local part in the same domain."""
 
     def evaluate(self, address: IpAddress, envelope_sender: str, helo: Domain) -> Spf:
         """Evaluate check_host() for mail of *envelope_sender* that leaves from *address*.
@@ -61,6 +63,7 @@ class SpfEvaluator:
             return Spf(address, SpfResult.NONE, domain, "no domain that could have a record")
         check = CheckHost(self._workshop, address, local_part, domain.name, helo.name)
         found = check.run()
+        self.saw_local_part |= check.saw_local_part
         return Spf(
             address,
             found.result,
