@@ -24,6 +24,8 @@ from alignd.mailauth.dns import Lookup
 from alignd.postfix.layouts import DEFAULT_ENDPOINT
 from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone, ZoneError
+from alignd.return_path.directory import Directory, make_directory
+from alignd.return_path.key_file import KeyFileError, load_keyrings
 
 EXIT_REWRITTEN = 1
 """At least one message is rewritten."""
@@ -95,6 +97,20 @@ def load_or_exit(path: Path, exit_status: int) -> tuple[Configuration, TableSign
     except ConfigError as error:
         print_problems(error)
         sys.exit(exit_status)
+
+
+def load_directory(configuration: Configuration, exit_status: int | None = None) -> Directory:
+    """Load the keys of return addresses; the result is empty where they are off.
+
+    Keys that cannot be used are a KeyTrouble in the directory; with *exit_status*, what is wrong
+    with them is printed and the command exits.
+    """
+    try:
+        keyrings = load_keyrings(configuration, strict=exit_status is not None)
+    except KeyFileError as error:
+        print_problems(error)
+        sys.exit(exit_status)
+    return make_directory(configuration, keyrings)
 
 
 def print_problems(error: ConfigError) -> None:

@@ -14,9 +14,9 @@ from alignd.return_path.address import (
     Kind,
     ReturnAddress,
     Unfit,
+    claimed,
     decode,
     encode,
-    has_form,
 )
 from alignd.return_path.keyring import Keyring
 
@@ -60,7 +60,7 @@ class DomainOfReturn:
         self, local_part: str, domain: Domain, now: float
     ) -> Found | Invalid | Nobody | KeyTrouble:
         """Whose return address *local_part* in *domain*, which is this one, is."""
-        if not has_form(local_part):
+        if claimed(local_part) is None:
             return Invalid.FORM
         if isinstance(self.keyring, KeyTrouble):
             return self.keyring
@@ -104,6 +104,8 @@ class Directory:
         entry = self.domains[domain]
         if isinstance(entry.keyring, KeyTrouble):
             raise LookupError(entry.keyring.problem)
+        if author.address.lower() in entry.blocked:
+            return Unfit.BLOCKED
         return encode(author, kind, domain, entry.keyring.signing, now)
 
 
