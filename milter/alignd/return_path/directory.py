@@ -90,6 +90,14 @@ class Directory:
         entry = self.domains.get(domain)
         return Nobody.ELSEWHERE if entry is None else entry.find(local_part, domain, now)
 
+    def marked_author(self, mark: str, domain: Domain, now: float) -> Mailbox | None:
+        """Whose mark this is, of those made in *domain*; None where it is no good one."""
+        entry = self.domains.get(domain)
+        if entry is None or isinstance(entry.keyring, KeyTrouble):
+            return None
+        read = decode(mark, domain, entry.keyring, now, is_mark=True)
+        return None if isinstance(read, Invalid) else read.author
+
     def make(
         self, author: Mailbox, kind: Kind, settings: Settings, now: float
     ) -> Mailbox | Unfit | None:
