@@ -73,7 +73,7 @@ networks = ["0.0.0.0/0"]
 verify = true
 """
 _ZONE = f"""\
-{cast.SPF_INCLUDE}. TXT "v=spf1 ip4:{RELAY} ip4:{INSIDE} -all"
+{cast.SPF_INCLUDE}. TXT "v=spf1 ip4:{RELAY} ip4:{INSIDE} ip6:{cast.RELAY_IPV6} -all"
 {cast.RELAY}. A {RELAY}
 {cast.RELAY}. TXT "v=spf1 a -all"
 smtp3.easyredmine.com. A {INSIDE}
