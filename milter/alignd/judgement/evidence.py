@@ -45,6 +45,10 @@ class Wanted:
     """Changes of the header with which a message is not refused."""
     max_body: int
     """Octets of a body that is kept at all."""
+    helo: bool = False
+    """What the client says in HELO or EHLO."""
+    answers_recipients: bool = False
+    """Whether each recipient is answered, so that one may be refused."""
 
 
 def wanted_by(configuration: Configuration) -> Wanted:

@@ -11,14 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from alignd.judgement.evidence import Evidence, reduced_evidence, wanted_by
 from alignd.judgement.review import Judgement, Reviewer
 from alignd.mail.message import Message
-from alignd.mailauth.dns import Lookup
 from alignd.mta.suspects import JudgementNotes
 from alignd.mta.transaction import Transaction
+from alignd.mta.verdict import DatedLookup
 from alignd.resolver.octet_cache import OctetCache
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import ProcessMetrics
@@ -33,13 +32,6 @@ and is answered all the same. As long as DNS failures may be kept (RFC 2308, sec
 raised may have been the moment, such as memory that was short."""
 _OBJECTS = 1200  # octets of all the objects of a judgement and its evidence, without their texts
 _OBJECT = 80  # and of each field and each edit
-
-
-class DatedLookup(Lookup, Protocol):
-    """A Lookup that knows how long its answers hold."""
-
-    good_until: float
-    """Monotonic time, for all the answers so far; in the past when one was of last resort."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,10 @@ from alignd.mailauth.dmarc import record_name
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.mailauth.rfc9989 import walk_names
 from alignd.mta import judgement_cache
-from alignd.mta.judgement_cache import DatedLookup, JudgementCache
+from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.suspects import Suspects
 from alignd.mta.transaction import Transaction, transaction_of
+from alignd.mta.verdict import DatedLookup
 from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone
 from alignd.telemetry.log import MessageLog
