@@ -133,9 +133,8 @@ class ReturnReviewer:
         arrival = judge_arrival(message, domain, signatures, lookup, self.suffixes, evaluator)
         return self._judgement(message, reading, decide(arrival), queue_id, arrival)
 
-    def unjudged(self, message: Message) -> ReturnJudgement:
-        """Have the sender of *message* try again, where judging it has failed."""
-        del message  # what has failed may fail again
+    def unjudged(self) -> ReturnJudgement:
+        """Have the sender of a message try again, where judging it has failed."""
         reason = ReturnReason.INTERNAL_ERROR
         return ReturnJudgement(reason, NO_EDITS, _REPLIES[reason], _summary(reason, None, None))
 

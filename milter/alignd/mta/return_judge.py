@@ -76,7 +76,7 @@ class ReturnJudge:
         return self._verdict(judgement, transaction)
 
     def unjudged(self, transaction: Transaction, queue_id: str) -> Verdict:  # noqa: ARG002
-        return self._verdict(self._reviewer.unjudged(transaction.message()), transaction)
+        return self._verdict(self._reviewer.unjudged(), transaction)
 
     def refusal(self, transaction: Transaction, recipient: bytes) -> RecipientRefusal | None:
         sender = transaction.envelope_sender
