@@ -118,10 +118,13 @@ def print_problems(error: ConfigError) -> None:
         click.echo(printable(str(problem)), err=True)
 
 
-def postfix_endpoint(socket: MilterSocket, option: str | None) -> tuple[Endpoint, bool]:
+def postfix_endpoint(
+    socket: MilterSocket, option: str | None, guess: Endpoint = DEFAULT_ENDPOINT
+) -> tuple[Endpoint, bool]:
     """The endpoint where Postfix connects to *socket*, and whether it is a guess.
 
-    *option* is the value of --socket, which overrides the configuration.
+    *option* is the value of --socket, which overrides the configuration. *guess* is for a socket
+    that systemd owns.
 
     Raises:
         InputError: *option* is not an endpoint as Postfix spells it.
@@ -136,7 +139,7 @@ def postfix_endpoint(socket: MilterSocket, option: str | None) -> tuple[Endpoint
             )
             raise InputError(problem) from None
     if isinstance(socket, HandedOverSocket):
-        return DEFAULT_ENDPOINT, True
+        return guess, True
     return socket.endpoint, False
 
 
