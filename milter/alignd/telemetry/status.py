@@ -55,6 +55,8 @@ class InForce:
     signing_tables: str
     """A digest of OpenDKIM's tables; empty without."""
     signing_entries: int
+    return_keys: str = ""
+    """A digest of the keys of return addresses and their states; empty without."""
 
 
 @dataclass(frozen=True, slots=True)
