@@ -11,6 +11,7 @@ from alignd.mail.message import Edits, Message, split_message
 from alignd.mta.transaction import as_judged
 from alignd.resolver.zone import Zone
 from tests.lab.message import normalised
+from tests.lab.return_addresses import directory_of
 from tests.lab.settings import configuration, world
 from tests.support.case import Case, Speed
 from tests.support.edits import apply_edits
@@ -22,7 +23,9 @@ SUFFIXES = SuffixList()
 @every_case(Speed.PROCESS)
 def test_case(case: Case) -> None:
     config = parse_configuration(configuration(case.config), case.name)
-    reviewer = make_reviewer(config, load_signer(config.dkim), time.time, SUFFIXES)
+    reviewer = make_reviewer(
+        config, load_signer(config.dkim), time.time, SUFFIXES, directory=directory_of(config)
+    )
     header, body = split_message(case.message)
     message = Message(
         envelope_sender=case.envelope_sender,

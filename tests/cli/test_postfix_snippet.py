@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,8 +17,29 @@ from tests.lab.settings import configuration
 from tests.support.commandline import CommandLine
 
 SHIPPED = ROOT / "conf/postfix"
-FILES = [f"{path.parent.name}/{path.name}" for path in sorted(SHIPPED.glob("*/*.cf"))]
+FILES = [f"{path.parent.name}/{path.name}" for path in sorted(SHIPPED.glob("*/*"))]
 LAYOUTS = ("inline", "queue-first")
+TABLES = [name for name in FILES if not name.endswith(".cf")]
+OF_RETURN = {
+    "return": ["main.cf", *(name.removeprefix("return/") for name in TABLES)],
+    "return-inside": ["main.cf", "master.cf", *(name.removeprefix("return/") for name in TABLES)],
+}
+TWO_DOMAINS = """\
+[return]
+keys = "return.keys"
+socket = "unix:/run/alignd-return/other.sock"
+[[tenant]]
+match = { "X-Tenant" = "one" }
+notifications = { address = "desk@mail.one.example", envelope_sender = "desk@one.example" }
+[[tenant]]
+match = { "X-Tenant" = "off" }
+notifications = { address = "desk@off.example" }
+return = { keys = "" }
+[[tenant]]
+match = { "X-Tenant" = "two" }
+return = { domain = "reply.two.example" }
+"""
+QUERY = ("postmap", "-c", "etc", "-q")
 BY_DEFAULT = "inet:8899@127.0.0.1"
 
 
@@ -26,8 +48,10 @@ def cli(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
 
 
-def printed(cli: CommandLine, layout: str, *options: str, socket: str = BY_DEFAULT) -> str:
-    cli.write("alignd.conf", configuration(socket=socket))
+def printed(
+    cli: CommandLine, layout: str, *options: str, socket: str = BY_DEFAULT, changes: str = ""
+) -> str:
+    cli.write("alignd.conf", configuration(changes, socket=socket))
     config = str(cli.directory / "alignd.conf")
     command = ["postfix-snippet", "--layout", layout, "--config", config, *options]
     outcome = CliRunner().invoke(main, command)
@@ -52,6 +76,148 @@ def test_both_files_are_printed_each_with_its_name(cli: CommandLine, layout: str
 
     texts = [(SHIPPED / layout / file).read_text() for file in ("main.cf", "master.cf")]
     assert both == f"# main.cf:\n{texts[0]}\n# master.cf:\n{texts[1]}"
+
+
+@pytest.mark.parametrize("layout", OF_RETURN)
+def test_the_way_back_is_printed_with_all_its_files(cli: CommandLine, layout: str) -> None:
+    whole = printed(cli, layout)
+
+    headings = re.findall(r"^# (\S+):\n# Return", whole, re.MULTILINE)
+    assert sorted(headings) == sorted(OF_RETURN[layout])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in TABLES if name != "return/opendkim-return.conf"]
+)
+def test_both_ways_back_have_the_same_tables(cli: CommandLine, name: str) -> None:
+    file = name.removeprefix("return/")
+
+    assert printed(cli, "return-inside", "--file", file) == (SHIPPED / name).read_text()
+
+
+def test_each_way_back_has_a_signer_in_its_own_queue_directory(cli: CommandLine) -> None:
+    file = ("--file", "opendkim-return.conf")
+    places = {
+        layout: re.findall(r"^Socket local:(.*)$", printed(cli, layout, *file), re.MULTILINE)
+        for layout in OF_RETURN
+    }
+
+    below = "opendkim-return/opendkim.sock"
+    assert places == {
+        "return": [f"/var/spool/postfix-return/{below}"],
+        "return-inside": [f"/var/spool/postfix/{below}"],
+    }
+
+
+def test_every_return_domain_is_in_every_table(cli: CommandLine) -> None:
+    def body(file: str) -> list[str]:
+        text = printed(cli, "return-inside", "--file", file, changes=TWO_DOMAINS)
+        return without_comments(text).splitlines()
+
+    main = "\n".join(body("main.cf"))
+    ours = "notifications.easysoftware.com"
+    assert f"virtual_alias_domains = {ours}, mail.one.example, reply.two.example\n" in main
+    assert "proxy:socketmap:unix:/run/alignd-return/other.sock:return }" in main
+    assert body("return-domains") == [
+        r"/^(.*@notifications\.easysoftware\.com)$/ $1",
+        r"/^(.*@mail\.one\.example)$/ $1",
+        r"/^(.*@reply\.two\.example)$/ $1",
+    ]
+    assert [line.removesuffix(" root") for line in body("return-shared")] == [
+        f"helpdesk@{ours}",
+        "desk@mail.one.example",
+        f"bounces@{ours}",
+        *(f"{name}@{ours}" for name in ("postmaster", "abuse", "dmarc-reports")),
+        *(f"{name}@mail.one.example" for name in ("postmaster", "abuse", "dmarc-reports")),
+        *(f"{name}@reply.two.example" for name in ("postmaster", "abuse", "dmarc-reports")),
+    ]
+    assert body("opendkim-return.signing") == [
+        f"helpdesk@{ours} {ours}",
+        "desk@mail.one.example mail.one.example",
+    ]
+    assert [line.partition(":")[0] for line in body("opendkim-return.keys")] == [
+        f"{ours} {ours}",
+        "mail.one.example mail.one.example",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "is_chrooted"),
+    [
+        pytest.param("", "inet:127.0.0.1:8898", True, id="the-default"),
+        pytest.param('milter = "inet6:70@::1"', "inet:[::1]:70", True, id="ipv6"),
+        pytest.param('milter = "fd:3"', "inet:127.0.0.1:8898", True, id="systemd-has-it"),
+        pytest.param('milter = "unix:/run/r.sock"', "unix:/run/r.sock", False, id="outside"),
+        pytest.param(
+            'milter = "unix:/var/spool/postfix/alignd/r.sock"',
+            "unix:alignd/r.sock",
+            True,
+            id="below-the-queue-directory",
+        ),
+    ],
+)
+def test_the_listener_of_the_way_back_has_its_milter(
+    cli: CommandLine, changes: str, expected: str, *, is_chrooted: bool
+) -> None:
+    own = f"[return]\n{changes}\n"
+    text = printed(cli, "return-inside", "--file", "master.cf", changes=own)
+
+    (milter,) = re.findall(r"smtpd_milters = \{ ([^,]+),", text)
+    (chroot,) = re.findall(r"^smtp +inet +\S +\S +(\S)", text, re.MULTILINE)
+    assert (milter, chroot) == (expected, "y" if is_chrooted else "n")
+    assert ("set\n# return.milter = " in text) is not is_chrooted
+    assert text.startswith("# systemd passes") is ("fd:3" in changes)
+
+
+@pytest.mark.parametrize("layout", OF_RETURN)
+def test_postfix_accepts_the_lines_of_the_way_back(cli: CommandLine, layout: str) -> None:
+    if obstacle := postfix.obstacle():
+        pytest.skip(obstacle)
+    texts = {
+        file: printed(cli, layout, "--file", file, changes=TWO_DOMAINS)
+        for file in OF_RETURN[layout]
+    }
+    # Postfix wants an address that this machine has.
+    main = texts.pop("main.cf").replace("192.0.2.26", "127.0.0.1")
+    master = texts.pop("master.cf", "")
+    with open_directory() as directory:
+        postfix.configure_relay(directory, master, main)
+        for name, text in texts.items():
+            (directory / "etc" / name).write_text(text)
+        run(directory, "postmap", "-c", "etc", f"hash:{directory}/etc/return-shared")
+
+        checked = postfix_says(directory, "postfix", "-c", f"{directory}/etc", "check")
+        wrong = postfix_says(directory, "postconf", "-c", "etc", "-n")
+        shared = run(
+            directory, *QUERY, "BOUNCES@notifications.easysoftware.com", "hash:etc/return-shared"
+        )
+        domains = [
+            run(directory, *QUERY, address, "regexp:etc/return-domains")
+            for address in (
+                "A=b.Example=tag@Mail.One.Example",
+                "julia@notifications-easysoftware.com",
+            )
+        ]
+
+    assert (checked, wrong) == ("", "")
+    assert shared == "root\n"
+    assert domains == ["A=b.Example=tag@Mail.One.Example\n", ""]
+
+
+def test_the_signer_of_the_way_back_accepts_its_files(cli: CommandLine) -> None:
+    if shutil.which("opendkim") is None:
+        pytest.skip("OpenDKIM is not installed")
+    with open_directory() as directory:
+        for name in TABLES:
+            file = name.removeprefix("return/")
+            text = printed(cli, "return", "--file", file, changes=TWO_DOMAINS)
+            (directory / file).write_text(
+                text.replace("/etc/opendkim-return", f"{directory}/opendkim-return")
+            )
+
+        said = run(directory, "opendkim", "-n", "-x", f"{directory}/opendkim-return.conf")
+
+    assert said == ""
 
 
 @pytest.mark.parametrize(
@@ -145,6 +311,13 @@ def test_postfix_accepts_what_is_printed(cli: CommandLine, layout: str, socket: 
     assert f"{{ {endpoint[1]}, " in settings + services
 
 
+def run(directory: Path, *command: str) -> str:
+    """What the command prints; `postmap` ends with 1 where it finds nothing."""
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode in (0, 1)) == ("", True)
+    return done.stdout
+
+
 def postfix_says(directory: Path, *command: str) -> str:
     """What the command complains of."""
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True)
@@ -162,6 +335,12 @@ def postfix_says(directory: Path, *command: str) -> str:
         ),
         pytest.param(("--socket", "\x1b[31m"), 2, "--socket: ", id="a-socket-with-an-escape"),
         pytest.param(("--second-port", "0"), 64, "Invalid value for '--second", id="no-port"),
+        pytest.param(
+            ("--layout", "queue-first", "--file", "return-shared"),
+            2,
+            "--file: queue-first has no return-shared; it has main.cf, master.cf",
+            id="a-file-of-another-layout",
+        ),
         pytest.param(("--layout", "both"), 64, "Invalid value for '--lay", id="no-such-layout"),
     ],
 )

@@ -127,7 +127,19 @@ def test_postfix_lines_open_with_their_promise() -> None:
         comment = path.read_text().partition("\n#\n")[0]
         assert comment.startswith(f"# {path.parent.name.capitalize()}")
         assert "promise" in comment.lower()
-    assert len(files) == 4
+    assert len(files) == 7
+
+
+def test_the_lines_of_the_way_back_reach_its_sockets() -> None:
+    own = load_configuration(CONF).return_path
+    assert isinstance(own.milter, InetSocket)
+    for name in ("return/main.cf", "return-inside/master.cf"):
+        text = (ROOT / "conf/postfix" / name).read_text()
+        assert f"{{ {own.milter.endpoint}, connect_timeout=5s" in text
+        assert "content_timeout=20s, default_action=tempfail }, unix:opendkim-return" in text
+    for name in ("return/main.cf", "return-inside/main.cf"):
+        text = (ROOT / "conf/postfix" / name).read_text()
+        assert f"proxy:socketmap:unix:{own.socket.path}:return }}" in text
 
 
 def test_the_unit_starts_a_command_that_exists() -> None:

@@ -5,20 +5,27 @@ import re
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import tomli_w
+
 from tests.lab.evidence import end_of, heard
-from tests.lab.processes import StartError, children_of
+from tests.lab.processes import StartError, calls_itself, children_of
 from tests.lab.readiness import PATIENCE, open_directory, wait_until
+from tests.lab.return_addresses import KEY_FILE, write_keys
 from tests.lab.settings import configuration
 
 
 @dataclass(frozen=True, slots=True)
 class Alignd:
-    """A process of `alignd serve`; *socket* is where Postfix finds it, in Postfix's words."""
+    """A process of `alignd serve` or `alignd return`.
+
+    *socket* is where Postfix finds its milter, in Postfix's words.
+    """
 
     process: subprocess.Popen[bytes]
     socket: str
@@ -58,6 +65,20 @@ class Alignd:
         return self.notices.take(notice)
 
 
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A process of `alignd return`; its milter is at `alignd.socket`."""
+
+    alignd: Alignd
+    map_path: Path
+    """The socket of the map."""
+
+    def map_process(self) -> int | None:
+        """The process id of the map; None while it is being replaced."""
+        children = self.alignd.children()
+        return next((pid for pid in children if calls_itself(pid, "alignd: map")), None)
+
+
 class Notices:
     """What a service has told systemd, in order, heard on a socket of our own."""
 
@@ -82,6 +103,17 @@ class Notices:
         self._socket.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """What is started, and in which surroundings."""
+
+    command: str
+    environment: Mapping[str, str]
+    listening: socket.socket | None
+    under: Sequence[str]
+    stderr: int | None
+
+
 @contextmanager
 def run_alignd(
     directory: Path,
@@ -101,20 +133,58 @@ def run_alignd(
     given: a program that limits what it runs. Its log goes to *stderr*, a descriptor, if that is
     given, and not to its file.
     """
+    launch = _Launch("serve", environment or {}, listening, under, stderr)
+    with _run(directory, nameserver, changes, launch) as alignd:
+        yield alignd
+
+
+@contextmanager
+def run_return(
+    directory: Path,
+    nameserver: str,
+    changes: str = "",
+    *,
+    metrics: str = "",
+    environment: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
+) -> Iterator[Return]:
+    """Run `alignd return`, as `run_alignd` runs `alignd serve`.
+
+    *changes* name the keys: `[return] keys = ...`. Its sockets are in *directory*; *metrics* is
+    HOST:PORT, or empty for nowhere.
+    """
+    own = {
+        "socket": f"unix:{directory}/map.sock",
+        "milter": f"unix:{directory}/milter.sock",
+        "metrics": metrics,
+    }
+    options = tomllib.loads(changes)
+    changes = tomli_w.dumps(options | {"return": own | options.get("return", {})})
+    launch = _Launch("return", environment or {}, None, under, None)
+    with _run(directory, nameserver, changes, launch) as alignd:
+        yield Return(alignd, directory / "map.sock")
+
+
+@contextmanager
+def _run(directory: Path, nameserver: str, changes: str, launch: _Launch) -> Iterator[Alignd]:
     directory.mkdir(parents=True)
     config_path, log_path = directory / "alignd.conf", directory / "alignd.log"
     spec = f"unix:{directory}/milter.sock"
-    ours = "fd:3" if listening else spec
-    config_path.write_text(configuration(changes, socket=ours, nameserver=nameserver))
+    ours = "fd:3" if launch.listening else spec
+    keys = directory / KEY_FILE
+    write_keys(keys)
+    config_path.write_text(
+        configuration(changes, socket=ours, nameserver=nameserver, keys=str(keys))
+    )
     notices = Notices(directory / "notify")
-    environment = {"NOTIFY_SOCKET": str(directory / "notify"), **(environment or {})}
+    environment = {"NOTIFY_SOCKET": str(directory / "notify"), **launch.environment}
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            _command(config_path, listening, under),
+            _command(launch, config_path),
             stdout=log,
-            stderr=log if stderr is None else stderr,
+            stderr=log if launch.stderr is None else launch.stderr,
             env=os.environ | environment,
-            pass_fds=[listening.fileno()] if listening else [],
+            pass_fds=[launch.listening.fileno()] if launch.listening else [],
         )
     alignd = Alignd(process, spec, config_path, log_path, notices)
     try:
@@ -131,15 +201,13 @@ def run_alignd(
         notices.close()
 
 
-def _command(
-    config_path: Path, listening: socket.socket | None, under: Sequence[str]
-) -> list[str]:
-    program = [sys.executable, "-m", "alignd", "serve", "--config", str(config_path)]
-    serve = [*under, *program]
-    if listening is None:
-        return serve
+def _command(launch: _Launch, config_path: Path) -> list[str]:
+    program = [sys.executable, "-m", "alignd", launch.command, "--config", str(config_path)]
+    command = [*launch.under, *program]
+    if launch.listening is None:
+        return command
     # Where systemd puts the first socket.
-    return ["bash", "-c", f'exec 3<&{listening.fileno()} && exec "$@"', "bash", *serve]
+    return ["bash", "-c", f'exec 3<&{launch.listening.fileno()} && exec "$@"', "bash", *command]
 
 
 class Fleet:

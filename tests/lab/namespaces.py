@@ -6,9 +6,11 @@ when the first process of the namespaces ends, however it ends, the kernel ends 
 the network, the mounts and the files (they are in memory) are gone.
 """
 
+import ctypes
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ISOLATED = (
@@ -16,6 +18,7 @@ ISOLATED = (
     *("unshare", "--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "--"),
 )
 """Before a command: its first process dies with us, even when we are killed ourselves."""
+_CLONE_FS, _CLONE_NEWNS, _CLONE_NEWNET = 0x200, 0x20000, 0x40000000
 NSSWITCH = "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"
 
 
@@ -30,6 +33,30 @@ def run_isolated(command: Sequence[str]) -> int:
         # After Ctrl-C too: the directory is in use until the namespaces are gone.
         process.kill()
         process.wait()
+        directory.rmdir()
+
+
+@contextmanager
+def entered() -> Iterator[Path]:
+    """Have this thread in a network and mounts of their own, with what it starts meanwhile.
+
+    The block gets an empty directory. Processes are those of the machine: end what you start.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = [os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY) for name in ("net", "mnt")]
+    directory, here = directory_of(os.getpid()), Path.cwd()
+    directory.mkdir()
+    try:
+        _succeed(libc.unshare(_CLONE_NEWNET | _CLONE_NEWNS))
+        _run("mount", "--make-rprivate", "/")
+        yield directory
+    finally:
+        # A thread that shares its working directory with another may not change its mounts.
+        _succeed(libc.unshare(_CLONE_FS))
+        for descriptor in before:
+            _succeed(libc.setns(descriptor, 0))
+            os.close(descriptor)
+        os.chdir(here)
         directory.rmdir()
 
 
@@ -71,3 +98,8 @@ def _hide_syslog(directory: Path) -> None:
 
 def _run(*command: str | Path) -> None:
     subprocess.run(command, check=True)
+
+
+def _succeed(result: int) -> None:
+    if result:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -202,12 +202,24 @@ def run_relay_services(
 
 @contextmanager
 def run_postfix(
-    directory: Path, settings: str, listeners: Sequence[Listener]
+    directory: Path,
+    settings: str,
+    listeners: Sequence[Listener],
+    tables: Mapping[str, str] | None = None,
 ) -> Iterator[Postfix]:
-    """Run a Postfix with *settings* (main.cf) below *directory*, which it makes and leaves."""
+    """Run a Postfix with *settings* (main.cf) below *directory*, which it makes and leaves.
+
+    *tables* have the texts of files beside main.cf, by their names; postmap(1) makes those that
+    it calls hash.
+    """
     directory.mkdir()
     postfix = Postfix(directory)
     _configure(directory, settings, "".join(listener.service() for listener in listeners))
+    for name, text in (tables or {}).items():
+        path = directory / "etc" / name
+        path.write_text(text)
+        if f"hash:$config_directory/{name}" in settings:
+            subprocess.run(["postmap", "-c", path.parent, f"hash:{path}"], check=True)
     with _running(postfix, [(listener.address, listener.port) for listener in listeners]):
         yield postfix
 

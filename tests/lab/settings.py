@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import tomli_w
 
 from tests.lab import cast
+from tests.lab.return_addresses import KEY_FILE
 
 _ZONE = f"""\
 {cast.SPF_INCLUDE}. TXT "v=spf1 ip4:{cast.RELAY_IPV4} ip6:{cast.RELAY_IPV6} -all"
@@ -20,8 +21,12 @@ def configuration(
     *,
     socket: str = "unix:/run/alignd/alignd.sock",
     nameserver: str = "127.0.0.1:53",
+    keys: str = KEY_FILE,
 ) -> str:
-    """Return the configuration with the options of *changes* (TOML) laid over it."""
+    """Return the configuration with the options of *changes* (TOML) laid over it.
+
+    Where they name KEY_FILE, it is at *keys*.
+    """
     general = {
         "milter": {"socket": socket, "workers": 1},
         "relay": {
@@ -37,6 +42,7 @@ def configuration(
         "dns": {"nameservers": [nameserver], "min_ttl": "0s", "stale": "0s"},
         "metrics": {"listen": ""},
     }
+    changes = changes.replace(f'"{KEY_FILE}"', f'"{keys}"')
     return tomli_w.dumps(_merged(general, tomllib.loads(changes)))
 
 

@@ -33,6 +33,9 @@ in SMTP. Lines of a zone or config stand for themselves. Lines of a message end 
     \xNN         the byte NN
     \n  \r  \\   a line end (CRLF), a bare CR, a backslash
     {{TEXT*N}}   TEXT, N times; TEXT may have the escapes above
+
+In a message, and in MAIL and RCPT, {{KIND AUTHOR}} or {{KIND AUTHOR DOMAIN}} is a return address:
+KIND is author or bounce, which is of the day on which it is looked at.
 """
 
 import re
@@ -42,10 +45,14 @@ from enum import Enum
 from itertools import takewhile
 from pathlib import Path
 
+from alignd.return_path.address import Kind
+from tests.lab.return_addresses import return_address
+
 _BLOCKS = {"zone", "config", "message"}
 _LINES = {"only", "client", "login", "MAIL", "RCPT", "EXPECT"}
 _AFTER_EXPECT = {"MAIL", "message"}
 
+_RETURN_ADDRESS = re.compile(r"\{\{(author|bounce) (\S+?)(?: (\S+?))?\}\}")
 _REPEATED = re.compile(r"\{\{(.*?)\*(\d+)\}\}")
 _ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.?)", re.DOTALL)
 _ESCAPES = {b"n": b"\r\n", b"r": b"\r", b"\\": b"\\"}
@@ -64,6 +71,17 @@ class Speed(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class _Written:
+    """What may have return addresses in it, as they stand in the file."""
+
+    envelope_sender: str
+    recipients: tuple[str, ...]
+    message: bytes
+    expected_envelope_sender: str
+    expected_message: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One message, the world it meets, and what is expected to leave."""
 
@@ -75,18 +93,34 @@ class Case:
     config: str
     client: str
     login: str | None
-    envelope_sender: str
-    recipients: tuple[str, ...]
-    message: bytes
     expected_action: str
     expected_reason: str
-    expected_envelope_sender: str
-    expected_message: bytes
+    written: _Written
 
     @property
     def name(self) -> str:
         """The name of the file, which is the name of the test."""
         return self.path.stem
+
+    @property
+    def envelope_sender(self) -> str:
+        return _addressed(self.written.envelope_sender)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        return tuple(map(_addressed, self.written.recipients))
+
+    @property
+    def message(self) -> bytes:
+        return _addressed_bytes(self.written.message)
+
+    @property
+    def expected_envelope_sender(self) -> str:
+        return _addressed(self.written.expected_envelope_sender)
+
+    @property
+    def expected_message(self) -> bytes:
+        return _addressed_bytes(self.written.expected_message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +206,29 @@ def _case(path: Path, claim: str, sent: list[_Entry], expect: _Entry, left: list
         config=_text(_optional(sent, "config")),
         client=client.argument if client else "127.0.0.1",
         login=login.argument if login else None,
-        envelope_sender=_address(sender),
-        recipients=recipients,
-        message=_message(message),
         expected_action=action,
         expected_reason=reason,
-        expected_envelope_sender=_address(_optional(left, "MAIL") or sender),
-        expected_message=_message(_optional(left, "message") or message),
+        written=_Written(
+            envelope_sender=_address(sender),
+            recipients=recipients,
+            message=_message(message),
+            expected_envelope_sender=_address(_optional(left, "MAIL") or sender),
+            expected_message=_message(_optional(left, "message") or message),
+        ),
     )
+
+
+def _addressed(text: str) -> str:
+    """*text* with its return addresses written out."""
+
+    def address(found: re.Match[str]) -> str:
+        return return_address(Kind(found[1]), found[2], *filter(None, [found[3]]))
+
+    return _RETURN_ADDRESS.sub(address, text)
+
+
+def _addressed_bytes(data: bytes) -> bytes:
+    return _addressed(data.decode("latin-1")).encode("latin-1") if b"{{" in data else data
 
 
 def _optional(entries: list[_Entry], keyword: str) -> _Entry | None:

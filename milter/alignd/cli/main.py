@@ -19,6 +19,7 @@ from alignd.mail.printable import printable
 
 _COMMANDS = {
     "serve": "alignd.cli.commands.serve:serve",
+    "return": "alignd.cli.commands.return_:return_",
     "explain": "alignd.cli.commands.explain:explain",
     "domain": "alignd.cli.commands.domain:domain",
     "replay": "alignd.cli.commands.replay:replay",
@@ -48,7 +49,7 @@ class Program(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, and import it."""
-        if args[:1] == ["serve"]:
+        if args[:1] in (["serve"], ["return"]):
             # Else a HUP would end it until it can take one. Its imports are most of that time.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         return super().resolve_command(ctx, args)
@@ -60,7 +61,7 @@ class Program(click.Group):
 
 
 class LazyCommands(UserDict[str, Any]):
-    """Imports a command when it is looked up, so that `alignd serve` starts without the others."""
+    """Imports a command when it is looked up, so that a service starts without the others."""
 
     def __getitem__(self, name: str) -> click.Command:
         module, _, attribute = self.data[name].partition(":")

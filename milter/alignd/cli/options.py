@@ -24,6 +24,8 @@ from alignd.mailauth.dns import Lookup
 from alignd.postfix.layouts import DEFAULT_ENDPOINT
 from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone, ZoneError
+from alignd.return_path.directory import Directory, make_directory
+from alignd.return_path.key_file import KeyFileError, load_keyrings
 
 EXIT_REWRITTEN = 1
 """At least one message is rewritten."""
@@ -97,15 +99,32 @@ def load_or_exit(path: Path, exit_status: int) -> tuple[Configuration, TableSign
         sys.exit(exit_status)
 
 
+def load_directory(configuration: Configuration, exit_status: int | None = None) -> Directory:
+    """Load the keys of return addresses; the result is empty where they are off.
+
+    Keys that cannot be used are a KeyTrouble in the directory; with *exit_status*, what is wrong
+    with them is printed and the command exits.
+    """
+    try:
+        keyrings = load_keyrings(configuration, strict=exit_status is not None)
+    except KeyFileError as error:
+        print_problems(error)
+        sys.exit(exit_status)
+    return make_directory(configuration, keyrings)
+
+
 def print_problems(error: ConfigError) -> None:
     for problem in error.problems:
         click.echo(printable(str(problem)), err=True)
 
 
-def postfix_endpoint(socket: MilterSocket, option: str | None) -> tuple[Endpoint, bool]:
+def postfix_endpoint(
+    socket: MilterSocket, option: str | None, guess: Endpoint = DEFAULT_ENDPOINT
+) -> tuple[Endpoint, bool]:
     """The endpoint where Postfix connects to *socket*, and whether it is a guess.
 
-    *option* is the value of --socket, which overrides the configuration.
+    *option* is the value of --socket, which overrides the configuration. *guess* is for a socket
+    that systemd owns.
 
     Raises:
         InputError: *option* is not an endpoint as Postfix spells it.
@@ -120,7 +139,7 @@ def postfix_endpoint(socket: MilterSocket, option: str | None) -> tuple[Endpoint
             )
             raise InputError(problem) from None
     if isinstance(socket, HandedOverSocket):
-        return DEFAULT_ENDPOINT, True
+        return guess, True
     return socket.endpoint, False
 
 

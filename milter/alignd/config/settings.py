@@ -352,7 +352,7 @@ class Configuration(Settings):
         return self.model_copy(
             update={
                 "milter": self.milter.model_copy(update={"socket": own.milter}),
-                "metrics": MetricsOptions(listen=own.metrics),
+                "metrics": self.metrics.model_copy(update={"listen": own.metrics}),
                 "dns": self.dns.model_copy(update={"archive": ""}),
             }
         )

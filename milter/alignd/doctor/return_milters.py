@@ -21,15 +21,16 @@ from alignd.doctor.findings import (
     Skipped,
     Unknown,
     error,
+    snippet_command,
     warning,
 )
 from alignd.doctor.outbound import outgoing
 from alignd.doctor.signer import covers, read_network
 from alignd.postfix.chain import Chain, SmtpdService, is_same, outside_chroot
 from alignd.postfix.config import PostfixConfig
+from alignd.postfix.layouts import Layout
 from alignd.postfix.milters import MilterEntry, MilterListError, read_milters
 
-_SNIPPET = "alignd postfix-snippet --layout return"
 _SMTP = frozenset({"smtp", "25"})
 _EVERYBODY = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _FORGED = "a forged From of a customer goes on to the agent with a signature that passes"
@@ -49,7 +50,7 @@ def examine_listeners(
             f"no smtpd service has {chain.endpoint} in its smtpd_milters",
             "nobody judges what comes to return addresses, so that anybody can write to agents in "
             f"the name of others{apart if not leg.is_apart else ''}",
-            _SNIPPET,
+            snippet_command(Layout.RETURN),
         )
     for smtpd in chain.smtpd:
         if not smtpd.alignd:
@@ -155,7 +156,7 @@ def _others(chain: Chain, smtpd: SmtpdService, outbound: Chain | None) -> Iterat
                 f"it signs for customers: where it signs what strangers write, {_FORGED}; where "
                 "it does not, what alignd rewrites on the way back leaves unsigned",
                 "an OpenDKIM of its own for this listener: "
-                + f"{_SNIPPET} --file opendkim-return.conf",
+                + snippet_command(Layout.RETURN, "opendkim-return.conf"),
             )
 
 

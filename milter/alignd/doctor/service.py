@@ -74,7 +74,7 @@ def _workers(running: Status, service: ServiceOf) -> Iterator[Remark]:
 
 def _not_in_force(running: Status, files: Files, service: ServiceOf) -> Iterator[Remark]:
     ours, now = running.supervisor.in_force, files.in_force
-    if ours.return_keys != now.return_keys:
+    if ours.return_domains != now.return_domains:
         yield warning(
             FindingId.RETURN_KEYS_NOT_IN_FORCE,
             "the keys of return addresses have changed since the service read them",

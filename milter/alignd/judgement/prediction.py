@@ -133,6 +133,19 @@ def predict(
     *evaluator* is that of a judgement, whose predictions share its processor time.
     """
     _, spf_domain = spf_identity(envelope_sender, relay.hostname)
+    spf = judge_spf(envelope_sender, relay, evaluator or SpfEvaluator(lookup))
+    return assess(author_domain, spf_domain, spf, dkim, lookup, suffixes)
+
+
+def assess(
+    author_domain: Domain,
+    spf_domain: Domain | None,
+    spf: tuple[Spf, ...],
+    dkim: tuple[CheckedSignature, ...],
+    lookup: Lookup,
+    suffixes: PublicSuffixes,
+) -> Prediction:
+    """What receivers make of the results of SPF, for *spf_domain*, and of DKIM."""
     domains = (spf_domain, tuple(signature.domain for signature in dkim))
     records = DmarcRecords(lookup)
 
@@ -144,7 +157,7 @@ def predict(
 
     return Prediction(
         author_domain=author_domain,
-        spf=judge_spf(envelope_sender, relay, evaluator or SpfEvaluator(lookup)),
+        spf=spf,
         dkim=dkim,
         rfc7489=read(lambda reading: Rfc7489(records, suffixes, reading)),
         rfc9989=read(lambda reading: Rfc9989(records, reading)),
@@ -159,7 +172,9 @@ def judge_spf(envelope_sender: str, relay: Relay, evaluator: SpfEvaluator) -> tu
 
 
 def spf_passes(results: tuple[Spf, ...]) -> Ternary:
-    """Whether SPF passes for every relay address; UNKNOWN when only DNS failed."""
+    """Whether SPF passes for every address, of which there is one; UNKNOWN if only DNS failed."""
+    if not results:
+        return Ternary.NO
     if all(spf.counts for spf in results):
         return Ternary.YES
     doubtful = all(spf.counts or spf.result is SpfResult.TEMPERROR for spf in results)

@@ -71,6 +71,15 @@ class ReturnReason(Word):
         action=Action.REFUSE,
         rule=None,
     )
+    OWN_BOUNCE = ReasonText(
+        "return-own-bounce",
+        "it is a bounce of this machine's own Postfix: From moves to the notifications address, "
+        "so that the agent's server takes it",
+        "None needed.",
+        ("relay.hostname", "notifications.address"),
+        action=Action.REWRITE,
+        rule=None,
+    )
     FROM_UNREADABLE = ReasonText(
         "return-from-unreadable",
         "its From is missing, or receivers read it differently",
@@ -118,11 +127,28 @@ class ReturnReason(Word):
         action=Action.REWRITE,
         rule=None,
     )
+    DKIM_BREAKS = ReasonText(
+        "return-dkim-breaks",
+        "it passes DMARC by a signature that breaks on the way to the agent: From moves to the "
+        "notifications address, and Reply-To leads to its author",
+        "None needed. Postfix breaks lines over 998 octets, which RFC 5322 does not allow.",
+        ("notifications.address", "notifications.display_name"),
+        action=Action.REWRITE,
+        rule=None,
+    )
     NO_POLICY = ReasonText(
         "return-no-policy",
         "it does not pass DMARC, and the domain in From asks for nothing in that case",
         "None needed.",
         action=Action.FORWARD,
+        rule=None,
+    )
+    TOO_MANY_FIELDS = ReasonText(
+        "return-too-many-fields",
+        "more header fields would have to change than milter.max_edits",
+        "No ordinary program writes so many signatures, or names so many recipients.",
+        ("milter.max_edits",),
+        action=Action.REFUSE,
         rule=None,
     )
     INTERNAL_ERROR = ReasonText(

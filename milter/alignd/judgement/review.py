@@ -46,6 +46,7 @@ from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.mailauth.rfc9989 import walk_names
 from alignd.mailauth.spf import SpfEvaluator, spf_identity
 from alignd.mailauth.ternary import Ternary
+from alignd.return_path.directory import NO_DIRECTORY, Directory
 
 MAX_WORDS = 8
 """Results of signatures in a line of the log: who sends the message decides how many there are."""
@@ -124,6 +125,8 @@ class Reviewer:
     processor_time: Callable[[], float]
     """That of the thread, which bounds what SPF may cost a judgement."""
     own_mail: OwnMail = field(compare=False)
+    directory: Directory = NO_DIRECTORY
+    """The return addresses."""
 
     def first_questions(
         self, message: Message, author: Author
@@ -317,6 +320,7 @@ def make_reviewer(
     now: Callable[[], float],
     suffixes: PublicSuffixes | None = None,
     processor_time: Callable[[], float] = lambda: 0.0,
+    directory: Directory = NO_DIRECTORY,
 ) -> Reviewer:
     """Assemble the reviewer of a configuration, with the lists of domains that ship.
 
@@ -325,5 +329,12 @@ def make_reviewer(
     """
     suffixes = suffixes or SuffixList()
     return Reviewer(
-        configuration, suffixes, signer, FreemailDomains(), now, processor_time, OwnMail(suffixes)
+        configuration,
+        suffixes,
+        signer,
+        FreemailDomains(),
+        now,
+        processor_time,
+        OwnMail(suffixes),
+        directory,
     )

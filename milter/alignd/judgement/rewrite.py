@@ -10,6 +10,7 @@ from alignd.config.settings import Notifications, Settings
 from alignd.judgement.author import Author, text_of
 from alignd.judgement.reasons import Reason
 from alignd.judgement.reply_to import MAX_REPLY_TOS, mailboxes_of, names_somebody
+from alignd.judgement.return_reasons import ReturnReason
 from alignd.mail import display_name, encoded_words
 from alignd.mail.line_length import MAX_LINE
 from alignd.mail.mailbox import Mailbox, format_mailbox, parse_mailboxes
@@ -75,12 +76,12 @@ def plan_rewrite(
     counts = Counter(field.name.lower() for field in message.header)
     reply_to = replacements.reply_to
     header: list[HeaderEdit] = [
-        edit for name in _DOOMED for edit in _deletions(name, counts[name.lower()])
+        edit for name in _DOOMED for edit in deletions(name, counts[name.lower()])
     ]
-    header += _deletions("From", counts["from"], kept=1)
+    header += deletions("From", counts["from"], kept=1)
     # Gmail refuses a message with two of them (RFC 5322, section 3.6).
     if reply_to is not None or 1 < counts["reply-to"] <= MAX_REPLY_TOS:
-        header += _deletions("Reply-To", counts["reply-to"])
+        header += deletions("Reply-To", counts["reply-to"])
     new_from = replacements.new_from
     header.append(
         ChangeField("From", 1, new_from) if counts["from"] else AddField("From", new_from)
@@ -100,19 +101,19 @@ def plan_bare_rewrite(message: Message, settings: Settings) -> Edits:
     """
     counts = Counter(field.name.lower() for field in message.header)
     header: list[HeaderEdit] = [
-        edit for name in ("From", *_DOOMED) for edit in _deletions(name, counts[name.lower()])
+        edit for name in ("From", *_DOOMED) for edit in deletions(name, counts[name.lower()])
     ]
     header.append(AddField("From", settings.notifications.address.address))
     moves = bool(message.envelope_sender)
     return Edits(tuple(header), settings.notifications.bounces.address if moves else None)
 
 
-def trace_field(reason: Reason, queue_id: str) -> AddField:
-    """The field that says which message of our log this is, and why it was rewritten.
+def trace_field(reason: Reason | ReturnReason, queue_id: str) -> AddField:
+    """The field that says which message of our log this is, and why it was changed.
 
     A queue id that would break the message, which only a strange MTA can give, is left out.
     """
-    trace = f"action=rewrite; reason={reason.value}"
+    trace = f"action={reason.action.value}; reason={reason.value}"
     if _QUEUE_ID.fullmatch(queue_id):
         trace += f"; id={queue_id}"
     return AddField(TRACE_FIELD, trace)
@@ -132,7 +133,8 @@ def _write_replacements(message: Message, author: Author, settings: Settings) ->
     return replacements
 
 
-def _deletions(name: str, count: int, *, kept: int = 0) -> list[DeleteField]:
+def deletions(name: str, count: int, *, kept: int = 0) -> list[DeleteField]:
+    """Remove the fields called *name*, but for the *kept* topmost."""
     return [DeleteField(name, index) for index in range(count, kept, -1)]
 
 

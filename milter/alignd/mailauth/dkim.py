@@ -144,9 +144,13 @@ def _unless_failed(checked: CheckedSignature, explanation: str) -> CheckedSignat
 
 
 def verify_signatures(
-    message: Message, lookup: Lookup, now: float
+    message: Message, lookup: Lookup, now: float, *, has_arrived: bool = False
 ) -> tuple[CheckedSignature, ...]:
-    """Verify the topmost signatures on *message*, whose header is complete; *now* is Unix time."""
+    """Verify the topmost signatures on *message*, whose header is complete; *now* is Unix time.
+
+    The results are those of its next receiver, or where it *has_arrived*, of this one: smtp(8)
+    may break a line on the way between them.
+    """
     body = None if message.body is None else CanonicalBody(message.body)
     obstacle = _obstacle(message)
     results = []
@@ -155,7 +159,7 @@ def verify_signatures(
         if isinstance(signature, SignatureProblem):
             problem = signature
         else:
-            problem = _verify(message, field, signature, body, lookup)
+            problem = _verify(message, field, signature, body, lookup, has_arrived=has_arrived)
         tags = signature_tags(field)
         results.append(
             CheckedSignature(
@@ -184,11 +188,13 @@ def _verify(
     signature: Signature,
     body: CanonicalBody | None,
     lookup: Lookup,
+    *,
+    has_arrived: bool,
 ) -> SignatureProblem:
     """Verify one signature; a problem with the result PASS is none."""
     signed = _signed_fields(message, signature)
     problem = (
-        (_BREAKS if _breaks(body, (*signed, field)) else "")
+        (_BREAKS if not has_arrived and _breaks(body, (*signed, field)) else "")
         or _header_problem(signature, (*signed, field))
         or _body_problem(body, signature)
     )

@@ -124,6 +124,11 @@ def signature_tags(field: HeaderField) -> dict[str, str]:
     return parse_tags(field.unfolded.decode("latin-1")) or {}
 
 
+def signed_names(tags: Mapping[str, str]) -> frozenset[str]:
+    """The names in h= of *tags*, in lower case, whatever else is wrong with it."""
+    return frozenset(name.strip().lower() for name in tags.get("h", "").split(":"))
+
+
 def signature_domain(tags: Mapping[str, str]) -> Domain | None:
     """Parse the d= of *tags*; None if it is not a domain name."""
     return _parsed(tags.get("d", ""))

@@ -1,4 +1,4 @@
-"""Evaluates SPF (RFC 7208) for the addresses of a relay and one envelope sender.
+"""Evaluates SPF (RFC 7208) for the address of a client and one envelope sender.
 
 Only a pass counts for DMARC, so where receivers differ the stricter result is safe.
 """
@@ -19,12 +19,13 @@ __all__ = ["Spf", "SpfEvaluator", "SpfResult", "evaluate_spf", "expand_macros", 
 MAX_SECONDS = 0.05
 """Processor time of all the evaluations of one judgement. The worst record takes less on any
 machine that is in use; a sane one takes a hundredth."""
+_NO_HELO = "unknown"  # for %{h}
 _MAX_EXPLANATION = 200  # characters: it is kept with a judgement, and an owner can publish 60 kB
 
 
 @dataclass(frozen=True, slots=True)
 class Spf:
-    """The SPF result for one relay address, and how it came about."""
+    """The SPF result for one address, and how it came about."""
 
     address: IpAddress
     result: SpfResult
@@ -50,16 +51,18 @@ class SpfEvaluator:
         """*processor_time* is that of this thread; a clock that stands sets no limit."""
         self._workshop = Workshop(lookup, processor_time, processor_time() + MAX_SECONDS)
 
-    def evaluate(self, address: IpAddress, envelope_sender: str, helo: Domain) -> Spf:
+    def evaluate(self, address: IpAddress, envelope_sender: str, helo: Domain | None) -> Spf:
         """Evaluate check_host() for mail of *envelope_sender* that leaves from *address*.
 
-        A null *envelope_sender* (an empty string) stands for postmaster at the HELO name.
+        A null *envelope_sender* (an empty string) stands for postmaster at the HELO name, which
+        is None where a client says something else.
         """
         local_part, domain = spf_identity(envelope_sender, helo)
         if domain is None or len(domain.labels) == 1:
             # RFC 7208, section 4.3: malformed, or not a multi-label name.
             return Spf(address, SpfResult.NONE, domain, "no domain that could have a record")
-        check = CheckHost(self._workshop, address, local_part, domain.name, helo.name)
+        helo_name = helo.name if helo else _NO_HELO
+        check = CheckHost(self._workshop, address, local_part, domain.name, helo_name)
         found = check.run()
         return Spf(
             address,
@@ -91,7 +94,7 @@ def expand_macros(
     return check.expansion(domain_spec, domain.name)
 
 
-def spf_identity(envelope_sender: str, helo: Domain) -> tuple[str, Domain | None]:
+def spf_identity(envelope_sender: str, helo: Domain | None) -> tuple[str, Domain | None]:
     """Split what SPF checks into local part and domain, RFC 7208, sections 2.4 and 4.3."""
     if not envelope_sender:
         return "postmaster", helo

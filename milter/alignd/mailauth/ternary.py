@@ -24,6 +24,17 @@ class Ternary(Enum):
             return Ternary.YES
         return Ternary.UNKNOWN if Ternary.UNKNOWN in {self, other} else Ternary.NO
 
+    def __invert__(self) -> Ternary:
+        """Whether it is false."""
+        return _OPPOSITES[self]
+
     def __bool__(self) -> bool:
         """Raise TypeError: `if aligned:` would take UNKNOWN for YES or NO."""
         raise TypeError("compare with Ternary.YES, NO or UNKNOWN")
+
+
+_OPPOSITES = {
+    Ternary.YES: Ternary.NO,
+    Ternary.NO: Ternary.YES,
+    Ternary.UNKNOWN: Ternary.UNKNOWN,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,19 +61,25 @@ def address() -> tuple[socket.AddressFamily, Any]:
         return copy.family, name
 
 
-def close_for_all() -> None:
+def close_for_all(besides: Container[int] = ()) -> None:
     """Refuse connections to the listening socket from now on, in every process that shares it.
+
+    Descriptors *besides* stay as they are.
 
     Without this, the kernel goes on to take connections for as long as libmilter waits on the
     socket, up to five seconds (measured), and no worker would ever answer them.
     """
     for descriptor in listening():
+        if descriptor in besides:
+            continue
         with socket.socket(fileno=os.dup(descriptor)) as copy:
             copy.shutdown(socket.SHUT_RDWR)
 
 
-def stop_listening() -> None:
+def stop_listening(besides: Container[int] = ()) -> None:
     """Take no new connection in this process, and leave open ones alone.
+
+    Descriptors *besides* stay as they are.
 
     libmilter has no call for this (measured), and waits on a descriptor number: a socket that no
     client can find takes the place of the listening one under that number.
@@ -83,7 +89,8 @@ def stop_listening() -> None:
         unreachable.listen()
         unreachable.setblocking(False)
         for descriptor in listening():
-            os.dup2(unreachable.fileno(), descriptor)
+            if descriptor not in besides and descriptor != unreachable.fileno():
+                os.dup2(unreachable.fileno(), descriptor)
 
 
 def listening() -> set[int]:

@@ -1,4 +1,7 @@
-"""Renders the lines for main.cf and master.cf from the shipped files, for one configuration."""
+"""Renders the lines for main.cf and master.cf from the shipped files, for one configuration.
+
+`return_layouts` renders those of the way back.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,23 @@ _MILTER_SERVICE = re.compile(
 _OUTSIDE_HINT = """\
 # The socket is outside Postfix's queue directory, so an smtpd that runs in a chroot cannot reach
 # it: in master.cf, the fifth column (chroot) of smtpd services with milters must be "n". Or set
-# socket = "unix:{queue}/alignd/alignd.sock" in alignd.conf and print these lines again.
+# {option} = "unix:{queue}/alignd/alignd.sock" in alignd.conf and print these lines again.
 """
 _HANDED_OVER_HINT = """\
-# systemd passes alignd its socket. These lines assume the default of alignd.socket,
+# systemd passes alignd its socket. These lines assume the default of its socket unit,
 # {endpoint}: if you changed its ListenStream=, print them again with --socket.
 """
 
 
 class Layout(Enum):
-    """The two ways to put alignd into Postfix; the shipped files open with what each promises."""
+    """The ways to put alignd into Postfix; the shipped files open with what each promises."""
 
     INLINE = "inline"
     QUEUE_FIRST = "queue-first"
+    RETURN = "return"
+    """What comes back, to an instance of its own."""
+    RETURN_INSIDE = "return-inside"
+    """What comes back, to the instance that sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +57,23 @@ class LayoutParameters:
     """The port of the second listener of queue-first."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShippedMilter:
+    """The milter that the shipped lines name, and what they say about its socket."""
+
+    endpoint: Endpoint
+    option: str
+    """Of alignd.conf, in the words of a comment."""
+    queue_directory: str = QUEUE_DIRECTORY
+
+
+_OUTBOUND = ShippedMilter(DEFAULT_ENDPOINT, "socket")
+
+
 def lines(layout: Layout, file: str, parameters: LayoutParameters) -> str:
     """Render the lines of *layout* for *file*, one of `FILES`, with their comments."""
-    text = shipped(layout, file)
-    if str(DEFAULT_ENDPOINT) not in text:  # no milters in this file
-        return _with_port(text, parameters.second_port)
-    text = text.replace(str(DEFAULT_ENDPOINT), str(_below_queue(parameters.endpoint)))
-    return _hint(parameters) + _with_port(
-        _chroot(text, parameters.endpoint), parameters.second_port
-    )
+    text = with_milter(shipped(layout, file), _OUTBOUND, parameters)
+    return re.sub(rf"\b{SECOND_PORT}\b", str(parameters.second_port), text)
 
 
 def shipped(layout: Layout, file: str) -> str:
@@ -66,28 +81,24 @@ def shipped(layout: Layout, file: str) -> str:
     return (files("alignd.postfix") / "files" / layout.value / file).read_text(encoding="utf-8")
 
 
-def _below_queue(endpoint: Endpoint) -> Endpoint:
+def with_milter(text: str, milter: ShippedMilter, parameters: LayoutParameters) -> str:
+    """Put the endpoint of *parameters* in the place of the shipped one, with a hint about it."""
+    if str(milter.endpoint) not in text:  # no milters in this file
+        return text
+    found = _below_queue(parameters.endpoint, milter.queue_directory)
+    is_outside_queue = isinstance(found, UnixEndpoint) and found == parameters.endpoint
+    text = text.replace(str(milter.endpoint), str(found))
+    if is_outside_queue:
+        text = _MILTER_SERVICE.sub(r"\1n\2", text)
+    if parameters.is_handed_over:
+        return _HANDED_OVER_HINT.format(endpoint=parameters.endpoint) + text
+    if is_outside_queue:
+        return _OUTSIDE_HINT.format(queue=milter.queue_directory, option=milter.option) + text
+    return text
+
+
+def _below_queue(endpoint: Endpoint, queue_directory: str) -> Endpoint:
     """The path relative to the queue directory, valid inside and outside a chroot."""
     if not isinstance(endpoint, UnixEndpoint):
         return endpoint
-    return UnixEndpoint(endpoint.path.removeprefix(f"{QUEUE_DIRECTORY}/"))
-
-
-def _is_outside_queue(endpoint: Endpoint) -> bool:
-    return isinstance(endpoint, UnixEndpoint) and _below_queue(endpoint) == endpoint
-
-
-def _chroot(text: str, endpoint: Endpoint) -> str:
-    return _MILTER_SERVICE.sub(r"\1n\2", text) if _is_outside_queue(endpoint) else text
-
-
-def _hint(parameters: LayoutParameters) -> str:
-    if parameters.is_handed_over:
-        return _HANDED_OVER_HINT.format(endpoint=parameters.endpoint)
-    if _is_outside_queue(parameters.endpoint):
-        return _OUTSIDE_HINT.format(queue=QUEUE_DIRECTORY)
-    return ""
-
-
-def _with_port(text: str, port: int) -> str:
-    return re.sub(rf"\b{SECOND_PORT}\b", str(port), text)
+    return UnixEndpoint(endpoint.path.removeprefix(f"{queue_directory}/"))

@@ -1,8 +1,9 @@
 """The form of a return address: `LOCAL=DOMAIN=TAG`, from an author to a tag and back.
 
 A tag is the id of a key and a part of an HMAC, in letters that survive a change of case. It has
-digits at two fixed places: SpamAssassin counts seven consonants in a row against a message
-(measured: one random tag in seventeen has them).
+digits at two fixed places, and the day of a bounce begins with a letter above "f": SpamAssassin
+counts seven consonants in a row against a message (measured: one random tag in seventeen has
+them), and eleven hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from alignd.return_path.keyring import ALPHABET, Key, Keyring, KeyState
 
 MAX_LOCAL_PART = 64
 """Octets, RFC 5321, section 4.5.3.1.1; large receivers insist on it."""
+MAX_ADDRESS = 254
+"""Octets, RFC 5321, section 4.5.3.1.3, without the angle brackets."""
 BOUNCE_DAYS = 30
 """How long a bounce may take."""
 DAY = 86_400
@@ -28,8 +31,9 @@ _CLOCKS_APART = 1
 _DIGITS = "23456789"
 _DIGIT_PLACES = (3, 7)
 _TAG = 10
+_FIRST_OF_DAY = "ghijklmnopqrstuvwxyz"
 _DAY_LETTERS = 3
-_DAYS: int = len(ALPHABET) ** _DAY_LETTERS  # 89 years, so that no day comes again
+_DAYS = len(_FIRST_OF_DAY) * len(ALPHABET) ** 2  # 56 years, so that no day comes again
 _LABEL = b"alignd: return address"
 # Postfix refuses "%" and "!" before it asks any map (allow_untrusted_routing), and a leading "-";
 # Exim refuses "/" and more (measured).
@@ -37,7 +41,7 @@ _ATOM = r"[a-z0-9_+='~-]+"
 _SUITABLE = re.compile(rf"(?!-){_ATOM}(?:\.{_ATOM})*")
 _FORM = re.compile(
     rf"(?P<local>{_SUITABLE.pattern})=(?P<domain>[a-z0-9_.-]+)"
-    rf"=(?P<tag>[{ALPHABET}{_DIGITS}]{{{_TAG}}})(?P<day>[{ALPHABET}]{{{_DAY_LETTERS}}})?"
+    rf"=(?P<tag>[{ALPHABET}{_DIGITS}]{{{_TAG}}})(?P<day>[{_FIRST_OF_DAY}][{ALPHABET}]{{2}})?"
 )
 
 
@@ -60,6 +64,8 @@ class Unfit(Enum):
     TOO_LONG = "too-long"
     OURS = "ours"
     """It is in the domain of the return addresses."""
+    BLOCKED = "blocked"
+    """return.blocked names the author: nobody could answer."""
 
 
 class Invalid(Enum):
@@ -78,6 +84,29 @@ class Invalid(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a local part with the form of a return address says, good or not."""
+
+    author: Mailbox
+    """Whose it is, in lower case."""
+    tag: str
+    day: str
+    """Three letters in a bounce address, else none."""
+
+    @property
+    def key_id(self) -> str:
+        return self.tag[0]
+
+    def made_on(self, now: float) -> int | None:
+        """The day of a bounce address, near the Unix time *now*, counted from 1970-01-01 (UTC)."""
+        if not self.day:
+            return None
+        today = int(now // DAY)
+        age = (today - _number(self.day)) % _DAYS
+        return today - age + (_DAYS if age >= _DAYS - _CLOCKS_APART else 0)
+
+
+@dataclass(frozen=True, slots=True)
 class ReturnAddress:
     """A return address that holds."""
 
@@ -91,14 +120,15 @@ class ReturnAddress:
 
 def fits(author: Mailbox, domain: Domain, kind: Kind) -> Unfit | None:
     """Why *author* gets no return address of this *kind* in *domain*; None when he does."""
-    local_part = author.local_part.lower()
     if author.domain == domain:
         return Unfit.OURS
-    if not _SUITABLE.fullmatch(local_part):
+    # In lower case some other letters are ASCII: U+212A, the sign of kelvin, is a "k".
+    if not (author.local_part.isascii() and _SUITABLE.fullmatch(author.local_part.lower())):
         return Unfit.CHARACTERS
-    length = len(local_part) + len(author.domain.name) + len("==") + _TAG
+    length = len(author.address) + len("=") + _TAG  # with "=" in the place of "@"
     length += _DAY_LETTERS if kind is Kind.BOUNCE else 0
-    return Unfit.TOO_LONG if length > MAX_LOCAL_PART else None
+    is_long = length > MAX_LOCAL_PART or length + len("@") + len(domain.name) > MAX_ADDRESS
+    return Unfit.TOO_LONG if is_long else None
 
 
 def encode(author: Mailbox, kind: Kind, domain: Domain, key: Key, now: float) -> Mailbox | Unfit:
@@ -114,18 +144,29 @@ def encode(author: Mailbox, kind: Kind, domain: Domain, key: Key, now: float) ->
 
 def has_form(local_part: str) -> bool:
     """Whether *local_part* looks like a return address, good or not."""
-    return _FORM.fullmatch(local_part.lower()) is not None
+    return claimed(local_part) is not None
 
 
 def claimed_author(local_part: str) -> Mailbox | None:
     """Whose return address *local_part* says that it is, good or not; None if it is none."""
+    claim = claimed(local_part)
+    return claim.author if claim else None
+
+
+def claimed(local_part: str) -> Claim | None:
+    """What *local_part* says, in any case, if it has the form of a return address."""
+    if len(local_part) > MAX_LOCAL_PART or not local_part.isascii():
+        return None
     match = _FORM.fullmatch(local_part.lower())
     if match is None:
         return None
     try:
-        return Mailbox(match["local"], Domain.parse(match["domain"]))
+        domain = Domain.parse(match["domain"])
     except DomainError:
         return None
+    if domain.name != match["domain"]:  # with a dot at its end: a second spelling of one address
+        return None
+    return Claim(Mailbox(match["local"], domain), match["tag"], match["day"] or "")
 
 
 def decode(
@@ -135,33 +176,22 @@ def decode(
 
     A mark has the form of an author's address and is read only as a mark, and so the other way.
     """
-    match = _FORM.fullmatch(local_part.lower())
-    author = claimed_author(local_part)
-    if match is None or author is None or len(local_part) > MAX_LOCAL_PART:
+    claim = claimed(local_part)
+    if claim is None or (is_mark and claim.day):
         return Invalid.FORM
-    tag, day = match["tag"], match["day"] or ""
-    kind = Kind.BOUNCE if day else Kind.MARK if is_mark else Kind.AUTHOR
-    key = keyring.keys.get(tag[0])
+    kind = Kind.BOUNCE if claim.day else Kind.MARK if is_mark else Kind.AUTHOR
+    key = keyring.keys.get(claim.key_id)
     if key is None:
         return Invalid.UNKNOWN_KEY
     # Compared in constant time: who guesses must not learn how near he was.
-    if not hmac.compare_digest(tag, _tag(key, kind, domain, author, day)):
+    if not hmac.compare_digest(claim.tag, _tag(key, kind, domain, claim.author, claim.day)):
         return Invalid.FORGED
     if key.state is KeyState.RETIRED:
         return Invalid.RETIRED
-    made_on = _made_on(day, int(now // DAY)) if day else None
-    return (
-        made_on if isinstance(made_on, Invalid) else ReturnAddress(author, kind, key.id, made_on)
-    )
-
-
-def _made_on(letters: str, today: int) -> int | Invalid:
-    age = (today - _number(letters)) % _DAYS
-    if age <= BOUNCE_DAYS:
-        return today - age
-    if age >= _DAYS - _CLOCKS_APART:
-        return today + _DAYS - age
-    return Invalid.EXPIRED
+    made_on = claim.made_on(now)
+    if made_on is not None and now // DAY - made_on > BOUNCE_DAYS:
+        return Invalid.EXPIRED
+    return ReturnAddress(claim.author, kind, key.id, made_on)
 
 
 def _tag(key: Key, kind: Kind, domain: Domain, author: Mailbox, day: str) -> str:
@@ -177,16 +207,14 @@ def _tag(key: Key, kind: Kind, domain: Domain, author: Mailbox, day: str) -> str
     return "".join(letters)
 
 
-def _letters(number: int) -> str:
-    letters = ""
-    for _ in range(_DAY_LETTERS):
-        number, digit = divmod(number, len(ALPHABET))
-        letters = ALPHABET[digit] + letters
-    return letters
+def _letters(day: int) -> str:
+    rest, third = divmod(day, len(ALPHABET))
+    first, second = divmod(rest, len(ALPHABET))
+    return _FIRST_OF_DAY[first] + ALPHABET[second] + ALPHABET[third]
 
 
 def _number(letters: str) -> int:
-    number = 0
-    for letter in letters:
+    number = _FIRST_OF_DAY.index(letters[0])
+    for letter in letters[1:]:
         number = number * len(ALPHABET) + ALPHABET.index(letter)
     return number

@@ -14,9 +14,9 @@ from alignd.return_path.address import (
     Kind,
     ReturnAddress,
     Unfit,
+    claimed,
     decode,
     encode,
-    has_form,
 )
 from alignd.return_path.keyring import Keyring
 
@@ -60,7 +60,7 @@ class DomainOfReturn:
         self, local_part: str, domain: Domain, now: float
     ) -> Found | Invalid | Nobody | KeyTrouble:
         """Whose return address *local_part* in *domain*, which is this one, is."""
-        if not has_form(local_part):
+        if claimed(local_part) is None:
             return Invalid.FORM
         if isinstance(self.keyring, KeyTrouble):
             return self.keyring
@@ -90,6 +90,14 @@ class Directory:
         entry = self.domains.get(domain)
         return Nobody.ELSEWHERE if entry is None else entry.find(local_part, domain, now)
 
+    def marked_author(self, mark: str, domain: Domain, now: float) -> Mailbox | None:
+        """Whose mark this is, of those made in *domain*; None where it is no good one."""
+        entry = self.domains.get(domain)
+        if entry is None or isinstance(entry.keyring, KeyTrouble):
+            return None
+        read = decode(mark, domain, entry.keyring, now, is_mark=True)
+        return None if isinstance(read, Invalid) else read.author
+
     def make(
         self, author: Mailbox, kind: Kind, settings: Settings, now: float
     ) -> Mailbox | Unfit | None:
@@ -104,6 +112,8 @@ class Directory:
         entry = self.domains[domain]
         if isinstance(entry.keyring, KeyTrouble):
             raise LookupError(entry.keyring.problem)
+        if author.address.lower() in entry.blocked:
+            return Unfit.BLOCKED
         return encode(author, kind, domain, entry.keyring.signing, now)
 
 

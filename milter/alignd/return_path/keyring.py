@@ -118,7 +118,8 @@ def _parse_line(line: str) -> Key | str:
     states = {state.value: state for state in KeyState}
     state = states.get(match["state"])
     if state is None:
-        return f"unknown state {match['state'][:20]!r}; it is one of {', '.join(states)}"
+        # Not quoted: it may be the key, in the wrong place.
+        return f"does not begin with a state: one of {', '.join(states)}"
     if not _HEXADECIMAL.fullmatch(match["secret"]):
         return "the key is not in hexadecimal digits; `alignd new-key` makes one"
     secret = bytes.fromhex(match["secret"])
@@ -129,7 +130,8 @@ def _parse_line(line: str) -> Key | str:
 
 def _collision(key: Key, other: Key, line: int) -> str:
     if key.secret == other.secret:
-        return f"the key of line {line} once more"
+        other_state = "" if key.state is other.state else ", in another state"
+        return f"the key of line {line} once more{other_state}"
     return f"a key with the id {key.id!r}, as line {line} has; `alignd new-key` makes another"
 
 

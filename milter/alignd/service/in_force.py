@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
 
 from alignd.config.domain_lists import SuffixList
 from alignd.config.nameservers import RESOLV_CONF
 from alignd.config.signer import TableSigner
-from alignd.return_path.directory import Directory, KeyTrouble
+from alignd.return_path.keyring import Keyring
 from alignd.service.setup import Setup
-from alignd.telemetry.status import InForce, Versions
+from alignd.telemetry.status import InForce, ReturnDomain, Versions
 
 _CONFIGURED = "dns.nameservers"
-_KEY_LABEL = b"alignd: fingerprint of a key for return addresses"
+_MOST_DOMAINS = 50  # of return addresses: the status document has bounded room
 
 
 def installed_versions() -> Versions:
@@ -43,8 +44,23 @@ def describe(setup: Setup, now: float) -> InForce:
         nameservers_from=_CONFIGURED if configuration.dns.nameservers else str(RESOLV_CONF),
         signing_tables=_digest_of_tables(setup.signer),
         signing_entries=len(tables.signing.entries) if tables else 0,
-        return_keys=_digest_of_keys(setup.directory),
+        leg=setup.leg.value,
+        return_domains=tuple(_return_domains(setup)),
+        return_domain_count=len(setup.directory.domains),
     )
+
+
+def _return_domains(setup: Setup) -> Iterator[ReturnDomain]:
+    paths = {
+        each.return_domain: each.return_path.keys
+        for each in setup.configuration.all_settings
+        if each.return_path.keys
+    }
+    for domain in sorted(setup.directory.domains, key=str)[:_MOST_DOMAINS]:
+        read = setup.keys[paths[domain]]
+        keys = read.keyring.keys.values() if isinstance(read.keyring, Keyring) else ()
+        states = {key.id: key.state.value for key in keys}
+        yield ReturnDomain(str(domain), states, keys_are_old=bool(states and read.problem))
 
 
 def _digest_of_tables(signer: TableSigner) -> str:
@@ -53,17 +69,3 @@ def _digest_of_tables(signer: TableSigner) -> str:
     tables = (signer.tables.signing, signer.tables.keys)
     text = repr([(each.kind, each.entries) for each in tables])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _digest_of_keys(directory: Directory) -> str:
-    """A digest of all keys, of whose secrets it says nothing: they are too long to be guessed."""
-    if not directory.domains:
-        return ""
-    said = hashlib.sha256()
-    for domain, entry in sorted(directory.domains.items(), key=lambda item: item[0].name):
-        keyring = entry.keyring
-        keys = [] if isinstance(keyring, KeyTrouble) else list(keyring.keys.values())
-        for key in sorted(keys, key=lambda key: key.id):
-            fingerprint = hashlib.sha256(_KEY_LABEL + key.secret).hexdigest()
-            said.update(f"{domain} {key.id} {key.state.value} {fingerprint}\n".encode())
-    return said.hexdigest()

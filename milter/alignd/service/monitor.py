@@ -178,6 +178,8 @@ class RequestHandler:
             return "the service is stopping"
         if state.workers_ready < state.workers_wanted:
             return f"{state.workers_ready} of {state.workers_wanted} workers are ready"
+        if state.map_is_missing:
+            return "the map of return addresses is missing"
         return self._why_not_alive()
 
     def _remark(self) -> str:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from alignd.config.file import ConfigError, parse_configuration, read_text
+from alignd.config.file import ConfigError, ConfigProblem, parse_configuration, read_text
 from alignd.config.nameservers import Nameservers, ResolverError, nameservers_of
 from alignd.config.settings import Configuration
 from alignd.config.signer import TableSigner, load_signer
-from alignd.return_path.directory import (
-    NO_DIRECTORY,
-    Directory,
-    KeyTrouble,
-    make_directory,
-)
-from alignd.return_path.key_file import KeyFileError, load_keyring
-from alignd.return_path.keyring import Keyring
+from alignd.return_path.directory import NO_DIRECTORY, Directory, make_directory
+from alignd.return_path.key_file import ReadKeys, load_keyrings, read_keys
 
 LOAD_ERRORS = (ConfigError, ResolverError)
 """What loading a setup may raise; after a reload that does, the old setup stays in force."""
+_NO_KEYS = "there are no return addresses: set return.keys; `alignd new-key` makes the file"
 
 
 class Leg(Enum):
@@ -47,6 +43,8 @@ class Setup:
     leg: Leg = Leg.OUTBOUND
     directory: Directory = NO_DIRECTORY
     """The return addresses."""
+    keys: Mapping[str, ReadKeys] = field(default_factory=dict)
+    """Those of return addresses, by the path of their file."""
 
     @property
     def follows_system(self) -> bool:
@@ -59,6 +57,10 @@ class Setup:
         return replace(
             self, configuration=self.configuration.model_copy(update={"milter": milter})
         )
+
+    def with_keys(self, keys: Mapping[str, ReadKeys]) -> Setup:
+        """This setup with other *keys*, one for each file that it names."""
+        return replace(self, keys=keys, directory=_directory(self.configuration, keys))
 
 
 def load_setup(path: Path, running: Setup | None = None, leg: Leg = Leg.OUTBOUND) -> Setup:
@@ -75,29 +77,33 @@ def load_setup(path: Path, running: Setup | None = None, leg: Leg = Leg.OUTBOUND
     text = read_text(path)
     configuration = parse_configuration(text, str(path))
     signer = load_signer(configuration.dkim)
-    directory = make_directory(configuration, _load_keyrings(configuration, leg))
+    keys = _read_keys(configuration, running, leg)
+    directory = _directory(configuration, keys)
     if leg is Leg.RETURN:
+        if not keys:
+            raise ConfigError((ConfigProblem(str(path), 1, _NO_KEYS),))
         configuration = configuration.of_return_leg()
     if running and running.follows_system and not configuration.dns.nameservers:
         nameservers = running.nameservers.read_again()
     else:
         nameservers = nameservers_of(configuration.dns)
-    return Setup(
-        configuration, signer, nameservers, str(path.absolute()), digest_of(text), leg, directory
-    )
+    where, digest = str(path.absolute()), digest_of(text)
+    return Setup(configuration, signer, nameservers, where, digest, leg, directory, keys)
 
 
-def _load_keyrings(configuration: Configuration, leg: Leg) -> dict[str, Keyring | KeyTrouble]:
+def _read_keys(
+    configuration: Configuration, running: Setup | None, leg: Leg
+) -> dict[str, ReadKeys]:
+    if leg is Leg.OUTBOUND:
+        keyrings = load_keyrings(configuration, strict=True)
+        return {path: ReadKeys(keyring) for path, keyring in keyrings.items()}
+    before = running.keys if running else {}
     paths = {each.return_path.keys for each in configuration.all_settings} - {""}
-    keyrings: dict[str, Keyring | KeyTrouble] = {}
-    for path in paths:
-        try:
-            keyrings[path] = load_keyring(path)
-        except KeyFileError as error:
-            if leg is Leg.OUTBOUND:
-                raise
-            keyrings[path] = KeyTrouble(str(error))
-    return keyrings
+    return {path: read_keys(path, before.get(path)) for path in paths}
+
+
+def _directory(configuration: Configuration, keys: Mapping[str, ReadKeys]) -> Directory:
+    return make_directory(configuration, {path: read.keyring for path, read in keys.items()})
 
 
 def digest_of(text: str) -> str:

@@ -15,6 +15,7 @@ import os
 import resource
 import secrets
 import select
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,13 +23,13 @@ from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any
 
 from alignd.config.domain_lists import SuffixList
-from alignd.config.endpoint import HandedOverSocket
+from alignd.config.endpoint import HandedOverSocket, UnixSocket
 from alignd.config.option_types import ListenAddress
 from alignd.mta import libmilter, listening_socket, probe
 from alignd.mta.session import Runtime
 from alignd.service.archive_process import ArchiveOptions, serve_archive
 from alignd.service.in_force import describe, installed_versions
-from alignd.service.inputs import InputReport, NameserverFollower
+from alignd.service.inputs import InputReport, KeyFollower, NameserverFollower
 from alignd.service.loading import SetupLoader
 from alignd.service.monitor import RequestHandler, serve_metrics
 from alignd.service.processes.auxiliary_process import AuxiliaryProcess
@@ -36,7 +37,8 @@ from alignd.service.processes.child_process import ChildProcesses, pin_to_core
 from alignd.service.processes.notification import ServiceManager, Watchdog
 from alignd.service.processes.patience import Attempts
 from alignd.service.processes.signals import PendingSignals
-from alignd.service.setup import LOAD_ERRORS, Setup
+from alignd.service.return_map import MapShare, open_map_socket, serve_map
+from alignd.service.setup import LOAD_ERRORS, Leg, Setup
 from alignd.service.shared import Shared
 from alignd.service.worker import DRAIN_SECONDS, Worker, room_for_connections
 from alignd.service.workers import Workers
@@ -76,6 +78,7 @@ class Supervisor:
         self._describe_setup()
         self._inputs = InputReport(log, self._metrics.of_supervisor())
         self._follower = NameserverFollower(self._inputs.nameservers)
+        self._key_follower = KeyFollower(self._inputs.return_keys)
         self._signals = PendingSignals()
         self._loader = SetupLoader(load_setup, self._signals.wake, _LOAD_SECONDS)
         self._manager = ServiceManager()
@@ -94,15 +97,24 @@ class Supervisor:
             self._serve_metrics,
             self._children,
             self._attempts(ChildKind.MONITOR),
-            self._metrics.of_monitor(),
+            self._metrics.of_monitor().reset_gauges,
             log,
         )
         self._archive: AuxiliaryProcess[ArchiveOptions] = AuxiliaryProcess(
             self._serve_archive,
             self._children,
             self._attempts(ChildKind.ARCHIVE),
-            self._metrics.of_archive(),
+            self._metrics.of_archive().reset_gauges,
             log,
+        )
+        self._map_socket: socket.socket | None = None
+        self._map: AuxiliaryProcess[str] = AuxiliaryProcess(
+            self._serve_map,
+            self._children,
+            self._attempts(ChildKind.MAP),
+            self._shared.board.of_map().clear,
+            log,
+            lambda: listening_socket.stop_listening(self._map_descriptors),
         )
         self._worker: Worker | None = None
         # No client can guess it, and so hide its mail from the metrics as a probe.
@@ -118,7 +130,7 @@ class Supervisor:
         """Serve until TERM or INT, then let open sessions end; the exit status.
 
         Raises:
-            ListenError: the socket cannot be opened.
+            ListenError: a socket cannot be opened.
         """
         milter = self._setup.configuration.milter
         self._make_room_for(milter.max_connections)
@@ -126,6 +138,8 @@ class Supervisor:
             libmilter.listen(milter.socket, self._sessions)
         listening_socket.share()
         self._address = listening_socket.address()
+        if self._setup.leg is Leg.RETURN:
+            self._map_socket = open_map_socket(self._setup.configuration.return_path.socket)
         self._signals.watch()
         self._inputs.loaded(self._setup)
         # All objects so far live as long as the process. Frozen, the garbage collector of a worker
@@ -137,7 +151,7 @@ class Supervisor:
             self._wait,
             self._reap,
             self._workers.kill_hung,
-            self._follow_nameservers,
+            self._follow_inputs,
             self._reload,
             self._notify,
             self._watchdog.feed,
@@ -181,13 +195,18 @@ class Supervisor:
         if not self._loader.is_loading:
             self._monitor.keep_running(self._setup.configuration.metrics.listen)
             self._keep_archive()
+            if self._map_socket is not None:
+                self._map.keep_running(self._map_socket.getsockname())
 
     def _end_helpers(self) -> None:
         self._monitor.keep_running(None)
         self._archive.keep_running(None)
+        self._map.keep_running(None)
 
     def _serve_mail(self, number: int, heartbeat: int) -> int:
         """Be worker *number*: called in a process of its own."""
+        if self._map_socket is not None:
+            self._map_socket.close()
         pin_to_core(number, self._log)
         self._worker = Worker(
             self._setup,
@@ -222,6 +241,18 @@ class Supervisor:
         self._log.count_dropped(metrics.line_dropped)
         serve_archive(options, beat, self._shared.archive_sockets, metrics, self._log)
 
+    def _serve_map(self, _path: str, beat: Callable[[], None]) -> None:
+        """Be the map: called in a process of its own."""
+        assert self._map_socket is not None
+        share = MapShare(self._metrics.of_map(), self._shared.board.of_map())
+        self._log.count_dropped(share.metrics.line_dropped)
+        serve_map(self._map_socket, self._setup, self._load_setup, beat, share, self._log)
+
+    @property
+    def _map_descriptors(self) -> frozenset[int]:
+        """Of the map's socket, which outlives its process, so that Postfix waits meanwhile."""
+        return frozenset({self._map_socket.fileno()} if self._map_socket else ())
+
     def _wait(self) -> None:
         """Wait for a signal, a heartbeat, a setup, or the end of the round."""
         poll = select.poll()
@@ -235,8 +266,9 @@ class Supervisor:
         self._children.reap()
         self._workers.remove_ended()
 
-    def _follow_nameservers(self) -> None:
-        before, self._setup = self._setup, self._follower.follow(self._setup)
+    def _follow_inputs(self) -> None:
+        before = self._setup
+        self._setup = self._key_follower.follow(self._follower.follow(before))
         if self._setup is not before:
             self._describe_setup()
 
@@ -255,12 +287,15 @@ class Supervisor:
     def _take(self, setup: Setup) -> None:
         if setup.configuration.milter != self._setup.configuration.milter:
             self._log.service("the change in [milter] takes effect after a restart")
+        if _map_place(setup) != _map_place(self._setup):
+            self._log.service("the change of return.socket takes effect after a restart")
         before, self._setup = self._setup, setup.with_milter_of(self._setup)
         self._inputs.loaded(self._setup, before)
         self._metrics.reloaded(Reload.DONE)
         self._loaded = time.time()
         self._describe_setup()
         self._workers.reload()
+        self._map.reload()
         self._is_ready = False
 
     def _refuse(self, error: Exception) -> None:
@@ -276,7 +311,7 @@ class Supervisor:
 
     def _notify(self) -> None:
         self._manager.tell_untold()
-        if not self._is_ready and self._workers.are_settled:
+        if not self._is_ready and self._workers.are_settled and not self._map.is_missing:
             self._is_ready = True
             self._manager.ready()
             self._watchdog.begin()
@@ -299,7 +334,8 @@ class Supervisor:
 
     def _publish_state(self, *, is_ending: bool = False) -> None:
         ready, wanted = self._workers.ready, self._workers.wanted
-        self._metrics.write_state(ServiceState(wanted, ready, is_ending, time.monotonic()))
+        state = ServiceState(wanted, ready, is_ending, time.monotonic(), self._map.is_missing)
+        self._metrics.write_state(state)
 
     def _stop(self) -> int:
         self._attempt(self._manager.stopping, self._workers.drain)
@@ -315,7 +351,7 @@ class Supervisor:
         # A socket that systemd keeps stays open, for the next service.
         is_kept = isinstance(self._setup.configuration.milter.socket, HandedOverSocket)
         if not self._is_closed and not is_kept and self._workers.are_draining:
-            listening_socket.close_for_all()
+            listening_socket.close_for_all(self._map_descriptors)
             self._is_closed = True
 
     def _publish_ending(self) -> None:
@@ -327,3 +363,7 @@ class Supervisor:
         deadline = time.monotonic() + _LAST_SECONDS
         while len(self._children) and time.monotonic() < deadline:
             self._attempt(self._end_helpers, self._wait, self._reap)
+
+
+def _map_place(setup: Setup) -> UnixSocket | None:
+    return setup.configuration.return_path.socket if setup.leg is Leg.RETURN else None

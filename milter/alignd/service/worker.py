@@ -25,7 +25,7 @@ from alignd.resolver.archive.client import ArchiveClient
 from alignd.resolver.nameserver_states import Condition
 from alignd.resolver.resolver import Resolver
 from alignd.service.archive_process import ArchiveOptions
-from alignd.service.inputs import NameserverFollower
+from alignd.service.inputs import KeyFollower, NameserverFollower
 from alignd.service.loading import SetupLoader
 from alignd.service.self_check import start_self_check
 from alignd.service.setup import LOAD_ERRORS, Setup
@@ -83,6 +83,7 @@ class Worker:
         )
         self._setup = setup
         self._follower = NameserverFollower()  # the supervisor tells of it
+        self._key_follower = KeyFollower()  # and of this
         self._signals: SimpleQueue[int] = SimpleQueue()
         # In the background: a worker that is silent for long would be killed.
         self._loader = SetupLoader(load_setup, lambda: self._signals.put(_LOADED), _LOAD_SECONDS)
@@ -119,6 +120,7 @@ class Worker:
             if connections is not None:
                 connections.keep_watched()
             self._follow_nameservers()
+            self._follow_keys()
             self._tell_status()
             if received == signal.SIGHUP:
                 self._loader.begin(self._setup)
@@ -191,6 +193,11 @@ class Worker:
         if not self._setup.nameservers.asks_like(before.nameservers):
             self._resolver.use_nameservers(self._setup.nameservers)
 
+    def _follow_keys(self) -> None:
+        before, self._setup = self._setup, self._key_follower.follow(self._setup)
+        if self._setup.keys != before.keys:
+            self._runtime = self._make_runtime(self._setup)
+
     def _reload(self, loaded: Setup | Exception) -> None:
         try:
             if isinstance(loaded, Exception):
@@ -214,7 +221,12 @@ class Worker:
     def _make_runtime(self, setup: Setup) -> Runtime:
         configuration, milter = setup.configuration, setup.configuration.milter
         reviewer = make_reviewer(
-            configuration, setup.signer, time.time, self._suffixes, time.thread_time
+            configuration,
+            setup.signer,
+            time.time,
+            self._suffixes,
+            time.thread_time,
+            setup.directory,
         )
         wanted = wanted_by(configuration)
         self._sessions.want(wanted)

@@ -17,7 +17,14 @@ from alignd.judgement.return_reasons import ReturnReason
 from alignd.mailauth.dns import RecordType
 from alignd.resolver.resolver import QueryResult
 from alignd.telemetry.counters import CounterRow, SharedCounters
-from alignd.telemetry.words import ArchiveState, ChildKind, Input, Reload, Task
+from alignd.telemetry.words import (
+    ArchiveState,
+    ChildKind,
+    Input,
+    LookupResult,
+    Reload,
+    Task,
+)
 
 BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -173,12 +180,23 @@ _CUT = MetricFamily(
     "alignd_connections_cut_total",
     "Connections that said too little for too long, and were cut.",
 )
+_LOOKUPS = MetricFamily(
+    "alignd_return_lookups_total",
+    "Questions of Postfix whose a return address is, by result.",
+    ("result",),
+    _values(LookupResult),
+)
+_MAP_MISSING = MetricFamily(
+    "alignd_return_map_missing",
+    "Whether the process that knows return addresses should run, and does not.",
+    is_gauge=True,
+)
 _FAMILIES = (
     *(_MESSAGES, _DRY_RUN, _FALLBACKS, _QUERIES, _CACHE_HITS, _BREAKERS, _TROUBLED),
     *(_SILENT_NAMESERVERS, _ARCHIVE_STATE, _ARCHIVE_ANSWERS, _ARCHIVE_DROPPED),
     *(_RELOADS, _LAST_RELOAD, _INPUT_READS, _INPUT_LAST_READ),
     *(_WANTED, _READY, _RESTARTS, _START_FAILURES, _CONNECTIONS, _CUT),
-    *(_LINES_DROPPED, _TASK_FAILURES),
+    *(_LINES_DROPPED, _TASK_FAILURES, _LOOKUPS, _MAP_MISSING),
 )
 
 _COLUMN = {
@@ -194,7 +212,7 @@ _ENDING = _UPDATED + 1
 _COLUMNS = _ENDING + 1
 
 
-_OTHER_ROWS = (None, ChildKind.MONITOR, ChildKind.ARCHIVE)
+_OTHER_ROWS = (None, ChildKind.MONITOR, ChildKind.ARCHIVE, ChildKind.MAP)
 """The processes besides the workers; None is the supervisor."""
 
 
@@ -214,6 +232,7 @@ class ProcessMetrics:
             for record_type, result in product(RecordType, QueryResult)
         }
         self._cache_hits = _column(_CACHE_HITS)
+        self._lookups = {each: _column(_LOOKUPS, each.value) for each in LookupResult}
 
     def column_of(self, reason: Reason | ReturnReason) -> int:
         """Where messages with this reason are counted, for `answered`."""
@@ -286,6 +305,10 @@ class ProcessMetrics:
             self._row.set(_column(_ARCHIVE_STATE, each.value), each is state)
         self._row.set(_column(_ARCHIVE_ANSWERS), answers)
 
+    def looked_up(self, result: LookupResult) -> None:
+        """Count a question of Postfix, in the map."""
+        self._row.add(self._lookups[result])
+
     def reset_gauges(self) -> None:
         """Set what describes a process, and not what it has done, to 0: it has ended."""
         for family in _FAMILIES:
@@ -311,6 +334,7 @@ class ServiceState:
     is_ending: bool
     updated: float
     """The monotonic time at which the supervisor wrote it."""
+    map_is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +379,9 @@ class Metrics:
         """The metrics of the process that owns the archive."""
         return ProcessMetrics(self._others[ChildKind.ARCHIVE])
 
+    def of_map(self) -> ProcessMetrics:
+        return ProcessMetrics(self._others[ChildKind.MAP])
+
     def reloaded(self, result: Reload) -> None:
         self._own.add(_column(_RELOADS, result.value))
         self._own.set(_column(_LAST_RELOAD), result is Reload.DONE)
@@ -371,6 +398,7 @@ class Metrics:
         self._own.set(_column(_READY), state.workers_ready)
         self._own.set(_ENDING, state.is_ending)
         self._own.set(_UPDATED, state.updated)
+        self._own.set(_column(_MAP_MISSING), state.map_is_missing)
 
     def read_state(self) -> ServiceState:
         return ServiceState(
@@ -378,6 +406,7 @@ class Metrics:
             int(self._counters.sum(_column(_READY))),
             bool(self._counters.sum(_ENDING)),
             self._counters.sum(_UPDATED),
+            bool(self._sum(_MAP_MISSING)),
         )
 
     def health(self) -> Health:

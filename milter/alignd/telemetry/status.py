@@ -1,7 +1,7 @@
 """The status document: what the running service has in force, for `alignd doctor` and scripts.
 
-The monitor serves it as JSON, read-only. It names files, digests, numbers and nameservers: no
-address and no domain of mail.
+The monitor serves it as JSON, read-only. It names files, digests, numbers, nameservers and the
+domains of return addresses: no address and no other domain of mail.
 """
 
 from __future__ import annotations
@@ -39,6 +39,17 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnDomain:
+    """A domain of return addresses."""
+
+    domain: str
+    keys: Mapping[str, str]
+    """The state of each key, by its id; none when they are not there."""
+    keys_are_old: bool
+    """The file cannot be read now, and these are the keys of before."""
+
+
+@dataclass(frozen=True, slots=True)
 class InForce:
     """What the service loaded last, at a start or a reload."""
 
@@ -55,8 +66,11 @@ class InForce:
     signing_tables: str
     """A digest of OpenDKIM's tables; empty without."""
     signing_entries: int
-    return_keys: str = ""
-    """A digest of the keys of return addresses and their states; empty without."""
+    leg: str = "outbound"
+    """`outbound` or `return`."""
+    return_domains: tuple[ReturnDomain, ...] = ()
+    """Those of return addresses, of many the first."""
+    return_domain_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,18 @@ class WorkerPart:
 
 
 @dataclass(frozen=True, slots=True)
+class MapPart:
+    """What the process writes that tells Postfix whose a return address is."""
+
+    pid: int
+    started: float
+    """Unix time."""
+    digest: str
+    """Of the configuration that it answers with."""
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """What the counters say, which outlive the processes."""
 
@@ -115,6 +141,8 @@ class Status:
     supervisor: SupervisorPart
     workers: tuple[WorkerPart, ...]
     counted: Counted
+    return_map: MapPart | None = None
+    """None where it does not run, as on the outbound leg."""
 
 
 def status_json(status: Status) -> bytes:

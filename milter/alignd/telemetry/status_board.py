@@ -8,17 +8,24 @@ from pydantic import TypeAdapter
 
 from alignd.telemetry.board import Board, BoardError, BoardRow
 from alignd.telemetry.metrics import Health, Metrics, ServiceState
-from alignd.telemetry.status import Counted, Status, StatusError, SupervisorPart, WorkerPart
+from alignd.telemetry.status import (
+    Counted,
+    MapPart,
+    Status,
+    StatusError,
+    SupervisorPart,
+    WorkerPart,
+)
 from alignd.telemetry.words import Reload
 
-Part = TypeVar("Part", SupervisorPart, WorkerPart)
+Part = TypeVar("Part", SupervisorPart, WorkerPart, MapPart)
 
 
 class StatusBoard:
     """The board with the parts; made by the supervisor before it forks any."""
 
     def __init__(self, workers: int) -> None:
-        self._board = Board(workers + 1)
+        self._board = Board(workers + 2)
         self._workers = workers
 
     def of_worker(self, number: int) -> PartWriter:
@@ -27,6 +34,9 @@ class StatusBoard:
 
     def of_supervisor(self) -> PartWriter:
         return PartWriter(self._board.row(self._workers))
+
+    def of_map(self) -> PartWriter:
+        return PartWriter(self._board.row(self._workers + 1))
 
     def status(self, metrics: Metrics, time: float) -> Status:
         """All parts together; *time* is the Unix time.
@@ -43,6 +53,7 @@ class StatusBoard:
             supervisor,
             tuple(worker for worker in workers if worker is not None),
             _counted(metrics.read_state(), metrics.health()),
+            self._read(self._workers + 1, MapPart),
         )
 
     def _read(self, number: int, kind: type[Part]) -> Part | None:
@@ -58,9 +69,9 @@ class PartWriter:
 
     def __init__(self, row: BoardRow) -> None:
         self._row = row
-        self._last: SupervisorPart | WorkerPart | None = None
+        self._last: SupervisorPart | WorkerPart | MapPart | None = None
 
-    def write(self, part: SupervisorPart | WorkerPart) -> None:
+    def write(self, part: SupervisorPart | WorkerPart | MapPart) -> None:
         """Write *part*.
 
         Raises:

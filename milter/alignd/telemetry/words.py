@@ -21,6 +21,8 @@ class Input(Enum):
     """OpenDKIM's, of dkim.opendkim."""
     PRIVATE_KEYS = "private-keys"
     """The files that the tables and dkim.signs name."""
+    RETURN_KEYS = "return-keys"
+    """The files of return.keys."""
 
 
 class ArchiveState(Enum):
@@ -53,3 +55,26 @@ class ChildKind(Enum):
     WORKER = "worker"
     MONITOR = "monitor"
     ARCHIVE = "archive"
+    MAP = "map"
+    """It tells Postfix whose a return address is."""
+
+
+class LookupResult(Enum):
+    """What the map has answered, in more words than Postfix gets."""
+
+    FOUND = "found"
+    FORM = "form"
+    """Not found, as all up to `elsewhere`: it does not look like a return address."""
+    FORGED = "forged"
+    RETIRED = "retired"
+    EXPIRED = "expired"
+    BLOCKED = "blocked"
+    ELSEWHERE = "elsewhere"
+    """Not in a domain of return addresses."""
+    UNKNOWN_KEY = "unknown-key"
+    """To be asked again, as all from here on: another machine may know the key already."""
+    KEYS_MISSING = "keys-missing"
+    FAILED = "failed"
+    """A bug, or another map was asked for."""
+    MALFORMED = "malformed"
+    """No answer: it was no request, or only a part of one, and the connection was closed."""

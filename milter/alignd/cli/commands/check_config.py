@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from alignd.cli.options import CONFIG, load_or_exit
+from alignd.cli.options import CONFIG, load_directory, load_or_exit
+from alignd.config.settings import Configuration
 from alignd.config.signer import table_problems
+from alignd.mail.domain import Domain
 from alignd.mail.printable import printable
+from alignd.return_path.directory import Directory
+from alignd.return_path.keyring import Keyring, KeyState
+
+_STATES = {KeyState.SIGN: "signs", KeyState.ACCEPT: "accepted", KeyState.RETIRED: "retired"}
 
 
 @click.command("check-config")
@@ -17,14 +25,16 @@ from alignd.mail.printable import printable
 def check_config(config: Path) -> None:
     """Show every problem of the configuration as path:line: problem.
 
-    Exit status 0 if there is none, with a summary; else 78. Entries of OpenDKIM's tables that do
-    not do what was probably meant are shown too, and change nothing about the status.
+    That is also of the tables and key files that it names. Exit status 0 if there is none, with a
+    summary; else 78. Entries of OpenDKIM's tables that do not do what was probably meant are shown
+    too, and change nothing about the status.
 
     \b
     Example:
       alignd check-config --config conf/alignd.conf
     """
     configuration, signer = load_or_exit(config, exit_status=os.EX_CONFIG)
+    directory = load_directory(configuration, exit_status=os.EX_CONFIG)
     for problem in table_problems(signer):
         click.echo(printable(str(problem)), err=True)
     relay = configuration.relay
@@ -33,3 +43,20 @@ def check_config(config: Path) -> None:
         f"notifications from {configuration.notifications.address.address}, "
         f"{len(configuration.tenant)} tenants."
     )
+    for line in _return_addresses(configuration, directory):
+        click.echo(printable(line))
+
+
+def _return_addresses(configuration: Configuration, directory: Directory) -> Iterator[str]:
+    """A line for each key file: its keys by state, and whose return addresses they are for."""
+    domains: dict[str, set[Domain]] = {}
+    for settings in configuration.all_settings:
+        if settings.return_path.keys:
+            domains.setdefault(settings.return_path.keys, set()).add(settings.return_domain)
+    for path, those in domains.items():
+        keyring = directory.domains[min(those)].keyring
+        assert isinstance(keyring, Keyring), "they were loaded, or the command has ended"
+        counts = Counter(key.state for key in keyring.keys.values())
+        keys = ", ".join(f"{counts[state]} {word}" for state, word in _STATES.items())
+        where = str(min(those)) if len(those) == 1 else f"{len(those)} domains"
+        yield f"Return addresses are on in {where}. Keys in {path}: {keys}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -36,7 +36,7 @@ from alignd.config.settings import Configuration, DnsOptions
 from alignd.config.signer import TableSigner, table_problems
 from alignd.doctor.evidence import machine, opendkim, rspamd, service, tables
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
-from alignd.doctor.evidence.return_leg import Instance, read_keyrings, read_return_leg
+from alignd.doctor.evidence.return_leg import Instance, read_return_leg
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
 from alignd.doctor.facts import Files, Machine, Resolvers, TableLookup
 from alignd.doctor.findings import Unknown
@@ -45,10 +45,12 @@ from alignd.mailauth.dns import Lookup, LookupFailed
 from alignd.postfix.chain import outside_chroot
 from alignd.postfix.config import PostfixConfig
 from alignd.resolver.resolver import response_time
-from alignd.return_path.directory import Directory, make_directory
+from alignd.return_path.directory import KeyTrouble, make_directory
+from alignd.return_path.key_file import ReadKeys, load_keyrings
+from alignd.return_path.keyring import Keyring
 from alignd.service.in_force import describe, installed_versions
 from alignd.service.self_check import DNS_SECONDS
-from alignd.service.setup import Setup, digest_of
+from alignd.service.setup import Leg, Setup, digest_of
 
 _MAIL_OWNER = "postfix"
 _EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_INCOMPLETE}
@@ -153,8 +155,7 @@ def doctor(
     has_opendkim = configuration.dkim.opendkim is not None
     endpoint, is_handed_over = _endpoint(configuration.milter.socket, socket, postfix)
     found = _machine(configuration.dns, endpoint, postfix, is_asked=zone is None)
-    keyrings = read_keyrings(configuration)
-    directory = make_directory(configuration, keyrings)
+    keyrings = load_keyrings(configuration, strict=False)
     return_leg = (
         read_return_leg(
             configuration,
@@ -162,7 +163,7 @@ def doctor(
             Instance(places.postfix, postfix),
             places.return_postfix,
             places.return_opendkim,
-            _files(configuration.of_return_leg(), signer, config, directory),
+            _files(configuration, signer, config, keyrings, Leg.RETURN),
         )
         if keyrings
         else None
@@ -182,7 +183,7 @@ def doctor(
             service=service.read_status(
                 configuration.metrics.listen, is_running=found.socket.answers is True
             ),
-            files=_files(configuration, signer, config, directory),
+            files=_files(configuration, signer, config, keyrings, Leg.OUTBOUND),
             new_lookup=_lookups(zone, configuration.dns),
             suffixes=SuffixList(),
             return_leg=return_leg,
@@ -243,7 +244,11 @@ def _machine(
 
 
 def _files(
-    configuration: Configuration, signer: TableSigner, path: Path, directory: Directory
+    configuration: Configuration,
+    signer: TableSigner,
+    path: Path,
+    keyrings: Mapping[str, Keyring | KeyTrouble],
+    leg: Leg,
 ) -> Files:
     try:
         nameservers = nameservers_of(configuration.dns)
@@ -251,7 +256,9 @@ def _files(
         nameservers = Nameservers(())  # the resolver's topic says so
     digest = digest_of(read_text(path))
     setup = Setup(
-        configuration, signer, nameservers, str(path.absolute()), digest, directory=directory
+        *(configuration, signer, nameservers, str(path.absolute()), digest, leg),
+        directory=make_directory(configuration, keyrings),
+        keys={path: ReadKeys(keyring) for path, keyring in keyrings.items()},
     )
     return Files(describe(setup, time.time()), installed_versions())
 

@@ -6,6 +6,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -30,16 +31,22 @@ def serve(config: Path) -> None:
     Example:
       alignd serve --config /etc/alignd/alignd.conf
     """
+    run_service(config)
+
+
+def run_service(config: Path, *, is_return_leg: bool = False) -> NoReturn:
+    """Run the service of `alignd serve`, or that of `alignd return`, and exit."""
     # Imported here: the other commands work where libmilter is not installed.
     from alignd.mta.libmilter import ListenError  # noqa: PLC0415
-    from alignd.service.setup import load_setup  # noqa: PLC0415
+    from alignd.service.setup import Leg, load_setup  # noqa: PLC0415
     from alignd.service.supervisor import Supervisor  # noqa: PLC0415
     from alignd.telemetry.log import MessageLog  # noqa: PLC0415
 
+    leg = Leg.RETURN if is_return_leg else Leg.OUTBOUND
     _open_standard_streams()
     try:
         # Standard error is None where it was closed at the start: lines are dropped, and counted.
-        sys.exit(Supervisor(partial(load_setup, config), MessageLog(sys.stderr)).run())
+        sys.exit(Supervisor(partial(load_setup, config, leg=leg), MessageLog(sys.stderr)).run())
     except ConfigError as error:
         print_problems(error)
         sys.exit(os.EX_CONFIG)

@@ -16,7 +16,6 @@ from alignd.doctor.return_maps import asks_map
 from alignd.postfix.chain import outside_chroot, read_chain
 from alignd.postfix.config import PostfixConfig
 from alignd.return_path.directory import KeyTrouble
-from alignd.return_path.key_file import KeyFileError, load_keyring
 from alignd.return_path.keyring import Keyring
 
 _UNITS = ("alignd", "alignd-return")
@@ -31,12 +30,6 @@ class Instance:
     directory: Path | None
     """None for Postfix's default."""
     config: PostfixConfig | Unknown
-
-
-def read_keyrings(configuration: Configuration) -> Mapping[str, Keyring | KeyTrouble]:
-    """Read each file of keys that *configuration* names."""
-    paths = {view.return_path.keys for view in configuration.all_settings} - {""}
-    return {path: _keyring(path) for path in sorted(paths)}
 
 
 def read_return_leg(
@@ -78,13 +71,6 @@ def read_return_leg(
         service=service.read_status(options.metrics, is_running=state.answers is True),
         files=files,
     )
-
-
-def _keyring(path: str) -> Keyring | KeyTrouble:
-    try:
-        return load_keyring(path)
-    except KeyFileError as error:
-        return KeyTrouble("; ".join(str(error).splitlines()))
 
 
 def _key_file(path: str, keyring: Keyring | KeyTrouble) -> KeyFile:

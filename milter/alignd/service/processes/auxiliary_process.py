@@ -15,7 +15,6 @@ from alignd.mta import listening_socket
 from alignd.service.processes.child_process import SILENCE_SECONDS, ChildProcess, ChildProcesses
 from alignd.service.processes.patience import Attempts, Silence
 from alignd.telemetry.log import MessageLog
-from alignd.telemetry.metrics import ProcessMetrics
 
 BEAT_SECONDS = 1.0
 """How often the process has to give a sign of life."""
@@ -50,18 +49,21 @@ class AuxiliaryProcess(Generic[Options]):
         run: Callable[[Options, Callable[[], None]], None],
         children: ChildProcesses,
         attempts: Attempts,
-        metrics: ProcessMetrics,
+        on_end: Callable[[], None],
         log: MessageLog,
+        stop_listening: Callable[[], None] = listening_socket.stop_listening,
     ) -> None:
         """*run* is called in the process, with its options and a function to call every second.
 
-        *attempts* are those to start it; *metrics* are its own.
+        *attempts* are those to start it; *on_end* clears what it has said of itself. In the
+        process *stop_listening* leaves the milter's socket, which is the workers'.
         """
         self._run_child = run
         self._children = children
         self._attempts = attempts
-        self._metrics = metrics
+        self._on_end = on_end
         self._log = log
+        self._stop_listening = stop_listening
         self._beats = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         self._options: Options | None = None
         self._run: _Run | None = None
@@ -80,6 +82,16 @@ class AuxiliaryProcess(Generic[Options]):
         if options is not None and self._run is None and self._attempts.are_due:
             self._start(options)
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether it should run, and has given no sign of life since it was started last."""
+        return self._options is not None and (self._run is None or not self._run.has_lived)
+
+    def reload(self) -> None:
+        """Tell it to load what it runs with."""
+        if self._run is not None:
+            self._run.child.signal(signal.SIGHUP)
+
     def end(self) -> None:
         """Tell it to end; a later round of `keep_running` kills it if it does not."""
         if self._run is not None:
@@ -89,7 +101,7 @@ class AuxiliaryProcess(Generic[Options]):
 
     def _start(self, options: Options) -> None:
         def run() -> int:
-            listening_socket.stop_listening()  # on the milter's socket, which is the workers'
+            self._stop_listening()
             self._run_child(options, self._beat)
             return os.EX_OK
 
@@ -108,7 +120,7 @@ class AuxiliaryProcess(Generic[Options]):
         kind = self._attempts.kind.value
         if code is not None:
             self._run = None
-            self._metrics.reset_gauges()
+            self._on_end()
             if not run.is_unwanted:
                 self._log.service(
                     "process ended and is replaced", process=kind, pid=pid, status=code
