@@ -132,7 +132,9 @@ class ReturnRelay:
         }
         # Where the tables of the signer are, and what does not run in a chroot here.
         settings = texts["opendkim-return.conf"].replace("/etc/", f"{self.directory}/")
-        return texts | {"opendkim-return.conf": settings}
+        # This machine does not have the address.
+        main = texts["main.cf"].replace(f"inet_interfaces = {INSTANCE}\n", "")
+        return texts | {"opendkim-return.conf": settings, "main.cf": main}
 
     def _parameters(self, socket: str) -> LayoutParameters:
         return LayoutParameters(parse_endpoint(socket))
