@@ -80,12 +80,12 @@ class Relay:
         """
         cli = CommandLine(self.directory)
         cli.write("alignd.conf", configuration(fault.conf, socket=self.socket))
-        cli.write("relay.zone", _changed(ZONE, fault.zone))
+        cli.write("relay.zone", changed(ZONE, fault.zone))
         main, master = self._postfix(fault.layout)
         postfix.configure_relay(self.directory, master, SETTINGS + main)
         for name, changes in (("main.cf", fault.main), ("master.cf", fault.master)):
             path = self.directory / "etc" / name
-            path.write_text(_changed(path.read_text(), changes))
+            path.write_text(changed(path.read_text(), changes))
             # Postfix waits for a file that is as young as that.
             os.utime(path, (_LONG_AGO, _LONG_AGO))
         cli.write("opendkim.conf", fault.opendkim)
@@ -111,7 +111,8 @@ class Relay:
         return main, _PICKUP + lines(shipped, "master.cf", parameters)
 
 
-def _changed(text: str, changes: Mapping[str, str]) -> str:
+def changed(text: str, changes: Mapping[str, str]) -> str:
+    """*text* with each of *changes* made in it."""
     for old, new in changes.items():
         assert old in text, f"nothing to replace: {old}"
         text = text.replace(old, new)

@@ -58,13 +58,14 @@ def _chain(configuration: Configuration, chain: Chain) -> Iterator[Remark]:
             snippet_command(chain.layout),
         )
     for smtpd in chain.with_alignd:
-        yield from _switched_off(chain, smtpd)
+        yield from examine_switch(chain, smtpd)
         yield from _order(configuration, smtpd)
     if chain.with_alignd:
         yield from _escapes(chain)
 
 
-def _switched_off(chain: Chain, smtpd: SmtpdService) -> Iterator[Remark]:
+def examine_switch(chain: Chain, smtpd: SmtpdService) -> Iterator[Remark]:
+    """Examine whether *smtpd* calls the milters that it has."""
     if "no_milters" in chain.postfix.value("receive_override_options", smtpd.service):
         yield error(
             FindingId.MILTERS_SWITCHED_OFF,
@@ -162,9 +163,16 @@ def _failure(configuration: Configuration, chain: Chain, smtpd: SmtpdService) ->
     if milter is None:
         return
     yield from _default_action(chain, smtpd, milter)
+    yield from examine_patience(configuration, chain, smtpd, milter)
+
+
+def examine_patience(
+    configuration: Configuration, chain: Chain, smtpd: SmtpdService, milter: MilterEntry
+) -> Iterator[Remark]:
+    """Examine how long *smtpd* waits for alignd, and how both speak."""
     for name, longest in TIMEOUTS.items():
         yield from _timeout(chain, smtpd, milter, name, longest)
-    content = seconds(_setting(chain, smtpd, milter, "content_timeout"))
+    content = seconds(setting(chain, smtpd, milter, "content_timeout"))
     if content is not None and content < configuration.dns.timeout + _MARGIN:
         yield error(
             FindingId.TIMEOUT_SHORT,
@@ -178,7 +186,7 @@ def _failure(configuration: Configuration, chain: Chain, smtpd: SmtpdService) ->
 
 
 def _default_action(chain: Chain, smtpd: SmtpdService, milter: MilterEntry) -> Iterator[Remark]:
-    action = _setting(chain, smtpd, milter, "default_action")
+    action = setting(chain, smtpd, milter, "default_action")
     where = f"default_action of alignd in {smtpd.service}"
     fix = "default_action=tempfail in the braces of alignd, in smtpd_milters"
     in_braces = "default_action" in milter.settings
@@ -234,7 +242,7 @@ def _default_action(chain: Chain, smtpd: SmtpdService, milter: MilterEntry) -> I
 def _timeout(
     chain: Chain, smtpd: SmtpdService, milter: MilterEntry, name: str, longest: float
 ) -> Iterator[Remark]:
-    written = _setting(chain, smtpd, milter, name)
+    written = setting(chain, smtpd, milter, name)
     found = seconds(written)
     where = f"{name} of alignd in {smtpd.service}"
     fix = f"{name}={longest:g}s in the braces of alignd, in smtpd_milters"
@@ -281,6 +289,6 @@ def _protocol(chain: Chain, smtpd: SmtpdService, milter: MilterEntry) -> Iterato
         )
 
 
-def _setting(chain: Chain, smtpd: SmtpdService, milter: MilterEntry, name: str) -> str:
+def setting(chain: Chain, smtpd: SmtpdService, milter: MilterEntry, name: str) -> str:
     """The effective value: from alignd's entry, the service, or main.cf, in that order."""
     return milter.settings.get(name) or chain.postfix.value(f"milter_{name}", smtpd.service)

@@ -21,6 +21,7 @@ from alignd.doctor.findings import (
 from alignd.judgement.prediction import Prediction, predict, spf_passes
 from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress, parse_ip_address
+from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dkim import CheckedSignature, Signer, check_planned
 from alignd.mailauth.dkim_key import DkimResult, key_name
 from alignd.mailauth.dmarc import Policy, record_name
@@ -30,6 +31,8 @@ from alignd.mailauth.spf import Spf, SpfResult
 from alignd.mailauth.spf_record import mechanism_for
 from alignd.mailauth.ternary import Ternary
 
+_OF_AUTHOR = "agent=author.example=k7f3q2x4w9"
+"""For the local part of a return address, on which no record depends."""
 _OUTAGE = (
     "every rewritten message fails DMARC, and receivers block it silently: a complete outage that "
     "nobody notices"
@@ -44,7 +47,7 @@ def examine_notifications(
     at_most: int | None = None,
 ) -> TopicReport:
     """Examine every notifications domain, those of tenants included, as far as *at_most* says."""
-    every = tuple(dict.fromkeys((v.notifications, v.relay) for v in configuration.all_settings))
+    every = tuple(dict.fromkeys(_senders(configuration)))
     remarks: list[Remark] = []
     for ours, relay in every[:at_most]:
         remarks += _notifications(ours, relay, signer, new_lookup(), suffixes)
@@ -60,6 +63,19 @@ def examine_helo(
     relays = dict.fromkeys(view.relay for view in configuration.all_settings)
     remarks = (r for relay in relays for r in _helo(relay, new_lookup(), suffixes))
     return topic_report(Topic.HELO, remarks)
+
+
+def _senders(configuration: Configuration) -> Iterator[tuple[Notifications, Relay]]:
+    """What rewritten mail is from: the notifications addresses, and return addresses for all."""
+    for view in configuration.all_settings:
+        yield view.notifications, view.relay
+        options, ours = view.return_path, view.notifications
+        if options.keys:
+            address = Mailbox(_OF_AUTHOR, view.return_domain)
+            bounces = ours.bounces if options.envelope == "shared" else address
+            if (address.domain, bounces.domain) != (ours.domain, ours.bounces.domain):
+                changed = {"address": address, "envelope_sender": bounces}
+                yield ours.model_copy(update=changed), view.relay
 
 
 def _notifications(
@@ -217,7 +233,7 @@ def _routable(domain: Domain, lookup: Lookup) -> Iterator[Remark]:
     hosts = [each.host for each in exchanges.records if isinstance(each, MailExchange)]
     problem = "has a null MX: it accepts no mail" if hosts and not any(hosts) else ""
     if not hosts:  # RFC 5321, section 5.1: without MX, the name itself
-        found = _addresses(domain, lookup)
+        found = addresses_of(domain, lookup)
         if isinstance(found, LookupFailed):
             yield Unknown(f"whether {domain} accepts mail: {found.reason}")
             return
@@ -234,7 +250,7 @@ def _routable(domain: Domain, lookup: Lookup) -> Iterator[Remark]:
 
 def _helo(relay: Relay, lookup: Lookup, suffixes: PublicSuffixes) -> Iterator[Remark]:
     name = relay.hostname
-    found = _addresses(name, lookup)
+    found = addresses_of(name, lookup)
     if isinstance(found, LookupFailed):
         yield Unknown(f"whether {name} resolves: {found.reason}")
     else:
@@ -306,7 +322,7 @@ def _points_to(name: str, address: IpAddress, lookup: Lookup) -> Ternary:
     return Ternary.YES if address in _addresses_in(answer.records) else Ternary.NO
 
 
-def _addresses(name: Domain, lookup: Lookup) -> tuple[IpAddress, ...] | LookupFailed:
+def addresses_of(name: Domain, lookup: Lookup) -> tuple[IpAddress, ...] | LookupFailed:
     found: list[IpAddress] = []
     for record_type in (RecordType.A, RecordType.AAAA):
         answer = lookup.look_up(name.name, record_type)

@@ -15,6 +15,7 @@ from alignd.doctor.facts import (
     Files,
     Machine,
     OpenDkimSettings,
+    ReturnLeg,
     RspamdSigning,
     RunningService,
     TableLookup,
@@ -38,6 +39,7 @@ from alignd.doctor.machine import (
 )
 from alignd.doctor.outbound import examine_outbound, examine_version, outgoing
 from alignd.doctor.queue_first import examine_queue_first
+from alignd.doctor.return_path import Sending, examine_return_path
 from alignd.doctor.service import examine_service
 from alignd.doctor.signer import SignerSettings, examine_signer, is_rspamd
 from alignd.judgement.prediction import predict
@@ -73,6 +75,8 @@ class Facts:
     files: Files
     new_lookup: Callable[[], Lookup]
     suffixes: PublicSuffixes
+    return_leg: ReturnLeg | None
+    """None where return addresses are off."""
     application: Mailbox | None
     """The address that the application sends from; None if it was not given."""
 
@@ -107,6 +111,7 @@ def examine(facts: Facts) -> tuple[TopicReport, ...]:
         examine_helo(configuration, facts.new_lookup, facts.suffixes),
         topic_report(Topic.APPLICATION, _application(facts)),
         *_postfix(facts, chain),
+        *_return_path(facts, chain),
         examine_signer(configuration, facts.table_problems, _signer_settings(facts, chain)),
         topic_report(Topic.SOCKET, _socket(facts, chain)),
         topic_report(Topic.SERVICE, examine_service(facts.service, facts.files)),
@@ -138,6 +143,19 @@ def _postfix(facts: Facts, chain: Chain | None) -> tuple[TopicReport, ...]:
         *_behind(facts, chain),
         *examine_queue_first(chain),
     )
+
+
+def _return_path(facts: Facts, chain: Chain | None) -> Iterator[TopicReport]:
+    if facts.return_leg is not None:
+        yield examine_return_path(
+            facts.configuration,
+            facts.return_leg,
+            Sending(chain, facts.signer, facts.opendkim),
+            facts.machine.interfaces,
+            facts.machine.today,
+            facts.new_lookup,
+            facts.suffixes,
+        )
 
 
 def _signer_settings(facts: Facts, chain: Chain | None) -> SignerSettings | Unknown | None:

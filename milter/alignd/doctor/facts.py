@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
+from alignd.config.endpoint import Endpoint
 from alignd.config.option_types import Nameserver
 from alignd.doctor.findings import Skipped, Unknown
 from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import LookupFailed
+from alignd.postfix.config import PostfixConfig
+from alignd.return_path.directory import KeyTrouble
+from alignd.return_path.keyring import Keyring
 from alignd.telemetry.status import InForce, Status, Versions
 
 Interfaces = tuple[IpAddress, ...] | Unknown
@@ -24,16 +28,28 @@ TableLookup = Callable[[tuple[str, ...], tuple[str, ...]], Mapping[str, str] | U
 """Asks tables of Postfix, one after the other, for keys; a key without an answer is missing."""
 
 
+@dataclass(frozen=True, slots=True)
+class MapTrouble:
+    """What Postfix has instead of an answer: it then says 451."""
+
+    problem: str
+
+
+AskMap = Callable[[str, tuple[str, ...]], Mapping[str, str] | MapTrouble | Unknown]
+"""Asks a table, as Postfix writes it, for keys, as Postfix's own user."""
+
+
 class MissingPermission(Enum):
-    """What Postfix's user may not do on the path to a socket."""
+    """What a user may not do on the path to a socket or a file."""
 
     ENTER = "may not enter the directory"
     WRITE = "may not write to the socket"
+    READ = "may not read"
 
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
-    """The file or directory that keeps Postfix's user from the socket."""
+    """The file or directory that keeps a user from a socket or a file."""
 
     path: str
     missing: MissingPermission
@@ -101,3 +117,45 @@ class Machine:
     suffixes_released: date | None
     """Release date of the public suffix list; None if its package does not say."""
     today: date
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A file of keys for return addresses."""
+
+    path: str
+    keyring: Keyring | KeyTrouble
+    barriers: tuple[Barrier | Unknown | Skipped, ...]
+    """What keeps the users of the services from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnSigner:
+    """The OpenDKIM behind the milter of the way back."""
+
+    settings: OpenDkimSettings
+    authors: tuple[str, ...]
+    """Whose mail it signs: domains, addresses, or patterns of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnLeg:
+    """The way back: the Postfix that takes mail for return addresses, and what it asks."""
+
+    postfix: PostfixConfig | Unknown
+    directory: str
+    """Of its main.cf and master.cf; empty for Postfix's default."""
+    is_apart: bool
+    """Whether it is another Postfix than the one that sends the helpdesk's mail."""
+    endpoint: Endpoint
+    """Where it reaches the milter of `alignd return`."""
+    is_handed_over: bool
+    """Whether systemd owns that socket, so that *endpoint* is a guess."""
+    socket: SocketState
+    tables: TableLookup
+    ask_map: AskMap
+    signer: ReturnSigner | Unknown | Skipped
+    keys: Mapping[str, KeyFile]
+    """By path, as return.keys has it."""
+    service: RunningService
+    files: Files

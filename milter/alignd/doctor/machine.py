@@ -20,9 +20,9 @@ _MAX_LIST_AGE = timedelta(days=365)
 
 
 def examine_socket(
-    chain: Chain | None, endpoint: Endpoint, state: SocketState
+    chain: Chain | None, endpoint: Endpoint, state: SocketState, unit: str = "alignd"
 ) -> Iterator[Remark]:
-    """Check that Postfix can connect to alignd."""
+    """Check that Postfix can connect to alignd, which systemd starts as *unit*."""
     if chain is not None:
         outside = [each for each in chain.with_alignd if _is_outside(chain, each)]
         yield from (_outside(chain, smtpd) for smtpd in outside)
@@ -33,7 +33,7 @@ def examine_socket(
             FindingId.ALIGND_DOES_NOT_ANSWER,
             f"no milter answers at {endpoint}",
             "alignd is not running, or listens elsewhere: mail is refused or waits",
-            "systemctl enable --now alignd",
+            f"systemctl enable --now {unit}",
         )
     barrier = state.barrier
     if isinstance(barrier, Unknown):

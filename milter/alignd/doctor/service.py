@@ -7,6 +7,7 @@ runs in a sandbox as another user, fares badly.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from alignd.doctor.facts import Files, RunningService
@@ -14,37 +15,50 @@ from alignd.doctor.findings import FindingId, Note, Remark, Skipped, Unknown, er
 from alignd.telemetry.status import NameserverState, Status
 from alignd.telemetry.words import ArchiveState, Input
 
-_RELOAD = "systemctl reload alignd"
-_RESTART = "systemctl restart alignd"
+
+@dataclass(frozen=True, slots=True)
+class ServiceOf:
+    """One of the services, for the text of findings."""
+
+    unit: str
+    """As systemd knows it."""
+    fate: str
+    """What becomes of mail of whose domain nobody knows anything."""
 
 
-def examine_service(running: RunningService, files: Files) -> Iterator[Remark]:
+SERVE = ServiceOf("alignd", "rewritten")
+RETURN = ServiceOf("alignd-return", "deferred")
+
+
+def examine_service(
+    running: RunningService, files: Files, service: ServiceOf = SERVE
+) -> Iterator[Remark]:
     """Examine the service that runs."""
     if isinstance(running, Unknown | Skipped):
         yield running
         return
-    yield from _workers(running)
+    yield from _workers(running, service)
     if running.supervisor.in_force.path == files.in_force.path:
-        yield from _not_in_force(running, files)
+        yield from _not_in_force(running, files, service)
     else:
         yield Skipped(
             f"the service that runs reads {running.supervisor.in_force.path}, which was not "
             "compared (--config)"
         )
-    yield from _dns(running)
-    yield from _versions(running, files)
-    yield from _archive(running)
+    yield from _dns(running, service)
+    yield from _versions(running, files, service)
+    yield from _archive(running, service)
     yield from _log(running)
 
 
-def _workers(running: Status) -> Iterator[Remark]:
+def _workers(running: Status, service: ServiceOf) -> Iterator[Remark]:
     counted = running.counted
     if counted.workers_ready < counted.workers_wanted:
         yield warning(
             FindingId.WORKERS_MISSING,
             f"{counted.workers_ready} of {counted.workers_wanted} workers are ready",
             "what they would serve waits for the others",
-            "journalctl -u alignd -n 50",
+            f"journalctl -u {service.unit} -n 50",
         )
     else:
         since = datetime.fromtimestamp(running.supervisor.started, tz=UTC)
@@ -58,14 +72,21 @@ def _workers(running: Status) -> Iterator[Remark]:
         )
 
 
-def _not_in_force(running: Status, files: Files) -> Iterator[Remark]:
+def _not_in_force(running: Status, files: Files, service: ServiceOf) -> Iterator[Remark]:
     ours, now = running.supervisor.in_force, files.in_force
+    if ours.return_domains != now.return_domains:
+        yield warning(
+            FindingId.RETURN_KEYS_NOT_IN_FORCE,
+            "the keys of return addresses have changed since the service read them",
+            "it makes or takes other return addresses than the file says",
+            f"systemctl reload {service.unit}",
+        )
     if running.counted.reload_was_refused:
         yield warning(
             FindingId.RELOAD_REFUSED,
             "the last reload was refused",
             "the configuration before is in force, and a restart may fail",
-            f"alignd check-config --config {ours.path}\n{_RELOAD}",
+            f"alignd check-config --config {ours.path}\nsystemctl reload {service.unit}",
         )
     elif ours.digest != now.digest:
         read = datetime.fromtimestamp(ours.since, tz=UTC)
@@ -73,46 +94,47 @@ def _not_in_force(running: Status, files: Files) -> Iterator[Remark]:
             FindingId.CONFIGURATION_NOT_IN_FORCE,
             f"{ours.path} has changed since the service read it, {read:%Y-%m-%d %H:%M} UTC",
             "what is written there does not hold yet",
-            f"alignd check-config --config {ours.path}\n{_RELOAD}",
+            f"alignd check-config --config {ours.path}\nsystemctl reload {service.unit}",
         )
     if ours.signing_tables != now.signing_tables:
         yield warning(
             FindingId.SIGNING_TABLES_NOT_IN_FORCE,
             "the signing tables have changed since the service read them",
             "it predicts signatures that are not made, or does not know those that are",
-            _RELOAD,
+            f"systemctl reload {service.unit}",
         )
     if now.nameservers and ours.nameservers != now.nameservers:
         yield warning(
             FindingId.NAMESERVERS_NOT_IN_FORCE,
             f"the service asks {', '.join(ours.nameservers)}; {now.nameservers_from} says "
             f"{', '.join(now.nameservers)}",
-            "what it asks may be gone: without an answer it rewrites mail that would pass",
-            _RELOAD,
+            f"what it asks may be gone: without an answer, mail that would pass is {service.fate}",
+            f"systemctl reload {service.unit}",
         )
     if Input.NAMESERVERS in running.counted.refused_inputs:
         yield warning(
             FindingId.NAMESERVERS_NOT_IN_FORCE,
             f"the service could not use {now.nameservers_from} when it read it last",
             "it goes on with the nameservers that it knows, and would not start again",
-            "journalctl -u alignd -n 50, and mend the file",
+            f"journalctl -u {service.unit} -n 50, and mend the file",
         )
 
 
-def _dns(running: Status) -> Iterator[Remark]:
+def _dns(running: Status, service: ServiceOf) -> Iterator[Remark]:
     workers = running.workers
     if down := sum(worker.breaker_is_open for worker in workers):
         yield error(
             FindingId.DNS_IS_DOWN,
             f"DNS is down for {down} of {len(workers)} workers",
-            "known domains are judged by what was known last, all others are rewritten",
+            f"known domains are judged by what was known last, all others are {service.fate}",
             "dig . NS as the user of the service; look for a firewall in its way",
         )
     elif troubled := sum(worker.is_troubled for worker in workers):
         yield warning(
             FindingId.DNS_IS_DOWN,
             f"DNS fails or is slow for {troubled} of {len(workers)} workers",
-            "known domains are judged by what was known last, others wait and may be rewritten",
+            "known domains are judged by what was known last, others wait and may be "
+            f"{service.fate}",
             "dig . NS, and the log of the resolver",
         )
     source = running.supervisor.in_force.nameservers_from
@@ -126,12 +148,13 @@ def _dns(running: Status) -> Iterator[Remark]:
         yield warning(
             FindingId.NAMESERVER_FAILS,
             f"the nameserver {address} does not answer the service",
-            "the others are asked in its place; if none is left, mail is rewritten needlessly",
+            "the others are asked in its place; if none is left, mail is "
+            f"{service.fate} needlessly",
             f"dig @{address} . NS\nor leave it out of {source}",
         )
 
 
-def _versions(running: Status, files: Files) -> Iterator[Remark]:
+def _versions(running: Status, files: Files, service: ServiceOf) -> Iterator[Remark]:
     runs, installed = running.supervisor.versions, files.versions
     for name, ours, now in (
         ("alignd", runs.alignd, installed.alignd),
@@ -144,18 +167,19 @@ def _versions(running: Status, files: Files) -> Iterator[Remark]:
                 f"{name} {ours or 'without a date'} runs, {now or 'one without a date'} is "
                 "installed",
                 "what was installed is not in force",
-                _RESTART,
+                f"systemctl restart {service.unit}",
             )
 
 
-def _archive(running: Status) -> Iterator[Remark]:
+def _archive(running: Status, service: ServiceOf) -> Iterator[Remark]:
     counted = running.counted
     if counted.archive is ArchiveState.FAILING:
         yield warning(
             FindingId.ARCHIVE_FAILS,
             "the archive of DNS answers cannot be read or written",
             "after a restart during an outage of DNS, mail of known domains is rewritten",
-            "journalctl -u alignd; look at the file of dns.archive: its owner, room on disk",
+            f"journalctl -u {service.unit}; look at the file of dns.archive: its owner, room on "
+            "disk",
         )
     elif counted.archive is ArchiveState.GOOD:
         yield Note(f"{counted.archive_answers} DNS answers are archived")

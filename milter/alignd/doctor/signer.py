@@ -92,7 +92,7 @@ def _clients(configuration: Configuration) -> Iterator[Remark]:
     ignored = [
         network
         for network in configuration.helpdesk.networks
-        if not network.is_loopback and not _covers(signed, network)
+        if not network.is_loopback and not covers(signed, network)
     ]
     if ignored:
         shown = _shown(ignored)
@@ -122,8 +122,8 @@ def _tables(ours: OpenDkim, theirs: OpenDkimSettings) -> Iterator[Remark]:
 
 def _hosts(ours: tuple[Network, ...], theirs: OpenDkimSettings) -> Iterator[Remark]:
     entries = _DEFAULT_HOSTS if theirs.internal_hosts is None else theirs.internal_hosts
-    networks = [each for each in map(_network, entries) if each is not None]
-    unsigned = [each for each in ours if not _covers(networks, each)]
+    networks = [each for each in map(read_network, entries) if each is not None]
+    unsigned = [each for each in ours if not covers(networks, each)]
     has_names = len(networks) < len(entries)
     if any(each.startswith("!") for each in entries) or (unsigned and has_names):
         yield Unknown(
@@ -138,7 +138,7 @@ def _hosts(ours: tuple[Network, ...], theirs: OpenDkimSettings) -> Iterator[Rema
             _UNSIGNED,
             f"InternalHosts {','.join(map(str, dict.fromkeys([*networks, *unsigned])))}",
         )
-    more = [each for each in networks if not _covers(ours, each)]
+    more = [each for each in networks if not covers(ours, each)]
     if more:
         yield warning(
             FindingId.SIGNER_HOSTS_DIFFER,
@@ -190,14 +190,14 @@ def _rspamd(settings: RspamdSigning) -> Iterator[Remark]:
         )
 
 
-def _network(text: str) -> Network | None:
+def read_network(text: str) -> Network | None:
     try:
         return ip_network(text)
     except ValueError:
         return None
 
 
-def _covers(networks: Iterable[Network], wanted: Network) -> bool:
+def covers(networks: Iterable[Network], wanted: Network) -> bool:
     ends = (wanted.network_address, wanted.broadcast_address)
     return any(all(end in each for end in ends) for each in networks)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,6 +36,7 @@ from alignd.config.settings import Configuration, DnsOptions
 from alignd.config.signer import TableSigner, table_problems
 from alignd.doctor.evidence import machine, opendkim, rspamd, service, tables
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
+from alignd.doctor.evidence.return_leg import Instance, read_return_leg
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
 from alignd.doctor.facts import Files, Machine, Resolvers, TableLookup
 from alignd.doctor.findings import Unknown
@@ -41,29 +45,77 @@ from alignd.mailauth.dns import Lookup, LookupFailed
 from alignd.postfix.chain import outside_chroot
 from alignd.postfix.config import PostfixConfig
 from alignd.resolver.resolver import response_time
+from alignd.return_path.directory import KeyTrouble, make_directory
+from alignd.return_path.key_file import ReadKeys, load_keyrings
+from alignd.return_path.keyring import Keyring
 from alignd.service.in_force import describe, installed_versions
 from alignd.service.self_check import DNS_SECONDS
-from alignd.service.setup import Setup, digest_of
+from alignd.service.setup import Leg, Setup, digest_of
 
 _MAIL_OWNER = "postfix"
 _EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_INCOMPLETE}
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the configuration of Postfix and of the signers is."""
+
+    postfix: Path | None
+    opendkim: Path
+    return_postfix: Path | None
+    return_opendkim: Path
+
+
+def _takes_places(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* the options of `_Places`, as one."""
+
+    @click.option(
+        "--postfix-config",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The directory of main.cf and master.cf, if not Postfix's default.",
+    )
+    @click.option(
+        "--opendkim-config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        default=opendkim.DEFAULT_PATH,
+        show_default=True,
+        help="The configuration of the OpenDKIM behind alignd, where dkim.opendkim is set.",
+    )
+    @click.option(
+        "--return-postfix-config",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The directory of the Postfix that takes mail for return addresses, if it is another "
+        "instance, and none that postmulti(1) knows.",
+    )
+    @click.option(
+        "--return-opendkim-config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        default=opendkim.RETURN_PATH,
+        show_default=True,
+        help="The configuration of the OpenDKIM that signs what comes back.",
+    )
+    @wraps(command)
+    def with_places(
+        postfix_config: Path | None,
+        opendkim_config: Path,
+        return_postfix_config: Path | None,
+        return_opendkim_config: Path,
+        **others: Any,
+    ) -> None:
+        places = _Places(
+            postfix_config, opendkim_config, return_postfix_config, return_opendkim_config
+        )
+        command(places, **others)
+
+    return with_places
+
+
 @click.command()
-@click.option(
-    "--postfix-config",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The directory of main.cf and master.cf, if not Postfix's default.",
-)
-@click.option(
-    "--opendkim-config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    default=opendkim.DEFAULT_PATH,
-    show_default=True,
-    help="The configuration of the OpenDKIM behind alignd, where dkim.opendkim is set.",
-)
+@_takes_places
 @click.option(
     "--application-address",
     metavar="ADDRESS",
@@ -74,8 +126,7 @@ _EXIT = {Outcome.CLEAN: 0, Outcome.FINDINGS: 1, Outcome.UNKNOWN: EXIT_INCOMPLETE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @CONFIG
 def doctor(
-    postfix_config: Path | None,
-    opendkim_config: Path,
+    places: _Places,
     application_address: str | None,
     socket: str | None,
     zone: Path | None,
@@ -86,41 +137,56 @@ def doctor(
 
     Checks the DNS of the notifications domain and of the relay, Postfix's main.cf, master.cf and
     lookup tables, what the DKIM signer signs, the connection from Postfix to alignd, this machine,
-    and what the running service has in force. Run it as root, so that it can check what Postfix's
-    user may access. Exit status 0 if there are no findings; 1 if there are; 2 if there are none,
-    but something could not be checked.
+    what the running service has in force and, where return.keys is set, the way back. Run it as
+    root, so that it can check what Postfix's user may access. Exit status 0 if there are no
+    findings; 1 if there are; 2 if there are none, but something could not be checked.
 
     \b
     Examples:
       alignd doctor
       alignd doctor --application-address helpdesk@mycompany.com
+      alignd doctor --return-postfix-config /etc/postfix-return
       alignd doctor --postfix-config /etc/postfix-out --zone what-if.zone --json
     """
     configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
     application = _mailbox(application_address)
     _announce()
-    postfix = _postfix(postfix_config)
+    postfix = _postfix(places.postfix)
     has_opendkim = configuration.dkim.opendkim is not None
     endpoint, is_handed_over = _endpoint(configuration.milter.socket, socket, postfix)
     found = _machine(configuration.dns, endpoint, postfix, is_asked=zone is None)
+    keyrings = load_keyrings(configuration, strict=False)
+    return_leg = (
+        read_return_leg(
+            configuration,
+            keyrings,
+            Instance(places.postfix, postfix),
+            places.return_postfix,
+            places.return_opendkim,
+            _files(configuration, signer, config, keyrings, Leg.RETURN),
+        )
+        if keyrings
+        else None
+    )
     topics = examine(
         Facts(
             configuration=configuration,
             signer=signer,
             table_problems=tuple(map(str, table_problems(signer))),
-            opendkim=opendkim.read_opendkim(opendkim_config) if has_opendkim else None,
+            opendkim=opendkim.read_opendkim(places.opendkim) if has_opendkim else None,
             read_rspamd=rspamd.read_rspamd,
             endpoint=endpoint,
             is_handed_over=is_handed_over,
             postfix=postfix,
-            tables=_tables(postfix_config, postfix),
+            tables=_tables(places.postfix, postfix),
             machine=found,
             service=service.read_status(
                 configuration.metrics.listen, is_running=found.socket.answers is True
             ),
-            files=_files(configuration, signer, config),
+            files=_files(configuration, signer, config, keyrings, Leg.OUTBOUND),
             new_lookup=_lookups(zone, configuration.dns),
             suffixes=SuffixList(),
+            return_leg=return_leg,
             application=application,
         )
     )
@@ -177,13 +243,23 @@ def _machine(
     )
 
 
-def _files(configuration: Configuration, signer: TableSigner, path: Path) -> Files:
+def _files(
+    configuration: Configuration,
+    signer: TableSigner,
+    path: Path,
+    keyrings: Mapping[str, Keyring | KeyTrouble],
+    leg: Leg,
+) -> Files:
     try:
         nameservers = nameservers_of(configuration.dns)
     except ResolverError:
         nameservers = Nameservers(())  # the resolver's topic says so
     digest = digest_of(read_text(path))
-    setup = Setup(configuration, signer, nameservers, str(path.absolute()), digest)
+    setup = Setup(
+        *(configuration, signer, nameservers, str(path.absolute()), digest, leg),
+        directory=make_directory(configuration, keyrings),
+        keys={path: ReadKeys(keyring) for path, keyring in keyrings.items()},
+    )
     return Files(describe(setup, time.time()), installed_versions())
 
 

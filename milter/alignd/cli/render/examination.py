@@ -28,6 +28,7 @@ _TITLES = {
     Topic.BEHIND: "what Postfix changes behind alignd",
     Topic.FAILURE: "what Postfix does when alignd fails",
     Topic.QUEUE_FIRST: "the hop from Postfix's queue to its second listener",
+    Topic.RETURN: "the way back: what is sent to return addresses",
     Topic.SIGNER: "what the DKIM signer signs, and for which clients",
     Topic.SOCKET: "the connection from Postfix to alignd",
     Topic.SERVICE: "what the running service has in force, and what it sees",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import grp
 import json
 import os
 import pwd
@@ -10,6 +11,7 @@ import resource
 import socket
 import stat
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from alignd.config.endpoint import Endpoint, InetEndpoint
@@ -20,7 +22,7 @@ from alignd.doctor.facts import (
     MissingPermission,
     SocketState,
 )
-from alignd.doctor.findings import Unknown
+from alignd.doctor.findings import Skipped, Unknown
 from alignd.mail.ip_address import parse_ip_address
 from alignd.mta import probe
 
@@ -60,7 +62,7 @@ def socket_state(endpoint: Endpoint, user: str) -> SocketState:
         return SocketState(unknown, unknown)
     except OSError:
         return SocketState(False, None)
-    barrier = _barrier(endpoint.path, user)
+    barrier = _barrier_to_socket(endpoint.path, user)
     if not os.access(endpoint.path, os.W_OK):
         unknown = Unknown(
             f"whether alignd answers: this user may not connect to {endpoint.path}: run it as root"
@@ -71,15 +73,7 @@ def socket_state(endpoint: Endpoint, user: str) -> SocketState:
 
 def descriptors() -> DescriptorLimit:
     """The limit of the unit if systemd has loaded it, else that of this process."""
-    command = ["systemctl", "show", "--property=LoadState,LimitNOFILE", _UNIT]
-    try:
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        said = {}
-    else:
-        said = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    said = _said_by(["systemctl", "show", "--property=LoadState,LimitNOFILE", _UNIT])
     limit = said.get("LimitNOFILE", "")
     if said.get("LoadState") == "loaded" and limit.isdigit():
         return DescriptorLimit(int(limit), f"LimitNOFILE of {_UNIT}")
@@ -87,28 +81,95 @@ def descriptors() -> DescriptorLimit:
     return DescriptorLimit(most, "the limit of this process (ulimit -Hn)")
 
 
-def _barrier(path: str, user: str) -> Barrier | Unknown | None:
+def barrier_to_key_file(path: str, unit: str, user: str) -> Barrier | Unknown | Skipped | None:
+    """What keeps the service *unit* from the file at *path*.
+
+    *user*: who it runs as, unless systemd says otherwise.
+    """
+    account = _account_of(unit, user)
+    if account is None:
+        return Skipped(f"whether {unit} may read {path}: there is no user {user!r}")
     try:
-        account = pwd.getpwnam(user)
+        return _barrier(path, account, stat.S_IROTH, MissingPermission.READ)
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "")
+        return Unknown(f"whether {unit} may read {path}: {error.filename}: {name}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    name: str
+    uid: int
+    groups: frozenset[int]
+
+
+def _account_of(unit: str, user: str) -> _Account | None:
+    command = ["systemctl", "show", "--property=LoadState,User,Group,SupplementaryGroups", unit]
+    said = _said_by(command)
+    more: list[str] = []
+    if said.get("LoadState") == "loaded":
+        user = said.get("User") or "root"
+        more = [said.get("Group", ""), *said.get("SupplementaryGroups", "").split()]
+    account = _account(user)
+    if account is None:
+        return None
+    groups = {found.gr_gid for name in more for found in grp.getgrall() if found.gr_name == name}
+    return _Account(account.name, account.uid, account.groups | groups)
+
+
+def _account(user: str) -> _Account | None:
+    try:
+        found = pwd.getpwnam(user)
     except KeyError:
+        return None
+    groups = frozenset(os.getgrouplist(user, found.pw_gid))
+    return _Account(user, found.pw_uid, groups)
+
+
+def _barrier_to_socket(path: str, user: str) -> Barrier | Unknown | None:
+    account = _account(user)
+    if account is None:
         return Unknown(f"whether Postfix may connect to the socket: there is no user {user!r}")
-    groups = frozenset(os.getgrouplist(user, account.pw_gid))
     try:
-        for directory in reversed(Path(os.path.realpath(path)).parents):
-            if not _may(os.stat(directory), account.pw_uid, groups, stat.S_IXOTH):
-                return Barrier(str(directory), MissingPermission.ENTER, user)
-        if not _may(os.stat(path), account.pw_uid, groups, stat.S_IWOTH):
-            return Barrier(path, MissingPermission.WRITE, user)
+        return _barrier(path, account, stat.S_IWOTH, MissingPermission.WRITE)
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "")
         return Unknown(f"whether Postfix may connect to the socket: {error.filename}: {name}")
+
+
+def _barrier(
+    path: str, account: _Account, wanted: int, missing: MissingPermission
+) -> Barrier | None:
+    """The first directory on the way to *path* that *account* may not enter, or the file itself.
+
+    Raises:
+        OSError: one of them cannot be looked at.
+    """
+    for directory in reversed(Path(os.path.realpath(path)).parents):
+        if not _may(os.stat(directory), account, stat.S_IXOTH):
+            return Barrier(str(directory), MissingPermission.ENTER, account.name)
+    if not _may(os.stat(path), account, wanted):
+        return Barrier(path, missing, account.name)
     return None
 
 
-def _may(found: os.stat_result, uid: int, groups: frozenset[int], wanted: int) -> bool:
+def _may(found: os.stat_result, account: _Account, wanted: int) -> bool:
     """Whether the file mode allows it; access control lists are ignored."""
-    if found.st_uid == uid:
+    if not account.uid:
+        return True
+    if found.st_uid == account.uid:
         return bool(found.st_mode & wanted << 6)
-    if found.st_gid in groups:
+    if found.st_gid in account.groups:
         return bool(found.st_mode & wanted << 3)
     return bool(found.st_mode & wanted)
+
+
+def _said_by(command: list[str]) -> dict[str, str]:
+    """The properties that systemctl(1) prints; none where there is no systemd."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)

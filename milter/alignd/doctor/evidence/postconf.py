@@ -21,6 +21,7 @@ PARAMETERS = (
     "force_mime_input_conversion",
     "inet_interfaces",
     "inet_protocols",
+    "internal_mail_filter_classes",
     "mail_owner",
     "masquerade_classes",
     "masquerade_domains",
@@ -32,13 +33,17 @@ PARAMETERS = (
     "milter_header_checks",
     "milter_macro_defaults",
     "milter_protocol",
+    "multi_instance_directories",
     "mydestination",
     "myhostname",
     "myorigin",
     "non_smtpd_milters",
+    "notify_classes",
     "queue_directory",
     "receive_override_options",
+    "recipient_canonical_maps",
     "recipient_delimiter",
+    "relay_domains",
     "relayhost",
     "sender_canonical_classes",
     "sender_canonical_maps",
@@ -61,6 +66,9 @@ PARAMETERS = (
     "smtpd_milters",
     "smtpd_proxy_filter",
     "transport_maps",
+    "virtual_alias_domains",
+    "virtual_alias_maps",
+    "virtual_mailbox_domains",
 )
 """The parameters to query."""
 _SYSTEM = ("/usr/sbin", "/usr/local/sbin")
@@ -80,6 +88,7 @@ def read_postfix(directory: Path | None) -> PostfixConfig:
         PostfixError: there is no postconf, or it cannot read the configuration.
     """
     parameters = _values(_postconf(directory, "-x", *PARAMETERS))
+    parameters["myorigin"] = _read_where_named(parameters.get("myorigin", ""))
     level = version_number(parameters.get("compatibility_level", ""))
     fields, options = _postconf(directory, "-F"), _postconf(directory, "-P", "-x")
     return PostfixConfig(
@@ -100,6 +109,16 @@ def program(name: str) -> str:
     if found is None:
         raise PostfixError(f"there is no {name}: is Postfix installed on this machine?")
     return found
+
+
+def _read_where_named(value: str) -> str:
+    """The first line of the file that *value* names, postconf(5), myorigin; else *value*."""
+    if not value.startswith("/"):
+        return value
+    try:
+        return (Path(value).read_text(errors="replace").split() or [value])[0]
+    except OSError:
+        return value
 
 
 def _values(text: str) -> dict[str, str]:
