@@ -21,11 +21,6 @@ LAYOUTS = ("inline", "queue-first")
 BY_DEFAULT = "inet:8899@127.0.0.1"
 
 
-@pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path)
-
-
 def printed(cli: CommandLine, layout: str, *options: str, socket: str = BY_DEFAULT) -> str:
     cli.write("alignd.conf", configuration(socket=socket))
     config = str(cli.directory / "alignd.conf")

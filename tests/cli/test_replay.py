@@ -32,6 +32,7 @@ from tests.support.commandline import (
     Outcome,
     without_privileges,
 )
+from tests.support.prefork import Prefork
 from tests.support.selection import every_case
 
 SUFFIXES, FREEMAIL = SuffixList(), FreemailDomains()
@@ -80,8 +81,8 @@ class Corpus(CommandLine):
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Corpus:
-    return Corpus(tmp_path)
+def corpus(tmp_path: Path, prefork: Prefork) -> Corpus:
+    return Corpus(tmp_path, prefork)
 
 
 @pytest.mark.parametrize("kind", [Corpus.mbox, Corpus.maildir, Corpus.files])
