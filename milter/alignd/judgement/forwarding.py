@@ -70,10 +70,9 @@ class Forwarding:
         """
         settings = self.settings[recipients[0].domain]
         if reason.action is Action.REWRITE:
-            ours, sender = shared_sender(settings), message.envelope_sender
-            header = plan_rewrite(
-                message, author, settings, ours, sender, is_freemail=False
-            ).header
+            shared, kept = shared_sender(settings), message.envelope_sender
+            edits = plan_rewrite(message, author, settings, shared, kept, is_freemail=False)
+            header = edits.header
         else:
             header = _without_traces(message)
         added = (*self._marks(recipients, now), trace_field(reason, queue_id))
