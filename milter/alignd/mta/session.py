@@ -308,6 +308,8 @@ class Session:
             metrics.left_alone()
         log.about(queue_id, f"{text} ms={seconds * 1000:.1f}")
         metrics.answered(cached.column, seconds)
+        if cached.address_column is not None:
+            metrics.addressed(cached.address_column)
         self._message_runtime = None
 
     def _macro(self, name: str) -> str:

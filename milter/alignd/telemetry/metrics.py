@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import accumulate, product
 from math import inf
 
+from alignd.judgement.own_sender import AddressResult
 from alignd.judgement.reasons import Failure, Limit, Reason
 from alignd.judgement.return_reasons import ReturnReason
 from alignd.mailauth.dns import RecordType
@@ -81,6 +82,12 @@ _MESSAGES = MetricFamily(
 _DRY_RUN = MetricFamily(
     "alignd_dry_run_messages_total",
     "Messages left unchanged only because of rules.dry_run.",
+)
+_RETURN_ADDRESSES = MetricFamily(
+    "alignd_return_addresses_total",
+    "Rewritten messages, by whether From has a return address, or why not.",
+    ("result",),
+    _values(AddressResult),
 )
 _FALLBACKS = MetricFamily(
     "alignd_fallbacks_total",
@@ -192,7 +199,16 @@ _MAP_MISSING = MetricFamily(
     is_gauge=True,
 )
 _FAMILIES = (
-    *(_MESSAGES, _DRY_RUN, _FALLBACKS, _QUERIES, _CACHE_HITS, _BREAKERS, _TROUBLED),
+    *(
+        _MESSAGES,
+        _DRY_RUN,
+        _RETURN_ADDRESSES,
+        _FALLBACKS,
+        _QUERIES,
+        _CACHE_HITS,
+        _BREAKERS,
+        _TROUBLED,
+    ),
     *(_SILENT_NAMESERVERS, _ARCHIVE_STATE, _ARCHIVE_ANSWERS, _ARCHIVE_DROPPED),
     *(_RELOADS, _LAST_RELOAD, _INPUT_READS, _INPUT_LAST_READ),
     *(_WANTED, _READY, _RESTARTS, _START_FAILURES, _CONNECTIONS, _CUT),
@@ -237,6 +253,14 @@ class ProcessMetrics:
     def column_of(self, reason: Reason | ReturnReason) -> int:
         """Where messages with this reason are counted, for `answered`."""
         return _column(_MESSAGES, reason.action.value, reason.value)
+
+    def column_of_address(self, result: AddressResult) -> int:
+        """Where rewritten messages with this result are counted, for `addressed`."""
+        return _column(_RETURN_ADDRESSES, result.value)
+
+    def addressed(self, column: int) -> None:
+        """Count what From of a rewritten message got in *column* (see `column_of_address`)."""
+        self._row.add(column)
 
     def answered(self, column: int, seconds: float) -> None:
         """Count a message in *column* (see `column_of`), answered after *seconds*."""

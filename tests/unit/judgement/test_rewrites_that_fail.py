@@ -192,30 +192,32 @@ class Changing:
 def test_what_is_remembered_of_our_mail_holds_while_dns_says_the_same() -> None:
     reviewer = reviewer_of()
     settings, own = reviewer.configuration, OwnMail(reviewer.suffixes)
+    ours = settings.notifications.domain, settings.relay
     lookup = Changing("")
 
-    first = own.predict(settings, "", (), lookup)
+    first = own.predict(*ours, "", (), lookup)
     asked, lookup.questions = set(lookup.questions), []
-    assert own.predict(settings, "", (), lookup) is first
+    assert own.predict(*ours, "", (), lookup) is first
     assert set(lookup.questions) == asked  # so that the judgement knows until when it holds
 
     for name, record_type in asked:
         lookup.zone = f"; TIMEOUT {name}. {record_type.value}\n"
-        fresh = OwnMail(reviewer.suffixes).predict(settings, "", (), lookup)
-        assert own.predict(settings, "", (), lookup) == fresh, name
-        assert own.predict(settings, "", (), lookup) != first, name
+        fresh = OwnMail(reviewer.suffixes).predict(*ours, "", (), lookup)
+        assert own.predict(*ours, "", (), lookup) == fresh, name
+        assert own.predict(*ours, "", (), lookup) != first, name
     lookup.zone = ""
-    assert own.predict(settings, "", (), lookup) == first
+    assert own.predict(*ours, "", (), lookup) == first
 
 
 def test_signatures_and_senders_of_our_mail_are_told_apart() -> None:
     reviewer = reviewer_of()
     settings, own, lookup = reviewer.configuration, OwnMail(reviewer.suffixes), Changing(OUR_KEY)
+    ours = settings.notifications.domain, settings.relay
     signature = PlannedSignature(settings.notifications.domain, "easy1")
     bounces = settings.notifications.bounces.address
 
     passes = [
-        own.predict(settings, sender, signatures, lookup).passes
+        own.predict(*ours, sender, signatures, lookup).passes
         for sender in ("", bounces)
         for signatures in ((), (signature,))
         for _ in range(2)
