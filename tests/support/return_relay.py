@@ -106,7 +106,7 @@ class ReturnRelay:
         write_keys(self.directory / KEY_FILE)
         if fault.keys is not None:
             cli.write(KEY_FILE, fault.keys)
-        texts = {name: changed(each, fault.files.get(name, {})) for name, each in self._texts(text, fault.layout).items()}
+        texts = {name: changed(each, self._filled(fault.files.get(name, {}))) for name, each in self._texts(text, fault.layout).items()}
         for name in SIGNER_FILES:
             cli.write(name, texts[name])
         apart = fault.layout is Layout.RETURN
@@ -123,6 +123,17 @@ class ReturnRelay:
             services = _PICKUP + own + texts["master.cf"]
             self._configure("sending", services, settings + texts["main.cf"], texts)
         return cli
+
+    def _filled(self, changes: Mapping[str, str]) -> dict[str, str]:
+        """*changes* with the places of this relay filled in."""
+        places = {
+            "{map}": str(self.back.map_path),
+            "{outbound}": self.outbound,
+            "{queue}": f"{self.directory}/sending/queue",
+        }
+        for place, text in places.items():
+            changes = {old: new.replace(place, text) for old, new in changes.items()}
+        return dict(changes)
 
     def _texts(self, conf: str, layout: Layout) -> dict[str, str]:
         way_back = way_back_of(parse_configuration(conf, "alignd.conf"))
