@@ -1,4 +1,4 @@
-"""Becomes root, steps into namespaces of its own, and plays the three acts there."""
+"""Becomes root, steps into namespaces of its own, and plays the acts there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from demo.acts import PLAY
 from demo.journey import RefusedError
 from demo.narrator import Narrator
+from demo.play import PLAY
 from demo.servers import run_servers
 from tests.lab import namespaces
 from tests.lab.processes import StartError, missing_programs

@@ -1,12 +1,12 @@
-"""The three acts: each sends mail and holds what came out against what alignd promises."""
+"""The acts on the way to Julia: each sends mail and holds what came out against the promises."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 
 from demo.journey import Journey, Mail, send
+from demo.outcome import Act, Check, Comparison, Outcome
 from demo.servers import PORT_WITH_ALIGND, PORT_WITHOUT_ALIGND, Servers
 from tests.lab import cast
 
@@ -14,49 +14,6 @@ MARKY_WRITES = Path(__file__).with_name("marky.eml")
 HARRIET_WRITES = Path(__file__).with_name("harriet.eml")
 
 NOTHING = Mail(b"")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A promise in words, and whether it was kept."""
-
-    promise: str
-    kept: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One thing about a message, as it left the helpdesk and as Julia got it, if she did."""
-
-    name: str
-    before: str
-    after: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of an act."""
-
-    answer: str
-    verdicts: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
-    checks: tuple[Check, ...]
-    log: tuple[str, ...]
-
-    @property
-    def as_promised(self) -> bool:
-        """Whether every promise was kept."""
-        return all(check.kept for check in self.checks)
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """A part of the story that can be played."""
-
-    title: str
-    setting: str
-    promise: str
-    play: Callable[[Servers], Outcome]
 
 
 def marky_without_alignd(servers: Servers) -> Outcome:
@@ -97,7 +54,7 @@ def harriet_with_alignd(servers: Servers) -> Outcome:
     return _outcome(journey, comparisons, (*_arrival(journey), *untouched))
 
 
-PLAY = (
+OUTBOUND_PLAY = (
     Act(
         "Marky answers Julia, without alignd",
         "mycompany.com asks receivers to reject mail in its name that it did not authorise, "
@@ -132,8 +89,8 @@ def _rewriting(sent: Mail, received: Mail) -> tuple[Check, ...]:
     author = received.field("From")
     return (
         Check(
-            "From is the notifications address and still names Marky Mark",
-            f"<{cast.NOTIFICATIONS}>" in author and "Marky Mark" in author,
+            "From is an address of his own at the helpdesk and still names Marky Mark",
+            _is_his(parseaddr(author)[1]) and "Marky Mark" in author,
         ),
         Check("answers go to Marky", f"<{cast.MARKY}>" in received.field("Reply-To")),
         Check("no Sender field is left", not received.fields("Sender")),
@@ -143,18 +100,25 @@ def _rewriting(sent: Mail, received: Mail) -> tuple[Check, ...]:
         ),
         Check("the Alignd field says why", "action=rewrite" in received.field("Alignd")),
         Check(
-            "bounces go to the notifications domain",
-            received.field("Return-Path") == f"<{cast.BOUNCES}>",
+            "bounces go to another address of his own",
+            _is_his(received.field("Return-Path").strip("<>"))
+            and received.field("Return-Path").strip("<>") != parseaddr(author)[1],
         ),
         Check("the body is the same, byte for byte", received.body() == sent.body()),
     )
+
+
+def _is_his(address: str) -> bool:
+    """Whether *address* is a return address of Marky's, by its looks."""
+    own = cast.MARKY.replace("@", "=")
+    return address.startswith(f"{own}=") and address.endswith(f"@{cast.NOTIFICATIONS_DOMAIN}")
 
 
 def _outcome(
     journey: Journey, comparisons: tuple[Comparison, ...], checks: tuple[Check, ...]
 ) -> Outcome:
     verdicts = _verdicts(journey.received or NOTHING)
-    return Outcome(journey.answer, verdicts, comparisons, checks, journey.log)
+    return Outcome("Julia's server", journey.answer, verdicts, comparisons, checks, journey.log)
 
 
 def _compare(journey: Journey, name: str) -> Comparison:

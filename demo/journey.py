@@ -54,40 +54,43 @@ class Journey:
 
     sender: str
     sent: Mail
+    queue_id: str
     status: str
     answer: str
     received: Mail | None
     log: tuple[str, ...]
 
 
-def send(servers: Servers, message: Path, sender: str, port: int) -> Journey:
+def send(
+    servers: Servers, message: Path, sender: str, port: int, *, to: str = cast.JULIA
+) -> Journey:
     """Send *message* to Julia through that port of the relay and follow it to the end."""
     sent = Mail(message.read_bytes())
-    queue_id = _submit(sent, sender, port)
+    queue_id = _submit(sent, sender, port, to)
     delivery = servers.relay.wait_for_delivery(queue_id)
     log = servers.relay.log_lines(queue_id)
     received = None
     if next_queue_id := delivery.next_queue_id:
-        servers.receiver.wait_for_delivery(next_queue_id)
-        log += servers.receiver.log_lines(next_queue_id)
-        received = _find(servers.inbox, next_queue_id)
-    return Journey(sender, sent, delivery.status, delivery.answer, received, log)
+        servers.julias.postfix.wait_for_delivery(next_queue_id)
+        log += servers.julias.postfix.log_lines(next_queue_id)
+        received = find(servers.julias.inbox, next_queue_id)
+    return Journey(sender, sent, queue_id, delivery.status, delivery.answer, received, log)
 
 
-def _submit(mail: Mail, sender: str, port: int) -> str:
+def _submit(mail: Mail, sender: str, port: int, to: str) -> str:
     """Hand the message to the relay, as the helpdesk does, and return its queue id there."""
     message = mail.content.replace(b"\n", b"\r\n")
     with SmtpClient(
         port, server=cast.RELAY_IPV4, source=cast.HELPDESK_IPV4, helo=cast.HELPDESK
     ) as relay:
-        reply = relay.send(sender, [cast.JULIA], message)
+        reply = relay.send(sender, [to], message)
     if not reply.is_taken:
         raise RefusedError(f"the relay did not take the message: {reply.code} {reply.text}")
     return reply.queue_id
 
 
-def _find(inbox: Path, queue_id: str) -> Mail:
-    """Return the message that Julia's server knew by that queue id."""
+def find(inbox: Path, queue_id: str) -> Mail:
+    """Return the message that the server of that mailbox knew by that queue id."""
     trace = rf"\bid {queue_id}\b"
 
     def look() -> Mail | None:
@@ -95,4 +98,4 @@ def _find(inbox: Path, queue_id: str) -> Mail:
         found = (mail for mail in mails if re.search(trace, mail.field("Received")))
         return next(found, None)
 
-    return wait_until(look, f"message {queue_id} in Julia's mailbox", _DELIVERY)
+    return wait_until(look, f"message {queue_id} in {inbox}", _DELIVERY)

@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from demo.acts import Act, Comparison, Outcome
+from demo.outcome import Act, Comparison, Outcome
 
 LAST_LINES = 20
 
@@ -77,7 +77,7 @@ def _facts(outcome: Outcome) -> Table:
     table.add_column(overflow="fold")
     for comparison in outcome.comparisons:
         _add_comparison(table, comparison)
-    table.add_row("Julia's server", "answers", Text(outcome.answer))
+    table.add_row(outcome.server, "answers", Text(outcome.answer))
     for verdict in outcome.verdicts:
         table.add_row("", "writes", Text(verdict))
     return table

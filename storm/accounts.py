@@ -39,7 +39,7 @@ class Accounts:
     """The accounts of one run; *expected* is how each kind has to leave. Safe for threads."""
 
     def __init__(self, post: Post, expected: Mapping[Kind, Left] = EXPECTED) -> None:
-        self._post = post
+        self.post = post
         self._expected = expected
         self._changed = threading.Condition()
         self._accepted: set[int] = set()
@@ -61,14 +61,14 @@ class Accounts:
 
     def arrive(self, arrival: Arrival) -> None:
         """A message has come out at the far end."""
-        number = self._post.number_of(arrival.message)
+        number = self.post.number_of(arrival.message)
         if number is None:
             return
-        left = self._post.judge(number, arrival.envelope_sender, arrival.message)
+        left = self.post.judge(number, arrival.envelope_sender, arrival.message)
         with self._changed:
             self._arrivals[number] += 1
             # A second copy may not make up for the first.
-            if self._left.get(number) in (None, self._expected[self._post.kind(number)]):
+            if self._left.get(number) in (None, self._expected[self.post.kind(number)]):
                 self._left[number] = left
             self._changed.notify_all()
 
@@ -118,7 +118,7 @@ class Accounts:
     def _balance(self) -> Balance:
         wrong = Counter[Left]()
         for number, left in self._left.items():
-            if left is not self._expected[self._post.kind(number)]:
+            if left is not self._expected[self.post.kind(number)]:
                 wrong[left] += 1
         return Balance(
             accepted=len(self._accepted),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from alignd.return_path.address import Kind as AddressKind
+from alignd.return_path.directory import Directory, Found
 from tests.lab import cast
 from tests.lab.message import split
 from tests.lab.settings import world
@@ -64,6 +68,8 @@ class Post:
     domains: int = 20
     prefix: str = ""
     """Of the author domains, for those that a run must not have met before."""
+    returns: Callable[[], Directory] | None = None
+    """What reads the return addresses that rewritten mail is from, if it is."""
 
     def zone(self) -> str:
         """The DNS that all of it is judged by."""
@@ -128,6 +134,13 @@ class Post:
                 return Left.UNTOUCHED
             moved = letter.kind is Kind.ENVELOPE and envelope_sender == _author(before)
             return Left.ENVELOPE if moved else Left.HALF_CHANGED
+        if self.returns is not None:
+            directory = self.returns()
+            after = [
+                (name, _without_return(name, text, directory, before)) for name, text in after
+            ]
+            if _is_of(_author(before), envelope_sender, AddressKind.BOUNCE, directory):
+                envelope_sender = cast.BOUNCES
         rewritten = sorted(after) == sorted(_rewritten(before)) and envelope_sender == cast.BOUNCES
         return Left.REWRITTEN if rewritten else Left.HALF_CHANGED
 
@@ -143,6 +156,24 @@ def _read(content: bytes) -> tuple[Fields, bytes]:
         if name != b"Received":
             read.append((name, value))
     return read, rest
+
+
+def _without_return(name: bytes, text: bytes, directory: Directory, before: Fields) -> bytes:
+    """*text* with the notifications address in the place of the author's return address."""
+    phrase, _, address = text.decode().rpartition("<")
+    if name != b"From" or not _is_of(_author(before), address[:-1], AddressKind.AUTHOR, directory):
+        return text
+    return f"{phrase}<{cast.NOTIFICATIONS}>".encode()
+
+
+def _is_of(author: str, address: str, kind: AddressKind, directory: Directory) -> bool:
+    """Whether *address* is a return address of *author*, and of this kind."""
+    found = directory.find(address, time.time())
+    return (
+        isinstance(found, Found)
+        and found.address.kind is kind
+        and found.address.author.address == author
+    )
 
 
 def _author(fields: Fields) -> str:

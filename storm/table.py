@@ -11,6 +11,7 @@ from storm import (
     poison,
     processes,
     slow_dns,
+    way_back,
     world,
 )
 from storm.run import Storm
@@ -69,5 +70,12 @@ STORMS = (
         "processes and descriptors, connections",
         20_000,
         world.world,
+    ),
+    Storm(
+        "return",
+        "answers and bounces to return addresses, beside as much outbound mail, while the "
+        "service and its keys suffer",
+        40_000,
+        way_back.way_back,
     ),
 )

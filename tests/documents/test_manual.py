@@ -112,9 +112,7 @@ def test_every_word_before_an_equals_sign_of_the_log_is_described() -> None:
     told = section(PAGES["alignd.8"], "LOG")
 
     keys = (
-        judgement.summary.keys()
-        | address_fields(judgement, message).keys()
-        | {"limit", "error", "ms"}
+        judgement.summary.keys() | address_fields(None, message).keys() | {"limit", "error", "ms"}
     )
 
     described = re.findall(r"^\.It Li (.*)$", told, re.M)

@@ -28,6 +28,13 @@ RECEIVER_IPV4: Final = "203.0.113.25"
 RECEIVER_IPV6: Final = "2001:db8:25::25"
 RECEIVER_DOMAIN: Final = "customer.example"
 
+# Marky's mail server, and the host that takes what comes back to the helpdesk.
+COMPANY_MX: Final = "mail.mycompany.com"
+COMPANY_IPV4: Final = "203.0.113.202"
+COMPANY_DOMAIN: Final = "mycompany.com"
+RETURN_MX: Final = "mail.easysoftware.com"
+RETURN_IPV4: Final = "203.0.113.201"
+
 JULIA: Final = "julia@customer.example"
 MARKY: Final = "marky.mark@mycompany.com"
 HARRIET: Final = "harriet.happy@happycustomer.com"

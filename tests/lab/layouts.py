@@ -45,6 +45,7 @@ def run_layout(  # noqa: PLR0913  each is a thing that some test changes
     settings: str = "",
     size_limit: int | None = None,
     signer: str = "",
+    listeners: str = "",
     parent: Path | None = None,
 ) -> Iterator[Postfix]:
     """Run Postfix with the files of conf/postfix/*name*, alignd at the socket *milter*.
@@ -52,8 +53,8 @@ def run_layout(  # noqa: PLR0913  each is a thing that some test changes
     Without a socket, "", the same goes without alignd. *size_limit* takes the place of the
     shipped message_size_limit.
     Its port "submission" is in those files. The listener has *more* options (master.cf), and
-    *settings* (main.cf) come last. What signs is at the socket *signer*, if anything does. Neither
-    TLS nor a login is asked for.
+    *settings* (main.cf) and *listeners* (master.cf) come last. What signs is at the socket
+    *signer*, if anything does. Neither TLS nor a login is asked for.
     """
     submission, inner = free_ports(2)
     main, services = (_SHIPPED / name / part for part in ("main.cf", "master.cf"))
@@ -76,7 +77,7 @@ def run_layout(  # noqa: PLR0913  each is a thing that some test changes
     # The lines for alignd stand in master.cf, where inline/main.cf has them for all listeners.
     lines = re.sub(r"^(non_)?smtpd_milters = .*\n", "", main.read_text(), flags=re.MULTILINE)
     with run_relay_services(
-        text,
+        text + listeners,
         {SUBMISSION: submission},
         relay_port,
         settings=lines + _SOON + settings,

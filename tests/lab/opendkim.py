@@ -49,7 +49,7 @@ _OURS = {"domain": cast.NOTIFICATIONS_DOMAIN, "selector": cast.SELECTOR}
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """The only private key of the relay, and the record that publishes it."""
+    """A private key, such as the only one of the relay, and the record that publishes it."""
 
     path: Path
     record: str
@@ -57,12 +57,17 @@ class SigningKey:
     """The value of p=."""
 
     @classmethod
-    def make(cls, directory: Path) -> "SigningKey":
-        """Make a new key, with its file in *directory*."""
+    def make(
+        cls,
+        directory: Path,
+        domain: str = cast.NOTIFICATIONS_DOMAIN,
+        selector: str = cast.SELECTOR,
+    ) -> "SigningKey":
+        """Make a new key, with its file in *directory*; if nothing else is said, the relay's."""
         command = ["opendkim-genkey", "--append-domain", "--bits=2048", f"--directory={directory}"]
-        owner = (f"--domain={cast.NOTIFICATIONS_DOMAIN}", f"--selector={cast.SELECTOR}")
+        owner = (f"--domain={domain}", f"--selector={selector}")
         subprocess.run([*command, *owner], check=True)
-        path = directory / f"{cast.SELECTOR}.private"
+        path = directory / f"{selector}.private"
         shutil.chown(path, "opendkim")
         record = path.with_suffix(".txt").read_text()
         strings = "".join(re.findall(r'"([^"]*)"', record))

@@ -129,6 +129,15 @@ class Postfix:
         """Wait until the message was sent on, bounced or deferred."""
         return wait_until(lambda: self._delivery(queue_id), f"the delivery of {queue_id}")
 
+    def wait_for_line(self, pattern: re.Pattern[str], queue_id: str) -> str:
+        """Wait for a line of the log about a message; return the last group of *pattern*."""
+
+        def find() -> str | None:
+            lines = (pattern.search(line) for line in self.log_lines(queue_id))
+            return next((str(found[found.re.groups]) for found in lines if found), None)
+
+        return wait_until(find, f"a line about {queue_id}")
+
     def evidence(self) -> str:
         """What explains a message that did not arrive: the queue and the log."""
         asked = ["postqueue", "-c", str(self.directory / "etc"), "-j"]

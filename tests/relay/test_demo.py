@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo.__main__ import PROGRAMS
-from demo.acts import PLAY
+from demo.play import PLAY
 from tests.lab.namespaces import directory_of
 from tests.lab.places import ROOT
 from tests.lab.processes import missing_programs

@@ -10,6 +10,7 @@ r"""Reads `*.case` files: what alignd does with one message, in plain text.
     rewrite_on = "enforced"
     .
     client 203.0.113.9
+    helo mail.mycompany.com
     login marky
     MAIL <marky.mark@mycompany.com>
     RCPT <julia@customer.example>
@@ -35,7 +36,10 @@ in SMTP. Lines of a zone or config stand for themselves. Lines of a message end 
     {{TEXT*N}}   TEXT, N times; TEXT may have the escapes above
 
 In a message, and in MAIL and RCPT, {{KIND AUTHOR}} or {{KIND AUTHOR DOMAIN}} is a return address:
-KIND is author or bounce, which is of the day on which it is looked at.
+KIND is author or bounce, which is of the day on which it is looked at. With the kind mark, it is
+what stands in Alignd-Return.
+
+A message that is not taken may say below EXPECT what the client is told: REPLY 550 5.7.1
 """
 
 import re
@@ -46,13 +50,14 @@ from itertools import takewhile
 from pathlib import Path
 
 from alignd.return_path.address import Kind
+from tests.lab import cast
 from tests.lab.return_addresses import return_address
 
 _BLOCKS = {"zone", "config", "message"}
-_LINES = {"only", "client", "login", "MAIL", "RCPT", "EXPECT"}
-_AFTER_EXPECT = {"MAIL", "message"}
+_LINES = {"only", "client", "helo", "login", "MAIL", "RCPT", "EXPECT", "REPLY"}
+_AFTER_EXPECT = {"MAIL", "REPLY", "message"}
 
-_RETURN_ADDRESS = re.compile(r"\{\{(author|bounce) (\S+?)(?: (\S+?))?\}\}")
+_RETURN_ADDRESS = re.compile(r"\{\{(author|bounce|mark) (\S+?)(?: (\S+?))?\}\}")
 _REPEATED = re.compile(r"\{\{(.*?)\*(\d+)\}\}")
 _ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{2}|.?)", re.DOTALL)
 _ESCAPES = {b"n": b"\r\n", b"r": b"\r", b"\\": b"\\"}
@@ -92,9 +97,11 @@ class Case:
     zone: str
     config: str
     client: str
+    helo: str
     login: str | None
     expected_action: str
     expected_reason: str
+    expected_reply: str  # its codes; empty where nothing is said of it
     written: _Written
 
     @property
@@ -191,7 +198,8 @@ def _case(path: Path, claim: str, sent: list[_Entry], expect: _Entry, left: list
         raise expect.error("write EXPECT, an action and a reason, each one word")
     speeds, restriction = _speeds(_optional(sent, "only"))
     login = _optional(sent, "login")
-    client = _optional(sent, "client")
+    client, helo = _optional(sent, "client"), _optional(sent, "helo")
+    reply = _optional(left, "REPLY")
     sender = _required(path, sent, "MAIL")
     message = _required(path, sent, "message")
     recipients = tuple(_address(entry) for entry in sent if entry.keyword == "RCPT")
@@ -205,9 +213,11 @@ def _case(path: Path, claim: str, sent: list[_Entry], expect: _Entry, left: list
         zone=_text(_optional(sent, "zone")),
         config=_text(_optional(sent, "config")),
         client=client.argument if client else "127.0.0.1",
+        helo=helo.argument if helo else cast.RECEIVER,
         login=login.argument if login else None,
         expected_action=action,
         expected_reason=reason,
+        expected_reply=reply.argument if reply else "",
         written=_Written(
             envelope_sender=_address(sender),
             recipients=recipients,
@@ -222,7 +232,9 @@ def _addressed(text: str) -> str:
     """*text* with its return addresses written out."""
 
     def address(found: re.Match[str]) -> str:
-        return return_address(Kind(found[1]), found[2], *filter(None, [found[3]]))
+        kind = Kind(found[1])
+        made = return_address(kind, found[2], *filter(None, [found[3]]))
+        return made.partition("@")[0] if kind is Kind.MARK else made
 
     return _RETURN_ADDRESS.sub(address, text)
 

@@ -18,6 +18,7 @@ from alignd.mail.domain import Domain
 from alignd.mta import libmilter, listening_socket
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
+from alignd.mta.outbound_judge import OutboundJudge
 from alignd.mta.session import Runtime
 from alignd.mta.suspects import Suspects
 from alignd.resolver.resolver import Resolver
@@ -58,8 +59,8 @@ def serve(directory: Path, nameserver: str, metrics: Metrics) -> None:
     with (directory / "log").open("w", buffering=1) as stream:
         log, worker = MessageLog(stream), metrics.of_worker(0)
         runtime = Runtime(
-            JudgementCache(reviewer, log, worker, Suspects(1).of_worker(0)),
-            LookAhead(reviewer, resolver),
+            OutboundJudge(JudgementCache(reviewer, log, worker, Suspects(1).of_worker(0)), worker),
+            LookAhead(reviewer, resolver).begin,
             resolver.for_message,
             log,
             worker,

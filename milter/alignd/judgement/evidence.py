@@ -48,6 +48,10 @@ class Wanted:
     """Octets of a body that is kept at all."""
     return_domains: frozenset[str]
     """Those in which a recipient may be a return address."""
+    helo: bool = False
+    """What the client says in HELO or EHLO."""
+    answers_recipients: bool = False
+    """Whether each recipient is answered, so that one may be refused."""
 
 
 def wanted_by(configuration: Configuration) -> Wanted:

@@ -19,7 +19,8 @@ from alignd.judgement.prediction import spf_passes
 from alignd.judgement.reasons import Action
 from alignd.judgement.return_reasons import ReturnReason
 from alignd.mail.domain import Domain
-from alignd.mail.message import NO_EDITS, Edits, Message
+from alignd.mail.mailbox import Mailbox
+from alignd.mail.message import NO_EDITS, Edits, Message, Reply
 from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.mailauth.spf import SpfEvaluator
@@ -36,16 +37,6 @@ _PARENTHESIS = re.compile(rb"([()])")
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a client is told whose recipient or message is not taken."""
-
-    code: str
-    status: str
-    """The enhanced code, RFC 3463."""
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class ReturnJudgement:
     """What is thought of a message that came back, and what changes in it."""
 
@@ -56,26 +47,27 @@ class ReturnJudgement:
     """None for a message that is taken."""
     summary: dict[str, str]
     """The judgement in the words of the log, with domains and no addresses."""
+    author: Mailbox | None = None
+    """Whom From names, if anybody was read from it."""
 
 
-_REPLIES = {
-    ReturnReason.NO_SUCH_ADDRESS: Reply("550", "5.1.1", "No such address"),
-    ReturnReason.KEYS_MISSING: Reply("451", "4.3.0", "The address cannot be checked now"),
-    ReturnReason.BOUNCE_ONLY: Reply("550", "5.7.1", "The address takes bounces alone"),
-    ReturnReason.LOOP: Reply("554", "5.4.6", "The message has been here before"),
-    ReturnReason.FROM_UNREADABLE: Reply(
-        "550", "5.7.1", "From must be one field with one address in the grammar of RFC 5322"
-    ),
-    ReturnReason.OWN_DOMAIN: Reply("550", "5.7.1", "From is in our domain, but not from us"),
-    ReturnReason.DNS_UNKNOWN: Reply("451", "4.4.3", "DNS does not answer for the domain in From"),
-    ReturnReason.DMARC_FAILS: Reply(
-        "550", "5.7.1", "The message fails DMARC, and the domain in From asks not to take it"
-    ),
-    ReturnReason.TOO_MANY_FIELDS: Reply(
-        "554", "5.6.0", "Too many header fields would have to be changed"
-    ),
-    ReturnReason.INTERNAL_ERROR: Reply("451", "4.3.0", "The message cannot be checked now"),
+_TOLD = {
+    ReturnReason.NO_SUCH_ADDRESS: ("550", "5.1.1", "No such address"),
+    ReturnReason.KEYS_MISSING: ("451", "4.3.0", "The address cannot be checked now"),
+    ReturnReason.BOUNCE_ONLY: ("550", "5.7.1", "The address takes nothing but bounces"),
+    ReturnReason.LOOP: ("554", "5.4.6", "The message has been here before"),
+    ReturnReason.FROM_UNREADABLE: ("550", "5.7.1", "From is not one field with one mailbox"),
+    ReturnReason.OWN_DOMAIN: ("550", "5.7.1", "From is in our domain, and not from us"),
+    ReturnReason.DNS_UNKNOWN: ("451", "4.4.3", "DNS does not answer for the domain in From"),
+    ReturnReason.DMARC_FAILS: ("550", "5.7.1", "DMARC fails, and its policy is not to take it"),
+    ReturnReason.TOO_MANY_FIELDS: ("554", "5.6.0", "Too many header fields would have to change"),
+    ReturnReason.INTERNAL_ERROR: ("451", "4.3.0", "The message cannot be checked now"),
 }
+_REPLIES = {
+    reason: Reply(code, status, f"{text} ({reason.value})")
+    for reason, (code, status, text) in _TOLD.items()
+}
+"""For each reason that refuses or defers."""
 _IN_ORDER = tuple(ReturnReason)
 
 
@@ -141,9 +133,8 @@ class ReturnReviewer:
         arrival = judge_arrival(message, domain, signatures, lookup, self.suffixes, evaluator)
         return self._judgement(message, reading, decide(arrival), queue_id, arrival)
 
-    def unjudged(self, message: Message) -> ReturnJudgement:
-        """Have the sender of *message* try again, where judging it has failed."""
-        del message  # what has failed may fail again
+    def unjudged(self) -> ReturnJudgement:
+        """Have the sender of a message try again, where judging it has failed."""
         reason = ReturnReason.INTERNAL_ERROR
         return ReturnJudgement(reason, NO_EDITS, _REPLIES[reason], _summary(reason, None, None))
 
@@ -222,7 +213,8 @@ class ReturnReviewer:
         if len(planned.header) > self.configuration.milter.max_edits:
             reason, planned = ReturnReason.TOO_MANY_FIELDS, NO_EDITS
         summary = _summary(reason, reading.author.domain, arrival)
-        return ReturnJudgement(reason, planned, _REPLIES.get(reason), summary)
+        author = reading.author.mailbox
+        return ReturnJudgement(reason, planned, _REPLIES.get(reason), summary, author)
 
 
 def decide(arrival: Arrival) -> ReturnReason:

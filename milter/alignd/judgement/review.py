@@ -107,9 +107,8 @@ def add_trace_field(judgement: Judgement, queue_id: str = "") -> Edits:
     return Edits((*planned.header, trace), planned.envelope_sender)
 
 
-def address_fields(judgement: Judgement, message: Message) -> dict[str, str]:
+def address_fields(author: Mailbox | None, message: Message) -> dict[str, str]:
     """The fields that level debug adds to the log line of a message: its addresses."""
-    author = judgement.circumstances.author.mailbox
     return {
         "sender": message.envelope_sender,
         "author": author.address if author else "",

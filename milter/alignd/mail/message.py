@@ -1,4 +1,4 @@
-"""A message as a milter sees it, and the edits that a milter can ask for."""
+"""A message as a milter sees it, and the edits and replies that a milter can ask for."""
 
 from __future__ import annotations
 
@@ -116,6 +116,22 @@ class Edits:
 
 NO_EDITS = Edits()
 """Of a message that stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the client is told of a message or a recipient that is not taken."""
+
+    code: str
+    """RFC 5321, section 4.2: "550"."""
+    status: str
+    """RFC 3463: "5.7.1"."""
+    text: str
+
+    @property
+    def is_for_good(self) -> bool:
+        """Whether it is no use to try again."""
+        return self.code.startswith("5")
 
 
 class MessageError(ValueError):

@@ -11,14 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from alignd.judgement.evidence import Evidence, reduced_evidence, wanted_by
 from alignd.judgement.review import Judgement, Reviewer
 from alignd.mail.message import Message
-from alignd.mailauth.dns import Lookup
 from alignd.mta.suspects import JudgementNotes
 from alignd.mta.transaction import Transaction
+from alignd.mta.verdict import DatedLookup
 from alignd.resolver.octet_cache import OctetCache
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import ProcessMetrics
@@ -35,13 +34,6 @@ _OBJECTS = 1200  # octets of all the objects of a judgement and its evidence, wi
 _OBJECT = 80  # and of each field and each edit
 
 
-class DatedLookup(Lookup, Protocol):
-    """A Lookup that knows how long its answers hold."""
-
-    good_until: float
-    """Monotonic time, for all the answers so far; in the past when one was of last resort."""
-
-
 @dataclass(frozen=True, slots=True)
 class CachedJudgement:
     """All that is the same for messages with the same evidence."""
@@ -53,8 +45,8 @@ class CachedJudgement:
     """The fields of the log line."""
     column: int
     """Where the metrics count the message."""
-    address_column: int | None
-    """Where they count what is in From of a rewritten one; None where that is no question."""
+    more_columns: tuple[int, ...]
+    """Where else they count it."""
     good_until: float
     """Monotonic time."""
 
@@ -151,7 +143,7 @@ class JudgementCache:
             replace(judgement, circumstances=circumstances),
             self._log.rendered(**judgement.summary),
             self._metrics.column_of(judgement.reason),
-            None if address is None else self._metrics.column_of_address(address),
+            () if address is None else (self._metrics.column_of_address(address),),
             min(good_until, self._clock() + seconds_left),
         )
 

@@ -135,6 +135,7 @@ def listen(where: MilterSocket, sessions: Sessions) -> None:
     """
     milter.set_exception_policy(milter.TEMPFAIL)
     milter.set_connect_callback(lambda ctx, *client: ctx.getpriv().connect(client[2]))
+    milter.set_helo_callback(lambda ctx, name: ctx.getpriv().helo(name))
     milter.set_envfrom_callback(lambda ctx, sender, *_: ctx.getpriv().mail(sender))
     milter.set_envrcpt_callback(lambda ctx, to, *_: ctx.getpriv().recipient(to))
     milter.set_header_callback(sessions.field)

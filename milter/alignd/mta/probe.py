@@ -1,4 +1,4 @@
-"""Probes alignd through its own socket, as an MTA speaks to it."""
+"""Probes alignd through its own socket, as an MTA speaks to it, on whichever leg it serves."""
 
 from __future__ import annotations
 
@@ -11,14 +11,27 @@ PROBE_SECONDS = 5.0
 """How long a whole message may take: it needs no DNS, and gets more time than other mail does."""
 _TIMEOUT = 2.0  # seconds, of a negotiation
 _VERSION, _ACTIONS, _STEPS = 6, 0x1FF, 0x1FFFFF  # what Postfix 3.7 offers
-_NO_REPLY_TO_CONNECT = 0x1000  # SMFIP_NR_CONN
 _NEGOTIATE, _QUIT, _CONTINUE, _PROGRESS = b"O", b"Q", b"c", b"p"
+_MACRO, _END = b"D", b"E"
+_OPTIONAL = {
+    b"C": (0x1, 0x1000),
+    b"H": (0x2, 0x2000),
+    b"M": (0x4, 0x4000),
+    b"R": (0x8, 0x8000),
+    b"T": (0x200, 0x10000),
+    b"L": (0x20, 0x80),
+}
+"""The steps with which a milter wants a command not to be said (SMFIP_NOCONNECT, ...), and does
+not answer it (SMFIP_NR_CONN, ...)."""
 # The client is of an unknown kind and has no address: whatever the configuration, its mail is no
-# helpdesk's, and judged without DNS. RFC 6761, section 6.4: there is nobody at .invalid.
-_CONNECT = (b"C", b"probe\0U")
+# helpdesk's, and for nobody who has a return address, and judged without DNS. RFC 6761, section
+# 6.4: there is nobody at .invalid.
 _MESSAGE = (
+    (b"C", b"probe\0U"),
+    (b"H", b"probe.invalid\0"),
     (b"M", b"<>\0"),
     (b"R", b"<probe@alignd.invalid>\0"),
+    (b"T", b""),
     (b"L", b"From\0 <probe@alignd.invalid>\0"),
 )
 
@@ -42,13 +55,13 @@ def answers_message(family: socket.AddressFamily, address: Any, queue_id: str) -
     with socket.socket(family) as connection:
         try:
             client = _Client(connection, address, PROBE_SECONDS)
-            if client.negotiate() & _NO_REPLY_TO_CONNECT:
-                client.say(_CONNECT)
-            elif client.ask(_CONNECT) != _CONTINUE:
-                return True  # milter.max_connections is reached
-            macro = (b"D", b"Ei\0" + queue_id.encode() + b"\0")
-            client.ask(*_MESSAGE, macro, (b"E", b""))
-            client.say((_QUIT, b""))
+            client.negotiate()
+            if any(client.tell(*packet) != _CONTINUE for packet in _MESSAGE):
+                return True  # such as where milter.max_connections is reached
+            client.say(_MACRO, b"Ei\0" + queue_id.encode() + b"\0")
+            client.ask(_END)
+            client.say(_QUIT)
+            client.flush()
         except OSError:
             return False
     return True
@@ -60,29 +73,45 @@ class _Client:
     def __init__(self, connection: socket.socket, address: Any, seconds: float) -> None:
         self._connection = connection
         self._deadline = time.monotonic() + seconds
+        self._steps = 0
+        self._unsent = b""
         connection.settimeout(seconds)
         connection.connect(address)
 
-    def negotiate(self) -> int:
-        """The steps of the protocol that the milter has chosen."""
-        self.say((_NEGOTIATE, struct.pack("!III", _VERSION, _ACTIONS, _STEPS)))
+    def negotiate(self) -> None:
+        """Keep from now on to the steps of the protocol that the milter chooses."""
+        self.say(_NEGOTIATE, struct.pack("!III", _VERSION, _ACTIONS, _STEPS))
+        self.flush()
         letter, payload = self._receive()
         if letter != _NEGOTIATE:
             raise ConnectionError(letter)
-        steps: int = struct.unpack_from("!I", payload, 8)[0]
-        return steps
+        (self._steps,) = struct.unpack_from("!I", payload, 8)
 
-    def say(self, *packets: tuple[bytes, bytes]) -> None:
-        self._connection.sendall(
-            b"".join(struct.pack("!I", len(rest) + 1) + letter + rest for letter, rest in packets)
-        )
+    def say(self, letter: bytes, payload: bytes = b"") -> None:
+        """Say it in one write with all until the next answer: over TCP one waits for another."""
+        self._unsent += struct.pack("!I", len(payload) + 1) + letter + payload
 
-    def ask(self, *packets: tuple[bytes, bytes]) -> bytes:
+    def ask(self, letter: bytes, payload: bytes = b"") -> bytes:
         """The letter of the answer."""
-        self.say(*packets)
-        while (letter := self._receive()[0]) == _PROGRESS:
+        self.say(letter, payload)
+        self.flush()
+        while (answer := self._receive()[0]) == _PROGRESS:
             pass
-        return letter
+        return answer
+
+    def tell(self, letter: bytes, payload: bytes) -> bytes:
+        """What is answered, as far as it is wanted and answered at all, else _CONTINUE."""
+        unwanted, unanswered = _OPTIONAL[letter]
+        if self._steps & unwanted:
+            return _CONTINUE
+        if not self._steps & unanswered:
+            return self.ask(letter, payload)
+        self.say(letter, payload)
+        return _CONTINUE
+
+    def flush(self) -> None:
+        self._connection.sendall(self._unsent)
+        self._unsent = b""
 
     def _receive(self) -> tuple[bytes, bytes]:
         (size,) = struct.unpack("!I", self._exactly(4))

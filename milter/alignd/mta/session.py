@@ -1,8 +1,10 @@
 """One milter connection: collects messages, has them judged, and applies the edits.
 
 Of the protocol only what a judgement needs is asked for, and only the end of a message is
-answered: replies cost a round trip each. The body crosses the socket only where a DKIM signature
-may count, which a line that is too long would break.
+answered, and recipients where one may be refused: replies cost a round trip each. The body crosses
+the socket only where a DKIM signature may count, which a line that is too long would break.
+
+Which way the mail goes is known to the `Judge` of the runtime, and nowhere here.
 """
 
 from __future__ import annotations
@@ -14,23 +16,19 @@ from dataclasses import dataclass
 
 import milter
 
-from alignd.judgement.evidence import Wanted
+from alignd.judgement.evidence import Wanted, address_in
 from alignd.judgement.reasons import Failure, Reason, Refusal
-from alignd.judgement.review import Judgement, add_trace_field, address_fields
-from alignd.mail.message import AddField, ChangeField, DeleteField, Edits
-from alignd.mta.judgement_cache import CachedJudgement, DatedLookup, JudgementCache
-from alignd.mta.lookahead import LookAhead
+from alignd.judgement.review import address_fields
+from alignd.mail.message import AddField, ChangeField, DeleteField, Edits, Reply
 from alignd.mta.transaction import Transaction
+from alignd.mta.verdict import DatedLookup, Judge, RecipientRefusal, Verdict
 from alignd.telemetry.log import HOUR, MessageLog, described
 from alignd.telemetry.metrics import Degraded, ProcessMetrics
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
-_UNANSWERED = (
-    milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_RCPT | milter.P_NR_HDR | milter.P_NR_BODY
-)
-_REFUSED = ("554", "5.6.0", "Too many header fields would have to be removed ({})")
-UNASKED = milter.P_NOHELO | milter.P_NODATA | milter.P_NOEOH | milter.P_NOUNKNOWN
-"""The events that a judgement has no use for."""
+_UNANSWERED = milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_HDR | milter.P_NR_BODY
+UNASKED = milter.P_NODATA | milter.P_NOEOH | milter.P_NOUNKNOWN
+"""The events that no judgement has a use for."""
 _SLOW_SECONDS = 1.0  # a probe that took longer is logged
 # An empty list would mean the default one, which is long; the queue id is needed anyway.
 _MACROS = {
@@ -48,8 +46,9 @@ _MACROS = {
 class Runtime:
     """What one message is served with."""
 
-    judgements: JudgementCache
-    look_ahead: LookAhead
+    judge: Judge
+    look_ahead: Callable[[Transaction], None]
+    """Starts the DNS lookups of a message whose From has just arrived."""
     new_lookup: Callable[[], DatedLookup]
     """Makes the Lookup of one message; its budget starts at the call."""
     log: MessageLog
@@ -69,6 +68,7 @@ class Session:
         "_client",
         "_context",
         "_current_runtime",
+        "_helo",
         "_leading_blank",
         "_message_runtime",
         "_open_sessions",
@@ -96,6 +96,7 @@ class Session:
         self._probe_id = probe_id
         self._message_runtime: Runtime | None = None
         self._client: str | None = None
+        self._helo = ""
         self._leading_blank = False
         self._body_comes = False
         self.is_refused = False
@@ -114,18 +115,22 @@ class Session:
         actions, steps = offer[0], offer[1]
         self._actions = actions & _NEEDED_ACTIONS
         self.is_refused = self._open_sessions() > self._runtime.max_sessions
+        wanted = self._runtime.wanted
         # libmilter answers for alignd if the MTA waits all the same (engine.c, "fake it").
         unanswered = _UNANSWERED & ~(milter.P_NR_CONN if self.is_refused else 0)
+        unanswered |= 0 if wanted.answers_recipients else milter.P_NR_RCPT
+        unanswered |= milter.P_NR_HELO if wanted.helo else 0
+        unasked = self._unasked | (0 if wanted.helo else milter.P_NOHELO)
         # With the blanks behind the colon as they are: signatures cover them.
         self._leading_blank = bool(steps & milter.P_HDR_LEADSPC)
-        self._body_comes = self._runtime.wanted.line_length
-        body = 0 if self._body_comes else milter.P_NOBODY
+        self._body_comes = wanted.line_length
+        unasked |= 0 if self._body_comes else milter.P_NOBODY
         if actions & milter.SETSYMLIST:
             for stage, macros in _MACROS.items():
                 self._context.setsymlist(stage, macros)
         offer[:] = [
             self._actions | actions & milter.SETSYMLIST,
-            unanswered | steps & (self._unasked | body | milter.P_HDR_LEADSPC),
+            unanswered | steps & (unasked | milter.P_HDR_LEADSPC),
             0,
             0,
         ]
@@ -134,11 +139,17 @@ class Session:
     def connect(self, address: object) -> int:
         """Note the client; Postfix calls again when XCLIENT says who it really is."""
         self._client = str(address[0]) if isinstance(address, tuple) else None
+        self._helo = ""
         if self.is_refused:
             limit = self._runtime.max_sessions
             self._runtime.log.once_a_minute("milter.max_connections is reached", limit=limit)
             self._runtime.metrics.degraded(Degraded.MAX_CONNECTIONS)
             return milter.TEMPFAIL
+        return milter.NOREPLY
+
+    def helo(self, name: str) -> int:
+        """Note what the client says; it may do so again, such as after STARTTLS."""
+        self._helo = name
         return milter.NOREPLY
 
     def mail(self, sender: bytes) -> int:
@@ -150,15 +161,24 @@ class Session:
             sender,
             self._client,
             self._macro("{auth_authen}"),
+            self._helo,
             leading_blank=self._leading_blank,
             body_comes=self._body_comes,
         )
         return milter.NOREPLY
 
     def recipient(self, recipient: bytes) -> int:
-        if self._transaction is not None:
-            self._transaction.add_recipient(recipient)
-        return milter.NOREPLY
+        transaction = self._transaction
+        if transaction is None:
+            return milter.NOREPLY
+        try:
+            refusal = self._runtime.judge.refusal(transaction, recipient)
+        except Exception as error:  # a bug: its sender tries again
+            return self._fail(self._macro("i"), error)
+        if refusal is None:
+            transaction.add_recipient(recipient)
+            return milter.NOREPLY
+        return self._refuse_recipient(refusal, transaction, recipient)
 
     def field(self, name: str, value: bytes) -> None:
         if self._transaction is not None and self._transaction.add_field(name, value):
@@ -183,21 +203,16 @@ class Session:
             return self._answer_probe(transaction, started)
         try:
             self.judging_since = started
-            cached = self._judge(transaction, queue_id)
+            verdict = self._judge(transaction, queue_id)
             self.judging_since = math.inf
-            edits = add_trace_field(cached.judgement, queue_id)
-            refusal = self._apply(edits, cached.judgement)
+            refusal = self._apply(verdict.edits)
         except Exception as error:  # the one place where a message is answered for
             # Edits may have been sent: after a temporary failure the MTA forgets them.
             self.judging_since = math.inf
-            tempfail = Failure.TEMPFAIL.value
-            self._runtime.log.message(queue_id, action=tempfail, error=described(error))
-            self._runtime.metrics.failed()
-            return milter.TEMPFAIL
-        seconds = time.monotonic() - started
-        self._record(queue_id, transaction, cached, refusal, seconds)
-        if cached.judgement.is_refused:
-            return self._refuse(cached.judgement.reason)
+            return self._fail(queue_id, error)
+        self._record(queue_id, transaction, verdict, refusal, time.monotonic() - started)
+        if verdict.reply is not None:
+            return self._reply(verdict.reply)
         return milter.TEMPFAIL if refusal else milter.CONTINUE
 
     def _answer_probe(self, transaction: Transaction, started: float) -> int:
@@ -210,9 +225,7 @@ class Session:
         log = self._runtime.log
         self.judging_since = started
         try:
-            judgements, new_lookup = self._runtime.judgements, self._runtime.new_lookup
-            cached = judgements.judge(transaction, new_lookup, anew=True)
-            add_trace_field(cached.judgement)
+            self._runtime.judge.judge(transaction, "", self._runtime.new_lookup, anew=True)
         except Exception as error:  # it is answered, and so would mail be
             log.once_a_minute("probe failed", error=described(error))
             return milter.TEMPFAIL
@@ -243,27 +256,32 @@ class Session:
 
     def _look_ahead(self, transaction: Transaction) -> None:
         try:
-            self._runtime.look_ahead.begin(transaction)
+            self._runtime.look_ahead(transaction)
         except Exception as error:  # the judgement will meet it again, and answer for it
             problem = described(error)
             self._runtime.log.once_a_minute("DNS lookups were not started early", problem=problem)
 
-    def _judge(self, transaction: Transaction, queue_id: str) -> CachedJudgement:
-        judgements = self._runtime.judgements
+    def _judge(self, transaction: Transaction, queue_id: str) -> Verdict:
+        judge = self._runtime.judge
         try:
-            cached = judgements.judge(transaction, self._runtime.new_lookup)
+            verdict = judge.judge(transaction, queue_id, self._runtime.new_lookup)
         except Exception as error:  # a bug of alignd must not cost Julia her answer
             fallback = Failure.FALLBACK.value
             self._runtime.log.message(queue_id, action=fallback, error=described(error))
             self._runtime.metrics.degraded(Reason.INTERNAL_ERROR)
-            return judgements.rewrite_unjudged(transaction)
-        if cached.judgement.reason is Reason.INTERNAL_ERROR:  # remembered
+            return judge.unjudged(transaction, queue_id)
+        if verdict.is_unjudged:
             self._runtime.metrics.degraded(Reason.INTERNAL_ERROR)
-        return cached
+        return verdict
 
-    def _apply(self, edits: Edits, judgement: Judgement) -> Refusal | None:
-        """Send *edits* to the MTA, unless it refuses them or they are only for show."""
-        if judgement.settings.rules.dry_run or not edits:
+    def _fail(self, queue_id: str, error: Exception) -> int:
+        self._runtime.log.message(queue_id, action=Failure.TEMPFAIL.value, error=described(error))
+        self._runtime.metrics.failed()
+        return milter.TEMPFAIL
+
+    def _apply(self, edits: Edits) -> Refusal | None:
+        """Send *edits* to the MTA, unless it refuses them."""
+        if not edits:
             return None
         if self._actions != _NEEDED_ACTIONS:
             return Refusal.EDITS_REFUSED
@@ -280,36 +298,42 @@ class Session:
             self._context.chgfrom(f"<{edits.envelope_sender}>", None)
         return None
 
-    def _refuse(self, reason: Reason) -> int:
-        code, status, text = _REFUSED
-        # In the queue-first layout, this is what the sender reads in the bounce.
-        self._context.setreply(code, status, text.format(reason.value))
-        return milter.REJECT
+    def _reply(self, reply: Reply) -> int:
+        self._context.setreply(reply.code, reply.status, reply.text)
+        return milter.REJECT if reply.is_for_good else milter.TEMPFAIL
+
+    def _refuse_recipient(
+        self, refusal: RecipientRefusal, transaction: Transaction, recipient: bytes
+    ) -> int:
+        log, text = self._runtime.log, refusal.log_text
+        if self._runtime.log_addresses:
+            sender, to = transaction.envelope_sender, address_in(recipient)
+            text += " " + log.rendered(sender=sender, recipient=to)
+        log.about(self._macro("i"), text)
+        self._runtime.metrics.count(refusal.column)
+        return self._reply(refusal.reply)
 
     def _record(
         self,
         queue_id: str,
         transaction: Transaction,
-        cached: CachedJudgement,
+        verdict: Verdict,
         refusal: Refusal | None,
         seconds: float,
     ) -> None:
-        log, metrics, text = self._runtime.log, self._runtime.metrics, cached.log_text
+        log, metrics, text = self._runtime.log, self._runtime.metrics, verdict.log_text
         if self._runtime.log_addresses:
-            fields = address_fields(cached.judgement, transaction.message())
-            text += " " + log.rendered(**fields)
+            text += " " + log.rendered(**address_fields(verdict.author, transaction.message()))
         if limit := transaction.limit_hit:
             text += " " + log.rendered(limit=limit.value)
             metrics.degraded(limit)
         if refusal:
             text += " " + log.rendered(error=refusal.value)
             metrics.degraded(Failure.TEMPFAIL)
-        if cached.judgement.is_only_for_show:
-            metrics.left_alone()
         log.about(queue_id, f"{text} ms={seconds * 1000:.1f}")
-        metrics.answered(cached.column, seconds)
-        if cached.address_column is not None:
-            metrics.addressed(cached.address_column)
+        metrics.answered(verdict.column, seconds)
+        if verdict.more_columns:
+            metrics.count(*verdict.more_columns)
         self._message_runtime = None
 
     def _macro(self, name: str) -> str:

@@ -40,6 +40,7 @@ class Transaction:
         "_has_long_field",
         "_header",
         "_header_size",
+        "_helo",
         "_leading_blank",
         "_lines",
         "_login",
@@ -54,14 +55,15 @@ class Transaction:
         envelope_sender: bytes,
         client: str | None,
         login: str,
+        helo: str = "",
         *,
         leading_blank: bool,
         body_comes: bool,
     ) -> None:
         """Begin a message of a *client* without an address if that is None.
 
-        *login* is its SASL login name, or empty. *leading_blank* says whether values of fields
-        begin behind the colon.
+        *login* is its SASL login name, or empty; *helo* what it said, where that is wanted.
+        *leading_blank* says whether values of fields begin behind the colon.
         """
         self._wanted = wanted
         self._leading_blank = leading_blank
@@ -69,6 +71,7 @@ class Transaction:
         self._envelope_sender = envelope_sender
         self._client = client
         self._login = login
+        self._helo = helo
         self._recipients: list[bytes] = []
         self._header: list[tuple[str, bytes, bytes]] = []  # as a HeaderField has it
         self._header_size = 0
@@ -126,6 +129,11 @@ class Transaction:
             self._body.append(chunk)
         else:
             self._body.clear()
+
+    @property
+    def envelope_sender(self) -> str:
+        """Without angle brackets; empty when null."""
+        return address_in(self._envelope_sender)
 
     @property
     def origin(self) -> tuple[Hashable, ...]:
@@ -212,11 +220,12 @@ class Transaction:
         whole = not self.header_is_cut and not self.body_is_dropped
         kept = self._body_comes and self._wanted.whole_message and whole
         return Message(
-            envelope_sender=address_in(self._envelope_sender),
+            envelope_sender=self.envelope_sender,
             recipients=tuple(map(address_in, self._recipients)),
             header=tuple(HeaderField(*each) for each in self._header),
             client=parse_ip_address(self._client) if self._client else None,
             login=self._login,
+            helo=self._helo,
             body=b"".join(self._body) if kept else None,
             has_long_line=self.has_long_line,
             has_broken_line=self.has_broken_line,
@@ -236,6 +245,7 @@ def transaction_of(message: Message, wanted: Wanted) -> Transaction:
         f"<{message.envelope_sender}>".encode(errors="replace"),
         address,
         message.login,
+        message.helo,
         leading_blank=True,
         body_comes=wanted.line_length,
     )

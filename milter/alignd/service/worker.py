@@ -13,12 +13,8 @@ from queue import Empty, SimpleQueue
 from alignd.config.domain_lists import SuffixList
 from alignd.config.settings import DnsOptions
 from alignd.doctor.machine import OTHER_DESCRIPTORS
-from alignd.judgement.evidence import wanted_by
-from alignd.judgement.review import make_reviewer
 from alignd.mta import libmilter, listening_socket
 from alignd.mta.connections import Connections, Listening
-from alignd.mta.judgement_cache import JudgementCache
-from alignd.mta.lookahead import LookAhead
 from alignd.mta.negotiated import DescriptorReader
 from alignd.mta.session import Runtime
 from alignd.resolver.archive.client import ArchiveClient
@@ -26,6 +22,7 @@ from alignd.resolver.nameserver_states import Condition
 from alignd.resolver.resolver import Resolver
 from alignd.service.archive_process import ArchiveOptions
 from alignd.service.inputs import KeyFollower, NameserverFollower
+from alignd.service.legs import Means, make_judging
 from alignd.service.loading import SetupLoader
 from alignd.service.self_check import start_self_check
 from alignd.service.setup import LOAD_ERRORS, Setup
@@ -219,26 +216,19 @@ class Worker:
             start_self_check(self._setup, self._suffixes, self._log, self._metrics)
 
     def _make_runtime(self, setup: Setup) -> Runtime:
-        configuration, milter = setup.configuration, setup.configuration.milter
-        reviewer = make_reviewer(
-            configuration,
-            setup.signer,
-            time.time,
-            self._suffixes,
-            time.thread_time,
-            setup.directory,
-        )
-        wanted = wanted_by(configuration)
-        self._sessions.want(wanted)
+        configuration = setup.configuration
+        means = Means(self._suffixes, self._log, self._metrics, self._notes)
+        judging = make_judging(setup, means)
+        self._sessions.want(judging.wanted)
         resolver = self._resolver_for(setup)
         return Runtime(
-            JudgementCache(reviewer, self._log, self._metrics, self._notes),
-            LookAhead(reviewer, resolver),
+            judging.judge,
+            judging.make_look_ahead(resolver),
             resolver.for_message,
             self._log,
             self._metrics,
-            wanted,
-            min(milter.max_connections, room_for_connections()),
+            judging.wanted,
+            min(configuration.milter.max_connections, room_for_connections()),
             configuration.log.level == "debug",
         )
 

@@ -20,6 +20,7 @@ from alignd.resolver.resolver import QueryResult
 from alignd.telemetry.counters import CounterRow, SharedCounters
 from alignd.telemetry.words import (
     ArchiveState,
+    BounceResult,
     ChildKind,
     Input,
     LookupResult,
@@ -193,6 +194,23 @@ _LOOKUPS = MetricFamily(
     ("result",),
     _values(LookupResult),
 )
+_AT_RECIPIENT = (
+    ReturnReason.NO_SUCH_ADDRESS,
+    ReturnReason.KEYS_MISSING,
+    ReturnReason.BOUNCE_ONLY,
+)
+_RECIPIENTS_REFUSED = MetricFamily(
+    "alignd_return_recipients_refused_total",
+    "Recipients that were refused or put off before their message came, by reason.",
+    ("reason",),
+    tuple((reason.value,) for reason in _AT_RECIPIENT),
+)
+_BOUNCES = MetricFamily(
+    "alignd_return_bounces_total",
+    "Bounces to return addresses, by what became of them.",
+    ("result",),
+    _values(BounceResult),
+)
 _MAP_MISSING = MetricFamily(
     "alignd_return_map_missing",
     "Whether the process that knows return addresses should run, and does not.",
@@ -212,7 +230,7 @@ _FAMILIES = (
     *(_SILENT_NAMESERVERS, _ARCHIVE_STATE, _ARCHIVE_ANSWERS, _ARCHIVE_DROPPED),
     *(_RELOADS, _LAST_RELOAD, _INPUT_READS, _INPUT_LAST_READ),
     *(_WANTED, _READY, _RESTARTS, _START_FAILURES, _CONNECTIONS, _CUT),
-    *(_LINES_DROPPED, _TASK_FAILURES, _LOOKUPS, _MAP_MISSING),
+    *(_LINES_DROPPED, _TASK_FAILURES, _LOOKUPS, _MAP_MISSING, _RECIPIENTS_REFUSED, _BOUNCES),
 )
 
 _COLUMN = {
@@ -254,22 +272,30 @@ class ProcessMetrics:
         """Where messages with this reason are counted, for `answered`."""
         return _column(_MESSAGES, reason.action.value, reason.value)
 
-    def column_of_address(self, result: AddressResult) -> int:
-        """Where rewritten messages with this result are counted, for `addressed`."""
-        return _column(_RETURN_ADDRESSES, result.value)
+    def column_of_recipient(self, reason: ReturnReason) -> int:
+        """Where recipients are counted that are refused for this reason."""
+        return _column(_RECIPIENTS_REFUSED, reason.value)
 
-    def addressed(self, column: int) -> None:
-        """Count what From of a rewritten message got in *column* (see `column_of_address`)."""
-        self._row.add(column)
+    def column_of_bounce(self, result: BounceResult) -> int:
+        """Where bounces are counted of which this became."""
+        return _column(_BOUNCES, result.value)
+
+    @property
+    def dry_run_column(self) -> int:
+        """Where a message is counted that is left unchanged only because of a dry run."""
+        return _column(_DRY_RUN)
+
+    def column_of_address(self, result: AddressResult) -> int:
+        """Where rewritten messages with this result are counted."""
+        return _column(_RETURN_ADDRESSES, result.value)
 
     def answered(self, column: int, seconds: float) -> None:
         """Count a message in *column* (see `column_of`), answered after *seconds*."""
         bucket = _FIRST_BUCKET + bisect_left(BUCKETS, seconds)
         self._row.add_sample(column, bucket, _SECONDS, seconds)
 
-    def left_alone(self) -> None:
-        """Count a message left unchanged only because of a dry run."""
-        self._row.add(_column(_DRY_RUN))
+    def count(self, *columns: int) -> None:
+        self._row.add(*columns)
 
     def failed(self) -> None:
         """Count a message that was refused with a temporary failure because of a bug."""

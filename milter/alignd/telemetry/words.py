@@ -78,3 +78,10 @@ class LookupResult(Enum):
     """A bug, or another map was asked for."""
     MALFORMED = "malformed"
     """No answer: it was no request, or only a part of one, and the connection was closed."""
+
+
+class BounceResult(Enum):
+    """What became of a bounce that came back."""
+
+    FORWARDED = "forwarded"
+    REFUSED = "refused"
