@@ -73,6 +73,26 @@ class SmtpClient:
             raise RuntimeError(f"XCLIENT {attributes} was refused: {answer}")
         self._greet()
 
+    def ask(self, command: str) -> SubmissionReply:
+        """Say one command, and wait for what the server says to it."""
+        self.begin(command)
+        return self.answer()
+
+    def begin(self, command: str) -> None:
+        """Say one command."""
+        self._say(command)
+
+    def answer(self) -> SubmissionReply:
+        """Wait for the next that the server says."""
+        return self._answer()
+
+    def deliver(self, message: bytes) -> SubmissionReply:
+        """Hand over the message of an envelope that is open."""
+        if (answer := self.ask("DATA")).code != _GO:
+            return answer
+        self._socket.sendall(_stuffed(message))
+        return self._answer()
+
     def send(
         self, envelope_sender: str, recipients: Sequence[str], message: bytes
     ) -> SubmissionReply:

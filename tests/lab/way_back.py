@@ -5,8 +5,12 @@ what comes back goes to an instance beside it (layout return); the second does b
 return-inside). The second also has the listeners that do without a defence, one each.
 """
 
+import os
 import re
+import signal
+import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +19,7 @@ from alignd.config.endpoint import parse_endpoint
 from alignd.config.file import load_configuration
 from alignd.postfix.layouts import Layout, LayoutParameters
 from alignd.postfix.return_layouts import RETURN_FILES, TABLES, return_lines, way_back_of
+from alignd.return_path.address import Kind
 from tests.lab import cast
 from tests.lab.alignd import Alignd, Return, run_alignd, run_return
 from tests.lab.nameserver import Nameserver, run_nameserver
@@ -22,7 +27,9 @@ from tests.lab.namespaces import entered, furnish
 from tests.lab.opendkim import SigningKey, Tables, run_opendkim, run_signer, run_verifier
 from tests.lab.opendmarc import run_opendmarc
 from tests.lab.postfix import Listener, Postfix, run_postfix
-from tests.lab.return_addresses import KEY_FILE
+from tests.lab.processes import stop
+from tests.lab.readiness import wait_until
+from tests.lab.return_addresses import KEY_FILE, return_address
 from tests.lab.settings import world
 from tests.lab.sink import Inbox, run_inbox
 from tests.lab.syslog import record_syslog
@@ -33,8 +40,10 @@ EVIL, BOTNET = "198.51.100.66", "198.51.100.67"
 STAFF = "staff@staff.com"
 """Who reads the shared addresses."""
 TICKETS_DOMAIN = "tickets.easysoftware.com"
-"""Of return addresses whose answers are delivered to TICKETS."""
+"""Of return addresses whose answers are delivered to TICKETS, by the second relay."""
 TICKETS = "tickets@mycompany.com"
+CIRCULAR = "circular@mycompany.com"
+"""Forwards what he gets to his own return address."""
 NOTIFICATIONS_MX = f"mx.{cast.NOTIFICATIONS_DOMAIN}"
 HELPDESK_PORT = 587
 
@@ -65,6 +74,7 @@ return = {{ domain = "{TICKETS_DOMAIN}", deliver_to = "{TICKETS}" }}
 networks = ["{cast.HELPDESK_NETWORK}", "127.0.0.0/8"]
 [dkim]
 internal_hosts = ["127.0.0.1", "{cast.HELPDESK_NETWORK}"]
+signs = [{{ domain = "{cast.NOTIFICATIONS_DOMAIN}", selector = "{cast.SELECTOR}" }}]
 """
 _CARELESS = """\
 [helpdesk]
@@ -72,18 +82,19 @@ networks = ["0.0.0.0/0"]
 [dkim]
 verify = true
 """
+_HELO_SPF = f"v=spf1 a ip6:{cast.RELAY_IPV6} -all"
 _ZONE = f"""\
 {cast.SPF_INCLUDE}. TXT "v=spf1 ip4:{RELAY} ip4:{INSIDE} ip6:{cast.RELAY_IPV6} -all"
 {cast.RELAY}. A {RELAY}
-{cast.RELAY}. TXT "v=spf1 a -all"
+{cast.RELAY}. TXT "{_HELO_SPF}"
 smtp3.easyredmine.com. A {INSIDE}
-smtp3.easyredmine.com. TXT "v=spf1 a -all"
+smtp3.easyredmine.com. TXT "{_HELO_SPF}"
 {NOTIFICATIONS_MX}. A {INSTANCE}
 {NOTIFICATIONS_MX}. TXT "v=spf1 a -all"
 {cast.NOTIFICATIONS_DOMAIN}. MX 10 {NOTIFICATIONS_MX}.
 {cast.NOTIFICATIONS_DOMAIN}. TXT "v=spf1 include:{cast.SPF_INCLUDE} ip4:{INSTANCE} -all"
-{TICKETS_DOMAIN}. MX 10 {NOTIFICATIONS_MX}.
-{TICKETS_DOMAIN}. TXT "v=spf1 include:{cast.SPF_INCLUDE} ip4:{INSTANCE} -all"
+{TICKETS_DOMAIN}. MX 10 smtp3.easyredmine.com.
+{TICKETS_DOMAIN}. TXT "v=spf1 include:{cast.SPF_INCLUDE} -all"
 mx.customer.com. A {JULIAS}
 mx.customer.com. TXT "v=spf1 a -all"
 customer.com. MX 10 mx.customer.com.
@@ -138,7 +149,8 @@ mynetworks = {address}
 relay_domains = {domains}
 relay_recipient_maps =
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
-smtpd_recipient_restrictions = check_recipient_access inline:{{ {{ dead@{domain} = 550 5.1.1 gone }} }}
+smtpd_recipient_restrictions =
+    check_recipient_access inline:{{ {{ dead@{domain} = 550 5.1.1 gone }} }}
 smtpd_client_restrictions = check_client_access hash:$config_directory/clients
 transport_maps = inline:{{ {transports} }}
 notify_classes =
@@ -194,6 +206,46 @@ class WayBackLab:
     """What Julia's server has delivered."""
     marky: Inbox
 
+    @contextmanager
+    def no_map(self) -> Iterator[None]:
+        """Have nobody at the socket of the map, and end the process that has served it."""
+        away = self.back.map_path.with_suffix(".away")
+        self.back.map_path.rename(away)
+        self.kill_map()
+        try:
+            yield
+        finally:
+            away.rename(self.back.map_path)
+
+    def kill_map(self) -> None:
+        """Kill the process of the map; another takes its place."""
+        before = wait_until(self.back.map_process, "the map")
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: self.back.map_process() not in {before, None}, "another map")
+
+    @contextmanager
+    def stopped_map(self) -> Iterator[None]:
+        """Have the map hang."""
+        process = wait_until(self.back.map_process, "the map")
+        stop(process)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGCONT)
+
+    @contextmanager
+    def markys_blocks(self, client: str) -> Iterator[None]:
+        """Have Marky's server refuse all that comes from this address."""
+        path = self.markys.directory / "etc/clients"
+        command = ["postmap", "-c", path.parent, f"hash:{path}"]
+        path.write_text(f"{client} 550 5.7.1 too much spam from you\n")
+        subprocess.run(command, check=True)
+        try:
+            yield
+        finally:
+            path.write_text("")
+            subprocess.run(command, check=True)
+
     def evidence(self) -> str:
         """What explains a failure."""
         servers = (self.relay, self.instance, self.inside, self.julias, self.markys)
@@ -216,23 +268,29 @@ def run_way_back() -> Iterator[WayBackLab]:
         nameserver = start(run_nameserver(port=53))
         zone = _published(key)
         nameserver.serve(zone)
-        outbound = start(run_alignd(directory / "outbound", f"{_NAMESERVER}:53", _RETURN))
-        back = start(run_return(directory / "return", f"{_NAMESERVER}:53", _RETURN))
-        signer = start(_run_relay_signer(daemons, key))
-        julia, marky = start(run_inbox()), start(run_inbox())
-        shipped = _shipped(daemons, key, back, running)
-        helpdesk = f"{outbound.socket}, {signer}"
-        relay = start(_run_relay(directory / "relay", helpdesk))
-        instance = start(_run_instance(directory / "instance", shipped[Layout.RETURN]))
-        listeners = [
-            Listener(INSIDE, HELPDESK_PORT, helpdesk),
-            ShippedEntrance(INSIDE, 25, text=shipped[Layout.RETURN_INSIDE]["master.cf"]),
-            *_undefended(directory, daemons, key, shipped[Layout.RETURN_INSIDE], running),
-        ]
-        texts = shipped[Layout.RETURN_INSIDE]
-        inside = start(_run_inside(directory / "inside", texts, listeners, helpdesk))
-        julias = start(_run_julias(directory / "julias", daemons / "julia", key, julia.port))
-        markys = start(_run_markys(directory / "markys", daemons / "marky", marky.port))
+        with ThreadPoolExecutor() as pool:
+            dns = f"{_NAMESERVER}:53"
+            serving = pool.submit(start, run_alignd(directory / "outbound", dns, _RETURN))
+            returning = pool.submit(start, run_return(directory / "return", dns, _RETURN))
+            careless = pool.submit(start, run_alignd(directory / "careless", dns, _CARELESS))
+            outbound, back = serving.result(), returning.result()
+            julia, marky = start(run_inbox()), start(run_inbox())
+            helpdesk = f"{outbound.socket}, {start(_run_relay_signer(daemons, key))}"
+            shipped = _shipped(daemons, key, back, running)
+            texts = shipped[Layout.RETURN_INSIDE]
+            listeners = [
+                Listener(INSIDE, HELPDESK_PORT, helpdesk),
+                ShippedEntrance(INSIDE, 25, text=texts["master.cf"]),
+                *_undefended(daemons, key, careless.result(), texts, running),
+            ]
+            postfixes = (
+                _run_relay(directory / "relay", helpdesk),
+                _run_instance(directory / "instance", shipped[Layout.RETURN]),
+                _run_inside(directory / "inside", texts, listeners, helpdesk),
+                _run_julias(directory / "julias", daemons / "julia", key, julia.port),
+                _run_markys(directory / "markys", daemons / "marky", marky.port),
+            )
+            relay, instance, inside, julias, markys = pool.map(start, postfixes)
         yield WayBackLab(
             *(nameserver, zone, outbound, back, relay, instance, inside, julias, markys),
             *(julia, marky),
@@ -326,16 +384,13 @@ def _run_inside(
 
 
 def _undefended(
-    directory: Path,
     daemons: Path,
     key: SigningKey,
+    careless: Alignd,
     shipped: Mapping[str, str],
     running: ExitStack,
 ) -> list[Listener]:
     """The listeners that do without one defence each."""
-    careless = running.enter_context(
-        run_alignd(directory / "careless", f"{_NAMESERVER}:53", _CARELESS)
-    )
     ours = Tables.of("", key.path)
     tables = Tables(ours.signing, ours.keys, internal_hosts=("0.0.0.0/0",))
     signer = f"unix:{running.enter_context(run_signer(daemons, 'naive', tables, _NAMESERVER))}"
@@ -382,6 +437,9 @@ def _run_julias(
 def _run_markys(directory: Path, daemons: Path, inbox_port: int) -> Iterator[Postfix]:
     domains = ("mycompany.com", "old.com")
     settings = _receiver("mx.mycompany.com", domains, (MARKYS, OLD), inbox_port)
+    # A mailbox that forwards to its own return address.
+    again = return_address(Kind.AUTHOR, CIRCULAR)
+    settings += f"virtual_alias_maps = inline:{{ {{ {CIRCULAR} = {again} }} }}\n"
     with _run_checks(daemons, "mx.mycompany.com") as checks:
         listeners = [
             Listener(MARKYS, 25, checks),

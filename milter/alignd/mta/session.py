@@ -177,7 +177,9 @@ class Session:
             return self._fail(self._macro("i"), error)
         if refusal is None:
             transaction.add_recipient(recipient)
-            return milter.NOREPLY
+            # libmilter sends nothing for NOREPLY where an answer was promised (measured).
+            answers = self._runtime.wanted.answers_recipients
+            return milter.CONTINUE if answers else milter.NOREPLY
         return self._refuse_recipient(refusal, transaction, recipient)
 
     def field(self, name: str, value: bytes) -> None:
