@@ -21,11 +21,6 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
-@pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path)
-
-
 def completed(cli: CommandLine, *words: str) -> list[str]:
     """What bash offers behind `alignd` and these words."""
     if not shutil.which("bash") or not (BIN / "alignd").exists():

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -219,10 +218,8 @@ def test_something_that_is_wrong_is_worse_than_something_unknown(
     ],
 )
 def test_what_cannot_be_read_is_one_line_and_status_2(
-    tmp_path: Path, options: tuple[str, ...], complaint: str
+    cli: CommandLine, options: tuple[str, ...], complaint: str
 ) -> None:
-    cli = CommandLine(tmp_path)
-
     outcome = cli.run("doctor", "--config", "alignd.conf", *options)
 
     assert (outcome.status, outcome.stdout) == (2, "")

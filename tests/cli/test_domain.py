@@ -29,10 +29,9 @@ ESCAPE = "\x1b"
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    line = CommandLine(tmp_path)
-    line.write("alignd.conf", configuration(DELEGATE))
-    return line
+def cli(cli: CommandLine) -> CommandLine:
+    cli.write("alignd.conf", configuration(DELEGATE))
+    return cli
 
 
 def domain(cli: CommandLine, *arguments: str, zone: str | None = None) -> Outcome:

@@ -5,7 +5,6 @@ import pty
 import re
 import subprocess
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from tests.lab.places import CASES, SNAPSHOTS
 from tests.lab.settings import configuration, world
 from tests.support.case import load_case
 from tests.support.commandline import MARKY, PROGRAM, CommandLine
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path)
-
 
 NOT_ASKED = {
     "passes": False,

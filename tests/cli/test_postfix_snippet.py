@@ -43,11 +43,6 @@ QUERY = ("postmap", "-c", "etc", "-q")
 BY_DEFAULT = "inet:8899@127.0.0.1"
 
 
-@pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path)
-
-
 def printed(
     cli: CommandLine, layout: str, *options: str, socket: str = BY_DEFAULT, changes: str = ""
 ) -> str:

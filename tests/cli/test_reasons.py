@@ -1,17 +1,9 @@
 """`alignd reasons`: every word of the log, in words for people and for scripts."""
 
 import json
-from pathlib import Path
-
-import pytest
 
 from alignd.judgement.words import WORDS, find
 from tests.support.commandline import CommandLine
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path)
 
 
 def test_every_word_is_shown_with_its_meaning_and_its_fix(cli: CommandLine) -> None:

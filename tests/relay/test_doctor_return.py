@@ -1,14 +1,12 @@
 """`alignd doctor` finds each fault of a real way back, and nothing in a right one."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from alignd.postfix.layouts import Layout
 from tests.lab.alignd import Return, run_alignd, run_return
 from tests.lab.nameserver import Nameserver
-from tests.lab.places import ROOT
 from tests.lab.postfix import obstacle
 from tests.lab.readiness import open_directory
 from tests.lab.return_addresses import KEY_FILE

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.settings import configuration, world
+from tests.support.prefork import Prefork
 
 ZONE = world("""\
 mycompany.com.        TXT "v=spf1 ip4:198.51.100.1 -all"
@@ -43,10 +44,15 @@ class Outcome:
 
 
 class CommandLine:
-    """A directory with a configuration, a zone and two messages, and the real command in it."""
+    """A directory with a configuration, a zone and two messages, and the real command in it.
 
-    def __init__(self, directory: Path) -> None:
+    The command is forked off *prefork*, if there is one and it does not matter how an interpreter
+    starts.
+    """
+
+    def __init__(self, directory: Path, prefork: Prefork | None = None) -> None:
         self.directory = directory
+        self._prefork = prefork
         self.write("alignd.conf", configuration(socket=f"unix:{directory}/none/alignd.sock"))
         self.write("what-if.zone", ZONE)
         self.write("marky.eml", MARKY)
@@ -66,6 +72,9 @@ class CommandLine:
         self, *arguments: str, before: tuple[str, ...] = (), stdin: bytes = b"", **env: str
     ) -> Outcome:
         """Run alignd, perhaps by way of the command *before*, to its end."""
+        if self._prefork and not before and not env:
+            status, stdout, stderr = self._prefork.run(arguments, self.directory, stdin)
+            return Outcome(status, stdout.decode(), stderr.decode())
         done = subprocess.run(
             [*before, *PROGRAM, *arguments],
             cwd=self.directory,

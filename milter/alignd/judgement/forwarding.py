@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from alignd.config.settings import Configuration, Rules, Settings
 from alignd.judgement.author import Author
+from alignd.judgement.own_sender import shared_sender
 from alignd.judgement.reasons import Action
 from alignd.judgement.return_reasons import ReturnReason
 from alignd.judgement.rewrite import TRACE_FIELD, deletions, plan_rewrite, trace_field
@@ -69,12 +70,16 @@ class Forwarding:
         """
         settings = self.settings[recipients[0].domain]
         if reason.action is Action.REWRITE:
-            header = plan_rewrite(message, author, settings, keep_envelope_sender=True).header
+            ours, sender = shared_sender(settings), message.envelope_sender
+            header = plan_rewrite(
+                message, author, settings, ours, sender, is_freemail=False
+            ).header
         else:
             header = _without_traces(message)
-        sender = self._sender(message, settings, now, is_authentic=is_sender_authentic)
+        added = (*self._marks(recipients, now), trace_field(reason, queue_id))
         return Edits(
-            (*header, *self._marks(recipients, now), trace_field(reason, queue_id)), sender
+            (*header, *added),
+            self._sender(message, settings, now, is_authentic=is_sender_authentic),
         )
 
     def _marks(self, recipients: tuple[Found, ...], now: float) -> tuple[AddField, ...]:
