@@ -125,7 +125,9 @@ MAP_FAULTS = [
     ),
     pytest.param(
         "return-guard-wrong",
-        ReturnFault({"return-domains": {GUARD: GUARD.replace(".*", "[a-z.=0-9]*").replace("/ ", "/i ")}}),
+        ReturnFault(
+            {"return-domains": {GUARD: GUARD.replace(".*", "[a-z.=0-9]*").replace("/ ", "/i ")}}
+        ),
         id="a-guard-that-minds-the-case",
     ),
     pytest.param(
@@ -220,7 +222,9 @@ MILTER_FAULTS = [
         also("receive_override_options = no_milters"),
         id="milters-are-switched-off",
     ),
-    pytest.param("timeout-long", main(("content_timeout=20s", "content_timeout=300s")), id="it-waits"),
+    pytest.param(
+        "timeout-long", main(("content_timeout=20s", "content_timeout=300s")), id="it-waits"
+    ),
     pytest.param(
         "return-signer-missing", main((SIGNER, "")), id="nobody-signs-what-alignd-rewrites"
     ),
@@ -232,7 +236,10 @@ MILTER_FAULTS = [
     pytest.param(
         "return-signer-wide",
         signer(
-            (f"helpdesk@{DOMAIN} {DOMAIN}", f"helpdesk@{DOMAIN} {DOMAIN}\n*@customer.com customer"),
+            (
+                f"helpdesk@{DOMAIN} {DOMAIN}",
+                f"helpdesk@{DOMAIN} {DOMAIN}\n*@customer.com customer",
+            ),
             file="opendkim-return.signing",
         ),
         id="the-signer-signs-for-a-customer",
@@ -247,7 +254,9 @@ MILTER_FAULTS = [
         signer(("0.0.0.0/0", "127.0.0.1"), file="opendkim-return.hosts"),
         id="the-signer-signs-for-local-clients-alone",
     ),
-    pytest.param("return-signer-narrow", signer(("Mode s", "Mode v")), id="the-signer-only-verifies"),
+    pytest.param(
+        "return-signer-narrow", signer(("Mode s", "Mode v")), id="the-signer-only-verifies"
+    ),
     pytest.param(
         "return-signer-narrow",
         signer((f"helpdesk@{DOMAIN}", f"info@{DOMAIN}"), file="opendkim-return.signing"),
@@ -285,7 +294,9 @@ OTHER_FAULTS = [
         ReturnFault(
             {"main.cf": {f"= {'reply.easysoftware.com'}": f"= {DOMAIN}"}},
             conf='[return]\ndomain = "reply.easysoftware.com"\n',
-            zone={"smtp2.easyredmine.com. TXT": '_dmarc.reply.easysoftware.com. TXT "v=DMARC1; p=reject"\nsmtp2.easyredmine.com. TXT'},
+            zone={
+                "smtp2.easyredmine.com. TXT": '_dmarc.reply.easysoftware.com. TXT "v=DMARC1; p=reject"\nsmtp2.easyredmine.com. TXT'
+            },
         ),
         id="a-domain-of-its-own-without-records",
     ),
@@ -307,7 +318,9 @@ OTHER_FAULTS = [
         "return-bounces-fail",
         ReturnFault(
             sending={"relayhost =": "myorigin = mycompany.com\nrelayhost ="},
-            zone={"smtp2.easyredmine.com. TXT": '_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"\nsmtp2.easyredmine.com. TXT'},
+            zone={
+                "smtp2.easyredmine.com. TXT": '_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"\nsmtp2.easyredmine.com. TXT'
+            },
         ),
         id="bounces-are-from-another-domain",
     ),

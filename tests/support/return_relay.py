@@ -37,7 +37,9 @@ mx.easysoftware.com. A 192.0.2.25
 _SPF = "include:spf.mailing.easy.cz"
 ZONE_OF_RETURN = _RECORDS + ZONE.replace(
     f'"v=spf1 {_SPF} -all"', f'"v=spf1 {_SPF} ip4:{INSTANCE} -all"'
-).replace("v=DMARC1; p=none", "v=DMARC1; p=none; rua=mailto:dmarc-reports@notifications.easysoftware.com")
+).replace(
+    "v=DMARC1; p=none", "v=DMARC1; p=none; rua=mailto:dmarc-reports@notifications.easysoftware.com"
+)
 _LONG_AGO = 1_000_000_000
 _PICKUP = "pickup unix n - n 60 1 pickup\n"
 _FILES = ("main.cf", "master.cf", *TABLES, *SIGNER_FILES)
@@ -106,7 +108,10 @@ class ReturnRelay:
         write_keys(self.directory / KEY_FILE)
         if fault.keys is not None:
             cli.write(KEY_FILE, fault.keys)
-        texts = {name: changed(each, self._filled(fault.files.get(name, {}))) for name, each in self._texts(text, fault.layout).items()}
+        texts = {
+            name: changed(each, self._filled(fault.files.get(name, {})))
+            for name, each in self._texts(text, fault.layout).items()
+        }
         for name in SIGNER_FILES:
             cli.write(name, texts[name])
         apart = fault.layout is Layout.RETURN
