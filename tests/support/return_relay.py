@@ -9,7 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from alignd.cli.main import main as main_command
-from alignd.config.endpoint import parse_endpoint
+from alignd.config.endpoint import UnixEndpoint, parse_endpoint
 from alignd.config.file import parse_configuration
 from alignd.postfix.layouts import Layout, LayoutParameters, lines
 from alignd.postfix.return_layouts import (
@@ -109,7 +109,7 @@ class ReturnRelay:
         if fault.keys is not None:
             cli.write(KEY_FILE, fault.keys)
         texts = {
-            name: changed(each, fault.files.get(name, {}))
+            name: changed(each, self._filled(fault.files.get(name, {})))
             for name, each in self._texts(text, fault.layout).items()
         }
         for name in SIGNER_FILES:
@@ -128,6 +128,17 @@ class ReturnRelay:
             services = _PICKUP + own + texts["master.cf"]
             self._configure("sending", services, settings + texts["main.cf"], texts)
         return cli
+
+    def _filled(self, changes: Mapping[str, str]) -> dict[str, str]:
+        """*changes* with the places of this relay filled in."""
+        places = {
+            "{map}": str(self.back.map_path),
+            "{outbound}": self.outbound,
+            "{queue}": f"{self.directory}/sending/queue",
+        }
+        for place, text in places.items():
+            changes = {old: new.replace(place, text) for old, new in changes.items()}
+        return dict(changes)
 
     def _texts(self, conf: str, layout: Layout) -> dict[str, str]:
         way_back = way_back_of(parse_configuration(conf, "alignd.conf"))

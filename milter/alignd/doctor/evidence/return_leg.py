@@ -68,7 +68,9 @@ def read_return_leg(
         ask_map=lambda table, keys: tables.ask_map(table, keys, chosen.directory, queue, user),
         signer=opendkim.read_return_signer(opendkim_config),
         keys={path: _key_file(path, keyring) for path, keyring in keyrings.items()},
-        service=service.read_status(options.metrics, is_running=state.answers is True),
+        service=service.read_status(
+            options.metrics, is_running=state.answers is True, option="return.metrics"
+        ),
         files=files,
     )
 

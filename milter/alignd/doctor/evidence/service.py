@@ -15,13 +15,16 @@ _TIMEOUT = 5.0  # seconds
 _MAX_OCTETS = 1_000_000
 
 
-def read_status(listen: ListenAddress | None, *, is_running: bool) -> RunningService:
+def read_status(
+    listen: ListenAddress | None, *, is_running: bool, option: str = "metrics.listen"
+) -> RunningService:
     """Read the status of the service that serves its metrics at *listen*.
 
-    *is_running*: whether its socket answers, so that a status is to be expected.
+    *is_running*: whether its socket answers, so that a status is to be expected; *option*: what
+    says where it serves.
     """
     if listen is None:
-        return Skipped('the service does not say what it has in force: metrics.listen is ""')
+        return Skipped(f'the service does not say what it has in force: {option} is ""')
     connection = http.client.HTTPConnection(listen.host, listen.port, timeout=_TIMEOUT)
     try:
         connection.request("GET", PATH)
