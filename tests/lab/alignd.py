@@ -211,17 +211,22 @@ def _command(launch: _Launch, config_path: Path) -> list[str]:
 
 
 class Fleet:
-    """One alignd for each distinct configuration of the cases, started when first needed."""
+    """One alignd for each distinct configuration of the cases, started when first needed.
+
+    What comes back has one of its own.
+    """
 
     def __init__(self, directory: Path, nameserver: str, running: ExitStack) -> None:
         self._directory = directory
         self._nameserver = nameserver
         self._running = running
         self._members: dict[str, Alignd] = {}
+        self._returning: dict[str, Alignd] = {}
 
     def evidence(self) -> str:
         """What each of them has written last."""
-        return "\n".join(member.evidence() for member in self._members.values())
+        members = (*self._members.values(), *self._returning.values())
+        return "\n".join(member.evidence() for member in members)
 
     def alignd(self, changes: str = "") -> Alignd:
         """Return the one that runs with these changes to the configuration."""
@@ -230,6 +235,14 @@ class Fleet:
             member = run_alignd(directory, self._nameserver, changes)
             self._members[changes] = self._running.enter_context(member)
         return self._members[changes]
+
+    def returning(self, changes: str) -> Alignd:
+        """Return the `alignd return` that runs with these changes, which name the keys."""
+        if changes not in self._returning:
+            directory = self._directory / f"return-{len(self._returning)}"
+            member = run_return(directory, self._nameserver, changes)
+            self._returning[changes] = self._running.enter_context(member).alignd
+        return self._returning[changes]
 
 
 @contextmanager
