@@ -9,7 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from alignd.cli.main import main as main_command
-from alignd.config.endpoint import UnixEndpoint, parse_endpoint
+from alignd.config.endpoint import parse_endpoint
 from alignd.config.file import parse_configuration
 from alignd.postfix.layouts import Layout, LayoutParameters, lines
 from alignd.postfix.return_layouts import (
