@@ -1,12 +1,10 @@
 """What comes back, over the milter protocol to the real process of `alignd return`."""
 
-import re
 from collections.abc import Iterator
 
 import pytest
 
 from alignd.judgement.return_reasons import ReturnReason
-from alignd.judgement.words import find
 from tests.lab.alignd import Fleet
 from tests.lab.message import normalised
 from tests.lab.milter_client import MilterConnection

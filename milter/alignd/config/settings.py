@@ -255,6 +255,10 @@ class Settings(Table):
         return frozenset({self.notifications.domain, self.return_domain})
 
 
+def _return_domains(all_settings: Iterable[Settings]) -> frozenset[str]:
+    return frozenset(each.return_domain.name for each in all_settings if each.return_path.keys)
+
+
 class Tenant(Table):
     """One customer's helpdesk; *settings* are complete: its own options over the general ones."""
 
@@ -274,6 +278,8 @@ class Tenants(tuple[Tenant, ...]):
 
     def __init__(self, _tenants: Iterable[Tenant] = ()) -> None:
         self._index = PatternIndex(tenant.match for tenant in self)
+        self.return_domains = _return_domains(each.settings for each in self)
+        """The names of the domains of return addresses."""
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -316,6 +322,11 @@ class Configuration(Settings):
             return tables
         general = _General(tables)
         return tables | {"tenant": [general.completed(tenant) for tenant in tenants]}
+
+    @property
+    def return_domains(self) -> frozenset[str]:
+        """The names of the domains of return addresses, those of tenants too."""
+        return _return_domains([self]) | self.tenant.return_domains
 
     @property
     def all_settings(self) -> tuple[Settings, ...]:

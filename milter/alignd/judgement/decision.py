@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from alignd.config.settings import Helpdesk, RewriteOn, Settings
 from alignd.judgement.author import Author
+from alignd.judgement.own_sender import OwnSender
 from alignd.judgement.prediction import Prediction, spf_passes
 from alignd.judgement.reasons import Action, Reason
+from alignd.judgement.recipient import recipient_domain
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import Message
@@ -32,6 +34,7 @@ class Predictions:
 class Rewrite:
     """How a message would leave if it were rewritten."""
 
+    sender: OwnSender
     envelope_sender: str
     prediction: Prediction
     """What receivers would say of it."""
@@ -77,6 +80,8 @@ class Surroundings:
     freemail: Container[Domain]
     now: float
     """Unix time. What is made of it holds for a while only: see `Circumstances.good_until`."""
+    return_domains: Container[str] = ()
+    """Those in which a recipient may be a return address."""
 
 
 def observe(
@@ -99,7 +104,10 @@ def observe(
         author=author,
         predictions=predict(mailbox) if client and header and mailbox else None,
         is_to_author_domain=domain is not None
-        and any(_domain_of(recipient) == domain.name for recipient in message.recipients),
+        and any(
+            recipient_domain(recipient, surroundings.return_domains) == domain.name
+            for recipient in message.recipients
+        ),
         is_freemail=domain in surroundings.freemail,
     )
 
@@ -129,7 +137,7 @@ def decide(circumstances: Circumstances, settings: Settings) -> Reason:  # noqa:
         return _why_aligned(as_sent)
     if moved is not None and moved.aligned is Ternary.YES:
         return Reason.ENVELOPE_ALIGNED
-    if domain == settings.notifications.domain:
+    if domain in settings.own_domains:
         return Reason.OWN_DOMAIN  # nothing better to rewrite it to
     if _is_listed(domain, rules.always):
         return Reason.ALWAYS
@@ -236,7 +244,3 @@ def _why_not_aligned(as_sent: Prediction, moved: Prediction | None) -> Reason:
 
 def _is_listed(domain: Domain, listed: tuple[Domain, ...]) -> bool:
     return any(domain.is_within(entry) for entry in listed)
-
-
-def _domain_of(address: str) -> str:
-    return address.rpartition("@")[2].rstrip(".").lower()

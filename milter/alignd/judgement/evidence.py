@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from alignd.config.settings import Configuration
 from alignd.judgement.author import declared_charset
+from alignd.judgement.recipient import recipient_domain
 from alignd.judgement.reply_to import reply_evidence
 from alignd.judgement.rewrite import TOUCHED_FIELDS
 from alignd.mail.ip_address import parse_ip_address
@@ -45,6 +46,8 @@ class Wanted:
     """Changes of the header with which a message is not refused."""
     max_body: int
     """Octets of a body that is kept at all."""
+    return_domains: frozenset[str]
+    """Those in which a recipient may be a return address."""
     helo: bool = False
     """What the client says in HELO or EHLO."""
     answers_recipients: bool = False
@@ -77,6 +80,7 @@ def wanted_by(configuration: Configuration) -> Wanted:
         max_header=milter.max_header_bytes,
         max_edits=milter.max_edits,
         max_body=milter.max_body_bytes,
+        return_domains=configuration.return_domains,
     )
 
 
@@ -96,7 +100,7 @@ class Evidence(NamedTuple):
     client: str | None
     logged_in: bool
     recipient_domains: tuple[bytes, ...]
-    """Those that may be the author domain."""
+    """Those that may be the author domain; of a return address, that of the author it names."""
     has_long_line: bool = False
     """This and the next are False too where no signature counts."""
     has_broken_line: bool = False
@@ -148,6 +152,7 @@ def evidence_of(  # noqa: PLR0913  all that evidence is made of
     login: str,
     recipients: Iterable[bytes],
     judged_fields: frozenset[str],
+    return_domains: frozenset[str],
     *,
     has_long_line: bool = False,
     has_broken_line: bool = False,
@@ -180,7 +185,7 @@ def evidence_of(  # noqa: PLR0913  all that evidence is made of
         envelope_sender,
         client,
         bool(login),
-        _domains_in(text, recipients),
+        _domains_in(text, recipients, return_domains),
         has_long_line,
         has_broken_line,
     )
@@ -191,7 +196,9 @@ def address_in(argument: bytes) -> str:
     return envelope_address(argument.decode(errors="replace"))
 
 
-def _domains_in(text: bytes, recipients: Iterable[bytes]) -> tuple[bytes, ...]:
+def _domains_in(
+    text: bytes, recipients: Iterable[bytes], return_domains: frozenset[str]
+) -> tuple[bytes, ...]:
     """The domains of *recipients* that *text*, the judged fields, names: one may be the author's.
 
     Any of them may be, where letters beyond ASCII are in the way.
@@ -199,7 +206,10 @@ def _domains_in(text: bytes, recipients: Iterable[bytes]) -> tuple[bytes, ...]:
     text, anything = text.lower(), not text.isascii()
     found = set()
     for argument in recipients:
-        domain = argument.rpartition(b"@")[2].strip(b"<>.").lower()
+        if return_domains:
+            domain = recipient_domain(address_in(argument), return_domains).encode()
+        else:
+            domain = argument.rpartition(b"@")[2].strip(b"<>.").lower()
         if anything or domain in text or not domain.isascii():
             found.add(domain)
     return tuple(sorted(found))

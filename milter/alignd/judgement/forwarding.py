@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from alignd.config.settings import Configuration, Rules, Settings
 from alignd.judgement.author import Author
+from alignd.judgement.own_sender import shared_sender
 from alignd.judgement.reasons import Action
 from alignd.judgement.return_reasons import ReturnReason
 from alignd.judgement.rewrite import TRACE_FIELD, deletions, plan_rewrite, trace_field
@@ -69,7 +70,9 @@ class Forwarding:
         """
         settings = self.settings[recipients[0].domain]
         if reason.action is Action.REWRITE:
-            header = plan_rewrite(message, author, settings, keep_envelope_sender=True).header
+            shared, kept = shared_sender(settings), message.envelope_sender
+            edits = plan_rewrite(message, author, settings, shared, kept, is_freemail=False)
+            header = edits.header
         else:
             header = _without_traces(message)
         sender = self._sender(message, settings, now, is_authentic=is_sender_authentic)

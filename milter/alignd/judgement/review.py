@@ -21,6 +21,7 @@ from alignd.judgement.decision import (
     settle,
 )
 from alignd.judgement.own_mail import OwnMail
+from alignd.judgement.own_sender import AddressResult, OwnSender, own_sender, shared_sender
 from alignd.judgement.prediction import Prediction, predict
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.rewrite import plan_bare_rewrite, plan_rewrite, trace_field
@@ -62,6 +63,8 @@ class Judgement:
     reason: Reason
     planned: Edits = NO_EDITS
     """All edits but for the trace field, which has the queue id."""
+    address: AddressResult | None = None
+    """What is in From of a rewritten message, and why; None where return addresses are off."""
 
     @property
     def is_refused(self) -> bool:
@@ -88,6 +91,8 @@ class Judgement:
             dkim = [each.result.value for each in prediction.dkim[:MAX_WORDS]]
             words["dkim"] = ",".join(dkim) or "none"
         words["reason"] = self.reason.value
+        if self.address is not None:
+            words["address"] = "return" if self.address is AddressResult.RETURN else "shared"
         if self.settings.rules.dry_run:
             words["dry_run"] = "yes"
         return words
@@ -149,7 +154,8 @@ class Reviewer:
         senders = (spf_domain, author.domain if moves else None)
         names |= {domain.name for domain in senders if domain is not None}
         if not sender:
-            names |= self._first_names_of_rewrite(message, settings)
+            ours = self._own_sender(author, message, settings).address
+            names |= self._first_names_of_rewrite(ours, message)
         return frozenset((name, RecordType.TXT) for name in names)
 
     def judge(
@@ -174,18 +180,19 @@ class Reviewer:
             message,
             author or read_author(message),
             Surroundings(
-                None if is_helpdesk else self.configuration.helpdesk, self.freemail, self.now()
+                None if is_helpdesk else self.configuration.helpdesk,
+                self.freemail,
+                self.now(),
+                self.configuration.return_domains,
             ),
             partial(self._predict, message, settings, lookup, evaluator),
         )
         reason = decide(seen, settings)
         if may_be_amended(reason, seen, settings):
-            rewrite = self._predict_rewrite(message, settings, lookup, evaluator)
-            seen = replace(seen, rewrite=rewrite)
+            rewrite = self._predict_rewrite(message, seen.author, settings, lookup, evaluator)
+            seen = replace(seen, rewrite=rewrite, good_until=rewrite.sender.good_until)
             reason = settle(reason, seen)
-        return self._within_limit(
-            Judgement(settings, seen, reason, _plan(message, seen, settings, reason.action))
-        )
+        return self._within_limit(self._planned(message, seen, settings, reason))
 
     def rewrite_unjudged(self, message: Message) -> Judgement:
         """Have *message* rewritten, where judging it has failed: it will arrive."""
@@ -197,39 +204,82 @@ class Reviewer:
             return Judgement(settings, seen, decide(seen, settings))
         try:
             author = read_author(message)
-            planned = plan_rewrite(message, author, settings, keep_envelope_sender=False)
-            seen = replace(seen, author=author)
+            sender = self._own_sender(author, message, settings)
+            bounces = sender.bounces.address if message.envelope_sender else ""
+            planned = self._plan_rewrite(message, author, settings, sender, bounces)
+            seen = replace(seen, author=author, good_until=sender.good_until)
         except Exception:  # perhaps it is the author that cannot be read or written down
+            sender = shared_sender(settings)
             planned = plan_bare_rewrite(message, settings)
-        return self._within_limit(Judgement(settings, seen, Reason.INTERNAL_ERROR, planned))
+        return self._within_limit(
+            Judgement(settings, seen, Reason.INTERNAL_ERROR, planned, sender.result)
+        )
 
     def _within_limit(self, judgement: Judgement) -> Judgement:
         """*judgement*, or the refusal of a message that Postfix could not queue with its edits."""
         if len(judgement.planned.header) <= self.configuration.milter.max_edits:
             return judgement
-        return replace(judgement, reason=Reason.TOO_MANY_FIELDS, planned=NO_EDITS)
+        return replace(judgement, reason=Reason.TOO_MANY_FIELDS, planned=NO_EDITS, address=None)
+
+    def _own_sender(self, author: Author, message: Message, settings: Settings) -> OwnSender:
+        sender = message.envelope_sender
+        return own_sender(author.mailbox, sender, settings, self.directory, self.now())
+
+    def _planned(
+        self, message: Message, seen: Circumstances, settings: Settings, reason: Reason
+    ) -> Judgement:
+        rewrite = seen.rewrite
+        if reason.action is Action.REWRITE and rewrite is not None:
+            planned = self._plan_rewrite(
+                message, seen.author, settings, rewrite.sender, rewrite.envelope_sender
+            )
+            return Judgement(settings, seen, reason, planned, rewrite.sender.result)
+        if reason.action is Action.ENVELOPE:
+            return Judgement(settings, seen, reason, Edits(envelope_sender=_better_sender(seen)))
+        return Judgement(settings, seen, reason)
+
+    def _plan_rewrite(
+        self,
+        message: Message,
+        author: Author,
+        settings: Settings,
+        sender: OwnSender,
+        envelope_sender: str,
+    ) -> Edits:
+        is_freemail = author.mailbox is not None and author.mailbox.domain in self.freemail
+        return plan_rewrite(
+            message, author, settings, sender, envelope_sender, is_freemail=is_freemail
+        )
 
     def _predict_rewrite(
-        self, message: Message, settings: Settings, lookup: Lookup, evaluator: SpfEvaluator
+        self,
+        message: Message,
+        author: Author,
+        settings: Settings,
+        lookup: Lookup,
+        evaluator: SpfEvaluator,
     ) -> Rewrite:
-        sender = message.envelope_sender
-        if sender and (as_ours := self._as_ours(sender, settings, lookup, evaluator)):
-            return Rewrite(sender, as_ours)
+        ours, sender = self._own_sender(author, message, settings), message.envelope_sender
+        if sender and not ours.bounces_reach_author:
+            as_ours = self._as_ours(sender, ours.address.domain, settings, lookup, evaluator)
+            if as_ours is not None:
+                return Rewrite(ours, sender, as_ours)
         # A null envelope sender stays null: bounces of bounces would come of it.
-        sender = settings.notifications.bounces.address if sender else ""
-        signatures = self._signatures_of_ours(message, settings)
-        return Rewrite(sender, self.own_mail.predict(settings, sender, signatures, lookup))
+        sender = ours.bounces.address if sender else ""
+        signatures = self._signatures_of_ours(ours.address, message)
+        prediction = self.own_mail.predict(
+            ours.address.domain, settings.relay, sender, signatures, lookup
+        )
+        return Rewrite(ours, sender, prediction)
 
-    def _signatures_of_ours(
-        self, message: Message, settings: Settings
-    ) -> tuple[PlannedSignature, ...]:
+    def _signatures_of_ours(self, ours: Mailbox, message: Message) -> tuple[PlannedSignature, ...]:
         if message.has_long_line:
             return ()  # none of them survives
-        return self.signer.signatures_for(settings.notifications.address, message)
+        return self.signer.signatures_for(ours, message)
 
-    def _first_names_of_rewrite(self, message: Message, settings: Settings) -> set[str]:
-        names = {record_name(each) for each in walk_names(settings.notifications.domain)}
-        planned = self._signatures_of_ours(message, settings)
+    def _first_names_of_rewrite(self, ours: Mailbox, message: Message) -> set[str]:
+        names = {record_name(each) for each in walk_names(ours.domain)}
+        planned = self._signatures_of_ours(ours, message)
         return names | {
             key_name(each.domain, each.selector) for each in planned if not each.obstacle
         }
@@ -279,10 +329,14 @@ class Reviewer:
         return (*verified, *others)
 
     def _as_ours(
-        self, sender: str, settings: Settings, lookup: Lookup, evaluator: SpfEvaluator
+        self,
+        sender: str,
+        ours: Domain,
+        settings: Settings,
+        lookup: Lookup,
+        evaluator: SpfEvaluator,
     ) -> Prediction | None:
         """Predict for a rewrite that keeps *sender*; None unless it aligns and passes SPF."""
-        ours = settings.notifications.domain
         try:
             domain = Domain.parse(sender.rpartition("@")[2])
         except DomainError:
@@ -295,22 +349,12 @@ class Reviewer:
         return prediction if prediction.aligned is Ternary.YES else None
 
 
-def _plan(message: Message, seen: Circumstances, settings: Settings, action: Action) -> Edits:
-    if action is Action.REWRITE:
-        kept = seen.rewrite.envelope_sender if seen.rewrite else None
-        keeps = kept == message.envelope_sender
-        return plan_rewrite(message, seen.author, settings, keep_envelope_sender=keeps)
-    if action is Action.ENVELOPE:
-        return Edits(envelope_sender=_better_sender(seen, settings))
-    return NO_EDITS
-
-
-def _better_sender(seen: Circumstances, settings: Settings) -> str:
+def _better_sender(seen: Circumstances) -> str | None:
     """Where a failing envelope sender moves: to the author where that aligns, else to ours."""
     moved = seen.predictions.with_author_as_sender if seen.predictions else None
     if seen.author.mailbox is not None and moved is not None and moved.aligned is Ternary.YES:
         return seen.author.mailbox.address
-    return settings.notifications.bounces.address
+    return seen.rewrite.sender.bounces.address if seen.rewrite else None
 
 
 def make_reviewer(

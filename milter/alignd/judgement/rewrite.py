@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from alignd.config.settings import Notifications, Settings
 from alignd.judgement.author import Author, text_of
+from alignd.judgement.own_sender import OwnSender
 from alignd.judgement.reasons import Reason
 from alignd.judgement.reply_to import MAX_REPLY_TOS, mailboxes_of, names_somebody
 from alignd.judgement.return_reasons import ReturnReason
@@ -57,22 +58,35 @@ class ReplacementFields:
 
     new_from: str
     reply_to: str | None
-    """Who gets the answers; None when the Reply-To that is there stays, or nobody is known."""
+    """Who gets the answers; empty when From says it; None when the Reply-To that is there stays,
+    or nobody is known."""
     original_from: str
     """For X-Original-From; empty when there is none to keep."""
 
 
 def plan_rewrite(
-    message: Message, author: Author, settings: Settings, *, keep_envelope_sender: bool
+    message: Message,
+    author: Author,
+    settings: Settings,
+    sender: OwnSender,
+    envelope_sender: str,
+    *,
+    is_freemail: bool,
 ) -> Edits:
-    """Plan the edits that send *message* from the notifications domain, but for the trace field.
+    """Plan the edits that send *message* from *sender*, but for the trace field.
 
-    Deletions come first, from the highest index down, since deleting renumbers at once.
+    *envelope_sender* is the one that it leaves with. *is_freemail* says whether the author is at a
+    mailbox provider. Deletions come first, from the highest index down, since deleting renumbers
+    at once.
 
     Raises:
         UnsafeEditError: a field would not read back as meant.
     """
-    replacements = _write_replacements(message, author, settings)
+    # SpamAssassin distrusts a freemail Reply-To of mail from elsewhere (FREEMAIL_FORGED_REPLYTO).
+    from_suffices = is_freemail and sender.is_return_address
+    replacements = _write_replacements(
+        message, author, settings, sender, from_suffices=from_suffices
+    )
     counts = Counter(field.name.lower() for field in message.header)
     reply_to = replacements.reply_to
     header: list[HeaderEdit] = [
@@ -86,12 +100,12 @@ def plan_rewrite(
     header.append(
         ChangeField("From", 1, new_from) if counts["from"] else AddField("From", new_from)
     )
-    if reply_to is not None:
+    if reply_to:
         header.append(AddField("Reply-To", reply_to))
     if replacements.original_from:
         header.append(AddField(ORIGINAL_FIELD, replacements.original_from))
-    moved = message.envelope_sender and not keep_envelope_sender
-    return Edits(tuple(header), settings.notifications.bounces.address if moved else None)
+    moves = envelope_sender != message.envelope_sender
+    return Edits(tuple(header), envelope_sender if moves else None)
 
 
 def plan_bare_rewrite(message: Message, settings: Settings) -> Edits:
@@ -119,12 +133,19 @@ def trace_field(reason: Reason | ReturnReason, queue_id: str) -> AddField:
     return AddField(TRACE_FIELD, trace)
 
 
-def _write_replacements(message: Message, author: Author, settings: Settings) -> ReplacementFields:
+def _write_replacements(
+    message: Message,
+    author: Author,
+    settings: Settings,
+    sender: OwnSender,
+    *,
+    from_suffices: bool,
+) -> ReplacementFields:
     notifications = settings.notifications
     fields = message.fields("From") if notifications.original_from else ()
     replacements = ReplacementFields(
-        _new_from(author, notifications),
-        _reply_to(message, author, settings),
+        _new_from(author, notifications, sender.address),
+        _reply_to(message, author, settings, from_suffices=from_suffices),
         _as_ascii(text_of(fields[0], message)) if fields else "",
     )
     _prove("From", replacements.new_from)
@@ -138,15 +159,18 @@ def deletions(name: str, count: int, *, kept: int = 0) -> list[DeleteField]:
     return [DeleteField(name, index) for index in range(count, kept, -1)]
 
 
-def _new_from(author: Author, notifications: Notifications) -> str:
+def _new_from(author: Author, notifications: Notifications, address: Mailbox) -> str:
     template, mailbox = notifications.display_name, author.mailbox
     name = display_name.author_name(mailbox.display_name if mailbox else author.phrase, template)
     if mailbox is not None:
         name = name or display_name.local_name(mailbox.local_part)
-    return _mailbox(display_name.compose(template, name), notifications.address, "From")
+    return _mailbox(display_name.compose(template, name), address, "From")
 
 
-def _reply_to(message: Message, author: Author, settings: Settings) -> str | None:
+def _reply_to(
+    message: Message, author: Author, settings: Settings, *, from_suffices: bool
+) -> str | None:
+    """Who gets the answers; the author need not be named where From suffices to reach him."""
     fields, agent = message.fields("Reply-To"), author.mailbox
     answered: tuple[Mailbox, ...] = ()
     if settings.rules.reply_to != "agent" or agent is None:
@@ -157,6 +181,8 @@ def _reply_to(message: Message, author: Author, settings: Settings) -> str | Non
             return None
         answered = mailboxes_of(fields)
     if not answered and agent is not None:
+        if from_suffices:
+            return ""
         answered = (agent,)
     values = [_answered(mailbox, settings.notifications) for mailbox in answered]
     return ",\n ".join(values) or None

@@ -50,6 +50,8 @@ class SpfEvaluator:
     def __init__(self, lookup: Lookup, processor_time: Callable[[], float] = lambda: 0.0) -> None:
         """*processor_time* is that of this thread; a clock that stands sets no limit."""
         self._workshop = Workshop(lookup, processor_time, processor_time() + MAX_SECONDS)
+        self.saw_local_part = False
+        """Whether a result so far may be another for another local part in the same domain."""
 
     def evaluate(self, address: IpAddress, envelope_sender: str, helo: Domain | None) -> Spf:
         """Evaluate check_host() for mail of *envelope_sender* that leaves from *address*.
@@ -64,6 +66,7 @@ class SpfEvaluator:
         helo_name = helo.name if helo else _NO_HELO
         check = CheckHost(self._workshop, address, local_part, domain.name, helo_name)
         found = check.run()
+        self.saw_local_part |= check.saw_local_part
         return Spf(
             address,
             found.result,

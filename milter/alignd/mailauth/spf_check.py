@@ -148,6 +148,8 @@ class CheckHost:
             self._macros
         ) = 0
         self.void_lookups = 0
+        self.saw_local_part = False
+        """Whether a macro has asked for it: other senders of the domain may get another result."""
         self._unsure = ""
         """The DNS failure that is an error to some receivers, though not by the RFC."""
         self._doubts: list[str] = []
@@ -370,6 +372,8 @@ class CheckHost:
             raise _permanent(f"more than {_MAX_VOID_LOOKUPS} void lookups")
 
     def _value(self, letter: str, domain: str) -> str:
+        # Noted here, and not where a name is asked for: one that DNS cannot hold never is.
+        self.saw_local_part |= letter in _OF_THE_PERSON
         if letter == "p":
             return self._client_name(domain)
         is_ipv4 = self._address.version == IPV4

@@ -45,6 +45,8 @@ class CachedJudgement:
     """The fields of the log line."""
     column: int
     """Where the metrics count the message."""
+    address_column: int | None
+    """Where they count what is in From of a rewritten one; None where that is no question."""
     good_until: float
     """Monotonic time."""
 
@@ -136,10 +138,12 @@ class JudgementCache:
         # What depends on a date, such as when a signature expires, stops holding by that date as
         # it is now.
         seconds_left = circumstances.good_until - self._date()
+        address = judgement.address
         return CachedJudgement(
             replace(judgement, circumstances=circumstances),
             self._log.rendered(**judgement.summary),
             self._metrics.column_of(judgement.reason),
+            None if address is None else self._metrics.column_of_address(address),
             min(good_until, self._clock() + seconds_left),
         )
 

@@ -38,6 +38,7 @@ def wanted_on_return(configuration: Configuration) -> Wanted:
         max_header=milter.max_header_bytes,
         max_edits=milter.max_edits,
         max_body=milter.max_body_bytes,
+        return_domains=frozenset(),
         helo=True,
         answers_recipients=True,
     )

@@ -150,6 +150,7 @@ class Transaction:
             self._login,
             self._recipients,
             self._wanted.judged,
+            self._wanted.return_domains,
             has_long_line=self.has_long_line,
             has_broken_line=self.has_broken_line,
         )

@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import accumulate, product
 from math import inf
 
+from alignd.judgement.own_sender import AddressResult
 from alignd.judgement.reasons import Failure, Limit, Reason
 from alignd.judgement.return_reasons import ReturnReason
 from alignd.mailauth.dns import RecordType
@@ -82,6 +83,12 @@ _MESSAGES = MetricFamily(
 _DRY_RUN = MetricFamily(
     "alignd_dry_run_messages_total",
     "Messages left unchanged only because of rules.dry_run.",
+)
+_RETURN_ADDRESSES = MetricFamily(
+    "alignd_return_addresses_total",
+    "Rewritten messages, by whether From has a return address, or why not.",
+    ("result",),
+    _values(AddressResult),
 )
 _FALLBACKS = MetricFamily(
     "alignd_fallbacks_total",
@@ -210,7 +217,16 @@ _MAP_MISSING = MetricFamily(
     is_gauge=True,
 )
 _FAMILIES = (
-    *(_MESSAGES, _DRY_RUN, _FALLBACKS, _QUERIES, _CACHE_HITS, _BREAKERS, _TROUBLED),
+    *(
+        _MESSAGES,
+        _DRY_RUN,
+        _RETURN_ADDRESSES,
+        _FALLBACKS,
+        _QUERIES,
+        _CACHE_HITS,
+        _BREAKERS,
+        _TROUBLED,
+    ),
     *(_SILENT_NAMESERVERS, _ARCHIVE_STATE, _ARCHIVE_ANSWERS, _ARCHIVE_DROPPED),
     *(_RELOADS, _LAST_RELOAD, _INPUT_READS, _INPUT_LAST_READ),
     *(_WANTED, _READY, _RESTARTS, _START_FAILURES, _CONNECTIONS, _CUT),
@@ -268,6 +284,10 @@ class ProcessMetrics:
     def dry_run_column(self) -> int:
         """Where a message is counted that is left unchanged only because of a dry run."""
         return _column(_DRY_RUN)
+
+    def column_of_address(self, result: AddressResult) -> int:
+        """Where rewritten messages with this result are counted."""
+        return _column(_RETURN_ADDRESSES, result.value)
 
     def answered(self, column: int, seconds: float) -> None:
         """Count a message in *column* (see `column_of`), answered after *seconds*."""

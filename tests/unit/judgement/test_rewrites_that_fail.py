@@ -192,36 +192,107 @@ class Changing:
 def test_what_is_remembered_of_our_mail_holds_while_dns_says_the_same() -> None:
     reviewer = reviewer_of()
     settings, own = reviewer.configuration, OwnMail(reviewer.suffixes)
+    ours = settings.notifications.domain, settings.relay
     lookup = Changing("")
 
-    first = own.predict(settings, "", (), lookup)
+    first = own.predict(*ours, "", (), lookup)
     asked, lookup.questions = set(lookup.questions), []
-    assert own.predict(settings, "", (), lookup) is first
+    assert own.predict(*ours, "", (), lookup) is first
     assert set(lookup.questions) == asked  # so that the judgement knows until when it holds
 
     for name, record_type in asked:
         lookup.zone = f"; TIMEOUT {name}. {record_type.value}\n"
-        fresh = OwnMail(reviewer.suffixes).predict(settings, "", (), lookup)
-        assert own.predict(settings, "", (), lookup) == fresh, name
-        assert own.predict(settings, "", (), lookup) != first, name
+        fresh = OwnMail(reviewer.suffixes).predict(*ours, "", (), lookup)
+        assert own.predict(*ours, "", (), lookup) == fresh, name
+        assert own.predict(*ours, "", (), lookup) != first, name
     lookup.zone = ""
-    assert own.predict(settings, "", (), lookup) == first
+    assert own.predict(*ours, "", (), lookup) == first
 
 
 def test_signatures_and_senders_of_our_mail_are_told_apart() -> None:
     reviewer = reviewer_of()
     settings, own, lookup = reviewer.configuration, OwnMail(reviewer.suffixes), Changing(OUR_KEY)
+    ours = settings.notifications.domain, settings.relay
     signature = PlannedSignature(settings.notifications.domain, "easy1")
     bounces = settings.notifications.bounces.address
 
     passes = [
-        own.predict(settings, sender, signatures, lookup).passes
+        own.predict(*ours, sender, signatures, lookup).passes
         for sender in ("", bounces)
         for signatures in ((), (signature,))
         for _ in range(2)
     ]
 
     assert passes == [False, False, True, True, True, True, True, True]
+
+
+def test_our_mail_is_predicted_once_for_all_authors() -> None:
+    reviewer = reviewer_of()
+    ours = reviewer.configuration.notifications.domain, reviewer.configuration.relay
+    own, lookup = OwnMail(reviewer.suffixes), Changing("")
+
+    first = own.predict(*ours, f"marky=mycompany.com=abc2defg3haaa@{OURS}", (), lookup)
+
+    for number in range(1000):
+        sender = f"a{number}=b{number}.example=abc2defg3haaa@{OURS}"
+        assert own.predict(*ours, sender, (), lookup) is first
+
+
+SENDERS = ("marky", "julia", "m" * 64, "", "a+b", "marky")
+
+
+@pytest.mark.parametrize("known", ["marky", "julia", "m" * 60])
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param("exists:%{{l}}.{0} -all", id="exists"),
+        pytest.param("exists:%{{L}}.{0} -all", id="escaped"),
+        pytest.param("exists:%{{l1r+}}.{0} -all", id="transformed"),
+        pytest.param("include:%{{l}}.{0} -all", id="include"),
+        pytest.param("redirect=%{{l}}.{0}", id="redirect"),
+        pytest.param("-exists:%{{l}}.{0} ip4:192.0.2.25 ip6:2001:db8::25 -all", id="refuses"),
+        pytest.param("a:%{{l}}.{0} -all", id="host"),
+        pytest.param("exists:%{{s}}.{0} -all", id="address"),
+        pytest.param("include:shared.{0} -all", id="in-an-include"),
+        pytest.param("ip4:192.0.2.25 ip6:2001:db8::25 ?exists:%{{l}}.{0} -all", id="unreached"),
+    ],
+)
+def test_where_spf_looks_at_the_local_part_each_sender_is_predicted(
+    record: str, known: str
+) -> None:
+    reviewer = reviewer_of()
+    ours = reviewer.configuration.notifications.domain, reviewer.configuration.relay
+    own, lookup = (
+        OwnMail(reviewer.suffixes),
+        Changing(f"""\
+{OURS}. TXT "v=spf1 {record.format(OURS)}"
+{known}.{OURS}. TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"
+{known}.{OURS}. A 192.0.2.25
+{known}.{OURS}. AAAA 2001:db8::25
+shared.{OURS}. TXT "v=spf1 exists:%{{l}}.{OURS} -all"
+"""),
+    )
+
+    for local_part in SENDERS:
+        sender = f"{local_part}@{OURS}" if local_part else ""
+        fresh = OwnMail(reviewer.suffixes).predict(*ours, sender, (), lookup)
+
+        assert own.predict(*ours, sender, (), lookup) == fresh, sender
+
+
+def test_a_sender_whose_local_part_spf_looks_at_is_remembered_too() -> None:
+    reviewer = reviewer_of()
+    ours = reviewer.configuration.notifications.domain, reviewer.configuration.relay
+    own, lookup = (
+        OwnMail(reviewer.suffixes),
+        Changing(f'{OURS}. TXT "v=spf1 a:%{{l}}.{OURS} -all"\n'),
+    )
+    marky, julia = f"marky@{OURS}", f"julia@{OURS}"
+
+    first = own.predict(*ours, marky, (), lookup)
+    own.predict(*ours, julia, (), lookup)
+
+    assert own.predict(*ours, marky, (), lookup) is first
 
 
 def test_the_dns_of_a_null_sender_is_asked_ahead() -> None:

@@ -38,9 +38,11 @@ from alignd.mta.transaction import Transaction, transaction_of
 from alignd.mta.verdict import DatedLookup
 from alignd.resolver.resolver import Resolver
 from alignd.resolver.zone import Zone
+from alignd.return_path.address import Kind
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from tests.lab.nameserver import Nameserver
+from tests.lab.return_addresses import directory_of, return_address
 from tests.lab.settings import configuration, world
 from tests.support.case import Case
 from tests.support.clock import Clock
@@ -83,7 +85,8 @@ class Dated:
 
 def reviewer_of(config: str = "", now: Callable[[], float] = time.time) -> Reviewer:
     parsed = configured(config)
-    return make_reviewer(parsed, load_signer(parsed.dkim), now, SUFFIXES)
+    signer, directory = load_signer(parsed.dkim), directory_of(parsed)
+    return make_reviewer(parsed, signer, now, SUFFIXES, directory=directory)
 
 
 class Memory:
@@ -334,6 +337,47 @@ def test_a_wall_clock_that_is_set_keeps_no_judgement_and_ends_none(step: float) 
     assert actions == ["rewrite", "rewrite", "envelope"]
 
 
+def test_a_bounce_address_is_always_of_today() -> None:
+    date, clock = Clock(20_000 * DAY - 60), Clock(1_000.0)
+    memory = Memory(reviewer_of('[return]\nkeys = "return.keys"\n', date), clock)
+    message, days = message_from("marky@mycompany.com"), [date.now]
+    for seconds in (0.0, 59.0, 2.0, DAY - 2, 1.0):
+        date.now += seconds
+        clock.now += seconds
+        lookup = Dated("")
+        judgement = memory.judge(message, lookup)
+        bounces = return_address(Kind.BOUNCE, "marky@mycompany.com", now=date.now)
+
+        assert judgement.planned.envelope_sender == bounces
+        days += [date.now] if lookup.questions else []
+
+    assert [day // DAY for day in days] == [19_999, 19_999, 20_000, 20_001]
+
+
+def test_an_unjudged_message_has_a_bounce_address_of_today() -> None:
+    clock = Clock(20_000 * DAY - 60)
+    reviewer = reviewer_of('[return]\nkeys = "return.keys"\n', clock)
+    memory, message = Memory(reviewer, clock), message_from("marky@mycompany.com")
+    unjudged = memory.cache.rewrite_unjudged(memory.transaction_of(message))
+
+    assert unjudged.good_until == 20_000 * DAY
+    assert unjudged.judgement.planned.envelope_sender == return_address(
+        Kind.BOUNCE, "marky@mycompany.com", now=clock.now
+    )
+
+
+@pytest.mark.parametrize("config", ["", 'envelope = "shared"\n'], ids=["off", "shared"])
+def test_a_judgement_without_a_bounce_address_does_not_end_at_midnight(config: str) -> None:
+    date, clock = Clock(20_000 * DAY - 60), Clock(1_000.0)
+    options = f'[return]\nkeys = "return.keys"\n{config}' if config else ""
+    memory = Memory(reviewer_of(options, date), clock)
+    anew = memory.judge(message_from("marky@mycompany.com"), Dated(""))
+    date.now += 120
+    clock.now += 120
+
+    assert memory.judge(message_from("marky@mycompany.com"), Dated("")) is anew
+
+
 @pytest.mark.parametrize(
     ("author", "recipient"),
     [
@@ -413,6 +457,7 @@ def test_a_judgement_that_raised_is_a_rewrite_for_a_while() -> None:
 
 
 ONE = HeaderField("X-Host", b"one")
+OURS = "notifications.easysoftware.com"
 # What a message may differ in from another, for each field of Circumstances.
 VARIANTS: dict[str, list[Change]] = {
     "is_client_in_scope": [
@@ -446,6 +491,11 @@ VARIANTS: dict[str, list[Change]] = {
     "is_to_author_domain": [
         sent(recipients=each)
         for each in [(), ("j@a.example",), ("j@b.example", "j@c.example"), ("j@strict.example",)]
+    ]
+    + [
+        sent(recipients=(f"j={domain}=abcdefghij@{place}",))
+        for domain in ("a.example", "A.Example", "b.example")
+        for place in (OURS, OURS.upper(), "elsewhere.example", "a.example")
     ],
     "is_freemail": [
         sent(header=(HeaderField("From", b"<x@gmail.com>"), HeaderField("X-Host", b"one")))
@@ -473,9 +523,12 @@ rewrite_on = "any-record"
 headers = { "X-Host" = "*" }
 [dkim]
 trusted_authserv_ids = ["relay"]
+[return]
+keys = "return.keys"
 [[tenant]]
 match = { "X-Host" = "two" }
 rules = { rewrite_on = "unaligned" }
+return = { keys = "" }
 """
 ZONE = """\
 a.example. TXT "v=spf1 include:spf.mailing.easy.cz -all"

@@ -58,7 +58,7 @@ def address(addresses: tuple[str, ...], domain: str | None, as_json: bool, confi
     \b
     Examples:
       alignd address marky.mark@mycompany.com
-      alignd address marky.mark=mycompany.com=k7f3q2x8wb@notifications.easysoftware.com
+      alignd address ann=mycompany.com=k7f3q2x8wb@notifications.easysoftware.com
     """
     configuration, _ = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
     directory = load_directory(configuration)

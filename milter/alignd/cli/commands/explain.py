@@ -19,6 +19,7 @@ from alignd.cli.options import (
     LOGIN,
     ZONE,
     InputError,
+    load_directory,
     load_or_exit,
     open_lookup,
 )
@@ -78,7 +79,8 @@ def explain(  # noqa: PLR0913, PLR0917  click passes one argument for each optio
     configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
     header, body = _read_message(message)
     lookup = open_lookup(zone, configuration.dns)
-    reviewer = make_reviewer(configuration, signer, time.time)
+    directory = load_directory(configuration)
+    reviewer = make_reviewer(configuration, signer, time.time, directory=directory)
     whole = Message(
         envelope_sender=envelope_address(mail_from),
         recipients=tuple(map(envelope_address, rcpt)),
