@@ -107,9 +107,7 @@ class Forwarding:
         if sender.domain in self.own_domains:
             return shared
         made = self.directory.make(sender, Kind.BOUNCE, settings, now)
-        if isinstance(made, Mailbox) and isinstance(self.directory.find(made.address, now), Found):
-            return made.address
-        return shared  # it does not fit, or would be refused
+        return made.address if isinstance(made, Mailbox) else shared
 
 
 def _without_traces(message: Message) -> tuple[HeaderEdit, ...]:
