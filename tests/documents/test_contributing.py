@@ -354,7 +354,9 @@ def test_a_module_of_a_command_is_in_the_table() -> None:
     modules = {path.stem for path in (ROOT / "milter/alignd/cli/commands").glob("*.py")}
 
     # A word of Python can be no name of a module, or none that is imported as others are.
-    expected = {f"{name}_" if iskeyword(name) else name.replace("-", "_") for name in main.commands}
+    expected = {
+        f"{name}_" if iskeyword(name) else name.replace("-", "_") for name in main.commands
+    }
     assert expected == modules - {"__init__"}
 
 

@@ -454,6 +454,7 @@ def _run_markys(directory: Path, daemons: Path, inbox_port: int) -> Iterator[Pos
         listeners = [
             Listener(MARKYS, 25, checks),
             Listener(MARKYS, HELPDESK_PORT),
+            # Postfix takes a server that has SMTPUTF8 for one that has 8BITMIME.
             Entrance(OLD, 25, checks, more=("smtpd_discard_ehlo_keywords=8bitmime,smtputf8",)),
         ]
         with run_postfix(directory, settings, listeners, {"clients": ""}) as postfix:
