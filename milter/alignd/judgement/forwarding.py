@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignd.config.settings import Configuration, Rules, Settings
 from alignd.judgement.author import Author
@@ -69,16 +69,15 @@ class Forwarding:
             UnsafeEditError: a field would not read back as meant.
         """
         settings = self.settings[recipients[0].domain]
-        if reason.action is Action.REWRITE:
-            shared, kept = shared_sender(settings), message.envelope_sender
-            edits = plan_rewrite(message, author, settings, shared, kept, is_freemail=False)
-            header = edits.header
-        else:
-            header = _without_traces(message)
         sender = self._sender(message, settings, now, is_authentic=is_sender_authentic)
-        return Edits(
-            (*header, *self._marks(recipients, now), trace_field(reason, queue_id)), sender
-        )
+        if reason.action is Action.REWRITE:
+            ours = shared_sender(settings)
+            planned = plan_rewrite(message, author, settings, ours, sender, is_freemail=False)
+        else:
+            moves = sender != message.envelope_sender
+            planned = Edits(_without_traces(message), sender if moves else None)
+        added = (*self._marks(recipients, now), trace_field(reason, queue_id))
+        return replace(planned, header=(*planned.header, *added))
 
     def _marks(self, recipients: tuple[Found, ...], now: float) -> tuple[AddField, ...]:
         """A mark for each author who is answered: one who gets a bounce cannot send it round."""
@@ -92,14 +91,14 @@ class Forwarding:
 
     def _sender(
         self, message: Message, settings: Settings, now: float, *, is_authentic: bool
-    ) -> str | None:
-        """Who gets the bounces of *message*; None where they go nowhere.
+    ) -> str:
+        """Who gets the bounces of *message*; empty where they go nowhere.
 
         An address is made for those alone whose sender is known to be no forgery: it is a way
         for everybody to write to him through this relay.
         """
         if not message.envelope_sender:
-            return None
+            return ""
         shared = settings.notifications.bounces.address
         sender = _mailbox(message.envelope_sender)
         if settings.return_path.envelope == "shared" or sender is None or not is_authentic:

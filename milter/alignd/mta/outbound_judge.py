@@ -41,15 +41,15 @@ class OutboundJudge:
     def _verdict(self, cached: CachedJudgement, queue_id: str) -> Verdict:
         judgement = cached.judgement
         is_only_for_show = judgement.is_only_for_show
-        more = self._only_for_show if is_only_for_show else ()
+        more_columns = self._only_for_show if is_only_for_show else ()
         if cached.address_column is not None:
-            more = (*more, cached.address_column)
+            more_columns = (*more_columns, cached.address_column)
         return Verdict(
             cached.log_text,
             cached.column,
             NO_EDITS if is_only_for_show else add_trace_field(judgement, queue_id),
             _reply(judgement.reason) if judgement.is_refused else None,
-            more,
+            more_columns,
             judgement.reason is Reason.INTERNAL_ERROR,
             judgement.circumstances.author.mailbox,
         )
