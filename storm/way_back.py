@@ -170,8 +170,9 @@ def way_back(order: Order) -> Outcome:
 
 
 def _have(scene: _Scene, prober: _Prober, order: Order, count: int) -> None:
-    for number, event in enumerate(_EVENTS, start=1):
-        scene.accounts.wait_for(number * count // (len(_EVENTS) + 1), _SETTLING)
+    events = _EVENTS if count >= _FOR_ALL_EVENTS else _FEW_EVENTS
+    for number, event in enumerate(events, start=1):
+        scene.accounts.wait_for(number * count // (len(events) + 1), _SETTLING)
         order.progress(2 * scene.accounts.done, order.messages)
         with prober.in_trouble():
             event(scene)
@@ -254,6 +255,10 @@ _EVENTS: tuple[Event, ...] = (
     *(_reload, _kill_map, _rotate, _restart, _stop_map, _replace_keys),
     *(_kill_all, _open_keys, _rotate, _break_keys, _kill_map, _remove_keys),
 )
+
+_FEW_EVENTS: tuple[Event, ...] = (_kill_map, _rotate, _replace_keys, _open_keys)
+_FOR_ALL_EVENTS = 1_000
+"""Messages each way. The others take longer: what is stopped is missed after ten seconds."""
 
 
 def _send_back(port: int, accounts: ReturnAccounts, numbers: range) -> None:

@@ -1,4 +1,4 @@
-"""Every case of what comes back, in this process: the core alone, with DNS from the case's zone."""
+"""Every case of what comes back, in this process, with DNS from the zone of the case."""
 
 import time
 from ipaddress import ip_address

@@ -107,6 +107,8 @@ victim.com. MX 10 mx.customer.com.
 victim.com. TXT "v=spf1 -all"
 careless.com. MX 10 mx.customer.com.
 careless.com. TXT "v=spf1 +all"
+hosted.com. MX 10 mx.customer.com.
+hosted.com. TXT "v=spf1 ip4:{EVIL} -all"
 mx.mycompany.com. A {MARKYS}
 mx.mycompany.com. TXT "v=spf1 a -all"
 mycompany.com. MX 10 mx.mycompany.com.
@@ -237,7 +239,7 @@ class WayBackLab:
     def markys_blocks(self, client: str) -> Iterator[None]:
         """Have Marky's server refuse all that comes from this address."""
         path = self.markys.directory / "etc/clients"
-        command = ["postmap", "-c", path.parent, f"hash:{path}"]
+        command = ["postmap", "-c", str(path.parent), f"hash:{path}"]
         path.write_text(f"{client} 550 5.7.1 too much spam from you\n")
         subprocess.run(command, check=True)
         try:
@@ -419,7 +421,7 @@ def _run_julias(
         f"customer.com customer.com:{cast.SELECTOR}:{key.path}\n",
         internal_hosts=(JULIAS,),
     )
-    domains = ("customer.com", "unsigned.com", "staff.com", "victim.com", "careless.com")
+    domains = ("customer.com", "unsigned.com", "staff.com", "victim.com", "careless.com", "hosted.com")
     settings = _receiver("mx.customer.com", domains, (JULIAS,), inbox_port)
     with (
         run_signer(daemons, "signer", tables, _NAMESERVER) as signer,

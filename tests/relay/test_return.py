@@ -5,6 +5,7 @@ docs/return-path.md has the table of threats, with the names of these tests.
 """
 
 import re
+import socket
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -393,24 +394,25 @@ def test_control_by_outbound_rules_a_customer_is_forged(lab: WayBackLab) -> None
 # What must not happen: backscatter, and return addresses for strangers
 
 
-def test_a_sender_that_is_not_proven_gets_no_bounce_address(lab: WayBackLab) -> None:
+@pytest.mark.parametrize("sender", [VICTIM, "victim@careless.com"], ids=["fails", "all-may"])
+def test_a_sender_that_is_not_proven_gets_no_bounce_address(lab: WayBackLab, sender: str) -> None:
     letter = Letter("spam@evil.com")
-    from_stranger(letter, VICTIM)
+    from_stranger(letter, sender)
 
     assert letter.reached(lab.marky).envelope_sender == cast.BOUNCES
 
 
-def test_control_a_sender_that_everybody_may_use_gets_one_and_strangers_reach_him(
+def test_control_a_sender_that_a_stranger_may_use_gets_one_and_spam_reaches_him(
     lab: WayBackLab,
 ) -> None:
     minting, spam = Letter("spam@evil.com"), Letter("spam@evil.com")
-    from_stranger(minting, "victim@careless.com")
+    from_stranger(minting, "victim@hosted.com")
     minted = minting.reached(lab.marky).envelope_sender
     reply = from_stranger(spam, "", minted)
 
-    assert minted == return_address(Kind.BOUNCE, "victim@careless.com")
+    assert minted == return_address(Kind.BOUNCE, "victim@hosted.com")
     assert reply.is_taken
-    assert spam.reached(lab.julia).recipients == ("victim@careless.com",)
+    assert spam.reached(lab.julia).recipients == ("victim@hosted.com",)
 
 
 def test_a_forgery_sends_no_bounce_to_whom_it_names(lab: WayBackLab) -> None:
@@ -452,12 +454,13 @@ def test_control_a_report_of_success_tells_where_mail_goes(lab: WayBackLab) -> N
     letter = Letter("spam@evil.com")
     address = return_address(Kind.AUTHOR, cast.MARKY, TICKETS_DOMAIN)
     with SmtpClient(NO_LIMITS, server=INSIDE, source=EVIL) as session:
-        session.ask("MAIL FROM:<victim@careless.com>")
+        session.ask("MAIL FROM:<victim@hosted.com>")
         session.ask(f"RCPT TO:<{address}> NOTIFY=SUCCESS")
         reply = session.deliver(letter.content)
     report = letter.reached(lab.julia)
 
     assert reply.is_taken
+    print(report.message.decode())
     assert b"Final-Recipient: rfc822; %s" % TICKETS.encode() in report.message
 
 
@@ -469,12 +472,10 @@ def test_who_guesses_is_cut_off(lab: WayBackLab, server: str) -> None:
     with SmtpClient(25, server=server, source=BOTNET) as session:
         session.ask("MAIL FROM:<spam@evil.com>")
         codes = [session.ask(f"RCPT TO:<{forged(MARKYS_ADDRESS)}>").code for _ in range(10)]
-        with pytest.raises(ConnectionResetError):
-            while True:
-                codes.append(session.ask(f"RCPT TO:<{forged(MARKYS_ADDRESS)}>").code)
+        last = session.ask(f"RCPT TO:<{forged(MARKYS_ADDRESS)}>")
 
-    assert codes[:10] == [550] * 10
-    assert codes[10:] == [421]
+    assert codes == [550] * 10
+    assert (last.code, "too many errors" in last.text) == (421, True)
 
 
 def test_control_without_limits_who_guesses_goes_on(lab: WayBackLab) -> None:
@@ -486,13 +487,13 @@ def test_control_without_limits_who_guesses_goes_on(lab: WayBackLab) -> None:
 
 
 def test_who_comes_back_to_guess_is_kept_out(lab: WayBackLab) -> None:
-    codes = []
-    while not codes or codes[-1] == 250:
-        with SmtpClient(25, server=INSTANCE, source=BOTNET) as session:
-            codes.append(session.ask("MAIL FROM:<spam@evil.com>").code)
+    greetings = [b"220"]
+    while greetings[-1] == b"220" and len(greetings) < 100:
+        with socket.create_connection((INSTANCE, 25), 60, (BOTNET, 0)) as connection:
+            greetings.append(connection.recv(3))
 
-    assert codes[-1] == 421
-    assert len(codes) <= 61
+    assert greetings[-1] == b"421"
+    assert len(greetings) < 65
 
 
 # What must not happen: replay

@@ -21,6 +21,7 @@ SHORT = {
     "poison": 400,
     "inline": 400,
     "world": 400,
+    "return": 400,
 }
 
 pytestmark = [

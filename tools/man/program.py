@@ -21,6 +21,8 @@ _LOG_FIELDS = {
     "policy": "The stricter of the DMARC policies that RFC 7489 and RFC 9989 find.",
     "spf": "The result of SPF for each relay address.",
     "dkim": "The result of each DKIM signature, or `none`.",
+    "address": "What From of a rewritten message is, where `return.keys` is set: the author's "
+    "`return` address, or the `shared` one.",
     "dry_run": "`yes` when nothing changed because of `rules.dry_run`: the line says what would "
     "have been.",
     "sender , author , recipients": 'Their addresses, with `log.level = "debug"` only.',

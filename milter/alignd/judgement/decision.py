@@ -11,13 +11,13 @@ from alignd.judgement.author import Author
 from alignd.judgement.own_sender import OwnSender
 from alignd.judgement.prediction import Prediction, spf_passes
 from alignd.judgement.reasons import Action, Reason
-from alignd.judgement.recipient import recipient_domain
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import Message
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.spf import SpfResult
 from alignd.mailauth.ternary import Ternary
+from alignd.return_path.recipient import recipient_domain
 
 
 @dataclass(frozen=True, slots=True)

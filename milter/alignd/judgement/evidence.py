@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from alignd.config.settings import Configuration
 from alignd.judgement.author import declared_charset
-from alignd.judgement.recipient import recipient_domain
 from alignd.judgement.reply_to import reply_evidence
 from alignd.judgement.rewrite import TOUCHED_FIELDS
 from alignd.mail.ip_address import parse_ip_address
@@ -24,6 +23,7 @@ from alignd.mailauth.authentication_results import (
     reduced_upstream,
 )
 from alignd.mailauth.dkim_signature import FIELDS_OF_HOPS
+from alignd.return_path.recipient import recipient_domain
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignd.config.settings import Configuration, Rules, Settings
 from alignd.judgement.author import Author
@@ -69,18 +69,15 @@ class Forwarding:
             UnsafeEditError: a field would not read back as meant.
         """
         settings = self.settings[recipients[0].domain]
+        sender = self._sender(message, settings, now, is_authentic=is_sender_authentic)
         if reason.action is Action.REWRITE:
-            ours, sender = shared_sender(settings), message.envelope_sender
-            header = plan_rewrite(
-                message, author, settings, ours, sender, is_freemail=False
-            ).header
+            ours = shared_sender(settings)
+            planned = plan_rewrite(message, author, settings, ours, sender, is_freemail=False)
         else:
-            header = _without_traces(message)
+            moves = sender != message.envelope_sender
+            planned = Edits(_without_traces(message), sender if moves else None)
         added = (*self._marks(recipients, now), trace_field(reason, queue_id))
-        return Edits(
-            (*header, *added),
-            self._sender(message, settings, now, is_authentic=is_sender_authentic),
-        )
+        return replace(planned, header=(*planned.header, *added))
 
     def _marks(self, recipients: tuple[Found, ...], now: float) -> tuple[AddField, ...]:
         """A mark for each author who is answered: one who gets a bounce cannot send it round."""
@@ -94,14 +91,14 @@ class Forwarding:
 
     def _sender(
         self, message: Message, settings: Settings, now: float, *, is_authentic: bool
-    ) -> str | None:
-        """Who gets the bounces of *message*; None where they go nowhere.
+    ) -> str:
+        """Who gets the bounces of *message*; empty where they go nowhere.
 
         An address is made for those alone whose sender is known to be no forgery: it is a way
         for everybody to write to him through this relay.
         """
         if not message.envelope_sender:
-            return None
+            return ""
         shared = settings.notifications.bounces.address
         sender = _mailbox(message.envelope_sender)
         if settings.return_path.envelope == "shared" or sender is None or not is_authentic:
@@ -109,9 +106,7 @@ class Forwarding:
         if sender.domain in self.own_domains:
             return shared
         made = self.directory.make(sender, Kind.BOUNCE, settings, now)
-        if isinstance(made, Mailbox) and isinstance(self.directory.find(made.address, now), Found):
-            return made.address
-        return shared  # it does not fit, or would be refused
+        return made.address if isinstance(made, Mailbox) else shared
 
 
 def _without_traces(message: Message) -> tuple[HeaderEdit, ...]:

@@ -21,8 +21,8 @@ class AddressResult(Enum):
     TOO_LONG = Unfit.TOO_LONG.value
     OURS = Unfit.OURS.value
     """From was ours already, and what is left of it cannot be answered to."""
-    BLOCKED = "blocked"
-    """return.blocked names the author."""
+    BLOCKED = Unfit.BLOCKED.value
+    """return.blocked names the author, and answers to his address would be refused."""
     NO_AUTHOR = "no-author"
     """From names nobody."""
     NO_KEYS = "no-keys"
@@ -76,10 +76,6 @@ def own_sender(
         return shared
     if author.domain in settings.own_domains:
         return replace(shared, result=AddressResult.OURS)
-    entry = directory.domains.get(settings.return_domain)
-    if entry is not None and author.address.lower() in entry.blocked:
-        # His addresses are refused, and so would be every answer to From.
-        return replace(shared, result=AddressResult.BLOCKED)
     try:
         address = directory.make(author, Kind.AUTHOR, settings, now)
         wants_bounces = envelope_sender and settings.return_path.envelope == "author"

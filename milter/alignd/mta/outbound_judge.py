@@ -41,12 +41,13 @@ class OutboundJudge:
     def _verdict(self, cached: CachedJudgement, queue_id: str) -> Verdict:
         judgement = cached.judgement
         is_only_for_show = judgement.is_only_for_show
+        only_for_show = self._only_for_show if is_only_for_show else ()
         return Verdict(
             cached.log_text,
             cached.column,
             NO_EDITS if is_only_for_show else add_trace_field(judgement, queue_id),
             _reply(judgement.reason) if judgement.is_refused else None,
-            cached.more_columns + (self._only_for_show if is_only_for_show else ()),
+            cached.more_columns + only_for_show,
             judgement.reason is Reason.INTERNAL_ERROR,
             judgement.circumstances.author.mailbox,
         )

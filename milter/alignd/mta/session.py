@@ -73,6 +73,7 @@ class Session:
         "_message_runtime",
         "_open_sessions",
         "_probe_id",
+        "_recipient_taken",
         "_transaction",
         "_unasked",
         "descriptor",
@@ -97,6 +98,7 @@ class Session:
         self._message_runtime: Runtime | None = None
         self._client: str | None = None
         self._helo = ""
+        self._recipient_taken = milter.CONTINUE
         self._leading_blank = False
         self._body_comes = False
         self.is_refused = False
@@ -118,7 +120,9 @@ class Session:
         wanted = self._runtime.wanted
         # libmilter answers for alignd if the MTA waits all the same (engine.c, "fake it").
         unanswered = _UNANSWERED & ~(milter.P_NR_CONN if self.is_refused else 0)
-        unanswered |= 0 if wanted.answers_recipients else milter.P_NR_RCPT
+        if not wanted.answers_recipients:
+            unanswered |= milter.P_NR_RCPT
+            self._recipient_taken = milter.NOREPLY
         unanswered |= milter.P_NR_HELO if wanted.helo else 0
         unasked = self._unasked | (0 if wanted.helo else milter.P_NOHELO)
         # With the blanks behind the colon as they are: signatures cover them.
@@ -170,16 +174,14 @@ class Session:
     def recipient(self, recipient: bytes) -> int:
         transaction = self._transaction
         if transaction is None:
-            return milter.NOREPLY
+            return self._recipient_taken
         try:
             refusal = self._runtime.judge.refusal(transaction, recipient)
         except Exception as error:  # a bug: its sender tries again
             return self._fail(self._macro("i"), error)
         if refusal is None:
             transaction.add_recipient(recipient)
-            # libmilter sends nothing for NOREPLY where an answer was promised (measured).
-            answers = self._runtime.wanted.answers_recipients
-            return milter.CONTINUE if answers else milter.NOREPLY
+            return self._recipient_taken
         return self._refuse_recipient(refusal, transaction, recipient)
 
     def field(self, name: str, value: bytes) -> None:

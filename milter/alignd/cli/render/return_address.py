@@ -17,12 +17,13 @@ from alignd.return_path.directory import Directory, Found, KeyTrouble, Nobody
 from alignd.return_path.keyring import Key
 
 _EPOCH = date(1970, 1, 1)
-_UNFIT = {
+WHY_NONE = {
     Unfit.CHARACTERS: "it has a character that some servers on the way refuse",
     Unfit.TOO_LONG: "it would be longer than servers have to take",
     Unfit.OURS: "it is in the domain of the return addresses itself",
     Unfit.BLOCKED: "return.blocked names it",
 }
+"""Why the address of an author makes no return address."""
 _REFUSED = {
     Invalid.FORM: "it has not the form of a return address",
     Invalid.FORGED: "no key has signed it so: it was changed, made up, or made for another domain",
@@ -77,7 +78,7 @@ def report_of_author(
         return AddressReport(author.address, Ternary.UNKNOWN, "keys", why, author.address)
     made = directory.make(author, Kind.AUTHOR, settings, now)
     if not isinstance(made, Mailbox):
-        reason, why = (made.value, _UNFIT[made]) if made else ("off", "return.keys is not set")
+        reason, why = (made.value, WHY_NONE[made]) if made else ("off", "return.keys is not set")
         return AddressReport(author.address, Ternary.NO, reason, why, author.address)
     bounce = directory.make(author, Kind.BOUNCE, settings, now)
     is_own = isinstance(bounce, Mailbox) and settings.return_path.envelope == "author"
