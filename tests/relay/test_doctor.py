@@ -1038,6 +1038,7 @@ def test_each_finding_was_planted() -> None:
         FindingId.LOG_LINES_DROPPED,
     }
 
+    # Those of the way back: tests/relay/test_doctor_return.py.
     assert planted | {each.value for each in alone | in_units} == {
-        each.value for each in FindingId
+        each.value for each in FindingId if not each.value.startswith("return-")
     }

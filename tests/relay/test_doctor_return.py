@@ -1,15 +1,27 @@
 """`alignd doctor` finds each fault of a real way back, and nothing in a right one."""
 
+import json
+import os
+import shutil
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from alignd.cli.main import main as command
+from alignd.doctor.evidence.machine import barrier_to_key_file
+from alignd.doctor.evidence.tables import ask_map
+from alignd.doctor.facts import Barrier, MapTrouble
+from alignd.doctor.findings import FindingId, Skipped
 from alignd.postfix.layouts import Layout
+from alignd.return_path.address import Kind
 from tests.lab.alignd import Return, run_alignd, run_return
 from tests.lab.nameserver import Nameserver
-from tests.lab.postfix import obstacle
-from tests.lab.readiness import open_directory
-from tests.lab.return_addresses import KEY_FILE
+from tests.lab.postfix import obstacle, run_relay
+from tests.lab.readiness import free_ports, open_directory
+from tests.lab.return_addresses import KEY_FILE, return_address
 from tests.support.return_relay import INSTANCE, ReturnFault, ReturnRelay
 
 pytestmark = [
@@ -70,6 +82,12 @@ def also(line: str, layout: Layout = Layout.RETURN) -> ReturnFault:
     return main((known, f"{known}{line}\n"), layout=layout)
 
 
+def with_policy(domain: str) -> dict[str, str]:
+    """A change of the zone that gives *domain* a policy."""
+    first = "mx.easysoftware.com. A 192.0.2.25\n"
+    return {first: f'{first}_dmarc.{domain}. TXT "v=DMARC1; p=reject"\n'}
+
+
 def signer(*changes: tuple[str, str], file: str = "opendkim-return.conf") -> ReturnFault:
     return ReturnFault({file: dict(changes)})
 
@@ -78,7 +96,7 @@ def signer(*changes: tuple[str, str], file: str = "opendkim-return.conf") -> Ret
 MAP_FAULTS = [
     pytest.param(
         "return-map-missing",
-        main(("virtual_alias_maps = hash:", "relocated_maps = hash:")),
+        main((", pipemap:{", "\nrelocated_maps = pipemap:{")),
         id="the-map-is-nowhere",
     ),
     pytest.param(
@@ -131,8 +149,14 @@ MAP_FAULTS = [
         id="a-guard-that-minds-the-case",
     ),
     pytest.param(
-        "return-map-outside-chroot",
-        main(("proxy:socketmap", "socketmap"), layout=INSIDE),
+        "return-map-outside-chroot socket-outside-chroot",
+        ReturnFault(
+            {
+                "main.cf": {"proxy:socketmap": "socketmap"},
+                "master.cf": {"inet  n       -       n": "inet  n       -       y"},
+            },
+            layout=INSIDE,
+        ),
         id="smtpd-asks-from-its-chroot",
     ),
     pytest.param(
@@ -191,8 +215,8 @@ MAP_FAULTS = [
 ]
 MILTER_FAULTS = [
     pytest.param(
-        "return-not-in-chain",
-        main(("smtpd_milters = {", "unused = {"), ("non_smtpd_milters = $smtpd_milters", "")),
+        "return-not-in-chain return-bounces-unseen",
+        main(("\nsmtpd_milters = {", "\nunused = {")),
         id="nobody-judges-what-comes-back",
     ),
     pytest.param(
@@ -290,13 +314,11 @@ OTHER_FAULTS = [
         id="the-domain-takes-no-mail",
     ),
     pytest.param(
-        "notifications-domain-fails notifications-unroutable return-domain-foreign",
+        "notifications-domain-fails notifications-unroutable "
+        "return-sender-fails return-map-differs return-bounces-fail",
         ReturnFault(
-            {"main.cf": {f"= {'reply.easysoftware.com'}": f"= {DOMAIN}"}},
-            conf='[return]\ndomain = "reply.easysoftware.com"\n',
-            zone={
-                "smtp2.easyredmine.com. TXT": '_dmarc.reply.easysoftware.com. TXT "v=DMARC1; p=reject"\nsmtp2.easyredmine.com. TXT'
-            },
+            options='domain = "reply.easysoftware.com"',
+            zone=with_policy("reply.easysoftware.com"),
         ),
         id="a-domain-of-its-own-without-records",
     ),
@@ -308,9 +330,7 @@ OTHER_FAULTS = [
     pytest.param(
         "return-bounces-fail",
         ReturnFault(
-            zone={
-                f'mx.{DOMAIN}. TXT "v=spf1 a -all"\n': f'_dmarc.mx.{DOMAIN}. TXT "v=DMARC1; p=reject"\n'
-            }
+            zone={f'mx.{DOMAIN}. TXT "v=spf1 a -all"\n': "", **with_policy(f"mx.{DOMAIN}")}
         ),
         id="bounces-of-the-instance-fail",
     ),
@@ -318,9 +338,7 @@ OTHER_FAULTS = [
         "return-bounces-fail",
         ReturnFault(
             sending={"relayhost =": "myorigin = mycompany.com\nrelayhost ="},
-            zone={
-                "smtp2.easyredmine.com. TXT": '_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"\nsmtp2.easyredmine.com. TXT'
-            },
+            zone=with_policy("mycompany.com"),
         ),
         id="bounces-are-from-another-domain",
     ),
@@ -330,13 +348,13 @@ OTHER_FAULTS = [
         id="the-keys-are-too-short",
     ),
     pytest.param(
-        "return-map-differs",
+        "return-map-fails",
         ReturnFault(keys=f"sign {'7c' * 32}\n"),
         id="the-service-has-other-keys",
     ),
     pytest.param(
         "return-map-differs",
-        ReturnFault(conf='[return]\ndeliver_to = "tickets@mycompany.com"\n'),
+        ReturnFault(options='deliver_to = "tickets@mycompany.com"'),
         id="the-service-delivers-elsewhere",
     ),
 ]
@@ -351,3 +369,118 @@ def test_a_fault_is_found_and_nothing_else(
     found = [finding["id"] for finding in outcome.json["findings"]]
     assert set(found) == set(name.split()), outcome.json["findings"]
     assert outcome.status == 1
+
+
+def test_a_map_that_hangs_is_found(relay: ReturnRelay) -> None:
+    process = relay.back.map_process()
+    assert process is not None
+    os.kill(process, signal.SIGSTOP)
+    try:
+        (finding,) = relay.examine(ReturnFault(), "--json").json["findings"]
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+    assert finding["id"] == "return-map-fails"
+    assert "did not answer within 5 s" in finding["what"]
+
+
+def test_an_unguarded_map_is_worse_where_outgoing_mail_asks_it(relay: ReturnRelay) -> None:
+    guard = "pipemap:{ regexp:$config_directory/return-domains, "
+    bare = ((guard, ""), (":return }", ":return"))
+
+    severities = [
+        relay.examine(main(*bare, layout=layout), "--json").json["findings"][0]["severity"]
+        for layout in LAYOUTS
+    ]
+
+    assert severities == ["warning", "error"]
+
+
+def test_the_map_is_asked_by_way_of_the_proxymap_of_a_postfix_that_runs(back: Return) -> None:
+    table = f"proxy:socketmap:unix:{back.map_path}:return"
+    good = return_address(Kind.AUTHOR, "agent@author.example")
+
+    def asked(allowed: str) -> object:
+        with run_relay({"in": ""}, 25, settings=f"proxy_read_maps = {allowed}\n") as running:
+            config, queue = running.directory / "etc", str(running.directory / "queue")
+            return ask_map(table, (good,), config, queue, "postfix")
+
+    assert asked(table) == {good: "agent@author.example"}
+    # Nobody but proxymap forbids it.
+    assert isinstance(asked("hash:/none"), MapTrouble)
+
+
+def test_what_the_service_has_in_force_is_compared_with_the_file(nameserver: Nameserver) -> None:
+    (port,) = free_ports(1)
+    changes = f'[return]\nkeys = "{KEY_FILE}"\n'
+    with (
+        open_directory() as directory,
+        run_return(
+            directory / "return", nameserver.address, changes, metrics=f"127.0.0.1:{port}"
+        ) as back,
+    ):
+        path = back.alignd.config_path
+        before = _of_service(path)
+        path.write_text(f'{path.read_text()}\n[log]\nlevel = "debug"\n')
+        after = _of_service(path)
+
+    assert before == set()
+    assert after == {"configuration-not-in-force"}
+
+
+def _of_service(path: Path) -> set[str]:
+    done = CliRunner().invoke(command, ("doctor", "--json", "--config", str(path)))
+    findings = json.loads(done.stdout)["findings"]
+    return {
+        each["id"]
+        for each in findings
+        if each["topic"] == "return" and not each["id"].startswith("return-")
+    }
+
+
+@pytest.mark.parametrize(
+    ("group", "mode", "above", "missing"),
+    [
+        pytest.param("root", 0o600, 0o755, "file", id="for-root-alone"),
+        pytest.param("root", 0o640, 0o755, "file", id="for-a-group-that-it-is-not-in"),
+        pytest.param("postfix", 0o640, 0o700, "directory", id="in-a-directory-for-root-alone"),
+        pytest.param("postfix", 0o640, 0o755, "", id="for-its-group"),
+    ],
+)
+def test_a_key_file_that_a_service_may_not_read_is_told(
+    group: str, mode: int, above: int, missing: str
+) -> None:
+    with open_directory() as directory:
+        path = directory / "keys" / "return.keys"
+        path.parent.mkdir()
+        path.write_text("")
+        shutil.chown(path, "root", group)
+        path.chmod(mode)
+        path.parent.chmod(above)
+
+        barrier = barrier_to_key_file(str(path), "alignd-none.service", "postfix")
+        nobody = barrier_to_key_file(str(path), "alignd-none.service", "nobody-of-this-name")
+
+    places = {"file": str(path), "directory": str(path.parent)}
+    assert (barrier.path if isinstance(barrier, Barrier) else "") == places.get(missing, "")
+    assert isinstance(nobody, Skipped)
+
+
+def test_each_finding_of_the_way_back_was_planted() -> None:
+    planted = {
+        name
+        for row in MAP_FAULTS + MILTER_FAULTS + OTHER_FAULTS
+        for name in str(row.values[0]).split()
+    }
+    elsewhere = {
+        # In unit tests.
+        FindingId.RETURN_KEYS_MANY,
+        FindingId.RETURN_KEYS_UNREADABLE,
+        # In tests/wire/test_status.py.
+        FindingId.RETURN_KEYS_NOT_IN_FORCE,
+    }
+
+    of_return = {each.value for each in FindingId if each.value.startswith("return-")}
+    assert of_return == {each for each in planted if each.startswith("return-")} | {
+        each.value for each in elsewhere
+    }

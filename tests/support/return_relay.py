@@ -56,6 +56,8 @@ class ReturnFault:
     zone: Mapping[str, str] = field(default_factory=dict)
     conf: str = ""
     """TOML, laid over alignd.conf."""
+    options: str = ""
+    """The same for [return]."""
     keys: str | None = None
     """The file of keys, if it is another one."""
     layout: Layout = Layout.RETURN
@@ -77,7 +79,7 @@ class ReturnRelay:
             f'keys = "{KEY_FILE}"\n'
             f'socket = "unix:{self.back.map_path}"\n'
             f'milter = "{self.back.alignd.socket}"\n'
-            'metrics = ""\n'
+            f'metrics = ""\n{fault.options}\n'
         )
         host, _, port = self.outbound.removeprefix("inet:").rpartition(":")
         socket = self.outbound if self.outbound.startswith("unix:") else f"inet:{port}@{host}"

@@ -14,6 +14,7 @@ from alignd.telemetry.status import Status, StatusError, parse_status
 from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import Nameserver
 from tests.lab.readiness import open_directory, wait_until
+from tests.lab.return_addresses import KEY_FILE
 from tests.lab.settings import world
 from tests.support.scrape import Watched, run_watched
 
@@ -114,6 +115,24 @@ def test_doctor_sees_a_configuration_that_is_not_in_force(watched: Watched) -> N
 
     reload(watched)
     assert examine(watched) == {}
+
+
+def test_doctor_sees_keys_that_are_not_in_force(nameserver: Nameserver) -> None:
+    """With `alignd serve`, which reads them when it is told to."""
+    with (
+        open_directory() as directory,
+        run_watched(
+            directory / "alignd", nameserver.address, f'[return]\nkeys = "{KEY_FILE}"\n'
+        ) as watched,
+    ):
+        assert examine(watched) == {}
+
+        keys = watched.alignd.config_path.parent / KEY_FILE
+        keys.write_text(f"{keys.read_text()}accept {'2a' * 32}\n")
+        assert set(examine(watched)) == {"return-keys-not-in-force"}
+
+        reload(watched)
+        assert examine(watched) == {}
 
 
 def test_doctor_sees_a_reload_that_was_refused(watched: Watched) -> None:

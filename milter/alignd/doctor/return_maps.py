@@ -313,7 +313,8 @@ def _answers(maps: _Maps, use: _Use) -> Iterator[Remark]:
                 FindingId.RETURN_MAP_FAILS,
                 f"{use.table} does not answer for {domain}: {found.problem}",
                 _WAITS,
-                "systemctl status alignd-return, and journalctl -u alignd-return -n 50",
+                "systemctl status alignd-return, and journalctl -u alignd-return -n 50\n"
+                "where it does not know a key yet: systemctl reload alignd-return",
             )
         elif isinstance(keyring, Keyring):
             to = view.return_path.mailbox or _AUTHOR

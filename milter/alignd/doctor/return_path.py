@@ -133,9 +133,7 @@ def _exchanges(
             yield Unknown(f"where mail to {domain} goes: {answer.reason}")
             continue
         hosts = [each.host for each in answer.records if isinstance(each, MailExchange)]
-        if hosts and not any(hosts):
-            continue
-        for host in hosts or [domain.name]:
+        for host in filter(None, hosts):  # a null MX has none
             yield from _exchange(domain, host, here, lookup)
 
 

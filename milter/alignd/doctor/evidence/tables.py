@@ -82,7 +82,8 @@ def _asked(
     said = done.stderr.decode(errors="replace")
     # Its exit status is the same for an error and for no answer.
     if failure := re.search(r"^postmap: fatal: (.*)", said, re.M):
-        return MapTrouble(failure[1])
+        told = re.search(r"socketmap server temporary error: (.*)", said)
+        return MapTrouble(told[1] if told else failure[1])
     pairs = (line.partition("\t") for line in done.stdout.decode(errors="replace").splitlines())
     return {key: answer for key, _, answer in pairs}
 
