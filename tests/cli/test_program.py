@@ -200,6 +200,58 @@ def test_check_config_sums_up_a_good_configuration(cli: CommandLine) -> None:
     assert "helpdesk@notifications.easysoftware.com" in line
 
 
+TWO_FILES = """\
+[return]
+keys = "one.keys"
+
+[[tenant]]
+match = { X-Host = "a.example" }
+return = { domain = "a.example" }
+
+[[tenant]]
+match = { X-Host = "b.example" }
+return = { keys = "other.keys", domain = "b.example" }
+"""
+
+
+def test_check_config_sums_up_the_keys_of_return_addresses(cli: CommandLine) -> None:
+    cli.write("alignd.conf", configuration(TWO_FILES))
+    keys = [
+        f"{state} {number:064x}\n" for number, state in enumerate(["sign", "accept", "retired"])
+    ]
+    for name, text in (("one.keys", "".join(keys)), ("other.keys", keys[0])):
+        (cli.directory / name).touch(0o600)
+        cli.write(name, text)
+
+    outcome = cli.run("check-config", "--config", "alignd.conf")
+
+    assert (outcome.status, outcome.stderr) == (0, "")
+    on = "Return addresses are on in"
+    assert outcome.stdout.splitlines()[1:] == [
+        f"{on} 2 domains. Keys in one.keys: 1 signs, 1 accepted, 1 retired.",
+        f"{on} b.example. Keys in other.keys: 1 signs, 0 accepted, 0 retired.",
+    ]
+
+
+@pytest.mark.parametrize("command", ["check-config", "serve"])
+def test_keys_that_cannot_be_used_are_shown_with_their_lines(
+    cli: CommandLine, command: str
+) -> None:
+    cli.write("alignd.conf", configuration(TWO_FILES))
+    (cli.directory / "other.keys").touch(0o640)
+    cli.write("other.keys", f"sign {'6b' * 32}\nsign 6b6b\nretired {'6b' * 32}\n")
+
+    outcome = cli.run(command, "--config", "alignd.conf")
+
+    assert outcome == Outcome(
+        78,
+        "",
+        "one.keys:1: cannot be read: No such file or directory\n"
+        "other.keys:2: the key is too short: 2 octets, at least 32 are needed\n"
+        "other.keys:3: the key of line 1 once more, in another state\n",
+    )
+
+
 @pytest.mark.parametrize(
     "spec",
     [

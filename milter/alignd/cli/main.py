@@ -24,6 +24,8 @@ _COMMANDS = {
     "domain": "alignd.cli.commands.domain:domain",
     "replay": "alignd.cli.commands.replay:replay",
     "doctor": "alignd.cli.commands.doctor:doctor",
+    "address": "alignd.cli.commands.address:address",
+    "new-key": "alignd.cli.commands.new_key:new_key",
     "reasons": "alignd.cli.commands.reasons:reasons",
     "check-config": "alignd.cli.commands.check_config:check_config",
     "postfix-snippet": "alignd.cli.commands.postfix_snippet:postfix_snippet",

@@ -102,8 +102,8 @@ def _refuse_conflicts(configuration: Configuration, text: str, path: str) -> Non
     lines = dict(_lines(text))
     raise ConfigError(
         tuple(
-            ConfigProblem(path, _line_of(("tenant", place, "return"), lines), problem)
-            for place, problem in conflicts
+            ConfigProblem(path, _line_of(key_path, lines), problem)
+            for key_path, problem in conflicts
         )
     )
 
@@ -190,6 +190,8 @@ def _unknown(key_path: _KeyPath) -> str:
     owner = _table_at(key_path[:-1])
     where = ".".join(str(part) for part in key_path[:-1] if isinstance(part, str))
     text = f"unknown option {key!r} in [{where}]" if where else f"unknown table or option {key!r}"
+    if key in owner:  # the general table has more options
+        return f"{text}; it is not for tenants"
     elsewhere = [name for name, keys in option_names().items() if key in keys and name != where]
     if elsewhere and key not in option_names():
         return f"{text}; it belongs in [{elsewhere[0]}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
@@ -163,6 +163,15 @@ def _address(value: object) -> Mailbox:
     return mailbox
 
 
+def _agent_or_address(value: object) -> Mailbox | Literal["agent"]:
+    if value == "agent":
+        return "agent"
+    try:
+        return _address(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; or write 'agent'") from None
+
+
 def _duration(value: object) -> float:
     match = _DURATION.fullmatch(_text(value))
     if not match:
@@ -239,12 +248,13 @@ def _socket(value: object) -> MilterSocket:
 
 
 def _unix_socket(value: object) -> UnixSocket:
-    socket = _socket(value)
-    if not isinstance(socket, UnixSocket):
-        raise ValueError(
-            f"must be a unix socket, such as 'unix:/run/alignd-return/map.sock': {value!r}"
-        )
-    return socket
+    try:
+        socket = parse_socket(_text(value))
+        if isinstance(socket, UnixSocket):
+            return socket
+    except ValueError:
+        pass
+    raise ValueError(f"must be a unix socket, such as 'unix:/run/map.sock', not {value!r}")
 
 
 def _header_patterns(value: object) -> HeaderPatterns:
@@ -317,6 +327,7 @@ HostName = Annotated[Domain, PlainValidator(_host_name)]
 RelayAddress = Annotated[IpAddress, PlainValidator(_relay_address)]
 IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
 Address = Annotated[Mailbox, PlainValidator(_address)]
+AgentOrAddress = Annotated[Mailbox | Literal["agent"], PlainValidator(_agent_or_address)]
 Duration = Annotated[float, PlainValidator(_duration)]
 """Seconds; written as "0s", "500ms", "2s", "5m", "1h" or "3d"."""
 Timeout = Annotated[float, _timeout("100ms", "30s")]

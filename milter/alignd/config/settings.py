@@ -26,6 +26,7 @@ from alignd.config.endpoint import InetSocket, UnixSocket
 from alignd.config.header_patterns import HeaderPatterns, PatternIndex
 from alignd.config.option_types import (
     Address,
+    AgentOrAddress,
     DomainName,
     Duration,
     EmptyIsNone,
@@ -217,7 +218,7 @@ class ReturnOptions(Table):
     domain: DomainName | None = None
     envelope: Literal["author", "shared"] = "author"
     blocked: Annotated[tuple[Address, ...], List] = ()
-    deliver_to: Literal["agent"] | Address = "agent"
+    deliver_to: AgentOrAddress = "agent"
 
     @property
     def mailbox(self) -> Mailbox | None:
@@ -338,8 +339,8 @@ class Configuration(Settings):
         tenant = self.tenant.first_match(message)
         return tenant.settings if tenant else self
 
-    def conflicts(self) -> tuple[tuple[int, str], ...]:
-        """Tenants, by their number, whose return addresses say two things about one domain.
+    def conflicts(self) -> tuple[tuple[tuple[str | int, ...], str], ...]:
+        """Options of tenants, by their keys, that say two things about one return domain.
 
         Who answers shows of the tenant no more than the domain.
         """
@@ -354,7 +355,8 @@ class Configuration(Settings):
             for name in ("keys", "deliver_to"):
                 if getattr(options, name) != getattr(other, name):
                     problem = f"differs from that of another tenant for {settings.return_domain}"
-                    found.append((place, f"return.{name} {problem}: set a return.domain here"))
+                    text = f"return.{name} {problem}: set a return.domain here"
+                    found.append((("tenant", place, "return", name), text))
         return tuple(found)
 
     def of_return_leg(self) -> Configuration:

@@ -39,9 +39,12 @@ _LABEL = b"alignd: return address"
 # Exim refuses "/" and more (measured).
 _ATOM = r"[a-z0-9_+='~-]+"
 _SUITABLE = re.compile(rf"(?!-){_ATOM}(?:\.{_ATOM})*")
+_TAG_FORM = "".join(
+    f"[{_DIGITS if place in _DIGIT_PLACES else ALPHABET}]" for place in range(_TAG)
+)
 _FORM = re.compile(
     rf"(?P<local>{_SUITABLE.pattern})=(?P<domain>[a-z0-9_.-]+)"
-    rf"=(?P<tag>[{ALPHABET}{_DIGITS}]{{{_TAG}}})(?P<day>[{_FIRST_OF_DAY}][{ALPHABET}]{{2}})?"
+    rf"=(?P<tag>{_TAG_FORM})(?P<day>[{_FIRST_OF_DAY}][{ALPHABET}]{{2}})?"
 )
 
 

@@ -14,9 +14,9 @@ from alignd.return_path.address import (
     Kind,
     ReturnAddress,
     Unfit,
-    claimed,
     decode,
     encode,
+    has_form,
 )
 from alignd.return_path.keyring import Keyring
 
@@ -60,10 +60,9 @@ class DomainOfReturn:
         self, local_part: str, domain: Domain, now: float
     ) -> Found | Invalid | Nobody | KeyTrouble:
         """Whose return address *local_part* in *domain*, which is this one, is."""
-        if claimed(local_part) is None:
-            return Invalid.FORM
         if isinstance(self.keyring, KeyTrouble):
-            return self.keyring
+            # What is none with any key is refused without one.
+            return self.keyring if has_form(local_part) else Invalid.FORM
         read = decode(local_part, domain, self.keyring, now)
         if isinstance(read, Invalid):
             return read

@@ -107,8 +107,8 @@ def read_key_file(path: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        # Without the cause, which has all that the file holds.
-        raise _error(path, line, "not a file of keys: not UTF-8 text") from None
+    # Out here, so that an error that has all of the file in it is no part of this one.
+    raise _error(path, line, "not a file of keys: not UTF-8 text")
 
 
 def _open(path: str, flags: int) -> int:

@@ -35,11 +35,11 @@ class Key:
 
     secret: bytes = field(repr=False)
     state: KeyState
+    id: str = field(init=False)
+    """One letter of ALPHABET, made of the secret, so that the file can be put in any order."""
 
-    @property
-    def id(self) -> str:
-        """One letter of ALPHABET, made of the secret, so that the file can be put in any order."""
-        return id_of(self.secret)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", id_of(self.secret))  # the way of frozen dataclasses
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,12 @@ class Keyring:
 def id_of(secret: bytes) -> str:
     """The id of the key with this *secret*."""
     return ALPHABET[hmac.digest(secret, _ID_LABEL, hashlib.sha256)[0] % len(ALPHABET)]
+
+
+def ids_in(text: str) -> frozenset[str]:
+    """The ids of the keys in the *text* of a key file, which may have problems."""
+    keys = (_parse_line(line) for _, line in _lines(text))
+    return frozenset(key.id for key in keys if isinstance(key, Key))
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -18,6 +18,7 @@ from alignd.cli.options import (
     EXIT_REWRITTEN,
     ZONE,
     InputError,
+    load_directory,
     load_or_exit,
     open_lookups,
 )
@@ -79,7 +80,9 @@ def domain(
         raise click.UsageError("name a domain, or give --file")
     authors, problems = _authors(entries)
     lookups = open_lookups(zone, configuration.dns, shared=False)
-    reviewer = make_reviewer(configuration, signer, time.time)
+    reviewer = make_reviewer(
+        configuration, signer, time.time, directory=load_directory(configuration)
+    )
     progress = with_progress(authors, lambda: len(authors), "asking DNS")
     advices: Iterable[Advice] = (advise(reviewer, author, lookups()) for author in progress)
     if sys.stdout.isatty():

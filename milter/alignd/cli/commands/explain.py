@@ -19,6 +19,7 @@ from alignd.cli.options import (
     LOGIN,
     ZONE,
     InputError,
+    load_directory,
     load_or_exit,
     open_lookup,
 )
@@ -76,9 +77,10 @@ def explain(  # noqa: PLR0913, PLR0917  click passes one argument for each optio
       postcat -bhq 4bQx2K1 | alignd explain - --mail-from '<>'
     """
     configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
+    directory = load_directory(configuration, exit_status=EXIT_INCOMPLETE)
     header, body = _read_message(message)
     lookup = open_lookup(zone, configuration.dns)
-    reviewer = make_reviewer(configuration, signer, time.time)
+    reviewer = make_reviewer(configuration, signer, time.time, directory=directory)
     whole = Message(
         envelope_sender=envelope_address(mail_from),
         recipients=tuple(map(envelope_address, rcpt)),

@@ -17,6 +17,7 @@ from alignd.cli.options import (
     FILE,
     LOGIN,
     ZONE,
+    load_directory,
     load_or_exit,
     open_lookups,
 )
@@ -74,7 +75,9 @@ def replay(
       alignd replay ~/Maildir --mail-from app@helpdesk.example --json
     """
     configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
-    reviewer = make_reviewer(configuration, signer, time.time)
+    reviewer = make_reviewer(
+        configuration, signer, time.time, directory=load_directory(configuration)
+    )
     sender = None if mail_from is None else envelope_address(mail_from)
     submission = Submission(client, login, sender)
     summary = _summarise(path, submission, reviewer, open_lookups(zone, configuration.dns))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from alignd.advice.alternatives import Advice
 from alignd.cli.render.evidence import full_evidence, rule_and_fix
+from alignd.cli.render.return_address import WHY_NONE
 from alignd.cli.text import (
     ADDED,
     BLANK,
@@ -19,9 +20,12 @@ from alignd.cli.text import (
 )
 from alignd.config.settings import Configuration, Settings
 from alignd.judgement.author import Author
+from alignd.judgement.decision import Rewrite
+from alignd.judgement.own_sender import AddressResult, OwnSender
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import Judgement, add_trace_field
 from alignd.mail.message import Edits, HeaderField, Message, compare
+from alignd.return_path.address import BOUNCE_DAYS, Unfit
 
 _OUTCOMES = {
     Action.SKIP: ("it is left alone", "it is left alone"),
@@ -56,6 +60,11 @@ def explanation_lines(
     if advice is not None:
         yield from _section("What would keep the author's name")
         yield from _advice(advice)
+    rewrite = judgement.circumstances.rewrite
+    if judgement.address is not None and rewrite is not None:
+        yield from _section("Where answers and bounces go")
+        yield from _answers(rewrite.sender, judgement.settings)
+        yield from _bounces(rewrite)
     if judgement.planned:
         is_dry = judgement.settings.rules.dry_run
         yield from _section("What would change" if is_dry else "What changes")
@@ -124,6 +133,37 @@ def _found(judgement: Judgement) -> Iterator[Line]:
     if moved is not None:
         yield from _section("And if the author were the envelope sender")
         yield from full_evidence(moved)
+
+
+def _answers(sender: OwnSender, settings: Settings) -> Iterator[Line]:
+    if sender.is_return_address:
+        own = settings.return_path.mailbox
+        whose = f"go to {own.address}" if own else "reach the author"
+        yield from fold(f"Answers to From {whose}, by the return address", "  ", "  ")
+        yield verbatim(sender.address.address, "    ")
+        return
+    why = _why_none(sender)
+    yield from fold(f"The author's address has no return address: {why}.", "  ", "  ")
+    yield from fold(f"From is {sender.address.address}, as for everybody.", "  ", "  ")
+
+
+def _why_none(sender: OwnSender) -> str:
+    match sender.result:
+        case AddressResult.NO_AUTHOR | AddressResult.NO_KEYS | AddressResult.RETURN | None:
+            return "From names nobody"
+        case result:
+            return WHY_NONE[Unfit(result.value)]
+
+
+def _bounces(rewrite: Rewrite) -> Iterator[Line]:
+    if not rewrite.envelope_sender:
+        yield from fold("There are no bounces: the envelope sender stays null.", "  ", "  ")
+    elif rewrite.sender.bounces_reach_author:
+        days = f"for {BOUNCE_DAYS} days"
+        yield from fold(f"Bounces reach the author, {days}, by the bounce address", "  ", "  ")
+        yield verbatim(rewrite.envelope_sender, "    ")
+    else:
+        yield from fold(f"Bounces go to {rewrite.envelope_sender}.", "  ", "  ")
 
 
 def _changes(message: Message, edits: Edits) -> Iterator[Line]:
