@@ -186,6 +186,18 @@ def test_what_is_decided_without_an_answer_holds_whatever_the_answer_is(
             assert later == {found}, each
 
 
+def test_a_record_that_one_rfc_alone_asks_for_may_want_strict_alignment() -> None:
+    domain = f"eu.{BELOW}"
+    author = f"julia@{domain}"
+    message = answer(header=(signature(BELOW, author), *from_(author)))
+    zone = record(f"_dmarc.{BELOW}", "v=DMARC1; p=reject; psd=n")
+    zone += record(f"s1._domainkey.{BELOW}", KEYS[0])
+
+    assert judged(message, zone).reason is ReturnReason.DKIM_ALIGNED
+    unknown = zone + record(f"_dmarc.{AUTHOR_DOMAIN}", None)
+    assert judged(message, unknown).reason is ReturnReason.DNS_UNKNOWN
+
+
 REFUSALS = {
     "a forged address": ("x" + address(), JULIA, ReturnReason.NO_SUCH_ADDRESS),
     "a bounce address for an answer": (
