@@ -48,7 +48,7 @@ def test_what_is_asked_for_is_there(scrape: Scrape, expression: str) -> None:
         samples = [sample for sample in scrape.samples if sample.name == found["name"]]
         assert samples, found["name"]
         for label, values in _MATCHER.findall(found["matchers"] or ""):
-            if label == "instance":  # Prometheus gives this one
+            if label in {"instance", "job"}:  # Prometheus gives these
                 continue
             for value in values.split("|"):
                 assert any(sample.labels[label] == value for sample in samples), value
@@ -124,8 +124,22 @@ def test_what_goes_wrong_has_an_alert() -> None:
         "alignd_process_start_failures_total",
         "alignd_connections_cut_total",
         "alignd_background_failures_total",
+        "alignd_return_lookups_total",
+        "alignd_return_bounces_total",
+        "alignd_return_map_missing",
     }
-    assert any(rule["expr"].startswith("up{") for rule in RULES)
+    ups = {rule["expr"] for rule in RULES if rule["expr"].startswith("up{")}
+    assert ups == {'up{job="alignd"} == 0', 'up{job="alignd-return"} == 0'}
+
+
+def test_the_manual_tells_what_to_do_for_each_alert_on_the_way_back() -> None:
+    """At three in the morning: what Julia and Marky notice, and what to do first."""
+    (group,) = (group for group in GROUPS if group["name"] == "alignd-return")
+    told = (ROOT / "docs/operation.md").read_text()
+
+    assert set(re.findall(r"^\| `(AligndReturn\w+)` \|", told, re.MULTILINE)) == {
+        rule["alert"] for rule in group["rules"]
+    }
 
 
 def test_operators_are_told_the_default_port_and_every_metric(scrape: Scrape) -> None:

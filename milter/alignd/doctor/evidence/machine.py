@@ -28,6 +28,8 @@ from alignd.mta import probe
 
 _TIMEOUT = 5.0  # seconds
 _UNIT = "alignd.service"
+_KEYS_GROUP = "alignd-keys"
+"""That of the shipped units, for services that systemd does not know."""
 
 
 def interfaces() -> Interfaces:
@@ -106,7 +108,7 @@ class _Account:
 def _account_of(unit: str, user: str) -> _Account | None:
     command = ["systemctl", "show", "--property=LoadState,User,Group,SupplementaryGroups", unit]
     said = _said_by(command)
-    more: list[str] = []
+    more = [_KEYS_GROUP]
     if said.get("LoadState") == "loaded":
         user = said.get("User") or "root"
         more = [said.get("Group", ""), *said.get("SupplementaryGroups", "").split()]
