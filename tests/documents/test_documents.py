@@ -131,17 +131,20 @@ def test_postfix_lines_open_with_their_promise() -> None:
     assert len(files) == 4
 
 
-def test_the_unit_starts_a_command_that_exists() -> None:
+@pytest.mark.parametrize("name", ["alignd.service", "alignd-return.service"])
+def test_the_unit_starts_a_command_that_exists(name: str) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(ROOT / "systemd/alignd.service")
+    unit.read(ROOT / "systemd" / name)
     service = unit["Service"]
 
     program, command, *arguments = service["ExecStart"].split()
     assert Path(program).name == "alignd"
     assert command in main.commands
     assert arguments == ["--config", str(DEFAULT_PATH)]
-    assert f"u {service['User']} " in (ROOT / "systemd/alignd.sysusers").read_text()
+    accounts = (ROOT / "systemd/alignd.sysusers").read_text()
+    assert f"u {service['User']} - " in accounts
+    assert f"g {service['SupplementaryGroups']} -" in accounts
 
 
 @pytest.fixture
@@ -149,7 +152,7 @@ def units(tmp_path: Path) -> Path:
     """The units, with a program that is here in place of the one to be installed."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
-    for unit in (ROOT / "systemd").glob("alignd.s[oe]*"):
+    for unit in (ROOT / "systemd").glob("alignd*.s[oe]*"):
         text = unit.read_text().replace("/opt/alignd/bin/alignd", "/bin/true")
         (tmp_path / unit.name).write_text(text)
     return tmp_path
@@ -161,16 +164,16 @@ def systemd_analyze(*arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("unit", ["alignd.service", "alignd.socket"])
+@pytest.mark.parametrize("unit", ["alignd.service", "alignd.socket", "alignd-return.service"])
 def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
     assert unit not in systemd_analyze("verify", "--man=no", str(units / unit))
 
 
-def test_the_sandbox_is_tight(units: Path) -> None:
-    unit = str(units / "alignd.service")
-    said = systemd_analyze("security", "--offline=yes", "--no-pager", unit)
+@pytest.mark.parametrize("unit", ["alignd.service", "alignd-return.service"])
+def test_the_sandbox_is_tight(units: Path, unit: str) -> None:
+    said = systemd_analyze("security", "--offline=yes", "--no-pager", str(units / unit))
 
-    exposure = re.search(r"exposure level for alignd.service: ([\d.]+)", said)
+    exposure = re.search(rf"exposure level for {re.escape(unit)}: ([\d.]+)", said)
     assert exposure is not None, said
     assert float(exposure[1]) <= 1.5
 

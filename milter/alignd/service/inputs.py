@@ -149,11 +149,14 @@ class InputReport:
         if before is not None and now == before:
             return
         if isinstance(now.keyring, KeyTrouble):
-            text = "return keys are not there: mail to their addresses waits at its sender"
-            self._log.service(text, problem=now.problem)
+            self._log.service(
+                "return keys are not there: mail to their addresses waits at its sender",
+                problem=now.problem,
+            )
         elif now.problem:
-            text = "return keys cannot be read: those of before stay in force"
-            self._log.service(text, problem=now.problem)
+            self._log.service(
+                "return keys cannot be read: those of before stay in force", problem=now.problem
+            )
         elif before is not None:
             states = " ".join(f"{key.id}:{key.state.value}" for key in now.keyring.keys.values())
             self._log.service("return keys in force", path=path, keys=states)
