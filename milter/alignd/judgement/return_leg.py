@@ -186,8 +186,8 @@ class ReturnReviewer:
         if author.domain is None or mailbox is None or mailbox.local_part.lower() != _POSTMASTER:
             return False
         names = {each.relay.hostname for each in self.configuration.all_settings}
-        owned = {self.suffixes.registered_domain(each) for each in names}
         ours = self.forwarding.own_domains
+        owned = {self.suffixes.registered_domain(each) for each in names | ours}
         return author.domain in ours or self.suffixes.registered_domain(author.domain) in owned
 
     def _judgement(
