@@ -46,10 +46,10 @@ class Alignd:
         """What it has written last."""
         return f"alignd's log:\n{end_of(self.log())}"
 
-    def log_line(self, queue_id: str) -> str:
-        """Return the line about one message, which may still be on its way to the file."""
+    def log_line(self, queue_id: str, start: int = 0) -> str:
+        """Return the first line about one message from *start* on: it may be still on its way."""
         line = re.compile(rf"^{re.escape(queue_id)}: .*", re.MULTILINE)
-        return wait_until(lambda: line.search(self.log()), f"a log line of {queue_id}")[0]
+        return wait_until(lambda: line.search(self.log(), start), f"a log line of {queue_id}")[0]
 
     def children(self) -> list[int]:
         """The process ids of its workers, and of its monitor if it has metrics."""

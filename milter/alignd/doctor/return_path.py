@@ -207,8 +207,8 @@ def _keys(file: KeyFile) -> Iterator[Remark]:
             "and `alignd return` defers all mail (451)",
             f"chmod o+x {barrier.path}"
             if enters
-            else f"chown root:alignd-keys {file.path} && chmod 0640 {file.path}   (a group of both "
-            "services, by SupplementaryGroups= of their units)",
+            else f"chown root:alignd-keys {file.path} && chmod 0640 {file.path}   (a group of "
+            "both services, by SupplementaryGroups= of their units)",
         )
 
 

@@ -61,7 +61,8 @@ class Prediction:
 
     author_domain: Domain
     spf: tuple[Spf, ...]
-    """One for each relay address: Postfix picks the address, so all have to pass."""
+    """One for each relay address: Postfix picks the address, so all have to pass. Of a message
+    that has arrived, one for its client, or none where that has no address."""
     dkim: tuple[CheckedSignature, ...]
     """Each signature that receivers will find."""
     rfc7489: ModelView
