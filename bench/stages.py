@@ -21,7 +21,7 @@ from tests.lab.processes import processor_seconds
 STAGES = {
     "protocol": ("mta/session", "mta/libmilter"),
     "collecting": ("mta/transaction", "mail/message"),
-    "memory": ("mta/judgement_cache", "mta/lookahead", "resolver"),
+    "memory": ("mta/judgement_cache", "mta/outbound_judge", "mta/lookahead", "resolver"),
     "decision": ("judgement", "mailauth", "mail", "config"),
     "edits": ("judgement/rewrite", "mail/display_name", "mta/session:_apply"),
     "log": ("telemetry/log",),

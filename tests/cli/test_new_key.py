@@ -111,7 +111,10 @@ def test_the_first_key_signs_and_the_way_to_begin_is_explained(
     assert outcome.status == 0
     assert len(Keyring.parse(outcome.stdout).keys) == 1
     path = KEY_FILE if text else "/etc/alignd/return.keys"
-    assert f"    (umask 027 && alignd new-key > {path}) && chgrp alignd {path}\n" in outcome.stderr
+    assert (
+        f"    (umask 027 && alignd new-key > {path}) && chgrp alignd-keys {path}\n"
+        in outcome.stderr
+    )
     assert f'set keys = "{path}"' in " ".join(outcome.stderr.split())
 
 

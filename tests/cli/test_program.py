@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -137,6 +138,7 @@ alignd.conf:6: notifications.address: not an address: 'helpdesk' (expected '@' b
     [
         pytest.param(("check-config",), 78, id="check-config"),
         pytest.param(("serve",), 78, id="serve"),
+        pytest.param(("return",), 78, id="return"),
         pytest.param(("explain", "marky.eml", "--mail-from", ""), 2, id="explain"),
     ],
 )
@@ -150,7 +152,7 @@ def test_a_bad_configuration_is_shown_whole(
     assert outcome == Outcome(status, "", PROBLEMS)
 
 
-@pytest.mark.parametrize("command", ["check-config", "serve"])
+@pytest.mark.parametrize("command", ["check-config", "serve", "return"])
 def test_a_configuration_that_is_not_there(cli: CommandLine, command: str) -> None:
     outcome = cli.run(command, "--config", "none.conf")
 
@@ -264,6 +266,32 @@ def test_serve_says_when_its_socket_cannot_be_opened(cli: CommandLine, spec: str
     assert (outcome.status, outcome.stdout) == (69, "")
     (line,) = outcome.stderr.splitlines()
     assert line.startswith(f"alignd: cannot serve on {spec}: ")
+
+
+def test_return_needs_keys(cli: CommandLine) -> None:
+    outcome = cli.run("return", "--config", "alignd.conf")
+
+    said = "there are no return addresses: set return.keys; `alignd new-key` makes the file"
+    assert outcome == Outcome(78, "", f"alignd.conf:1: {said}\n")
+
+
+def test_return_says_when_the_socket_of_its_map_is_served(cli: CommandLine) -> None:
+    path = cli.directory / "map.sock"
+    cli.write(
+        "alignd.conf",
+        configuration(
+            f'[return]\nkeys = "none"\nsocket = "unix:{path}"\n'
+            f'milter = "unix:{cli.directory}/milter.sock"\nmetrics = ""\n'
+        ),
+    )
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        outcome = cli.run("return", "--config", "alignd.conf")
+
+    assert outcome.status == 69
+    complaint = f"alignd: cannot serve on unix:{path}: another process serves it"
+    assert outcome.stderr.splitlines()[-1] == complaint
 
 
 # An empty file in the place of /etc/resolv.conf, seen by this one command only.

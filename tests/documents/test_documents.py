@@ -15,11 +15,12 @@ from alignd.config.endpoint import InetEndpoint, InetSocket
 from alignd.config.file import DEFAULT_PATH, load_configuration, option_names, parse_configuration
 from alignd.config.settings import Configuration, DkimOptions, Helpdesk, Rules
 from alignd.judgement.reasons import Reason, Rule
+from alignd.judgement.return_reasons import ReturnReason
 from alignd.judgement.words import WORDS
 from bench.speed import GOALS
 from storm.table import STORMS
 from tests.lab.places import ROOT
-from tests.support.selection import CASES
+from tests.support.selection import CASES, RETURN_CASES
 
 CONF = ROOT / "conf/alignd.conf"
 README = (ROOT / "README.md").read_text()
@@ -364,6 +365,23 @@ def test_every_reason_has_a_case() -> None:
     assert {reason.value for reason in Reason} - proven == {"internal-error"}
 
 
+def test_every_reason_of_what_comes_back_has_a_case() -> None:
+    proven = {case.expected_reason for case in RETURN_CASES}
+
+    assert {reason.value for reason in ReturnReason} - proven == {"return-internal-error"}
+
+
+def test_the_reasons_of_what_comes_back_are_told_in_their_order() -> None:
+    told = re.findall(r"^\| `(return-[a-z-]+)` \|.*\| (.*) \|$", HOW_IT_DECIDES, re.MULTILINE)
+
+    assert [name for name, _ in told] == [reason.value for reason in ReturnReason]
+    for reason, (_, outcome) in zip(ReturnReason, told, strict=True):
+        codes = {
+            case.expected_reply for case in RETURN_CASES if case.expected_reason == reason.value
+        }
+        assert codes <= {outcome if outcome[0].isdigit() else ""}, reason
+
+
 def test_every_rule_and_scope_option_changes_a_case() -> None:
     configs = "\n".join(case.config for case in CASES)
     for name in (*Rules.model_fields, *Helpdesk.model_fields, *DkimOptions.model_fields):
@@ -372,7 +390,8 @@ def test_every_rule_and_scope_option_changes_a_case() -> None:
 
 def test_case_claims_are_sentences() -> None:
     assert len(CASES) >= 40
-    for case in CASES:
+    cases = (*CASES, *RETURN_CASES)
+    for case in cases:
         assert re.match(r"[A-Z].*[.!?]$", case.claim), case.path
-    claims = [case.claim for case in CASES]
+    claims = [case.claim for case in cases]
     assert len(set(claims)) == len(claims)

@@ -112,6 +112,8 @@ class _Launch:
     listening: socket.socket | None
     under: Sequence[str]
     stderr: int | None
+    socket: str = ""
+    """milter.socket, if it is not the one of this service."""
 
 
 @contextmanager
@@ -160,7 +162,9 @@ def run_return(
     }
     options = tomllib.loads(changes)
     changes = tomli_w.dumps(options | {"return": own | options.get("return", {})})
-    launch = _Launch("return", environment or {}, None, under, None)
+    # From the same configuration `alignd serve` can run beside it.
+    outbound = f"unix:{directory}/outbound.sock"
+    launch = _Launch("return", environment or {}, None, under, None, outbound)
     with _run(directory, nameserver, changes, launch) as alignd:
         yield Return(alignd, directory / "map.sock")
 
@@ -170,7 +174,7 @@ def _run(directory: Path, nameserver: str, changes: str, launch: _Launch) -> Ite
     directory.mkdir(parents=True)
     config_path, log_path = directory / "alignd.conf", directory / "alignd.log"
     spec = f"unix:{directory}/milter.sock"
-    ours = "fd:3" if launch.listening else spec
+    ours = "fd:3" if launch.listening else launch.socket or spec
     keys = directory / KEY_FILE
     write_keys(keys)
     config_path.write_text(

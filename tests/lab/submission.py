@@ -134,9 +134,10 @@ def submit(
     *,
     client: str = _LOOPBACK,
     login: str | None = None,
+    helo: str = _HELO,
 ) -> SubmissionReply:
     """Send one message to 127.0.0.1, in the name of another client and login by XCLIENT."""
-    with SmtpClient(port) as session:
+    with SmtpClient(port, helo=helo) as session:
         if client != _LOOPBACK or login is not None:
             session.impersonate(client, login)
         return session.send(envelope_sender, recipients, message)

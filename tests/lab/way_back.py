@@ -57,7 +57,7 @@ OUTBOUND_RULES = 2527
 UNSIGNED_MAP = 2528
 """Whatever has the form of a return address is one."""
 NO_LIMITS = 2529
-"""All errors are answered, and reports of success are sent."""
+"""All errors are answered."""
 
 _NAMESERVER = "127.0.0.1"
 _ADDRESSES = (
@@ -184,11 +184,11 @@ class ShippedEntrance(Listener):
     text: str = ""
 
     def service(self) -> str:
-        """Return the entry of master.cf, at an address, and in no chroot."""
+        """Return the entry of master.cf, at an address, in no chroot, and without pauses."""
         place = f"{self.address}:{self.port} inet n - n"
         text, count = re.subn(r"^smtp +inet +n +- +[yn]", place, self.text, flags=re.MULTILINE)
         assert count == 1
-        return text
+        return text.replace("smtpd_error_sleep_time=1s", "smtpd_error_sleep_time=0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,15 +238,20 @@ class WayBackLab:
     @contextmanager
     def markys_blocks(self, client: str) -> Iterator[None]:
         """Have Marky's server refuse all that comes from this address."""
-        path = self.markys.directory / "etc/clients"
-        command = ["postmap", "-c", str(path.parent), f"hash:{path}"]
-        path.write_text(f"{client} 550 5.7.1 too much spam from you\n")
-        subprocess.run(command, check=True)
+        self._set_clients(f"{client} 550 5.7.1 too much spam from you\n")
         try:
             yield
         finally:
-            path.write_text("")
-            subprocess.run(command, check=True)
+            self._set_clients("")
+
+    def _set_clients(self, text: str) -> None:
+        path = self.markys.directory / "etc/clients"
+        path.write_text(text)
+        made = path.with_suffix(".db")
+        age = made.stat().st_mtime - 1
+        subprocess.run(["postmap", "-c", str(path.parent), f"hash:{path}"], check=True)
+        # Postfix reads a table again whose time of change is another second.
+        os.utime(made, (age, age))
 
     def evidence(self) -> str:
         """What explains a failure."""
@@ -421,7 +426,10 @@ def _run_julias(
         f"customer.com customer.com:{cast.SELECTOR}:{key.path}\n",
         internal_hosts=(JULIAS,),
     )
-    domains = ("customer.com", "unsigned.com", "staff.com", "victim.com", "careless.com", "hosted.com")
+    domains = (
+        *("customer.com", "unsigned.com", "staff.com"),
+        *("victim.com", "careless.com", "hosted.com"),
+    )
     settings = _receiver("mx.customer.com", domains, (JULIAS,), inbox_port)
     with (
         run_signer(daemons, "signer", tables, _NAMESERVER) as signer,
@@ -446,7 +454,8 @@ def _run_markys(directory: Path, daemons: Path, inbox_port: int) -> Iterator[Pos
         listeners = [
             Listener(MARKYS, 25, checks),
             Listener(MARKYS, HELPDESK_PORT),
-            Entrance(OLD, 25, checks, more=("smtpd_discard_ehlo_keywords=8bitmime",)),
+            # Postfix takes a server that has SMTPUTF8 for one that has 8BITMIME.
+            Entrance(OLD, 25, checks, more=("smtpd_discard_ehlo_keywords=8bitmime,smtputf8",)),
         ]
         with run_postfix(directory, settings, listeners, {"clients": ""}) as postfix:
             yield postfix

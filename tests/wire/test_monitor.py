@@ -332,6 +332,19 @@ def test_a_dry_run_counts_what_it_would_have_changed(start: Start) -> None:
     assert scrape["alignd_dry_run_messages_total"] == 1
 
 
+def test_rewritten_mail_is_counted_by_what_from_got(start: Start) -> None:
+    watched = start('[return]\nkeys = "return.keys"\n')
+    local_part, _, domain = AGENT.rpartition("@")
+
+    for author in (AGENT, AGENT, f"{local_part}/x@{domain}", f"{'x' * 60}@{domain}", GOOD):
+        send(watched, author)
+
+    counted = watched.scrape().counted("alignd_return_addresses_total")
+    assert counted == {("return",): 2, ("characters",): 1, ("too-long",): 1}
+    rewritten = re.findall(r"action=rewrite .* address=(\w+)", watched.alignd.log())
+    assert rewritten == ["return", "return", "shared", "shared"]
+
+
 def test_limits_are_counted(start: Start) -> None:
     watched = start(
         "[milter]\nmax_header_bytes = 1000\nmax_body_bytes = 1000\n[dkim]\nverify = true\n"

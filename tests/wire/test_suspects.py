@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from alignd.return_path.address import Kind
 from tests.lab import cast
-from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.alignd import Alignd, run_alignd, run_return
 from tests.lab.milter_client import MilterConnection, Result
 from tests.lab.nameserver import Nameserver
+from tests.lab.processes import is_worker
 from tests.lab.readiness import open_directory, wait_until
+from tests.lab.return_addresses import KEY_FILE, return_address
 from tests.lab.settings import world
 
 pytestmark = pytest.mark.wire
@@ -48,10 +51,10 @@ def send(alignd: Alignd, author: str, queue_id: str) -> Result:
 
 def kill_worker(alignd: Alignd, how: signal.Signals) -> None:
     """End the worker, and wait for the next one."""
-    (worker,) = alignd.children()
+    (worker,) = filter(is_worker, alignd.children())
     os.kill(worker, how)
     wait_until(lambda: f"worker ended pid={worker}" in alignd.log(), "its end", 30)
-    wait_until(lambda: [pid for pid in alignd.children() if pid != worker], "another worker")
+    wait_until(lambda: list(filter(is_worker, alignd.children())) != [worker], "another worker")
 
 
 VERIFY = "[dkim]\nverify = true\n"
@@ -102,3 +105,39 @@ def test_what_a_worker_was_judging_at_its_orderly_end_is_not_suspect(
     wait_until(lambda: f"worker ended pid={worker}" in alignd.log(), "its end", 30)
 
     assert send(alignd, POISON, "LATER").answer.modifications == ()
+
+
+def test_what_a_worker_died_of_is_put_off_where_it_comes_back(
+    nameserver: Nameserver,
+) -> None:
+    nameserver.serve(WAITING)
+    changes = (
+        f'[milter]\nworkers = 1\n[dns]\ntimeout = "{SECONDS}"\n[return]\nkeys = "{KEY_FILE}"\n'
+    )
+    with (
+        open_directory() as directory,
+        run_return(directory / "alignd", nameserver.address, changes) as service,
+    ):
+        alignd = service.alignd
+        with ThreadPoolExecutor(1) as thread:
+            deadly = thread.submit(answer, alignd, POISON, "DEADLY")
+            wait_until(lambda: ("silent.example.", "TXT") in nameserver.questions, "its judgement")
+            kill_worker(alignd, signal.SIGKILL)
+            assert deadly.exception() or not deadly.result().accepted
+
+        nameserver.serve(HEALTHY)
+        retried, other = answer(alignd, POISON, "RETRIED"), answer(alignd, OTHER, "OTHER")
+
+        assert retried.answer.text.startswith("451 4.3.0 ")
+        assert "reason=return-internal-error" in alignd.log_line("RETRIED")
+        assert nameserver.questions.count(("silent.example.", "TXT")) == 0
+        assert other.accepted
+        assert "reason=return-spf-aligned" in alignd.log_line("OTHER")
+
+
+def answer(alignd: Alignd, sender: str, queue_id: str) -> Result:
+    """Send from the address that the included record names."""
+    message = f"From: Julia <{sender}>\r\nSubject: Re\r\n\r\nHello\r\n".encode()
+    to = return_address(Kind.AUTHOR, cast.MARKY)
+    with MilterConnection(alignd.socket, client=cast.RELAY_IPV4) as mta:
+        return mta.send(sender, (to,), message, queue_id=queue_id)

@@ -1,6 +1,7 @@
 """The real process: every case over the milter protocol, and abuse of it."""
 
 import re
+import struct
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -194,6 +195,33 @@ def test_the_body_crosses_only_where_a_signature_may_count(
     for config, is_wanted in {"": False, '[dkim]\ntrusted_authserv_ids = ["x"]\n': True}.items():
         with MilterConnection(fleet.alignd(config).socket) as mta:
             assert bool(mta.steps & NO_BODY) is not is_wanted
+
+
+MACROS = (
+    b"\0\0\0\0i\0\0\0\0\1i\0\0\0\0\2{auth_authen}\0\0\0\0\3i\0\0\0\0\4i\0\0\0\0\5i\0\0\0\0\6i\0"
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "offered", "chosen"),
+    [
+        pytest.param("", 0x1FFFFF, 0x18D3D2, id="plain"),
+        pytest.param("", 0x7F, 0x52, id="an-mta-that-wants-answers"),
+        pytest.param("[dkim]\nverify = true\n", 0x1FFFFF, 0x18D3C2, id="signatures"),
+        pytest.param("[dkim]\nverify = true\n", 0x7F, 0x42, id="signatures-and-answers"),
+    ],
+)
+def test_what_leaves_is_negotiated_to_the_octet(
+    fleet: Fleet, config: str, offered: int, chosen: int
+) -> None:
+    mta = MilterConnection(fleet.alignd(config).socket)
+    mta.connect()
+    try:
+        mta.packet(b"O", struct.pack("!III", 6, ALL_ACTIONS, offered))
+
+        assert mta.receive() == (b"O", struct.pack("!III", 6, 0x151, chosen) + MACROS)
+    finally:
+        mta.close()
 
 
 def test_a_long_line_is_forgotten_with_its_message(nameserver: Nameserver, fleet: Fleet) -> None:

@@ -62,7 +62,7 @@ class Action(Word):
     )
     REFUSE = Text(
         "refuse",
-        "it is refused for good (554), so that its sender hears of it",
+        "it is refused for good (550 or 554), so that its sender hears of it",
         "The reason says what is wrong with it.",
     )
 

@@ -23,7 +23,8 @@ class ReturnReason(Word):
 
     BOUNCE_REFUSED = ReasonText(
         "return-bounce-refused",
-        "it is Postfix's own notice that a bounce could not be delivered to the agent",
+        "it is Postfix's own notice that a bounce could not be delivered, so that nobody else "
+        "hears of it",
         "The agent's server refuses bounces, or the mailbox is gone: return.blocked is for "
         "authors whose address no longer works.",
         ("return.blocked",),
@@ -67,7 +68,8 @@ class ReturnReason(Word):
     LOOP = ReasonText(
         "return-loop",
         "it has been at this return address before",
-        "The agent's mailbox forwards to his own return address: end that.",
+        "The agent's mailbox, or one that it forwards to, forwards to his own return address: end "
+        "that.",
         action=Action.REFUSE,
         rule=None,
     )
@@ -82,14 +84,16 @@ class ReturnReason(Word):
     )
     FROM_UNREADABLE = ReasonText(
         "return-from-unreadable",
-        "its From is missing, or receivers read it differently",
+        "its From is missing, or receivers read it differently, so that nothing can be proven of "
+        "it",
         "Its sender has to write one From field with one mailbox, in the grammar of RFC 5322.",
         action=Action.REFUSE,
         rule=None,
     )
     OWN_DOMAIN = ReasonText(
         "return-own-domain",
-        "its From is in the notifications domain, and no signature of ours is on it",
+        "its From is in a domain that rewritten mail is from, and no signature of that domain "
+        "verifies",
         _FORGED,
         ("notifications.address", "return.domain"),
         action=Action.REFUSE,
@@ -97,7 +101,8 @@ class ReturnReason(Word):
     )
     DNS_UNKNOWN = ReasonText(
         "return-dns-unknown",
-        "DNS did not answer, so nobody can say whether it is forged",
+        "DNS did not answer, so that nobody can say whether it is forged; what is certain without "
+        "that answer does not wait",
         "If it lasts, look at the nameservers of alignd, then at those of the domain in From.",
         ("dns.nameservers", "dns.timeout"),
         action=Action.DEFER,
@@ -119,8 +124,8 @@ class ReturnReason(Word):
     )
     SPF_ALIGNED = ReasonText(
         "return-spf-aligned",
-        "it passes DMARC by SPF alone, which ends here: From moves to the notifications address, "
-        "and Reply-To leads to its author",
+        "it passes by SPF alone, which ends at this relay: From moves to the notifications "
+        "address, and Reply-To leads to its author",
         "None needed. If its author wants to keep From, the company has to sign its mail with "
         "DKIM.",
         ("notifications.address", "notifications.display_name"),
@@ -138,7 +143,8 @@ class ReturnReason(Word):
     )
     NO_POLICY = ReasonText(
         "return-no-policy",
-        "it does not pass DMARC, and the domain in From asks for nothing in that case",
+        "it is not proven to be its author's, and the domain in From asks for nothing in that "
+        "case",
         "None needed.",
         action=Action.FORWARD,
         rule=None,

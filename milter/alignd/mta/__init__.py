@@ -2,5 +2,6 @@
 
 Imports `telemetry`, `resolver`, `judgement` and what is below; pymilter is known to `libmilter`
 and `session` alone. Begin with `session.Session`, which has a method for each event, and
-`transaction`, what it collects; `judgement_cache` answers, `lookahead` asks DNS beforehand.
+`transaction`, what it collects; a `verdict.Judge` answers: `outbound_judge` from
+`judgement_cache`, `return_judge` anew; `lookahead` asks DNS beforehand.
 """

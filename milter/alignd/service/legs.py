@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from alignd.config.domain_lists import SuffixList
 from alignd.judgement.evidence import Wanted, wanted_by
 from alignd.judgement.return_leg import make_return_reviewer
 from alignd.judgement.review import make_reviewer
+from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.mta.judgement_cache import JudgementCache
 from alignd.mta.lookahead import LookAhead
 from alignd.mta.outbound_judge import OutboundJudge
@@ -28,7 +28,7 @@ from alignd.telemetry.metrics import ProcessMetrics
 class Means:
     """What a worker has at hand, whatever the leg."""
 
-    suffixes: SuffixList
+    suffixes: PublicSuffixes
     log: MessageLog
     metrics: ProcessMetrics
     notes: JudgementNotes

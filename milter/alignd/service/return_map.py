@@ -153,7 +153,10 @@ class MapProcess:
         load_setup: Callable[[Setup | None], Setup],
         share: MapShare,
         log: MessageLog,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*clock* is a monotonic one, in seconds."""
+        self.clock = clock
         self._setup = setup
         self._metrics = share.metrics
         self._status = share.status
@@ -163,6 +166,10 @@ class MapProcess:
         self._loader = SetupLoader(load_setup, lambda: None, _LOAD_SECONDS)
         # The one that has asked nothing for longest is the first.
         self._open: dict[Connection, None] = {}
+
+    def __len__(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
 
     def connection(self) -> Connection:
         return Connection(self)
@@ -176,12 +183,10 @@ class MapProcess:
         self._setup = self._follower.follow(self._setup)
         if (loaded := self._loader.take()) is not None:
             self._take(loaded)
-        now = time.monotonic()
+        now = self.clock()
         for connection in list(self._open):
             connection.cut_if_due(now)
-        self._status.write(
-            MapPart(os.getpid(), self._started, self._setup.digest, len(self._open))
-        )
+        self._status.write(MapPart(os.getpid(), self._started, self._setup.digest, len(self)))
 
     def answer(self, request: Request) -> bytes:
         try:
@@ -196,7 +201,7 @@ class MapProcess:
         self._metrics.looked_up(LookupResult.MALFORMED)
 
     def opened(self, connection: Connection) -> None:
-        if len(self._open) >= MAX_CONNECTIONS:
+        if len(self) >= MAX_CONNECTIONS:
             longest = next(iter(self._open))
             del self._open[longest]
             longest.cut()
@@ -228,7 +233,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reader = RequestReader()
         self._buffer = memoryview(bytearray(MAX_REQUEST))
         self._transport: Transport | None = None
-        self._asked = time.monotonic()
+        self._asked = process.clock()
         self._waits_since: float | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -242,7 +247,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         assert self._transport is not None
-        now = time.monotonic()
+        now = self._process.clock()
         replies: list[bytes] = []
         try:
             for request in self._reader.feed(bytes(self._buffer[:nbytes])):
@@ -266,7 +271,7 @@ class Connection(asyncio.BufferedProtocol):
         """Read no more of a client that does not take its replies."""
         assert self._transport is not None
         self._transport.pause_reading()
-        self._waits_since = time.monotonic()
+        self._waits_since = self._process.clock()
 
     def resume_writing(self) -> None:
         assert self._transport is not None

@@ -252,20 +252,21 @@ def hostile_message(kind: str, number: int) -> Message:
 def test_judgements_take_no_more_memory_than_their_bound(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bound = 256 * 1024
+    bound = 96 * 1024  # and not what a worker has: while it is traced, Python is slow
     monkeypatch.setattr(judgement_cache, "CACHE_OCTETS", bound)
     memory = Memory(reviewer_of())
     lookup = Dated('*.example. TXT "v=spf1 -all"\n')
     for number in range(40):  # what else is kept by the process, and once
         memory.judge(hostile_message(kind, number), lookup)
     tracemalloc.start()
-    for number in range(40, 290):
+    held = []
+    for number in range(40, 140):
         memory.judge(hostile_message(kind, number), lookup)
         lookup.questions.clear()
-    held, _ = tracemalloc.get_traced_memory()
+        held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
 
-    assert bound / 3 < held < bound
+    assert bound / 3 < held[-1] <= max(held) < bound
 
 
 def test_a_judgement_of_a_thousand_recipients_is_not_kept() -> None:

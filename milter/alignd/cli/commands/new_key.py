@@ -100,7 +100,7 @@ def _make_secret(taken: frozenset[str]) -> bytes:
 
 def _beginning(path: str) -> Iterator[Line]:
     yield from fold(_BEGIN)
-    yield verbatim(f"(umask 027 && alignd new-key > {path}) && chgrp alignd {path}", "    ")
+    yield verbatim(f"(umask 027 && alignd new-key > {path}) && chgrp alignd-keys {path}", "    ")
     for number, step in enumerate(_AND_THEN, 1):
         yield from fold(step.format(path=path), f" {number}. ", "    ")
 
