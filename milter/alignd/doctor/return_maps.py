@@ -37,7 +37,7 @@ _STRANGER = "julia@client.example"
 _MAPS = ("virtual_alias_maps", "recipient_canonical_maps", "canonical_maps")
 """The parameters that map recipients; return addresses are for the first of them."""
 _SOCKETMAP = re.compile(r"(?:proxy:)?socketmap:unix:(?P<path>.+):[^:]+")
-_PIPEMAP = re.compile(r"(?:proxy:)?pipemap:\{(?P<tables>.*)\}", re.DOTALL)
+_COMPOSED = re.compile(r"(?:proxy:)?(?P<type>pipemap|unionmap):\{(?P<tables>.*)\}", re.DOTALL)
 _GUARDS = frozenset({"regexp", "pcre"})
 _ALIASES = "virtual_alias_domains"
 _CLASSES = ("mydestination", "virtual_mailbox_domains", "relay_domains")
@@ -172,12 +172,15 @@ def _map_in(
     word: str, postfix: PostfixConfig, socket: UnixEndpoint
 ) -> tuple[str, tuple[str, ...]] | None:
     """Alignd's map in one word of a list of tables, and its guards."""
-    pipe = _PIPEMAP.fullmatch(word)
-    tables = split_words(pipe["tables"]) if pipe else (word,)
+    several = _COMPOSED.fullmatch(word)
+    tables = split_words(several["tables"]) if several else (word,)
+    # A unionmap asks each of its tables, whatever the others say.
+    is_pipe = several is not None and several["type"] == "pipemap"
     for place, table in enumerate(tables):
         match = _SOCKETMAP.fullmatch(table)
         if match and is_same(outside_chroot(UnixEndpoint(match["path"]), postfix, None), socket):
-            return table, tuple(each.removeprefix("proxy:") for each in tables[:place])
+            guards = tables[:place] if is_pipe else ()
+            return table, tuple(each.removeprefix("proxy:") for each in guards)
     return None
 
 

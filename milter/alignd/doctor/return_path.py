@@ -78,7 +78,7 @@ def examine_return_path(
     """Examine all of the way back; *today* is the day on which bounce addresses are made."""
     remarks = [
         *_exchanges(configuration, interfaces, new_lookup),
-        *(remark for file in leg.keys.values() for remark in _keys(file)),
+        *(remark for file in leg.keys.values() for remark in examine_keys(file)),
     ]
     if isinstance(leg.postfix, PostfixConfig):
         chain = read_chain(leg.postfix, leg.endpoint)
@@ -174,7 +174,8 @@ def _report_addresses(
     return found
 
 
-def _keys(file: KeyFile) -> Iterator[Remark]:
+def examine_keys(file: KeyFile) -> Iterator[Remark]:
+    """Examine one file of keys, and who may read it."""
     if isinstance(file.keyring, KeyTrouble):
         yield error(
             FindingId.RETURN_KEYS_UNUSABLE,
@@ -207,8 +208,8 @@ def _keys(file: KeyFile) -> Iterator[Remark]:
             "and `alignd return` defers all mail (451)",
             f"chmod o+x {barrier.path}"
             if enters
-            else f"chown root:alignd-keys {file.path} && chmod 0640 {file.path}   (a group of "
-            "both services, by SupplementaryGroups= of their units)",
+            else f"chown root:alignd-keys {file.path} && chmod 0640 {file.path}\n"
+            "(a group of both services, by SupplementaryGroups= of their units)",
         )
 
 
