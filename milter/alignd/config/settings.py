@@ -52,6 +52,10 @@ from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import Message
 
+MAX_BODY_OF_ANSWERS = 50_000_000
+"""Octets of a body that comes back, if nothing else is configured. An answer that is larger counts
+as unsigned, and may be refused for it: people send attachments. Postfix has 10 MB at most, by
+default, so that memory is bounded by that."""
 WHOLE = "(whole)"
 """The key under which validation puts a tenant's completed options; no key of a file."""
 
@@ -362,9 +366,12 @@ class Configuration(Settings):
     def of_return_leg(self) -> Configuration:
         """The configuration of the service for what comes back: its own sockets and archive."""
         own = self.return_path
+        milter: dict[str, object] = {"socket": own.milter}
+        if "max_body_bytes" not in self.milter.model_fields_set:
+            milter["max_body_bytes"] = MAX_BODY_OF_ANSWERS
         return self.model_copy(
             update={
-                "milter": self.milter.model_copy(update={"socket": own.milter}),
+                "milter": self.milter.model_copy(update=milter),
                 "metrics": self.metrics.model_copy(update={"listen": own.metrics}),
                 "dns": self.dns.model_copy(update={"archive": ""}),
             }

@@ -3,7 +3,12 @@
 import pytest
 
 from alignd.config.file import option_names, parse_configuration
-from alignd.config.settings import Configuration, ReturnOptions, ReturnService
+from alignd.config.settings import (
+    MAX_BODY_OF_ANSWERS,
+    Configuration,
+    ReturnOptions,
+    ReturnService,
+)
 from alignd.mail.domain import Domain
 from tests.support.configtext import BASE, problems
 
@@ -286,3 +291,14 @@ def test_the_options_of_a_tenant_are_those_of_everybody() -> None:
         "milter",
         "metrics",
     }
+
+
+@pytest.mark.parametrize(
+    ("milter", "expected"),
+    [
+        pytest.param("", MAX_BODY_OF_ANSWERS, id="answers-have-attachments"),
+        pytest.param("[milter]\nmax_body_bytes = 7000\n", 7000, id="what-is-set-holds"),
+    ],
+)
+def test_the_body_of_an_answer_is_kept(milter: str, expected: int) -> None:
+    assert parsed(milter).of_return_leg().milter.max_body_bytes == expected
