@@ -473,6 +473,7 @@ def test_each_finding_of_the_way_back_was_planted() -> None:
         for name in str(row.values[0]).split()
     }
     elsewhere = {
+        # In tests/unit/doctor/test_return_path.py.
         FindingId.RETURN_KEYS_MANY,
         FindingId.RETURN_KEYS_UNREADABLE,
         # In tests/wire/test_status.py.
