@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, children_of
-from tests.lab.readiness import PATIENCE, open_directory, wait_until
+from tests.lab.readiness import PATIENCE, open_directory, wait_for_line, wait_until
 from tests.lab.settings import configuration
 
 
@@ -41,8 +41,8 @@ class Alignd:
 
     def log_line(self, queue_id: str) -> str:
         """Return the line about one message, which may still be on its way to the file."""
-        line = re.compile(rf"^{re.escape(queue_id)}: .*", re.MULTILINE)
-        return wait_until(lambda: line.search(self.log()), f"a log line of {queue_id}")[0]
+        line = rf"^{re.escape(queue_id)}: .*"
+        return wait_for_line(self.log_path, line, f"a log line of {queue_id}")[0]
 
     def children(self) -> list[int]:
         """The process ids of its workers, and of its monitor if it has metrics."""
