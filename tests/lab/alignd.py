@@ -15,7 +15,7 @@ import tomli_w
 
 from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, calls_itself, children_of
-from tests.lab.readiness import PATIENCE, open_directory, wait_until
+from tests.lab.readiness import PATIENCE, open_directory, wait_for_line, wait_until
 from tests.lab.return_addresses import KEY_FILE, write_keys
 from tests.lab.settings import configuration
 
@@ -48,8 +48,8 @@ class Alignd:
 
     def log_line(self, queue_id: str, start: int = 0) -> str:
         """Return the first line about one message from *start* on: it may be still on its way."""
-        line = re.compile(rf"^{re.escape(queue_id)}: .*", re.MULTILINE)
-        return wait_until(lambda: line.search(self.log(), start), f"a log line of {queue_id}")[0]
+        line = rf"^{re.escape(queue_id)}: .*"
+        return wait_for_line(self.log_path, line, f"a log line of {queue_id}", start)[0]
 
     def children(self) -> list[int]:
         """The process ids of its workers, and of its monitor if it has metrics."""

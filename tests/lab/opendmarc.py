@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tests.lab.processes import run_daemon
 from tests.lab.readiness import accepts
-
-PUBLIC_SUFFIX_LIST = Path("/usr/share/publicsuffix/public_suffix_list.dat")
+from tests.lab.suffixes import PUBLIC_SUFFIX_LIST
 
 # SPFSelfValidate: by libspf2. The other choice, pyspf-milter, evaluates with the library that
 # alignd evaluates with, and so could only repeat its mistakes.

@@ -13,7 +13,14 @@ from pathlib import Path
 from tests.lab import cast
 from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, session_members
-from tests.lab.readiness import PATIENCE, accepts, free_ports, open_directory, wait_until
+from tests.lab.readiness import (
+    PATIENCE,
+    accepts,
+    free_ports,
+    open_directory,
+    wait_for_line,
+    wait_until,
+)
 
 _MAIN = """\
 compatibility_level = 3.6
@@ -118,7 +125,7 @@ class Postfix:
 
     def log(self) -> str:
         """Return what this Postfix has logged so far."""
-        path = self.directory / "mail.log"
+        path = self._log_path
         return path.read_text(errors="replace") if path.exists() else ""
 
     def log_lines(self, text: str) -> tuple[str, ...]:
@@ -127,7 +134,9 @@ class Postfix:
 
     def wait_for_delivery(self, queue_id: str) -> DeliveryStatus:
         """Wait until the message was sent on, bounced or deferred."""
-        return wait_until(lambda: self._delivery(queue_id), f"the delivery of {queue_id}")
+        line = rf": {queue_id}: to=<.*?status=(\w+) \((.*)\)$"
+        found = wait_for_line(self._log_path, line, f"the delivery of {queue_id}")
+        return DeliveryStatus(found[1], found[2])
 
     def wait_for_line(self, pattern: re.Pattern[str], queue_id: str) -> str:
         """Wait for a line of the log about a message; return the last group of *pattern*."""
@@ -151,11 +160,9 @@ class Postfix:
             files for name in queues for _, _, files in os.walk(self.directory / "queue" / name)
         )
 
-    def _delivery(self, queue_id: str) -> DeliveryStatus | None:
-        for line in self.log_lines(f": {queue_id}: to=<"):
-            if match := re.search(r"status=(\w+) \((.*)\)$", line):
-                return DeliveryStatus(match[1], match[2])
-        return None
+    @property
+    def _log_path(self) -> Path:
+        return self.directory / "mail.log"
 
 
 def obstacle() -> str | None:

@@ -1,5 +1,6 @@
 """Ports, places, and waiting in bounded time, which every server needs."""
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +40,21 @@ def wait_until(condition: Callable[[], T | None], what: str, timeout: float = PA
             raise TimeoutError(f"waited {timeout:g} s in vain for {what}")
         time.sleep(_PAUSE)
     return value
+
+
+def wait_for_line(path: Path, pattern: str, what: str, start: int = 0) -> re.Match[str]:
+    """Return the first match in a line of a log from *start* on: nothing of it is read twice."""
+    wait_until(path.exists, f"{path}, for {what}")
+    with path.open("rb") as log:
+        log.seek(start)
+        begun = b""
+
+        def find() -> re.Match[str] | None:
+            nonlocal begun
+            lines, end, begun = (begun + log.read()).rpartition(b"\n")
+            return re.search(pattern, (lines + end).decode(errors="replace"), re.MULTILINE)
+
+        return wait_until(find, what)
 
 
 def accepts(endpoint: Endpoint) -> bool:

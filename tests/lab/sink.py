@@ -26,7 +26,9 @@ class Arrival:
 
     def came_as(self, queue_id: str) -> bool:
         """Whether the relay knew this message by *queue_id*."""
-        return re.search(rb"\bid %s\b" % re.escape(queue_id.encode()), self.message) is not None
+        name = queue_id.encode()
+        # A message without the name is passed over fast, however long it is.
+        return name in self.message and bool(re.search(rb"\bid %s\b" % name, self.message))
 
 
 class Inbox:

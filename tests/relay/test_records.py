@@ -17,9 +17,9 @@ from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.ternary import Ternary
 from alignd.resolver.zone import Zone
 from tests.lab import cast
-from tests.lab.opendmarc import PUBLIC_SUFFIX_LIST
 from tests.lab.processes import missing_programs
 from tests.lab.settings import configuration
+from tests.lab.suffixes import PUBLIC_SUFFIX_LIST
 from tests.support.program import run_program
 from tests.verifiers.generated import WORLD, Generated, generate
 from tests.verifiers.records import SPFQUERY, Opinions

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import pytest
 
 from tests.lab.cast import NOTIFICATIONS_DOMAIN
-from tests.lab.opendmarc import PUBLIC_SUFFIX_LIST
 from tests.lab.processes import missing_programs
 from tests.lab.settings import world
+from tests.lab.suffixes import PUBLIC_SUFFIX_LIST
 from tests.support.case import Case, Speed
 from tests.support.program import run_program
 from tests.support.selection import CASES

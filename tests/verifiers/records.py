@@ -18,7 +18,7 @@ from typing import Self
 from tests.lab import cast, rspamd
 from tests.lab.nameserver import run_nameserver
 from tests.lab.namespaces import furnish, run_isolated
-from tests.lab.opendmarc import PUBLIC_SUFFIX_LIST
+from tests.lab.suffixes import write_suffixes
 from tests.verifiers.generated import WORLD, Generated, generate
 
 LIBOPENDMARC = "libopendmarc.so.2"
@@ -61,14 +61,15 @@ def main(arguments: Sequence[str]) -> int:
     directory = Path(arguments[1])
     furnish(directory, {cast.RECEIVER_IPV4}, _NAMESERVER)
     directory.chmod(0o755)
+    zone = WORLD + "".join(domain.zone for domain in domains)
     suffixes = directory / "suffixes"
-    suffixes.write_text(PUBLIC_SUFFIX_LIST.read_text("utf-8") + "\nexample\n", "utf-8")
+    write_suffixes(suffixes, zone)
     with (
         run_nameserver(port=53) as nameserver,
         rspamd.run_rspamd(directory / "rspamd", _NAMESERVER, suffixes),
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
-        nameserver.serve(WORLD + "".join(domain.zone for domain in domains))
+        nameserver.serve(zone)
         for opinions in pool.map(ask, domains):
             print(json.dumps(asdict(opinions)), flush=True)
     return 0

@@ -20,7 +20,7 @@ from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import run_nameserver
 from tests.lab.namespaces import furnish, run_isolated
 from tests.lab.opendkim import run_verifier
-from tests.lab.opendmarc import PUBLIC_SUFFIX_LIST
+from tests.lab.suffixes import write_suffixes
 from tests.lab.syslog import record_syslog
 
 _NAMESERVER = "127.0.0.1"
@@ -91,9 +91,9 @@ def main(arguments: Sequence[str]) -> int:
         running.enter_context(run_nameserver(port=_DNS)).serve(zone)
         opendkim = running.enter_context(run_verifier(daemons, cast.RECEIVER, _NAMESERVER))
         if any(question.is_for_rspamd for question in questions):
-            running.enter_context(
-                rspamd.run_rspamd(daemons / "rspamd", _NAMESERVER, PUBLIC_SUFFIX_LIST)
-            )
+            suffixes = daemons / "suffixes"
+            write_suffixes(suffixes, zone)
+            running.enter_context(rspamd.run_rspamd(daemons / "rspamd", _NAMESERVER, suffixes))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for opinion in pool.map(partial(_judge, opendkim), questions):
                 print(opinion.to_json(), flush=True)

@@ -12,10 +12,12 @@ from tests.lab.mailauth import Mailauth, run_mailauth
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.namespaces import furnish
 from tests.lab.opendkim import SigningKey, Tables, run_signer, run_verifier
-from tests.lab.opendmarc import PUBLIC_SUFFIX_LIST, run_opendmarc
+from tests.lab.opendmarc import run_opendmarc
 from tests.lab.postfix import TAKES_ALL, Listener, Postfix, run_postfix
 from tests.lab.rspamd import run_rspamd
+from tests.lab.settings import world
 from tests.lab.sink import Inbox, run_inbox
+from tests.lab.suffixes import write_suffixes
 from tests.lab.syslog import record_syslog
 from tests.verifiers.sending import Sending
 
@@ -89,9 +91,8 @@ def run_testbed(directory: Path, sendings: Sequence[Sending]) -> Iterator[Testbe
     sockets.mkdir()
     # OpenDKIM and OpenDMARC make their sockets as users of their own.
     sockets.chmod(0o777)
-    # Cases have domains below "example", which is in no list of suffixes.
     suffixes = sockets / "suffixes"
-    suffixes.write_text(PUBLIC_SUFFIX_LIST.read_text(encoding="utf-8") + "\nexample\n", "utf-8")
+    write_suffixes(suffixes, "".join(world(each.zone) + each.to_json() for each in sendings))
     key = SigningKey.make(sockets)
     with ExitStack() as running:
         start = running.enter_context
