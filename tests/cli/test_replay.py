@@ -23,6 +23,7 @@ from alignd.judgement.review import make_reviewer
 from alignd.replay.summary import SenderSource, Submission, judge_stored
 from alignd.resolver.zone import Zone
 from tests.lab.nameserver import Nameserver
+from tests.lab.return_addresses import directory_of
 from tests.lab.settings import configuration, world
 from tests.support.case import Case, Speed
 from tests.support.commandline import (
@@ -260,7 +261,8 @@ def test_a_message_that_names_nobody_is_sent_by_nobody(corpus: Corpus) -> None:
 @every_case(Speed.PROCESS)
 def test_a_case_is_judged_as_the_milter_judges_it(case: Case) -> None:
     parsed = parse_configuration(configuration(case.config), case.name)
-    reviewer = make_reviewer(parsed, load_signer(parsed.dkim), time.time, SUFFIXES)
+    signer, directory = load_signer(parsed.dkim), directory_of(parsed)
+    reviewer = make_reviewer(parsed, signer, time.time, SUFFIXES, directory=directory)
     recipients = "".join(f"Delivered-To: {each}\r\n" for each in case.recipients)
     submission = Submission(ip_address(case.client), case.login or "", case.envelope_sender)
     zone = Zone.parse(world(case.zone), case.name)
