@@ -121,7 +121,7 @@ RETURN_PLAY = (
         "Julia answers to the From address, from a company that does not sign",
         "customer.example still asks to reject what it did not authorise, and its SPF record "
         "does not know the relay.",
-        "Marky has her answer by way of the helpdesk, and answers go to Julia",
+        "Marky has her answer from the helpdesk; Reply-To leads to Julia",
         julia_unsigned,
     ),
     Act(
