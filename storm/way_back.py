@@ -62,6 +62,7 @@ _MASTER = """\
   -o {{ smtpd_relay_restrictions = reject_unauth_destination }}
   -o {{ mynetworks = }}
 """
+_WARMING = 200  # messages
 _SESSIONS = 8
 _PAUSE = 0.25  # seconds before a message that was put off is tried again
 _TROUBLE = 2.0  # seconds that keys are away
@@ -130,6 +131,8 @@ class _Scene:
     """Where the world sends what comes back."""
     accounts: ReturnAccounts
     outbound: Accounts
+    warm: Accounts
+    """Of outbound mail that comes first, so that its domains are known."""
 
     def map_process(self) -> int:
         """The process id of the one that answers Postfix."""
@@ -144,6 +147,8 @@ def way_back(order: Order) -> Outcome:
     findings = Findings()
     with _scene(order.seed) as scene:
         count, accounts, outbound = order.messages // 2, scene.accounts, scene.outbound
+        scene.path.send(scene.warm.post, scene.warm, range(_WARMING))
+        findings.hold("warmed up", kept=scene.warm.settle(_SETTLING).is_even)
         threads = [
             threading.Thread(target=scene.path.send, args=(outbound.post, outbound, range(count))),
             threading.Thread(target=_send_back, args=(scene.port, accounts, range(count))),
@@ -372,12 +377,13 @@ def _scene(seed: int) -> Iterator[_Scene]:
 
         accounts = ReturnAccounts(Answers(lambda: keys.ring.signing), now)
         post = Post(seed, returns=now)
-        outbound = Accounts(post)
+        outbound, warm = Accounts(post), Accounts(Post(seed + 1, returns=now))
         dns.serve(post.zone() + ZONE)
 
         def arrive(arrival: Arrival) -> None:
             if not accounts.arrive(arrival):
                 outbound.arrive(arrival)
+                warm.arrive(arrival)
 
         def text(socket: str, milter: str) -> str:
             changes = _CHANGES.format(keys=keys.path, directory=directory, milter=milter)
@@ -412,4 +418,4 @@ def _scene(seed: int) -> Iterator[_Scene]:
             ) as postfix,
         ):
             path = MailPath(directory, dns, service, postfix)
-            yield _Scene(path, back, keys, port, accounts, outbound)
+            yield _Scene(path, back, keys, port, accounts, outbound, warm)

@@ -190,7 +190,8 @@ class Reviewer:
         reason = decide(seen, settings)
         if may_be_amended(reason, seen, settings):
             rewrite = self._predict_rewrite(message, seen.author, settings, lookup, evaluator)
-            seen = replace(seen, rewrite=rewrite, good_until=rewrite.sender.good_until)
+            good_until = min(seen.good_until, rewrite.sender.good_until)
+            seen = replace(seen, rewrite=rewrite, good_until=good_until)
             reason = settle(reason, seen)
         return self._within_limit(self._planned(message, seen, settings, reason))
 
@@ -207,7 +208,8 @@ class Reviewer:
             sender = self._own_sender(author, message, settings)
             bounces = sender.bounces.address if message.envelope_sender else ""
             planned = self._plan_rewrite(message, author, settings, sender, bounces)
-            seen = replace(seen, author=author, good_until=sender.good_until)
+            good_until = min(seen.good_until, sender.good_until)
+            seen = replace(seen, author=author, good_until=good_until)
         except Exception:  # perhaps it is the author that cannot be read or written down
             sender = shared_sender(settings)
             planned = plan_bare_rewrite(message, settings)
