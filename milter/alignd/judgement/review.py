@@ -208,8 +208,7 @@ class Reviewer:
             sender = self._own_sender(author, message, settings)
             bounces = sender.bounces.address if message.envelope_sender else ""
             planned = self._plan_rewrite(message, author, settings, sender, bounces)
-            good_until = min(seen.good_until, sender.good_until)
-            seen = replace(seen, author=author, good_until=good_until)
+            seen = replace(seen, author=author, good_until=sender.good_until)
         except Exception:  # perhaps it is the author that cannot be read or written down
             sender = shared_sender(settings)
             planned = plan_bare_rewrite(message, settings)
