@@ -102,6 +102,8 @@ def test_what_is_private_is_in_memory_and_not_in_the_archive(
         resolver = resolver_of(nameserver, archive=archive.client)
         resolver.for_message().look_up("marky.known.example", TXT, is_private=True)
         resolver.for_message().look_up("known.example", TXT)
+        # The private one was put first, if it was put at all, and would be there by then.
+        wait_until(lambda: len(archive.server._memory), "the answer to be archived")
         archive.wait_until_in_file()
 
         assert len(archive.server._memory) == 1
