@@ -18,7 +18,7 @@ help:  ## list the targets
 check: static  ## check style, types and imports, and run the fast tests: about a minute
 	.venv/bin/pytest tests/unit tests/cases tests/documents
 
-test: static  ## check style, types and imports, and run all tests, with a real Postfix: a quarter of an hour
+test: static  ## check style, types and imports, and run all tests, with a real Postfix: about twenty minutes
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(PARTS)
 
 # Half of the time they wait for Postfix, a timeout, or a process that hangs. With three at once on
