@@ -258,6 +258,10 @@ def test_keys_come_are_rotated_and_go_bad_without_a_signal(
         service.write_keys(("retired", FIRST), ("sign", SECOND))
         service.await_reply(address(), REFUSED)
         assert service.ask(address(SECOND)) == MARKY
+        # The supervisor reads them on its own, and the next map has what it has seen.
+        states = f"{id_of(FIRST)}:retired {id_of(SECOND)}:sign"
+        in_force = f'return keys in force path={service.key_file} keys="{states}"'
+        wait_until(lambda: in_force in log(), "the supervisor to see it, too")
 
         service.key_file.chmod(0o644)
         unreadable = "return keys cannot be read: those of before stay in force"
@@ -271,8 +275,7 @@ def test_keys_come_are_rotated_and_go_bad_without_a_signal(
         service.key_file.chmod(0o600)
         wait_until(lambda: service.watched.request("/readyz").body == "ok\n", "all to be well")
         assert log().count(unreadable) == 1
-        states = f"{id_of(FIRST)}:retired {id_of(SECOND)}:sign"
-        assert f'return keys in force path={service.key_file} keys="{states}"' in log()
+        wait_until(lambda: log().count(in_force) == 2, "the log to say that they hold again")
 
 
 def test_a_reload_reaches_the_map_and_a_bad_one_does_not(
