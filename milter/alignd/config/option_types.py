@@ -21,6 +21,19 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _MAX_PORT = 65535
 _MAX_DURATION = 365 * 86400.0  # seconds
+_MAX_RETENTION = 10 * _MAX_DURATION
+_LEDGER_URL = re.compile(r"sqlite|sqlite:///(/[^?#]+)|postgresql://[^\s]*")
+_WEBHOOK = re.compile(
+    r"https://[^\s/]+(/\S*)?|http://(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?(/\S*)?"
+)
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
+MAX_TENANT_NAME = 120
+"""Characters."""
+EVENT_NAMES = (
+    *("began", "stopped", "partly", "policy", "unknown", "known"),
+    *("another-tenant", "flapping", "silent-relay", "heard-relay"),
+)
+"""The kinds of events of the ledger, as `notify.kinds` names them."""
 _NAMESERVER = re.compile(
     r"\[(?P<v6>[^]]+)\]:(?P<v6_port>\d{1,5})|(?P<v4>[\d.]+):(?P<port>\d{1,5})"
 )
@@ -179,6 +192,55 @@ def _duration(value: object) -> float:
     return min(float(match[1]) * _SECONDS[match[2]], _MAX_DURATION)
 
 
+def _retention(value: object) -> float:
+    match = _DURATION.fullmatch(_text(value))
+    if not match or not float(match[1]):
+        raise ValueError(f"not how long to keep something: {value!r}; write for example '14d'")
+    return min(float(match[1]) * _SECONDS[match[2]], _MAX_RETENTION)
+
+
+def _ledger_url(value: object) -> str:
+    text = _text(value)
+    if text and not _LEDGER_URL.fullmatch(text):
+        raise ValueError(
+            f"not where a ledger can be: {_without_password(text)!r}; write 'sqlite', "
+            "'sqlite:////var/lib/alignd/ledger.sqlite', 'postgresql://alignd@host/alignd', "
+            "or '' for none"
+        )
+    return text
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _webhook(value: object) -> str:
+    text = _text(value)
+    if text and not _WEBHOOK.fullmatch(text):
+        raise ValueError(
+            f"not a webhook: {_without_password(text)!r}; write 'https://helpdesk.example.com/hook'"
+            " (http:// only on this machine), or '' for none"
+        )
+    return text
+
+
+def _event_name(value: object) -> str:
+    text = _text(value)
+    if text not in EVENT_NAMES:
+        raise ValueError(f"no kind of event: {value!r}; there are {', '.join(EVENT_NAMES)}")
+    return text
+
+
+def _tenant_name(value: object) -> str:
+    text = _text(value)
+    if text and not (_TENANT.fullmatch(text) and len(text) <= MAX_TENANT_NAME):
+        raise ValueError(
+            f"not a name for a tenant: {value!r}; write letters, digits, blanks and '._-', "
+            f"at most {MAX_TENANT_NAME}"
+        )
+    return text
+
+
 def _timeout(shortest: str, longest: str) -> PlainValidator:
     def validate(value: object) -> float:
         if _DURATION.fullmatch(_text(value)):
@@ -330,6 +392,15 @@ Address = Annotated[Mailbox, PlainValidator(_address)]
 AgentOrAddress = Annotated[Mailbox | Literal["agent"], PlainValidator(_agent_or_address)]
 Duration = Annotated[float, PlainValidator(_duration)]
 """Seconds; written as "0s", "500ms", "2s", "5m", "1h" or "3d"."""
+Retention = Annotated[float, PlainValidator(_retention)]
+"""Seconds, written like a duration; up to ten years."""
+LedgerUrl = Annotated[str, PlainValidator(_ledger_url)]
+"""`sqlite` for a file in the state directory; empty for no ledger."""
+WebhookUrl = Annotated[str, PlainValidator(_webhook)]
+"""Empty for none."""
+EventName = Annotated[str, PlainValidator(_event_name)]
+TenantName = Annotated[str, PlainValidator(_tenant_name)]
+"""Empty where a tenant has none."""
 Timeout = Annotated[float, _timeout("100ms", "30s")]
 """Seconds, written like a duration; short enough for an SMTP client to wait."""
 IdleTimeout = Annotated[float, _timeout("10m", "1d")]

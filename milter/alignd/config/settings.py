@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -25,16 +26,19 @@ from pydantic_core.core_schema import no_info_after_validator_function
 from alignd.config.endpoint import InetSocket, UnixSocket
 from alignd.config.header_patterns import HeaderPatterns, PatternIndex
 from alignd.config.option_types import (
+    MAX_TENANT_NAME,
     Address,
     AgentOrAddress,
     DomainName,
     Duration,
     EmptyIsNone,
+    EventName,
     HostName,
     Identity,
     IdleTimeout,
     IpNetwork,
     KeyRecord,
+    LedgerUrl,
     List,
     Listen,
     ListenAddress,
@@ -42,11 +46,14 @@ from alignd.config.option_types import (
     NameTemplate,
     Patterns,
     RelayAddress,
+    Retention,
     Selector,
     Socket,
     TableName,
+    TenantName,
     Timeout,
     UnixPath,
+    WebhookUrl,
 )
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
@@ -238,6 +245,44 @@ class ReturnService(ReturnOptions):
     metrics: Listen = ListenAddress("127.0.0.1", 18898)
 
 
+class Keep(Table):
+    """How long the ledger keeps its numbers."""
+
+    hours: Retention = 14 * 86400.0
+    days: Retention = 730 * 86400.0
+
+
+class LedgerOptions(Table):
+    """The memory of author domains: where it is, how long it lasts, how often it looks at DNS."""
+
+    url: LedgerUrl = "sqlite"
+    spool: str = ""
+    relay: str = ""
+    keep: Keep = Keep()
+    watch: Duration = 3600.0
+    confirm: Duration = 300.0
+    questions: Annotated[int, Field(ge=1, le=1000)] = 10
+
+    def name_of(self, relay: Relay) -> str:
+        """The name of this relay in its rows."""
+        return self.relay or relay.hostname.name
+
+
+class NotifyOptions(Table):
+    """Who is told of events of the ledger."""
+
+    webhook: WebhookUrl = ""
+    secret_file: str = ""
+    ca_file: str = ""
+    command: Annotated[tuple[str, ...], List] = ()
+    kinds: Annotated[tuple[EventName, ...], List] = ()
+    tenants: Annotated[tuple[str, ...], List] = ()
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.webhook or self.command)
+
+
 class Settings(Table):
     """The options that can differ from message to message: the general ones, or a tenant's."""
 
@@ -267,7 +312,17 @@ class Tenant(Table):
     """One customer's helpdesk; *settings* are complete: its own options over the general ones."""
 
     match: Patterns
+    name: TenantName = ""
     settings: Annotated[Settings, Field(alias=WHOLE)]
+
+    @property
+    def label(self) -> str:
+        """How the ledger names it: its name, else what it is known by, without any address."""
+        if self.name:
+            return self.name
+        text = ", ".join(f"{each.name}={each.text}" for each in self.match.patterns)
+        is_plain = "@" not in text and text.isprintable() and len(text) <= MAX_TENANT_NAME
+        return text if is_plain else f"tenant-{sha256(text.encode()).hexdigest()[:12]}"
 
     @field_validator("match")
     @classmethod
@@ -316,6 +371,8 @@ class Configuration(Settings):
     log: LogOptions = LogOptions()
     metrics: MetricsOptions = MetricsOptions()
     return_path: Annotated[ReturnService, Field(alias="return")] = ReturnService()
+    ledger: LedgerOptions = LedgerOptions()
+    notify: NotifyOptions = NotifyOptions()
     tenant: Annotated[Tenants, List] = Tenants()
 
     @model_validator(mode="before")
@@ -340,8 +397,20 @@ class Configuration(Settings):
 
     def settings_for(self, message: Message) -> Settings:
         """Choose the settings of the first tenant whose patterns match, else the general ones."""
+        settings, _ = self.choice_for(message)
+        return settings
+
+    def choice_for(self, message: Message) -> tuple[Settings, str]:
+        """The same settings, and the label of the tenant; empty for the general ones."""
         tenant = self.tenant.first_match(message)
-        return tenant.settings if tenant else self
+        return (tenant.settings, tenant.label) if tenant else (self, "")
+
+    def labelled_settings(self) -> dict[str, Settings]:
+        """The settings of each tenant by its label, of two with one label the first; "" is all."""
+        labelled: dict[str, Settings] = {"": self}
+        for tenant in self.tenant:
+            labelled.setdefault(tenant.label, tenant.settings)
+        return labelled
 
     def conflicts(self) -> tuple[tuple[tuple[str | int, ...], str], ...]:
         """Options of tenants, by their keys, that say two things about one return domain.

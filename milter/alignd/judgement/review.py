@@ -65,6 +65,8 @@ class Judgement:
     """All edits but for the trace field, which has the queue id."""
     address: AddressResult | None = None
     """What is in From of a rewritten message, and why; None where return addresses are off."""
+    tenant: str = ""
+    """The label of the tenant whose settings these are; empty for the general ones."""
 
     @property
     def is_refused(self) -> bool:
@@ -174,7 +176,7 @@ class Reviewer:
         Raises:
             UnsafeEditError: the rewritten message would not be what it must be.
         """
-        settings = self.configuration.settings_for(message)
+        settings, tenant = self.configuration.choice_for(message)
         evaluator = SpfEvaluator(lookup, self.processor_time)
         seen = observe(
             message,
@@ -193,16 +195,17 @@ class Reviewer:
             good_until = min(seen.good_until, rewrite.sender.good_until)
             seen = replace(seen, rewrite=rewrite, good_until=good_until)
             reason = settle(reason, seen)
-        return self._within_limit(self._planned(message, seen, settings, reason))
+        planned = self._planned(message, seen, settings, reason)
+        return self._within_limit(replace(planned, tenant=tenant))
 
     def rewrite_unjudged(self, message: Message) -> Judgement:
         """Have *message* rewritten, where judging it has failed: it will arrive."""
-        settings = self.configuration.settings_for(message)
+        settings, tenant = self.configuration.choice_for(message)
         # As little as possible is asked: what has failed may fail again.
         bare = Surroundings(self.configuration.helpdesk, (), now=0.0)
         seen = observe(message, Author(None), bare, predict=lambda _: None)
         if not seen.is_in_scope:
-            return Judgement(settings, seen, decide(seen, settings))
+            return Judgement(settings, seen, decide(seen, settings), tenant=tenant)
         try:
             author = read_author(message)
             sender = self._own_sender(author, message, settings)
@@ -213,7 +216,7 @@ class Reviewer:
             sender = shared_sender(settings)
             planned = plan_bare_rewrite(message, settings)
         return self._within_limit(
-            Judgement(settings, seen, Reason.INTERNAL_ERROR, planned, sender.result)
+            Judgement(settings, seen, Reason.INTERNAL_ERROR, planned, sender.result, tenant)
         )
 
     def _within_limit(self, judgement: Judgement) -> Judgement:

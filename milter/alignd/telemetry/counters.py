@@ -26,6 +26,10 @@ class CounterRow:
             for column in columns:
                 self._cells[column] += 1.0
 
+    def increase(self, column: int, amount: float) -> None:
+        with self._lock:
+            self._cells[column] += amount
+
     def add_sample(self, column: int, bucket: int, total: int, amount: float) -> None:
         """Add one to *column* and to *bucket*, and *amount* to *total*."""
         cells = self._cells

@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import accumulate, product
 from math import inf
 
+from alignd.config.option_types import EVENT_NAMES
 from alignd.judgement.own_sender import AddressResult
 from alignd.judgement.reasons import Failure, Limit, Reason
 from alignd.judgement.return_reasons import ReturnReason
@@ -23,9 +24,13 @@ from alignd.telemetry.words import (
     BounceResult,
     ChildKind,
     Input,
+    LedgerLoss,
+    LedgerState,
+    LookResult,
     LookupResult,
     Reload,
     Task,
+    TellingResult,
 )
 
 BUCKETS = (
@@ -216,6 +221,62 @@ _MAP_MISSING = MetricFamily(
     "Whether the process that knows return addresses should run, and does not.",
     is_gauge=True,
 )
+_LEDGER_STATE = MetricFamily(
+    "alignd_ledger_state",
+    "The state of the ledger: 1 for the one it is in.",
+    ("state",),
+    _values(LedgerState),
+    is_gauge=True,
+)
+_LEDGER_WRITTEN = MetricFamily(
+    "alignd_ledger_messages_written_total", "Messages that are in the ledger's file."
+)
+_LEDGER_DROPPED = MetricFamily(
+    "alignd_ledger_messages_dropped_total",
+    "Messages that the ledger does not count, by cause.",
+    ("cause",),
+    _values(LedgerLoss),
+)
+_LEDGER_OTHER = MetricFamily(
+    "alignd_ledger_messages_of_other_domains_total",
+    "Messages counted under no domain of their own: there are too many new ones.",
+)
+_LEDGER_WAITING = MetricFamily(
+    "alignd_ledger_messages_waiting",
+    "Messages that wait to be written to the file, or to the database that relays share.",
+    is_gauge=True,
+)
+_LEDGER_WAITS = MetricFamily(
+    "alignd_ledger_oldest_waiting_seconds",
+    "For how long the oldest batch has waited for the database that relays share.",
+    is_gauge=True,
+)
+_LEDGER_LOOKS = MetricFamily(
+    "alignd_ledger_looks_total",
+    "Looks at the records of author domains, by result.",
+    ("result",),
+    _values(LookResult),
+)
+_LEDGER_LATE = MetricFamily(
+    "alignd_ledger_looks_late_seconds",
+    "For how long the domain that is due first has been due.",
+    is_gauge=True,
+)
+_LEDGER_EVENTS = MetricFamily(
+    "alignd_ledger_events_total",
+    "Events of author domains and relays, by kind.",
+    ("kind",),
+    tuple((name,) for name in EVENT_NAMES),
+)
+_LEDGER_TOLD = MetricFamily(
+    "alignd_ledger_notifications_total",
+    "Attempts to tell somebody of an event, by result.",
+    ("result",),
+    _values(TellingResult),
+)
+_LEDGER_UNTOLD = MetricFamily(
+    "alignd_ledger_notifications_waiting", "Events that wait to be told.", is_gauge=True
+)
 _FAMILIES = (
     *(
         _MESSAGES,
@@ -231,6 +292,8 @@ _FAMILIES = (
     *(_RELOADS, _LAST_RELOAD, _INPUT_READS, _INPUT_LAST_READ),
     *(_WANTED, _READY, _RESTARTS, _START_FAILURES, _CONNECTIONS, _CUT),
     *(_LINES_DROPPED, _TASK_FAILURES, _LOOKUPS, _MAP_MISSING, _RECIPIENTS_REFUSED, _BOUNCES),
+    *(_LEDGER_STATE, _LEDGER_WRITTEN, _LEDGER_DROPPED, _LEDGER_OTHER, _LEDGER_WAITING),
+    *(_LEDGER_WAITS, _LEDGER_LOOKS, _LEDGER_LATE, _LEDGER_EVENTS, _LEDGER_TOLD, _LEDGER_UNTOLD),
 )
 
 _COLUMN = {
@@ -246,7 +309,7 @@ _ENDING = _UPDATED + 1
 _COLUMNS = _ENDING + 1
 
 
-_OTHER_ROWS = (None, ChildKind.MONITOR, ChildKind.ARCHIVE, ChildKind.MAP)
+_OTHER_ROWS = (None, ChildKind.MONITOR, ChildKind.ARCHIVE, ChildKind.MAP, ChildKind.LEDGER)
 """The processes besides the workers; None is the supervisor."""
 
 
@@ -359,6 +422,39 @@ class ProcessMetrics:
         """Count a question of Postfix, in the map."""
         self._row.add(self._lookups[result])
 
+    def set_ledger(self, state: LedgerState) -> None:
+        """Set the state of the ledger, in the process that owns it."""
+        for each in LedgerState:
+            self._row.set(_column(_LEDGER_STATE, each.value), each is state)
+
+    def ledger_wrote(self, messages: int, of_other_domains: int) -> None:
+        self._row.increase(_column(_LEDGER_WRITTEN), messages)
+        self._row.increase(_column(_LEDGER_OTHER), of_other_domains)
+
+    def ledger_lost(self, why: LedgerLoss, messages: int = 1) -> None:
+        self._row.increase(_column(_LEDGER_DROPPED, why.value), messages)
+
+    def set_ledger_waiting(self, messages: int, oldest_seconds: float) -> None:
+        """Set what is not yet where it belongs, and for how long the oldest of it is not."""
+        self._row.set(_column(_LEDGER_WAITING), messages)
+        self._row.set(_column(_LEDGER_WAITS), oldest_seconds)
+
+    def ledger_looked(self, result: LookResult) -> None:
+        self._row.add(_column(_LEDGER_LOOKS, result.value))
+
+    def set_ledger_late(self, seconds: float) -> None:
+        self._row.set(_column(_LEDGER_LATE), seconds)
+
+    def ledger_event(self, kind: str) -> None:
+        """Count an event, by the word of its kind."""
+        self._row.add(_column(_LEDGER_EVENTS, kind))
+
+    def ledger_told(self, result: TellingResult) -> None:
+        self._row.add(_column(_LEDGER_TOLD, result.value))
+
+    def set_ledger_untold(self, events: int) -> None:
+        self._row.set(_column(_LEDGER_UNTOLD), events)
+
     def reset_gauges(self) -> None:
         """Set what describes a process, and not what it has done, to 0: it has ended."""
         for family in _FAMILIES:
@@ -428,6 +524,10 @@ class Metrics:
     def of_archive(self) -> ProcessMetrics:
         """The metrics of the process that owns the archive."""
         return ProcessMetrics(self._others[ChildKind.ARCHIVE])
+
+    def of_ledger(self) -> ProcessMetrics:
+        """The metrics of the process that owns the ledger."""
+        return ProcessMetrics(self._others[ChildKind.LEDGER])
 
     def of_map(self) -> ProcessMetrics:
         return ProcessMetrics(self._others[ChildKind.MAP])

@@ -45,6 +45,7 @@ class Task(Enum):
     ARCHIVE = "archive"
     SELF_CHECK = "self-check"
     CONNECTIONS = "connections"
+    LEDGER = "ledger"
     SUPERVISION = "supervision"
     """A round of the supervisor."""
 
@@ -57,6 +58,58 @@ class ChildKind(Enum):
     ARCHIVE = "archive"
     MAP = "map"
     """It tells Postfix whose a return address is."""
+    LEDGER = "ledger"
+    """It keeps the memory of author domains."""
+
+
+class LedgerState(Enum):
+    """The state of the ledger."""
+
+    OFF = "off"
+    """None is configured."""
+    OPENING = "opening"
+    """It is being opened, or nothing was heard of it yet."""
+    GOOD = "good"
+    WAITING = "waiting"
+    """Counts are in the file of this relay, and wait for the database that relays share."""
+    FAILING = "failing"
+    """Its file cannot be written: counts wait in memory."""
+
+
+class LedgerLoss(Enum):
+    """Why messages are in the log and not in the ledger."""
+
+    RING_FULL = "ring-full"
+    """The ledger's process took nothing from a worker for long."""
+    PROCESS_ENDED = "process-ended"
+    """The ledger's process was killed while its file could not be written."""
+    OUTBOX_FULL = "outbox-full"
+    """The shared database was gone for too long."""
+    MEMORY_FULL = "memory-full"
+    """The file could not be written for too long."""
+    MALFORMED = "malformed"
+    """A bug."""
+
+
+class LookResult(Enum):
+    """What came of a look at the records of an author domain."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    """It waits for a second look, or that one agreed."""
+    UNKNOWN = "unknown"
+    """DNS did not answer."""
+    FAILED = "failed"
+    """A bug."""
+
+
+class TellingResult(Enum):
+    """What came of telling somebody of an event."""
+
+    TOLD = "told"
+    FAILED = "failed"
+    """It is tried again."""
+    GIVEN_UP = "given-up"
 
 
 class LookupResult(Enum):

@@ -1,0 +1,99 @@
+"""Opens the databases of a ledger: SQLite and PostgreSQL, by SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+LedgerError = SQLAlchemyError
+"""What every use of an engine may raise; `problem_of` makes a line of it."""
+PATIENCE = 5.0
+"""Seconds to wait for a lock or a connection, and for a statement to end on a server."""
+_DRIVER = "postgresql+psycopg"
+_PRIVATE = 0o600
+
+
+def open_database(url: str, *, patience: float = PATIENCE) -> Engine:
+    """Open the database at *url*, as `ledger.url` and `LedgerPlace` have it; connects to nothing.
+
+    Each use of the engine gets a connection of its own, which ends with it: a server may have gone
+    away between two. `with engine.begin() as connection:` is one transaction, which waits for
+    those of others before it begins (SQLite: BEGIN IMMEDIATE).
+
+    Raises, as every use of the engine does:
+        LedgerError: see `problem_of`.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": patience})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", lambda connection: _begin(connection))
+        return engine
+    milliseconds = round(patience * 1000)
+    return create_engine(
+        parsed.set(drivername=_DRIVER),
+        poolclass=NullPool,
+        connect_args={
+            "connect_timeout": max(2, round(patience)),  # libpq takes 1 for 2
+            "application_name": "alignd",
+            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+        },
+    )
+
+
+def create_file(path: Path) -> None:
+    """Make an empty file at *path* that others cannot read, if there is none.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE))
+
+
+def problem_of(error: Exception) -> str:
+    """What is wrong with a database, in one line, without the statement and its parameters."""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split()) or type(cause).__name__
+
+
+def add_up(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], column: str
+) -> None:
+    """Insert *rows*, adding *column* to those that are there already.
+
+    In the order of their keys: transactions that lock rows in another order than others deadlock
+    (measured on PostgreSQL: 14 in 6 s with eight writers, and none so).
+    """
+    if not rows:
+        return
+    keys = [each.name for each in table.primary_key]
+    statement = insert(connection, table)
+    added = {column: table.c[column] + statement.excluded[column]}
+    ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=added), ordered)
+
+
+def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """The INSERT of this dialect, which has ON CONFLICT."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # else the driver begins transactions by rules of its own
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that begins by reading could not write once another one has written.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,50 @@
+"""What can happen to an author domain, or to a relay, that somebody should know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class EventKind(Enum):
+    """The kind of an event."""
+
+    BEGAN = "began"
+    """Mail of the domain began to be rewritten."""
+    STOPPED = "stopped"
+    """Mail of the domain is no longer rewritten: its agents keep their names."""
+    PARTLY = "partly"
+    """Some of the relay's addresses are authorised by SPF, and others are not."""
+    POLICY = "policy"
+    """The domain has another DMARC policy."""
+    UNKNOWN = "unknown"
+    """DNS has not answered for hours."""
+    KNOWN = "known"
+    """DNS answers again after that, and says what it said before."""
+    ANOTHER_TENANT = "another-tenant"
+    """A second tenant began to send as the domain."""
+    FLAPPING = "flapping"
+    """What is found of the domain changes again and again: no more is told for a day."""
+    SILENT_RELAY = "silent-relay"
+    """A relay that shares the ledger writes nothing any more; there is no domain."""
+    HEARD_RELAY = "heard-relay"
+    """It writes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event; its fields are those of the table `events`."""
+
+    id: str
+    at: float
+    """Unix time."""
+    leg: str
+    tenant: str
+    domain: str
+    kind: EventKind
+    was: str
+    """JSON of what it was: a `Finding` as an object, with `since`; what else the kind has to say,
+    such as `tenant`. Empty if there was nothing."""
+    now: str
+    """JSON of what it is, in the same way."""
+    relay: str

@@ -1,0 +1,181 @@
+"""The schema of a ledger, the same for SQLite and PostgreSQL.
+
+Words are kept as the log spells them, so that `psql` and `sqlite3` are enough to read it. Times
+are Unix time in seconds; an hour and a day are known by the time at which they begin, UTC. A
+change here needs a migration in `migrations/versions`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+
+METADATA = MetaData()
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text, primary_key=True)
+
+
+def _begin(name: str) -> Column[int]:
+    """The time at which an hour or a day begins."""
+    return Column(name, BigInteger, primary_key=True, autoincrement=False)
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _time(name: str) -> Column[float]:
+    """A time; 0 for never."""
+    return Column(name, Double, nullable=False, server_default="0")
+
+
+HOURS = Table(
+    "hours",
+    METADATA,
+    _begin("hour"),
+    _key("leg"),
+    _key("tenant"),
+    _key("domain"),
+    _key("action"),
+    _key("reason"),
+    _number("messages"),
+    Index("hours_by_domain", "domain", "hour"),
+    sqlite_with_rowid=False,
+)
+"""Messages by hour. Without the relay: with it, 50 relays make eight times as many rows."""
+
+DAYS = Table(
+    "days",
+    METADATA,
+    _begin("day"),
+    _key("leg"),
+    _key("tenant"),
+    _key("domain"),
+    _key("action"),
+    _key("reason"),
+    _number("messages"),
+    Index("days_by_domain", "domain", "day"),
+    sqlite_with_rowid=False,
+)
+"""The same messages by day, which are kept for longer."""
+
+RELAY_HOURS = Table(
+    "relay_hours",
+    METADATA,
+    _begin("hour"),
+    _key("relay"),
+    _key("leg"),
+    _key("action"),
+    _number("messages"),
+    sqlite_with_rowid=False,
+)
+
+RELAYS = Table(
+    "relays",
+    METADATA,
+    _key("relay"),
+    _key("leg"),
+    _time("first_seen"),
+    _time("last_seen"),
+    _text("version"),
+    _text("digest"),
+    Column("dry_run", Boolean, nullable=False, server_default="0"),
+    sqlite_with_rowid=False,
+)
+"""The relays that write here. `last_seen` moves every minute, mail or none; `digest` is that of
+the configuration file (`Setup.digest`)."""
+
+STATES = Table(
+    "states",
+    METADATA,
+    _key("leg"),
+    _key("tenant"),
+    _key("domain"),
+    _text("action"),
+    _text("reason"),
+    _text("policy"),
+    _text("spf"),
+    _text("dkim"),
+    _time("since"),
+    _time("first_seen"),
+    _time("last_seen"),
+    _time("looked"),
+    _time("look_at"),
+    _text("pending"),
+    _time("pending_since"),
+    _time("unknown_since"),
+    Index("states_by_look", "leg", "look_at"),
+    Index("states_by_domain", "domain"),
+    sqlite_with_rowid=False,
+)
+"""What would happen now to a message of an author domain.
+
+The five words are a `Finding`: the last message's until the domain was looked at for the first
+time (`looked`), from then on only what two looks agree on. `since`: when that began. `first_seen`
+and `last_seen`: of its messages. `look_at`: when it is looked at next; a message that met
+something else makes that now. `pending`: the JSON of a finding that one look has seen and that
+waits for a second one; empty without. `unknown_since`: since when looks say that DNS does not
+answer; the five words stay what they were."""
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    _key("id"),
+    _time("at"),
+    _text("leg"),
+    _text("tenant"),
+    _text("domain"),
+    _text("kind"),
+    _text("was"),
+    _text("now"),
+    _text("relay"),
+    Index("events_by_domain", "domain", "at"),
+    Index("events_by_time", "at"),
+    sqlite_with_rowid=False,
+)
+"""What changed. `kind` is a word of `EventKind`; `was` and `now` are JSON: a finding, or what else
+the kind has to say. `id` is a random UUID. `relay`: who noticed."""
+
+SHIPMENTS = Table(
+    "shipments",
+    METADATA,
+    _key("spool"),
+    _number("number"),
+    sqlite_with_rowid=False,
+)
+"""The number of the last batch of each spool that was added, so that none is added twice: a relay
+sends them in their order."""
+
+# What follows is of the local file of a relay alone, and empty in a database that relays share.
+
+SPOOL = Table("spool", METADATA, _key("id"), sqlite_with_rowid=False)
+"""One row: the random id of this file."""
+
+SOURCES = Table("sources", METADATA, _key("source"), _number("number"), sqlite_with_rowid=False)
+"""The number of the last message of each worker's ring that is in this file."""
+
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("is_tried", Boolean, nullable=False, server_default="0"),
+    _number("rows"),
+    _text("body"),
+    sqlite_autoincrement=True,
+)
+"""Batches (`Batch.to_json`) that a shared database has not acknowledged yet. One that was tried
+may have arrived, and is changed no more."""
+
+ADMITTED = Table(
+    "admitted",
+    METADATA,
+    _key("domain"),
+    _number("day"),
+    sqlite_with_rowid=False,
+)
+"""The domains that have rows of their own, and the day on which they got them."""
