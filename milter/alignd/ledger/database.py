@@ -34,7 +34,7 @@ def open_database(url: str, *, patience: float = PATIENCE) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": patience})
         event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", lambda connection: _begin(connection))
+        event.listen(engine, "begin", _begin)
         return engine
     milliseconds = round(patience * 1000)
     return create_engine(
