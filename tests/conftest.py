@@ -10,6 +10,8 @@ from tests.lab.alignd import Fleet, run_fleet
 from tests.lab.evidence import Witness
 from tests.lab.nameserver import Nameserver, run_nameserver
 
+pytest_plugins = ["tests.lab.ledgers"]
+
 # No test is a timed one: this machine may be busy with others.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

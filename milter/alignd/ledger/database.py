@@ -60,7 +60,8 @@ def create_file(path: Path) -> None:
 def problem_of(error: Exception) -> str:
     """What is wrong with a database, in one line, without the statement and its parameters."""
     cause = getattr(error, "orig", None) or error
-    return " ".join(str(cause).split()) or type(cause).__name__
+    # What libpq says first; its later lines quote the statement.
+    return next(iter(str(cause).strip().splitlines()), "") or type(cause).__name__
 
 
 def add_up(
