@@ -84,14 +84,16 @@ def test_every_option_has_a_purpose_and_its_default(table: str, name: str) -> No
 
 
 def test_the_examples_of_the_options_are_valid() -> None:
-    examples = re.findall(r"^# Example: (.*)$", CONF.read_text(), re.MULTILINE)
-    tables = {name: table for table, names in option_names().items() for name in names}
     shipped = CONF.read_text()
+    examples = [
+        (table, example)
+        for table, text in sections().items()
+        for example in re.findall(r"^# Example: (.*)$", text, re.MULTILINE)
+    ]
 
-    for example in examples:
-        name = example.partition(" ")[0]
+    for table, example in examples:
         changed, count = re.subn(
-            rf"^\[{tables[name]}\]$", f"[{tables[name]}]\n{example}", shipped, flags=re.MULTILINE
+            rf"^\[{table}\]$", f"[{table}]\n{example}", shipped, flags=re.MULTILINE
         )
         assert count == 1
         parse_configuration(changed, example)
