@@ -127,6 +127,11 @@ def test_what_goes_wrong_has_an_alert() -> None:
         "alignd_return_lookups_total",
         "alignd_return_bounces_total",
         "alignd_return_map_missing",
+        "alignd_ledger_state",
+        "alignd_ledger_oldest_waiting_seconds",
+        "alignd_ledger_messages_dropped_total",
+        "alignd_ledger_looks_late_seconds",
+        "alignd_ledger_notifications_total",
     }
     ups = {rule["expr"] for rule in RULES if rule["expr"].startswith("up{")}
     assert ups == {'up{job="alignd"} == 0', 'up{job="alignd-return"} == 0'}
