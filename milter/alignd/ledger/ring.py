@@ -20,6 +20,8 @@ RING_OCTETS = 2**21
 """Of each worker: some 15,000 messages, many seconds of the most that a worker answers."""
 MAX_RECORD = 4096
 """Octets; a longer one is dropped. An ordinary one has 130."""
+NO_QUEUE_ID = 0
+"""The hash of none, which two messages may share."""
 _POSITION = struct.Struct("=Q")  # aligned, so written and read in one step and never torn
 _WRITTEN, _TAKEN, _NUMBER, _HEAD_OCTETS = 0, 8, 16, 64
 _RECORD = struct.Struct("=IIQdQ")  # length of the payload, its CRC-32, number, time, queue id
@@ -60,11 +62,10 @@ class RingWriter:
             if written + length - taken > room:
                 return False
             (number,) = _POSITION.unpack_from(memory, _NUMBER)
-            head = _RECORD.pack(
-                len(payload), zlib.crc32(payload), number + 1, at, _hash(queue_id)
-            )
+            head = _RECORD.pack(len(payload), zlib.crc32(payload), number + 1, at, _hash(queue_id))
             _put(memory, written, head + payload)
-            # The number first: a worker that is killed in between leaves a gap, and no two alike.
+            # The number first: a worker that is killed between the two leaves a gap of one, which
+            # is a message that it did not answer, and never two records with one number.
             _POSITION.pack_into(memory, _NUMBER, number + 1)
             _POSITION.pack_into(memory, _WRITTEN, written + length)
         return True
@@ -142,8 +143,7 @@ class Rings:
     def readers(self) -> tuple[RingReader, ...]:
         """The other side of each, for one process at a time."""
         return tuple(
-            RingReader(self._ring(number), f"{self._name}.{number}")
-            for number in range(len(self))
+            RingReader(self._ring(number), f"{self._name}.{number}") for number in range(len(self))
         )
 
     def _ring(self, number: int) -> memoryview:
@@ -151,7 +151,8 @@ class Rings:
 
 
 def _hash(queue_id: str) -> int:
-    return hash(queue_id) & (2**64 - 1)  # the workers are forks of one process, with one seed
+    # The workers are forks of one process, so they have one seed; that of "" is NO_QUEUE_ID.
+    return hash(queue_id) & (2**64 - 1)
 
 
 def _put(memory: memoryview, position: int, octets: bytes) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from alignd.ledger.answer import NO_DOMAIN, OTHER, Answer
 from alignd.ledger.batch import DAY, HOUR, Batch, CountKey, DomainKey, Seen
-from alignd.ledger.ring import Record
+from alignd.ledger.ring import NO_QUEUE_ID, Record
 
 NEW_DOMAINS_A_DAY = 5_000
 """Domains that get rows of their own in a day; what comes beyond is counted as OTHER."""
@@ -39,11 +39,12 @@ class Tally:
     _seen: dict[DomainKey, Seen] = field(default_factory=dict)
     _newly_admitted: dict[str, int] = field(default_factory=dict)
     _queue_ids: OrderedDict[int, None] = field(default_factory=OrderedDict)
-    _answers: dict[bytes, Answer] = field(default_factory=dict)
+    _today: tuple[int, int] = (-1, 0)
 
     def add(self, source: str, record: Record) -> None:
         """Count the message of a *record* from the ring *source*, unless it was counted before."""
-        last = self.numbers.get(source, 0)
+        # Of a ring that the file does not know, nothing can be missing.
+        last = self.numbers.get(source, record.number - 1)
         if record.number <= last:
             return  # in the file already: who wrote it was killed before it could say so
         self.gaps += record.number - last - 1
@@ -112,11 +113,9 @@ class Tally:
             self._today = (day, sum(each == day for each in self.admitted.values()))
         return self._today[1]
 
-    _today: tuple[int, int] = (-1, 0)
-
     def _is_retry(self, queue_id: int) -> bool:
         if queue_id in self._queue_ids:
-            return True
+            return queue_id != NO_QUEUE_ID
         self._queue_ids[queue_id] = None
         if len(self._queue_ids) > _QUEUE_IDS:
             self._queue_ids.popitem(last=False)

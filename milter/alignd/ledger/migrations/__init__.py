@@ -1,0 +1,1 @@
+"""The schema of a ledger, version by version: each module changes the one before."""
