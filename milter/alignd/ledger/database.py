@@ -18,6 +18,8 @@ PATIENCE = 5.0
 """Seconds to wait for a lock or a connection, and for a statement to end on a server."""
 _DRIVER = "postgresql+psycopg"
 _PRIVATE = 0o600
+# So that a server forgets a relay that is gone, and the locks that it held, within a minute.
+_KEEP_ALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 
 
 def open_database(url: str, *, patience: float = PATIENCE) -> Engine:
@@ -43,7 +45,8 @@ def open_database(url: str, *, patience: float = PATIENCE) -> Engine:
         connect_args={
             "connect_timeout": max(2, round(patience)),  # libpq takes 1 for 2
             "application_name": "alignd",
-            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
+            + _KEEP_ALIVE,
         },
     )
 

@@ -164,7 +164,9 @@ OUTBOX = Table(
     METADATA,
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("is_tried", Boolean, nullable=False, server_default="0"),
+    _time("since"),
     _number("rows"),
+    _number("messages"),
     _text("body"),
     sqlite_autoincrement=True,
 )

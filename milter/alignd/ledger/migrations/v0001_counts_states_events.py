@@ -50,7 +50,9 @@ def _create_outbox() -> None:
         "outbox",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("is_tried", sa.Boolean, nullable=False, server_default="0"),
+        _time("since"),
         _number("rows"),
+        _number("messages"),
         _text("body"),
         sqlite_autoincrement=True,
     )

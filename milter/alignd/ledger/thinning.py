@@ -1,0 +1,51 @@
+"""Deletes what is older than a ledger keeps, a little at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Column, Connection, Engine, Table, delete, func, select
+
+from alignd.config.settings import Keep
+from alignd.ledger.tables import ADMITTED, DAYS, EVENTS, HOURS, RELAY_HOURS, STATES
+
+
+def thin_out(engine: Engine, keep: Keep, now: float) -> int:
+    """Delete what is too old at the Unix time *now*; the number of rows.
+
+    Each transaction deletes one hour or day, so that none is long.
+
+    Raises:
+        LedgerError: the database cannot be used; what was deleted is.
+    """
+    return sum(
+        _delete(engine, table, column, before) for table, column, before in _aged(keep, now)
+    )
+
+
+def _aged(keep: Keep, now: float) -> Iterator[tuple[Table, Column[float] | Column[int], float]]:
+    hours, days = now - keep.hours, now - keep.days
+    yield HOURS, HOURS.c.hour, hours
+    yield RELAY_HOURS, RELAY_HOURS.c.hour, hours
+    yield DAYS, DAYS.c.day, days
+    yield EVENTS, EVENTS.c.at, days
+    yield STATES, STATES.c.last_seen, days
+    yield ADMITTED, ADMITTED.c.day, days
+
+
+def _delete(
+    engine: Engine, table: Table, column: Column[float] | Column[int], before: float
+) -> int:
+    deleted = 0
+    while True:
+        with engine.begin() as connection:
+            oldest = connection.execute(select(func.min(column)).where(column < before)).scalar()
+            if oldest is None:
+                return deleted
+            deleted += _delete_one(connection, table, column, oldest)
+
+
+def _delete_one(
+    connection: Connection, table: Table, column: Column[float] | Column[int], value: float
+) -> int:
+    return connection.execute(delete(table).where(column == value)).rowcount
