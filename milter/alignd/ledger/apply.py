@@ -6,7 +6,6 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, case, select
@@ -16,6 +15,7 @@ from alignd.ledger.batch import DAY, Batch, DomainKey, Seen
 from alignd.ledger.database import add_up, insert
 from alignd.ledger.event import EventKind
 from alignd.ledger.tables import DAYS, EVENTS, HOURS, RELAY_HOURS, RELAYS, STATES
+from alignd.ledger.writer import Writer
 
 LOOK_AGAIN_SECONDS = 600.0
 """How long after a look a message may have its domain looked at again, at the earliest."""
@@ -24,18 +24,6 @@ OUTBOUND = "outbound"
 _REWRITE = "rewrite"
 _FREEMAIL = "freemail"  # everybody's, so another tenant that sends as one says nothing
 _MANY = 500  # values in one question
-
-
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """The relay and the service that a batch comes from."""
-
-    relay: str
-    leg: str
-    version: str = ""
-    digest: str = ""
-    """That of its configuration file."""
-    is_dry_run: bool = False
 
 
 def apply_batch(connection: Connection, batch: Batch, writer: Writer, now: float) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from typing import NamedTuple
 
-from alignd.ledger.answer import Finding
+from alignd.ledger.answer import OTHER, Finding
 
 HOUR, DAY = 3600, 86_400
 """Seconds."""
@@ -54,6 +54,11 @@ class Batch:
     @property
     def messages(self) -> int:
         return sum(self.counts.values())
+
+    @property
+    def of_other_domains(self) -> int:
+        """Those that are counted under no domain of their own."""
+        return sum(number for key, number in self.counts.items() if key.domain == OTHER)
 
     @property
     def rows(self) -> int:

@@ -102,8 +102,10 @@ class RingReader:
             yield record
 
     def release(self, position: int) -> None:
-        """Let the writer use the room up to *position* (`Record.end`) again."""
-        _POSITION.pack_into(self._memory, _TAKEN, position)
+        """Let the writer use the room up to *position* again, unless it may already."""
+        (taken,) = _POSITION.unpack_from(self._memory, _TAKEN)
+        if position > taken:
+            _POSITION.pack_into(self._memory, _TAKEN, position)
 
     @property
     def position(self) -> int:

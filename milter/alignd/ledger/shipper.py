@@ -9,12 +9,13 @@ from sqlalchemy import Connection, Engine
 
 from alignd.config.settings import Keep
 from alignd.ledger import outbox
-from alignd.ledger.apply import Writer, apply_batch, note_relay
+from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import Batch
 from alignd.ledger.database import LedgerError, insert, problem_of
 from alignd.ledger.migration import SchemaError, migrate
 from alignd.ledger.tables import SHIPMENTS
 from alignd.ledger.thinning import thin_out
+from alignd.ledger.writer import Writer
 
 ALIVE_SECONDS = 60.0
 """How often a relay says that it is alive, mail or none."""

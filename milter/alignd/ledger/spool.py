@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.exc import DatabaseError
 
 from alignd.ledger import outbox
-from alignd.ledger.apply import Writer, apply_batch, note_relay
+from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import Batch
 from alignd.ledger.database import create_file, open_database, problem_of
 from alignd.ledger.database import insert as upsert
@@ -21,6 +21,7 @@ from alignd.ledger.migration import migrate
 from alignd.ledger.outbox import Dropped, Waiting
 from alignd.ledger.place import LedgerPlace
 from alignd.ledger.tables import ADMITTED, SOURCES, SPOOL
+from alignd.ledger.writer import Writer
 from alignd.resolver.archive.file import put_aside
 
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ}

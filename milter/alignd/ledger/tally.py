@@ -34,7 +34,6 @@ class Tally:
     malformed: int = 0
     overflowed: int = 0
     """Messages that are not counted because too much waits already."""
-    of_others: int = 0
     _counts: Counter[CountKey] = field(default_factory=Counter)
     _seen: dict[DomainKey, Seen] = field(default_factory=dict)
     _newly_admitted: dict[str, int] = field(default_factory=dict)
@@ -85,9 +84,7 @@ class Tally:
         finding = answer.finding
         hour = int(at) // HOUR * HOUR
         self._counts[CountKey(hour, answer.tenant, domain, finding.action, finding.reason)] += 1
-        if domain == OTHER:
-            self.of_others += 1
-        elif domain != NO_DOMAIN and finding.action != _OUT_OF_SCOPE:
+        if domain not in (OTHER, NO_DOMAIN) and finding.action != _OUT_OF_SCOPE:
             key = DomainKey(answer.tenant, domain)
             before = self._seen.get(key)
             first = min(at, before.first) if before else at

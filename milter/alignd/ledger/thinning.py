@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import Column, Connection, Engine, Table, delete, func, select
+from sqlalchemy import Column, Engine, Table, delete, func, select
 
 from alignd.config.settings import Keep
 from alignd.ledger.tables import ADMITTED, DAYS, EVENTS, HOURS, RELAY_HOURS, STATES
+
+_STEP = 3600.0  # seconds
 
 
 def thin_out(engine: Engine, keep: Keep, now: float) -> int:
     """Delete what is too old at the Unix time *now*; the number of rows.
 
-    Each transaction deletes one hour or day, so that none is long.
+    Each transaction deletes what is of one hour, so that none is long.
 
     Raises:
         LedgerError: the database cannot be used; what was deleted is.
@@ -42,10 +44,5 @@ def _delete(
             oldest = connection.execute(select(func.min(column)).where(column < before)).scalar()
             if oldest is None:
                 return deleted
-            deleted += _delete_one(connection, table, column, oldest)
-
-
-def _delete_one(
-    connection: Connection, table: Table, column: Column[float] | Column[int], value: float
-) -> int:
-    return connection.execute(delete(table).where(column == value)).rowcount
+            some = delete(table).where(column < min(before, oldest + _STEP))
+            deleted += connection.execute(some).rowcount

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from alignd.judgement.evidence import Evidence, reduced_evidence, wanted_by
 from alignd.judgement.review import Judgement, Reviewer
+from alignd.ledger.answer import Answer
 from alignd.mail.message import Message
 from alignd.mta.suspects import JudgementNotes
 from alignd.mta.transaction import Transaction
@@ -47,6 +48,8 @@ class CachedJudgement:
     """Where the metrics count the message."""
     more_columns: tuple[int, ...]
     """Where else they count it."""
+    answer: bytes
+    """What the ledger is told of each."""
     good_until: float
     """Monotonic time."""
 
@@ -144,6 +147,7 @@ class JudgementCache:
             self._log.rendered(**judgement.summary),
             self._metrics.column_of(judgement.reason),
             () if address is None else (self._metrics.column_of_address(address),),
+            Answer.of(judgement.tenant, judgement.summary).encoded(),
             min(good_until, self._clock() + seconds_left),
         )
 
@@ -159,4 +163,4 @@ def octets_of(evidence: Evidence, kept: CachedJudgement) -> int:
     for edit in planned.header:
         texts += [edit.name, getattr(edit, "value", "")]
     objects = len(evidence.fields) + len(planned.header) + len(evidence.recipient_domains)
-    return _OBJECTS + _OBJECT * objects + sum(map(sys.getsizeof, texts))
+    return _OBJECTS + _OBJECT * objects + sum(map(sys.getsizeof, (*texts, kept.answer)))

@@ -49,6 +49,7 @@ class OutboundJudge:
             _reply(judgement.reason) if judgement.is_refused else None,
             cached.more_columns + only_for_show,
             judgement.reason is Reason.INTERNAL_ERROR,
+            cached.answer,
             judgement.circumstances.author.mailbox,
         )
 

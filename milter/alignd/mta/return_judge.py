@@ -11,6 +11,7 @@ from alignd.judgement.reasons import Action
 from alignd.judgement.return_leg import ReturnJudgement, ReturnReviewer
 from alignd.judgement.return_reasons import ReturnReason
 from alignd.judgement.rewrite import TOUCHED_FIELDS
+from alignd.ledger.answer import Answer
 from alignd.mta.suspects import JudgementNotes
 from alignd.mta.transaction import Transaction
 from alignd.mta.verdict import DatedLookup, RecipientRefusal, Verdict
@@ -100,5 +101,6 @@ class ReturnJudge:
             judgement.reply,
             () if result is None else (self._metrics.column_of_bounce(result),),
             reason is ReturnReason.INTERNAL_ERROR,
+            Answer.of("", judgement.summary).encoded(),
             judgement.author,
         )

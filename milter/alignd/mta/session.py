@@ -19,11 +19,13 @@ import milter
 from alignd.judgement.evidence import Wanted, address_in
 from alignd.judgement.reasons import Failure, Reason, Refusal
 from alignd.judgement.review import address_fields
+from alignd.ledger.ring import RingWriter
 from alignd.mail.message import AddField, ChangeField, DeleteField, Edits, Reply
 from alignd.mta.transaction import Transaction
 from alignd.mta.verdict import DatedLookup, Judge, RecipientRefusal, Verdict
 from alignd.telemetry.log import HOUR, MessageLog, described
 from alignd.telemetry.metrics import Degraded, ProcessMetrics
+from alignd.telemetry.words import LedgerLoss
 
 _NEEDED_ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.CHGFROM
 _UNANSWERED = milter.P_NR_CONN | milter.P_NR_MAIL | milter.P_NR_HDR | milter.P_NR_BODY
@@ -57,6 +59,8 @@ class Runtime:
     max_sessions: int
     """How many connections a worker serves at the same time."""
     log_addresses: bool
+    ring: RingWriter | None = None
+    """Where the ledger takes what was answered from; None where there is none."""
 
 
 class Session:
@@ -338,7 +342,18 @@ class Session:
         metrics.answered(verdict.column, seconds)
         if verdict.more_columns:
             metrics.count(*verdict.more_columns)
+        if refusal is None:
+            self._tell_ledger(queue_id, verdict)
         self._message_runtime = None
+
+    def _tell_ledger(self, queue_id: str, verdict: Verdict) -> None:
+        """Tell the ledger of a message, unless it was put off: then it comes again."""
+        is_put_off = verdict.reply is not None and not verdict.reply.is_for_good
+        ring = self._runtime.ring
+        if ring is None or is_put_off:
+            return
+        if not ring.write(self.last_event, queue_id, verdict.answer):
+            self._runtime.metrics.ledger_lost(LedgerLoss.RING_FULL)
 
     def _macro(self, name: str) -> str:
         try:

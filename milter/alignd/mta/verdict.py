@@ -35,6 +35,8 @@ class Verdict:
     """Where else the metrics count it."""
     is_unjudged: bool = False
     """Whether a bug kept it from being judged, now or when one like it came."""
+    answer: bytes = b""
+    """What the ledger is told of it (`Answer.encoded`)."""
     author: Mailbox | None = None
     """Who level debug names in the log line, if he was read."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alignd.ledger.ring import Rings, RingWriter
 from alignd.mta.suspects import JudgementNotes, Suspects
 from alignd.service.archive_process import ArchiveSockets, WorkerSockets
 from alignd.telemetry.metrics import Metrics, ProcessMetrics
@@ -20,6 +21,7 @@ class WorkerShare:
     notes: JudgementNotes
     status: PartWriter
     archive: WorkerSockets
+    ring: RingWriter
 
 
 class Shared:
@@ -29,6 +31,7 @@ class Shared:
         self.metrics = Metrics(workers)
         self.board = StatusBoard(workers)
         self.archive_sockets = ArchiveSockets(workers)
+        self.rings = Rings(workers)
         self._suspects = Suspects(workers)
 
     def of_worker(self, number: int) -> WorkerShare:
@@ -38,6 +41,7 @@ class Shared:
             self._suspects.of_worker(number),
             self.board.of_worker(number),
             self.archive_sockets.of_worker(number),
+            self.rings.writer(number),
         )
 
     def worker_ended(self, number: int, *, has_failed: bool) -> int:

@@ -30,6 +30,7 @@ from alignd.mta.session import Runtime
 from alignd.service.archive_process import ArchiveOptions, serve_archive
 from alignd.service.in_force import describe, installed_versions
 from alignd.service.inputs import InputReport, KeyFollower, NameserverFollower
+from alignd.service.ledger_place import LedgerOptions
 from alignd.service.loading import SetupLoader
 from alignd.service.monitor import RequestHandler, serve_metrics
 from alignd.service.processes.auxiliary_process import AuxiliaryProcess
@@ -45,7 +46,7 @@ from alignd.service.workers import Workers
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ServiceState
 from alignd.telemetry.status import SupervisorPart
-from alignd.telemetry.words import ArchiveState, ChildKind, Reload, Task
+from alignd.telemetry.words import ArchiveState, ChildKind, LedgerState, Reload, Task
 
 END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end before they are killed."""
@@ -105,6 +106,13 @@ class Supervisor:
             self._children,
             self._attempts(ChildKind.ARCHIVE),
             self._metrics.of_archive().reset_gauges,
+            log,
+        )
+        self._ledger: AuxiliaryProcess[LedgerOptions] = AuxiliaryProcess(
+            self._serve_ledger,
+            self._children,
+            self._attempts(ChildKind.LEDGER),
+            self._metrics.of_ledger().reset_gauges,
             log,
         )
         self._map_socket: socket.socket | None = None
@@ -195,12 +203,14 @@ class Supervisor:
         if not self._loader.is_loading:
             self._monitor.keep_running(self._setup.configuration.metrics.listen)
             self._keep_archive()
+            self._keep_ledger()
             if self._map_socket is not None:
                 self._map.keep_running(self._map_socket.getsockname())
 
     def _end_helpers(self) -> None:
         self._monitor.keep_running(None)
         self._archive.keep_running(None)
+        self._ledger.keep_running(None)
         self._map.keep_running(None)
 
     def _serve_mail(self, number: int, heartbeat: int) -> int:
@@ -240,6 +250,21 @@ class Supervisor:
         metrics = self._metrics.of_archive()
         self._log.count_dropped(metrics.line_dropped)
         serve_archive(options, beat, self._shared.archive_sockets, metrics, self._log)
+
+    def _keep_ledger(self) -> None:
+        options = LedgerOptions.of(self._setup, os.environ, self._versions.alignd)
+        self._ledger.keep_running(options)
+        if options is None:
+            self._metrics.of_ledger().set_ledger(LedgerState.OFF)
+
+    def _serve_ledger(self, options: LedgerOptions, beat: Callable[[], None]) -> None:
+        """Be the ledger: called in a process of its own."""
+        # SQLAlchemy is large: no other process has it.
+        from alignd.service.ledger_process import serve_ledger  # noqa: PLC0415
+
+        metrics = self._metrics.of_ledger()
+        self._log.count_dropped(metrics.line_dropped)
+        serve_ledger(options, beat, self._shared.rings.readers(), metrics, self._log)
 
     def _serve_map(self, _path: str, beat: Callable[[], None]) -> None:
         """Be the map: called in a process of its own."""

@@ -22,6 +22,7 @@ from alignd.resolver.nameserver_states import Condition
 from alignd.resolver.resolver import Resolver
 from alignd.service.archive_process import ArchiveOptions
 from alignd.service.inputs import KeyFollower, NameserverFollower
+from alignd.service.ledger_place import ledger_place
 from alignd.service.legs import Means, make_judging
 from alignd.service.loading import SetupLoader
 from alignd.service.self_check import start_self_check
@@ -221,6 +222,7 @@ class Worker:
         judging = make_judging(setup, means)
         self._sessions.want(judging.wanted)
         resolver = self._resolver_for(setup)
+        has_ledger = ledger_place(configuration.ledger, setup.leg, os.environ) is not None
         return Runtime(
             judging.judge,
             judging.make_look_ahead(resolver),
@@ -230,6 +232,7 @@ class Worker:
             judging.wanted,
             min(configuration.milter.max_connections, room_for_connections()),
             configuration.log.level == "debug",
+            self._share.ring if has_ledger else None,
         )
 
     def _resolver_for(self, setup: Setup) -> Resolver:
