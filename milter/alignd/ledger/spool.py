@@ -6,10 +6,11 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import DatabaseError
 
 from alignd.ledger import outbox
@@ -31,11 +32,15 @@ class SpoolError(Exception):
     """The file cannot be used now: its text says why."""
 
 
+class BrokenFileError(SpoolError):
+    """The file was put aside, with all that was in it; the next `Spool` begins a new one."""
+
+
 class Spool:
     """The open file. Every method waits for the disk, for as long as that stalls.
 
     All of them raise:
-        SpoolError: it cannot be used now; perhaps later.
+        SpoolError: it cannot be used now; perhaps later. It says where a broken one is.
         SchemaError: a later alignd has written it.
         LedgerError, OSError: it cannot be read or written now.
     """
@@ -68,17 +73,17 @@ class Spool:
 
     def numbers(self) -> dict[str, int]:
         """The number of the last message of each ring that is in the file."""
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             return {row.source: row.number for row in connection.execute(select(SOURCES))}
 
     def admitted(self) -> dict[str, int]:
         """The domains that have rows of their own, and the day on which each got them."""
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             return {row.domain: row.day for row in connection.execute(select(ADMITTED))}
 
     def write(self, batch: Batch, numbers: Mapping[str, int], admitted: Mapping[str, int]) -> None:
         """Write *batch*, with the number of the last message of each ring, whole or not at all."""
-        with self.engine.begin() as connection:
+        with self._transaction() as connection:
             connection.execute(delete(SOURCES))
             if numbers:
                 rows = [{"source": each, "number": numbers[each]} for each in sorted(numbers)]
@@ -98,13 +103,23 @@ class Spool:
     def note_alive(self) -> None:
         """Note in the file that the relay is alive, where there is no other database for it."""
         if not self._place.shared_url:
-            with self.engine.begin() as connection:
+            with self._transaction() as connection:
                 note_relay(connection, self._writer, self._now())
 
     def waiting(self) -> Waiting:
         """What waits for the database that relays share."""
-        with self.engine.connect() as connection:
+        with self._transaction() as connection:
             return outbox.waiting(connection)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except DatabaseError as error:
+            if not _is_broken(error):
+                raise
+            raise BrokenFileError(_put_aside(self._place.file, error)) from error
 
 
 def _lock(path: Path) -> int:
@@ -125,11 +140,20 @@ def _open(path: Path, report: Callable[[str], None]) -> Engine:
     try:
         return _opened(path)
     except DatabaseError as error:
-        if getattr(error.orig, "sqlite_errorcode", None) not in _BROKEN:
+        if not _is_broken(error):
             raise
-        aside = put_aside(path)
-        report(f"ledger is broken and was put aside as {aside}: {problem_of(error)}")
+        report(_put_aside(path, error))
         return _opened(path)
+
+
+def _is_broken(error: DatabaseError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code is not None and (code in _BROKEN or code & 0xFF in _BROKEN)
+
+
+def _put_aside(path: Path, error: DatabaseError) -> str:
+    """Rename a broken file; a sentence about it."""
+    return f"ledger is broken and was put aside as {put_aside(path)}: {problem_of(error)}"
 
 
 def _opened(path: Path) -> Engine:
