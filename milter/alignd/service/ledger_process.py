@@ -22,7 +22,7 @@ from alignd.ledger.migration import SchemaError
 from alignd.ledger.outbox import Waiting
 from alignd.ledger.ring import Record, RingReader
 from alignd.ledger.shipper import ALIVE_SECONDS, THIN_SECONDS, Shipper
-from alignd.ledger.spool import BrokenFileError, Spool, SpoolError
+from alignd.ledger.spool import Spool, SpoolError
 from alignd.ledger.tally import Tally
 from alignd.ledger.thinning import thin_out
 from alignd.service.ledger_place import LedgerOptions
@@ -188,8 +188,7 @@ class LedgerServer:
                     self._write(spool)
             except _TROUBLE as error:
                 self._file_problem = problem_of(error)
-                if isinstance(error, BrokenFileError):
-                    self._log.service(self._file_problem)
+                if spool is not None and spool.is_put_aside:
                     self._metrics.ledger_lost(LedgerLoss.FILE_BROKEN, self._waiting.messages)
                     self._waiting = Waiting(0, 0.0)
                 if spool is not None:
