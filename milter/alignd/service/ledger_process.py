@@ -94,6 +94,8 @@ class LedgerServer:
         """None until the file has said what it has already."""
         self._saved: Mapping[str, int] | None = None
         """The numbers that are in the file; None where that is not known."""
+        self._failed: _Taken | None = None
+        """What is being written, or was when that failed."""
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
         self._file_problem = ""
@@ -105,7 +107,7 @@ class LedgerServer:
         self._shipper: Shipper | None = None
 
     def start(self) -> None:
-        self._begin("ledger writer", _Run(self._write_until_the_end))
+        self.begin("ledger writer", _Run(self._write_until_the_end))
 
     def collect(self) -> None:
         """Read what workers have said since the last call."""
@@ -162,7 +164,9 @@ class LedgerServer:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _begin(self, name: str, task: BackgroundTask) -> None:
+    def begin(self, name: str, task: BackgroundTask) -> None:
+        """Run *task* in a thread until the end, again after a pause if it raises."""
+
         def run() -> None:
             pause = _FIRST_PAUSE
             while not self._ended.is_set():
@@ -186,13 +190,10 @@ class LedgerServer:
                 with self._step():
                     spool = spool or self._opened()
                     self._write(spool)
-            except _TROUBLE as error:
-                self._file_problem = problem_of(error)
-                if spool is not None and spool.is_put_aside:
-                    self._metrics.ledger_lost(LedgerLoss.FILE_BROKEN, self._waiting.messages)
-                    self._waiting = Waiting(0, 0.0)
+            except Exception as error:
+                self._file_problem = self._told(error)
                 if spool is not None:
-                    spool.close()
+                    self._close(spool)
                     spool = None
                 ended.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
@@ -202,11 +203,22 @@ class LedgerServer:
         if spool is not None:
             spool.close()
 
+    def _told(self, error: Exception) -> str:
+        if isinstance(error, _TROUBLE):
+            return problem_of(error)
+        self._note_failure(error)
+        return described(error)
+
+    def _close(self, spool: Spool) -> None:
+        if spool.is_put_aside:
+            self._metrics.ledger_lost(LedgerLoss.FILE_BROKEN, self._waiting.messages)
+            self._waiting = Waiting(0, 0.0)
+        spool.close()
+
     def _opened(self) -> Spool:
         options, readers = self._options, self._readers
         spool = Spool(options.place, options.writer, time.time, self._log.service)
         try:
-            self._saved = None
             numbers, admitted = spool.numbers(), spool.admitted()
         except BaseException:
             spool.close()
@@ -219,14 +231,28 @@ class LedgerServer:
                 self._tally = Tally(admitted, known)
             self._start_others(spool)
         else:
+            self._take_back(numbers)
             with self._lock:
                 self._tally.admit_again(admitted)
+        self._saved = numbers
         return spool
+
+    def _take_back(self, numbers: Mapping[str, int]) -> None:
+        """Have what was being written when that failed wait again, unless it is in the file."""
+        failed, self._failed = self._failed, None
+        if failed is None:
+            return
+        if failed.numbers == numbers:  # the disk has failed behind the commit
+            self._note_saved(failed)
+            return
+        with self._lock:
+            assert self._tally is not None
+            self._tally.put_back(failed.batch, failed.admitted)
 
     def _start_others(self, spool: Spool) -> None:
         """Start what needs the file to be there."""
         options = self._options
-        self._begin("ledger thinning", _Run(self._thin_out_until_the_end))
+        self.begin("ledger thinning", _Run(self._thin_out_until_the_end))
         if options.place.shared_url:
             self._shipper = Shipper(
                 spool.engine,
@@ -236,42 +262,35 @@ class LedgerServer:
                 time.time,
                 self._metrics.ledger_event,
             )
-            self._begin("ledger shipper", self._shipper)
+            self.begin("ledger shipper", self._shipper)
 
     def _write(self, spool: Spool) -> None:
         self.collect()
-        batch, admitted, numbers, positions = self._take()
-        try:
-            if admitted or numbers != self._saved:
-                spool.write(batch, numbers, admitted)
-        except BaseException:
-            self._put_back(batch, admitted)
-            raise
-        self._saved = numbers
-        with self._lock:
-            for reader, position in positions:
-                reader.save(position, numbers[reader.source])
-        self._count_written(spool, batch)
+        taken = self._failed = self._take()
+        if taken.admitted or taken.numbers != self._saved:
+            spool.write(taken.batch, taken.numbers, taken.admitted)
+        self._failed = None
+        self._note_saved(taken)
+        self._note_written(spool)
         if time.monotonic() - self._alive_at >= ALIVE_SECONDS:
             self._alive_at = time.monotonic()
             spool.note_alive()
 
-    def _take(
-        self,
-    ) -> tuple[Batch, Mapping[str, int], dict[str, int], list[tuple[RingReader, int]]]:
+    def _take(self) -> _Taken:
         with self._lock:
             assert self._tally is not None
             batch, admitted = self._tally.take()
-            positions = [(reader, reader.position) for reader in self._readers]
-            return batch, admitted, dict(self._tally.numbers), positions
+            positions = [reader.position for reader in self._readers]
+            return _Taken(batch, admitted, dict(self._tally.numbers), positions)
 
-    def _put_back(self, batch: Batch, admitted: Mapping[str, int]) -> None:
+    def _note_saved(self, taken: _Taken) -> None:
+        self._saved = taken.numbers
         with self._lock:
-            assert self._tally is not None
-            self._tally.put_back(batch, admitted)
+            for reader, position in zip(self._readers, taken.positions, strict=True):
+                reader.save(position, taken.numbers[reader.source])
+        self._metrics.ledger_wrote(taken.batch.messages, taken.batch.of_other_domains)
 
-    def _count_written(self, spool: Spool, batch: Batch) -> None:
-        self._metrics.ledger_wrote(batch.messages, batch.of_other_domains)
+    def _note_written(self, spool: Spool) -> None:
         for kind in spool.events:
             self._metrics.ledger_event(kind)
         spool.events.clear()
@@ -331,6 +350,18 @@ class LedgerServer:
         elif not problem and trouble.since is not None:
             self._log.service(ends, seconds=round(now - trouble.since, 1))
             trouble.since = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What one transaction writes."""
+
+    batch: Batch
+    admitted: Mapping[str, int]
+    numbers: dict[str, int]
+    """That of the last message of each ring."""
+    positions: list[int]
+    """Behind that message, for each ring."""
 
 
 @dataclass(slots=True)
