@@ -10,9 +10,12 @@ from sqlalchemy import Connection
 from alignd.ledger.database import open_for_reading
 from alignd.ledger.migration import require_schema
 
+OpenLedger = Connection
+"""What the questions of this package are asked; for those who do not know SQLAlchemy."""
+
 
 @contextmanager
-def open_ledger(url: str) -> Iterator[Connection]:
+def open_ledger(url: str) -> Iterator[OpenLedger]:
     """A connection to the ledger at *url*, of which all that it reads is of one moment.
 
     Raises, as every use of the connection does:

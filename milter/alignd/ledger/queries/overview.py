@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, select
+from sqlalchemy import Connection, Row, Select, and_, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from alignd.ledger.answer import NO_DOMAIN, OTHER, Finding
@@ -21,6 +21,7 @@ _SHOWN_HOURS = 24
 _REWRITE, _SKIP = "rewrite", "skip"  # Action: what is skipped is no customer's mail
 _WILDCARDS = {"*": "%", "?": "_"}
 _ESCAPE = "\\"
+_AT_A_TIME = 10_000  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +94,10 @@ def overview(
         LedgerError: the database cannot be used.
     """
     wanted = _wanted(selection)
-    rows = {
-        (row.tenant, row.domain): _domain_row(row)
-        for row in connection.execute(select(STATES).where(wanted))
-    }
-    for key, by_day, rewritten in _by_domain(connection.execute(_days(wanted, now)), now):
-        rows[key] = replace(rows[key], by_day=by_day, rewritten=rewritten)
+    found = connection.execute(select(STATES).where(wanted))
+    rows = {(row.tenant, row.domain): _domain_row(row) for row in found}
+    for key, (by_day, rewritten) in _by_domain(connection, wanted, now).items():
+        rows[key] = replace(rows[key], by_day=tuple(by_day), rewritten=rewritten)
     for tenant, domain, messages in connection.execute(_last_day(wanted, now)):
         rows[tenant, domain] = replace(rows[tenant, domain], last_day=int(messages))
     return sorted(rows.values(), key=_ORDERS[order])
@@ -147,18 +146,6 @@ def matches(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     return column.like(like, escape=_ESCAPE)
 
 
-def _days(wanted: ColumnElement[bool], now: float) -> Select[Any]:
-    days = DAYS.c
-    rewritten = case((days.action == _REWRITE, days.messages), else_=0)
-    keys = (days.tenant, days.domain, days.day)
-    return (
-        select(*keys, func.sum(days.messages), func.sum(rewritten))
-        .join_from(DAYS, STATES, _same_domain(days))
-        .where(wanted, days.day >= _first_day(now), days.action != _SKIP)
-        .group_by(*keys)
-    )
-
-
 def _last_day(wanted: ColumnElement[bool], now: float) -> Select[Any]:
     hours = HOURS.c
     first = (int(now) // HOUR - _SHOWN_HOURS + 1) * HOUR
@@ -179,20 +166,27 @@ def _same_domain(columns: Any) -> ColumnElement[bool]:
     )
 
 
-def _by_domain(rows: Any, now: float) -> Iterator[tuple[tuple[str, str], tuple[int, ...], int]]:
-    """The messages of each day of each domain, and how many were rewritten."""
-    first = _first_day(now)
-    counts: dict[tuple[str, str], list[int]] = {}
-    rewritten: dict[tuple[str, str], int] = {}
-    for tenant, domain, day, messages, of_them in rows:
-        place = (day - first) // DAY
-        # A clock that was ahead may have counted days that are still to come.
-        counts.setdefault((tenant, domain), [0] * SHOWN_DAYS)[min(place, SHOWN_DAYS - 1)] += int(
-            messages
-        )
-        rewritten[tenant, domain] = rewritten.get((tenant, domain), 0) + int(of_them)
-    for key, by_day in counts.items():
-        yield key, tuple(by_day), rewritten[key]
+def _by_domain(
+    connection: Connection, wanted: ColumnElement[bool], now: float
+) -> dict[tuple[str, str], tuple[list[int], int]]:
+    """The messages of each day of each domain, and how many of them were rewritten."""
+    first, days = _first_day(now), DAYS.c
+    question = (
+        select(days.tenant, days.domain, days.day, days.action, days.messages)
+        .join_from(DAYS, STATES, _same_domain(days))
+        .where(wanted, days.day >= first, days.action != _SKIP)
+    )
+    # Added up here: the database would give nearly as many rows, one for each day of each domain.
+    found: dict[tuple[str, str], tuple[list[int], int]] = {}
+    for some in connection.execute(question).partitions(_AT_A_TIME):
+        for tenant, domain, day, action, messages in some:
+            by_day, rewritten = found.get((tenant, domain)) or ([0] * SHOWN_DAYS, 0)
+            # A clock that was ahead may have counted days that are still to come.
+            by_day[min((day - first) // DAY, SHOWN_DAYS - 1)] += messages
+            if action == _REWRITE:
+                rewritten += messages
+            found[tenant, domain] = by_day, rewritten
+    return found
 
 
 def _first_day(now: float) -> int:
