@@ -17,7 +17,8 @@ class Role(Enum):
     """What one relay of many does; each role may be another's. The value is that of the lock."""
 
     LOOKING = 0x616C6764_6C6F6F6B  # "algdlook"
-    TELLING = 0x616C6764_74656C6C  # "algdtell"
+    TELLING_WEBHOOK = 0x616C6764_686F6F6B  # "algdhook"
+    TELLING_COMMAND = 0x616C6764_636F6D6D  # "algdcomm"
 
 
 class Leadership:
