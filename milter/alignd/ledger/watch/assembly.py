@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -17,25 +16,28 @@ from alignd.ledger.watch.look import Looker, Questions
 from alignd.ledger.watch.looking import Pace
 from alignd.ledger.watch.watcher import Clocks, Observer, Watcher
 from alignd.ledger.writer import Writer
-from alignd.mailauth.dns import Lookup, RecordType
+from alignd.mailauth.dns import RecordType
+from alignd.resolver.authoritative import AuthoritativeLookup
+from alignd.resolver.client import Upstream
 from alignd.resolver.resolver import Meter, QueryResult, Resolver
 
 _CACHED_SECONDS = 60.0  # what many domains include is asked once a minute
+_SECONDS = 20.0  # for a look at the servers of zones, which takes several questions for each
 
 
 def make_watcher(
     engine: Engine,
     reviewer: Reviewer,
     nameservers: Nameservers,
-    make_authoritative: Callable[[Resolver, Callable[[], None]], Lookup],
     writer: Writer,
     observer: Observer,
     meter: Meter,
+    *,
+    port: int = 53,
 ) -> Watcher:
     """Make the watcher of the ledger that *engine* opens.
 
-    *make_authoritative* makes a lookup that asks the servers of each zone, which it finds through
-    this resolver, and calls the function before each question to one.
+    *port* is that of the servers of zones.
     """
     options = reviewer.configuration.ledger
     questions = Questions(options.questions)
@@ -45,10 +47,11 @@ def make_watcher(
         observer.report,
         meter=_CountingMeter(meter, questions),
     )
+    upstream = Upstream(nameservers, keeps_sockets=False)
     looker = Looker(
         reviewer,
         resolver.for_message,
-        lambda: make_authoritative(resolver, questions.asked),
+        lambda: AuthoritativeLookup(upstream, _SECONDS, questions.asked, port),
         questions,
     )
     return Watcher(
