@@ -27,6 +27,7 @@ _COMMANDS = {
     "doctor": "alignd.cli.commands.doctor:doctor",
     "address": "alignd.cli.commands.address:address",
     "new-key": "alignd.cli.commands.new_key:new_key",
+    "whatif": "alignd.cli.commands.whatif:whatif",
     "reasons": "alignd.cli.commands.reasons:reasons",
     "check-config": "alignd.cli.commands.check_config:check_config",
     "postfix-snippet": "alignd.cli.commands.postfix_snippet:postfix_snippet",
