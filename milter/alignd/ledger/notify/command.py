@@ -41,7 +41,7 @@ class Command:
 
     def tell(self, event: Event, ended: threading.Event) -> None:
         """Run it once, and kill it with all that it has started when its time is over."""
-        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        reader, writer = os.pipe2(os.O_CLOEXEC)
         with open(reader, "rb", buffering=0) as output:
             process = self._started(event, writer)
             text, is_in_time = "", False

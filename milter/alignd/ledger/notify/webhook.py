@@ -151,12 +151,13 @@ def _cut_after(seconds: float, connected: socket.socket) -> Iterator[None]:
     timer.start()
     try:
         yield
-    except (HTTPError, HTTPException, OSError) as error:
-        if is_cut.is_set():
-            raise TimeoutError from error
-        raise
+    except (HTTPError, HTTPException, OSError):
+        if not is_cut.is_set():
+            raise
     finally:
         timer.cancel()
+    if is_cut.is_set():  # also where the end of the stream passed for that of the response
+        raise TimeoutError
 
 
 def _host(url: Url) -> str:
@@ -174,6 +175,5 @@ def _refusal(status: int, body: bytes) -> str:
 def _described(error: Exception, patience: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {patience:g} s"
-    reason = getattr(error, "reason", None)
-    text = " ".join(str(reason or error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
     return printable(text)[:_MOST_SHOWN]
