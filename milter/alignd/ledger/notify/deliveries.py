@@ -95,16 +95,12 @@ def due(connection: Connection, target: str, now: float, most: int) -> list[Deli
         .order_by(EVENTS.c.at, EVENTS.c.id)
         .limit(most)
     )
-    return [
-        Delivery(_event(row[:-1]), row.attempts) for row in connection.execute(question)
-    ]
+    return [Delivery(_event(row[:-1]), row.attempts) for row in connection.execute(question)]
 
 
 def note_told(connection: Connection, target: str, event: str, now: float) -> None:
     connection.execute(
-        update(DELIVERIES)
-        .where(_is(target, event))
-        .values(next_at=0, told_at=now, problem="")
+        update(DELIVERIES).where(_is(target, event)).values(next_at=0, told_at=now, problem="")
     )
 
 

@@ -131,7 +131,7 @@ def _flapping(change: _Change) -> str:
 
 
 def _silent_relay(change: _Change) -> str:
-    return f"Relay {change.relay} writes nothing to the ledger any more."
+    return f"Relay {change.relay} has written nothing to the ledger since {change.moment}."
 
 
 def _heard_relay(change: _Change) -> str:

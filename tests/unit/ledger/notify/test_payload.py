@@ -107,8 +107,8 @@ def test_a_program_finds_everything_by_its_name() -> None:
             id="flapping",
         ),
         pytest.param(
-            event(EventKind.SILENT_RELAY, {"relay": "smtp2"}, domain=""),
-            "Relay smtp2 writes nothing to the ledger any more.",
+            event(EventKind.SILENT_RELAY, "", {"relay": "smtp2", "since": SINCE}, domain=""),
+            f"Relay smtp2 has written nothing to the ledger since {MOMENT}.",
             id="silent relay",
         ),
         pytest.param(
