@@ -83,7 +83,8 @@ class Desk:
             self.count,
         )
 
-    def count(self, result: str, number: int) -> None:
+    def count(self, target: str, result: str, number: int) -> None:
+        assert target == self.receiver.name
         self.results[result] = self.results.get(result, 0) + number
 
     def happen(self, *ids: str, at: float = 0.0, **fields: str) -> None:

@@ -18,6 +18,8 @@ from typing import Protocol
 from alignd.ledger.batch import Batch
 from alignd.ledger.database import LedgerError, open_database, problem_of
 from alignd.ledger.migration import SchemaError
+from alignd.ledger.notify.assembly import make_tellers
+from alignd.ledger.notify.teller import GIVEN_UP, Teller
 from alignd.ledger.ring import RingReader
 from alignd.ledger.shipper import ALIVE_SECONDS, THIN_SECONDS, Shipper
 from alignd.ledger.spool import Spool, SpoolError
@@ -25,9 +27,10 @@ from alignd.ledger.tally import Tally
 from alignd.ledger.thinning import thin_out
 from alignd.service.ledger_place import LedgerOptions
 from alignd.service.processes.signals import PendingSignals
+from alignd.service.setup import Leg
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
-from alignd.telemetry.words import LedgerLoss, LedgerState, Task
+from alignd.telemetry.words import LedgerLoss, LedgerState, Task, TellingResult
 
 _READ_SECONDS = 0.25
 """How often the rings are read. A ring holds many seconds of mail."""
@@ -89,9 +92,10 @@ class LedgerServer:
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
         self._file_problem = ""
-        self._troubles = {"file": Trouble(), "database": Trouble()}
+        self._troubles: dict[str, Trouble] = {}
         self._alive_at = self._thin_at = -THIN_SECONDS
         self._shipper: Shipper | None = None
+        self._tellers: tuple[Teller, ...] = ()
 
     def start(self) -> None:
         self._begin("ledger writer", _Run(self._write_until_the_end))
@@ -123,6 +127,11 @@ class LedgerServer:
             "ledger waits for its database",
             "ledger is in its database again",
         )
+        for teller in self._tellers:
+            name = teller.name
+            begins, ends = f"{name} does not take events", f"{name} takes events again"
+            self._tell(name, teller.problem, begins, ends)
+        self._metrics.set_ledger_untold(sum(each.waiting for each in self._tellers))
         if self._file_problem:
             state = LedgerState.FAILING
         elif self._tally is None:
@@ -202,6 +211,16 @@ class LedgerServer:
                 self._metrics.ledger_event,
             )
             self._begin("ledger shipper", self._shipper)
+        if options.setup.leg is Leg.OUTBOUND:  # the other one has no events
+            self._tellers = make_tellers(
+                options.setup.configuration.notify,
+                options.place.url,
+                options.writer.version,
+                os.environ,
+                self._count_told,
+            )
+        for teller in self._tellers:
+            self._begin(f"ledger {teller.name}", teller)
 
     def _write(self, spool: Spool) -> None:
         batch, admitted, numbers, positions = self._take()
@@ -247,6 +266,15 @@ class LedgerServer:
         age = max(0.0, time.time() - waiting.since) if waiting.messages else 0.0
         self._metrics.set_ledger_waiting(waiting.messages, age)
 
+    def _count_told(self, target: str, result: str, events: int) -> None:
+        self._metrics.ledger_told(TellingResult(result), events)
+        if result == GIVEN_UP:
+            self._log.service(
+                "events are given up: they were not taken in three days, or too many wait",
+                target=target,
+                events=events,
+            )
+
     def _keep_house(self, spool: Spool) -> None:
         now = time.monotonic()
         if now - self._alive_at >= ALIVE_SECONDS:
@@ -267,7 +295,7 @@ class LedgerServer:
         tally.gaps = tally.malformed = tally.overflowed = 0
 
     def _tell(self, what: str, problem: str, begins: str, ends: str) -> None:
-        trouble, now = self._troubles[what], time.monotonic()
+        trouble, now = self._troubles.setdefault(what, Trouble()), time.monotonic()
         if problem and trouble.since is None:
             trouble.since = now
             self._log.service(begins, problem=problem)

@@ -38,12 +38,12 @@ class Teller:
         may_tell: Callable[[], bool],
         now: Callable[[], float],
         spread: Callable[[], float],
-        on_result: Callable[[str, int], None],
+        on_result: Callable[[str, str, int], None],
     ) -> None:
         """*may_tell* says whether no other relay does; it may raise LedgerError.
 
-        *spread* is a random factor around 1 for pauses. *on_result* is called with TOLD, FAILED or
-        GIVEN_UP, and of how many events that is.
+        *spread* is a random factor around 1 for pauses. *on_result* is called with the name of the
+        target, with TOLD, FAILED or GIVEN_UP, and with the number of events.
         """
         self._target = target
         self._engine = engine
@@ -92,7 +92,7 @@ class Teller:
             self.waiting = deliveries.waiting(connection, name)
             found = deliveries.due(connection, name, now, _AT_ONCE)
         if given_up:
-            self._on_result(GIVEN_UP, given_up)
+            self._on_result(self.name, GIVEN_UP, given_up)
         return found
 
     def _has_told(self, delivery: Delivery, ended: threading.Event) -> bool:
@@ -104,12 +104,12 @@ class Teller:
                 return False
             self.problem = str(error)
             self._failures += 1
-            self._on_result(FAILED, 1)
+            self._on_result(self.name, FAILED, 1)
             with self._engine.begin() as connection:
                 at = self._now() + pause_after(delivery.attempts + 1) * self._spread()
                 deliveries.note_failed(connection, self.name, event, at, self.problem)
             return False
-        self._on_result(TOLD, 1)
+        self._on_result(self.name, TOLD, 1)
         was_down = self._failures >= _IS_DOWN
         self.problem, self._failures = "", 0
         self.waiting -= 1
