@@ -19,6 +19,8 @@ from typing import Protocol
 from alignd.ledger.batch import Batch
 from alignd.ledger.database import LedgerError, open_database, problem_of
 from alignd.ledger.migration import SchemaError
+from alignd.ledger.notify.assembly import make_tellers
+from alignd.ledger.notify.teller import GIVEN_UP, Teller
 from alignd.ledger.outbox import Waiting
 from alignd.ledger.ring import Record, RingReader
 from alignd.ledger.shipper import ALIVE_SECONDS, THIN_SECONDS, Shipper
@@ -27,9 +29,10 @@ from alignd.ledger.tally import Tally
 from alignd.ledger.thinning import thin_out
 from alignd.service.ledger_place import LedgerOptions
 from alignd.service.processes.signals import PendingSignals
+from alignd.service.setup import Leg
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
-from alignd.telemetry.words import LedgerLoss, LedgerState, Task
+from alignd.telemetry.words import LedgerLoss, LedgerState, Task, TellingResult
 
 _READ_SECONDS = 0.25
 """How often the rings are read. A ring holds many seconds of mail."""
@@ -101,10 +104,11 @@ class LedgerServer:
         self._file_problem = ""
         self._step_began: float | None = None
         """The monotonic time at which the writer began to wait for the disk."""
-        self._troubles = {"file": Trouble(), "database": Trouble()}
+        self._troubles: dict[str, Trouble] = {}
         self._alive_at = -ALIVE_SECONDS
         self._waiting = Waiting(0, 0.0)
         self._shipper: Shipper | None = None
+        self._tellers: tuple[Teller, ...] = ()
 
     def start(self) -> None:
         self.begin("ledger writer", _Run(self._write_until_the_end))
@@ -145,6 +149,11 @@ class LedgerServer:
             "ledger waits for its database",
             "ledger is in its database again",
         )
+        for teller in self._tellers:
+            name = teller.name
+            begins, ends = f"{name} does not take events", f"{name} takes events again"
+            self._tell(name, teller.problem, begins, ends)
+        self._metrics.set_ledger_untold(sum(each.waiting for each in self._tellers))
         if file_problem:
             state = LedgerState.FAILING
         elif self._tally is None:
@@ -263,6 +272,16 @@ class LedgerServer:
                 self._metrics.ledger_event,
             )
             self.begin("ledger shipper", self._shipper)
+        if options.setup.leg is Leg.OUTBOUND:  # the other one has no events
+            self._tellers = make_tellers(
+                options.setup.configuration.notify,
+                options.place.url,
+                options.writer.version,
+                os.environ,
+                self._count_told,
+            )
+        for teller in self._tellers:
+            self.begin(f"ledger {teller.name}", teller)
 
     def _write(self, spool: Spool) -> None:
         self.collect()
@@ -332,6 +351,15 @@ class LedgerServer:
         self._metrics.task_failed(Task.LEDGER)
         self._log.once_a_minute("ledger goes on after", error=described(error))
 
+    def _count_told(self, target: str, result: str, events: int) -> None:
+        self._metrics.ledger_told(TellingResult(result), events)
+        if result == GIVEN_UP:
+            self._log.service(
+                "events are given up: they were not taken in three days, or too many wait",
+                target=target,
+                events=events,
+            )
+
     def _count_losses(self, tally: Tally) -> None:
         for why, number in (
             (LedgerLoss.PROCESS_ENDED, tally.gaps),
@@ -343,7 +371,7 @@ class LedgerServer:
         tally.gaps = tally.malformed = tally.overflowed = 0
 
     def _tell(self, what: str, problem: str, begins: str, ends: str) -> None:
-        trouble, now = self._troubles[what], time.monotonic()
+        trouble, now = self._troubles.setdefault(what, Trouble()), time.monotonic()
         if problem and trouble.since is None:
             trouble.since = now
             self._log.service(begins, problem=problem)
