@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from alignd.judgement.review import make_reviewer
 from alignd.ledger.batch import Batch
 from alignd.ledger.database import LedgerError, open_database, problem_of
+from alignd.ledger.event import Event
 from alignd.ledger.migration import SchemaError
 from alignd.ledger.notify.assembly import make_tellers
 from alignd.ledger.notify.teller import GIVEN_UP, Teller
@@ -27,12 +29,14 @@ from alignd.ledger.shipper import ALIVE_SECONDS, THIN_SECONDS, Shipper
 from alignd.ledger.spool import Spool, SpoolError
 from alignd.ledger.tally import Tally
 from alignd.ledger.thinning import thin_out
+from alignd.ledger.watch.assembly import make_watcher
+from alignd.ledger.watch.looking import Outcome
 from alignd.service.ledger_place import LedgerOptions
 from alignd.service.processes.signals import PendingSignals
 from alignd.service.setup import Leg
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
-from alignd.telemetry.words import LedgerLoss, LedgerState, Task, TellingResult
+from alignd.telemetry.words import LedgerLoss, LedgerState, LookResult, Task, TellingResult
 
 _READ_SECONDS = 0.25
 """How often the rings are read. A ring holds many seconds of mail."""
@@ -282,6 +286,27 @@ class LedgerServer:
             )
         for teller in self._tellers:
             self.begin(f"ledger {teller.name}", teller)
+        configuration = options.setup.configuration
+        if options.setup.leg is Leg.OUTBOUND and configuration.ledger.watch:
+            self.begin("ledger watcher", _Run(self._watch_until_the_end))
+
+    def _watch_until_the_end(self, ended: threading.Event) -> None:
+        options, setup = self._options, self._options.setup
+        reviewer = make_reviewer(
+            setup.configuration,
+            setup.signer,
+            time.time,
+            processor_time=time.thread_time,
+            directory=setup.directory,
+        )
+        make_watcher(
+            open_database(options.place.url),
+            reviewer,
+            setup.nameservers,
+            options.writer,
+            _WatchObserver(self._metrics, self._log),
+            self._metrics,
+        ).run(ended)
 
     def _write(self, spool: Spool) -> None:
         self.collect()
@@ -390,6 +415,34 @@ class _Taken:
     """That of the last message of each ring."""
     positions: list[int]
     """Behind that message, for each ring."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WatchObserver:
+    """Counts and logs what looks at author domains have come to."""
+
+    metrics: ProcessMetrics
+    log: MessageLog
+
+    def looked(self, outcome: Outcome) -> None:
+        self.metrics.ledger_looked(LookResult(outcome.value))
+
+    def late(self, seconds: float) -> None:
+        self.metrics.set_ledger_late(seconds)
+
+    def happened(self, event: Event) -> None:
+        self.metrics.ledger_event(event.kind.value)
+        about = {"domain": event.domain} if event.domain else {"now": event.now}
+        if event.tenant:
+            about["tenant"] = event.tenant
+        self.log.service("ledger has an event", kind=event.kind.value, **about)
+
+    def failed(self, problem: str, error: Exception) -> None:
+        self.metrics.task_failed(Task.LEDGER)
+        self.log.once_a_minute("ledger goes on after", problem=problem, error=described(error))
+
+    def report(self, text: str) -> None:
+        self.log.service(f"ledger: {text}")
 
 
 @dataclass(slots=True)
