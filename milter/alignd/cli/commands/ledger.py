@@ -298,7 +298,7 @@ def migrate(asked: Asked) -> None:
 
     \b
     Example:
-      alignd ledger migrate --database postgresql://admin@db.example.com/alignd
+      alignd ledger migrate --database postgresql://admin@db/alignd
     """
     url = asked.url
     with reported(url):
