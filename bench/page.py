@@ -107,7 +107,7 @@ def written(results: Results, picture: str) -> str:
         parts += ["\n## Where the time goes\n\n", _stages(results.profile), _CHANGED]
     if results.costs:
         parts += ["\n## Growth\n\n", _growth(results.costs), _SURPRISES]
-    parts += ["\n## Goals\n\n", _table(("goal", "reached", "to reach", ""), _goal_rows(results))]
+    parts += ["\n## Goals\n\n", table(("goal", "reached", "to reach", ""), _goal_rows(results))]
     parts += [_MISSED] if missed(results) else []
     if results.missing:
         parts += ["\nNot measured:\n\n", *(f"* {reason}\n" for reason in results.missing)]
@@ -153,13 +153,13 @@ def _speed_table(results: Results) -> str:
         rates = [f"{rate:,.0f}" for rate in speed.rates]
         rows.append((speed.name, *rates, "" if speed is ours else _times(ratios(ours, speed))))
     heads = [f"{connections} connections" for connections in CONNECTIONS]
-    return _table(("messages a second", *heads, "alignd is times as fast"), rows)
+    return table(("messages a second", *heads, "alignd is times as fast"), rows)
 
 
 def _crew_table(crews: Sequence[Crew]) -> str:
     rows = [(str(crew.workers), *(f"{rate:,.0f}" for rate in crew.rates)) for crew in crews]
     heads = [f"{connections} connections" for connections in CONNECTIONS]
-    return _table(("workers", *heads), rows)
+    return table(("workers", *heads), rows)
 
 
 def _relay_table(relays: Sequence[Relay]) -> str:
@@ -169,17 +169,17 @@ def _relay_table(relays: Sequence[Relay]) -> str:
         for relay in relays
     ]
     heads = ("Postfix with", "messages a second, 10 sessions", "of Postfix alone")
-    return _table((*heads, "ms a message, one by one, rewritten"), rows)
+    return table((*heads, "ms a message, one by one, rewritten"), rows)
 
 
 def _figures(figures: Sequence[Figure]) -> str:
-    return _table(("what", "measured"), [(figure.what, figure.value) for figure in figures])
+    return table(("what", "measured"), [(figure.what, figure.value) for figure in figures])
 
 
 def _stages(profile: Profile) -> str:
     rows = [(stage, f"{spent:.0f}") for stage, spent in profile.microseconds.items()]
     rows.append(("all", f"{sum(profile.microseconds.values()):.0f}"))
-    return _table(("stage", "microseconds of a message"), rows)
+    return table(("stage", "microseconds of a message"), rows)
 
 
 def _growth(costs: Sequence[Cost]) -> str:
@@ -188,9 +188,9 @@ def _growth(costs: Sequence[Cost]) -> str:
         for cost in costs
     ]
     heads = ("with so many", "", "microseconds of a message")
-    return _table((*heads, "MiB of the worker"), rows)
+    return table((*heads, "MiB of the worker"), rows)
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
