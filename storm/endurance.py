@@ -121,9 +121,8 @@ def _send(socket: str, post: Post, numbers: range, order: Order) -> int:
 
 def _is_promised(mta: MilterConnection, post: Post, number: int) -> bool:
     letter = post.letter(number)
-    answer = mta.tell_at_once(
-        steps(letter.envelope_sender, [cast.JULIA], letter.content, leading_blank=True)
-    )
+    message = (letter.envelope_sender, [cast.JULIA], letter.content)
+    answer = mta.tell_at_once(steps(*message, queue_id=f"{number:X}", leading_blank=True))
     if answer.reply is not Reply.CONTINUE:
         return False
     if letter.kind is Kind.ALIGNED:
