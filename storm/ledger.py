@@ -28,6 +28,7 @@ from storm.run import Findings, Order, Outcome
 from tests.lab.postgresql import USER, PostgreSql, run_postgresql
 from tests.lab.readiness import free_ports, open_directory, wait_until
 from tests.lab.small_disk import SmallDisk, run_small_disk
+from tests.lab.unbound import ROOT_RECORDS, run_unbound
 
 RELAYS = 3
 AUTHOR_DOMAINS = 2_000
@@ -37,6 +38,7 @@ _CHANGES = """\
 [milter]
 workers = 2
 [dns]
+nameservers = ["127.0.0.1:{dns}"]
 min_ttl = "5s"
 stale = "3d"
 archive = "{{directory}}/dns.sqlite"
@@ -144,7 +146,7 @@ def count(order: Order) -> Outcome:
                 thread.join()
         findings.add(_sum([relay.accounts.settle(_SETTLING) for relay in scene.relays]))
         _compare(scene, findings)
-        _add_times(scene, findings)
+        _add_times(scene, findings, is_enough=order.messages >= _FOR_ALL_EVENTS)
     return findings.outcome()
 
 
@@ -288,8 +290,8 @@ def _counted(scene: _Scene) -> Counts:
     return Counter({(action, domain, reason): int(n) for action, domain, reason, n in rows})
 
 
-def _add_times(scene: _Scene, findings: Findings) -> None:
-    """Compare what mail took with a ledger and without."""
+def _add_times(scene: _Scene, findings: Findings, *, is_enough: bool) -> None:
+    """Compare what mail took with a ledger and without, if there *is enough* of it for that."""
     logged = {
         has_ledger: [
             each
@@ -300,7 +302,7 @@ def _add_times(scene: _Scene, findings: Findings) -> None:
         for has_ledger in (True, False)
     }
     ours, plain = (percentile(logged[each], 0.99) for each in (True, False))
-    kept = ours <= max(_MAY_TAKE * plain, plain + _NEVER_MIND)
+    kept = not is_enough or ours <= max(_MAY_TAKE * plain, plain + _NEVER_MIND)
     findings.hold(f"p99 {ours:.1f} ms, without a ledger {plain:.1f} ms", kept=kept)
     slowest, without = (percentile(logged[each], 1) for each in (True, False))
     text = f"slowest {slowest:.0f} ms, without a ledger {without:.0f} ms"
@@ -333,16 +335,17 @@ def _scene(order: Order) -> Iterator[_Scene]:
         place.mkdir()
         directory.chmod(0o755)
         disk = running.enter_context(run_small_disk(place, _DISK, USER))
+        # A nameserver in this process, which is busy sending, would answer late.
+        dns = running.enter_context(run_unbound(posts[0].zone() + ROOT_RECORDS))
         server = running.enter_context(run_postgresql(directory, under=disk.under))
         server.sql(f"CREATE TABLESPACE small LOCATION '{place}'")
         server.sql("CREATE DATABASE shared TABLESPACE small")
         for relay in relays:
             url = server.url("shared") if relay.has_ledger else ""
-            changes = _CHANGES.format(port=relay.port, url=url, name=relay.name)
+            changes = _CHANGES.format(dns=dns, port=relay.port, url=url, name=relay.name)
             relay.path = running.enter_context(
                 run_mail_path(relay.accounts.arrive, changes=changes)
             )
-            relay.path.nameserver.serve(relay.accounts.post.zone())
         scene = _Scene(server, "shared", disk, relays, random.Random(order.seed))
         wait_until(partial(_has_schema, scene), "the tables of the ledger")
         yield scene
