@@ -1,0 +1,242 @@
+"""The ledger in the whole service: what the log says of messages is in it, whatever befalls it."""
+
+import os
+import re
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from alignd.telemetry.words import LedgerState
+from tests.lab.milter_client import MilterConnection
+from tests.lab.nameserver import Nameserver
+from tests.lab.postgresql import PostgreSql
+from tests.lab.processes import calls_itself, stop
+from tests.lab.readiness import open_directory, wait_until
+from tests.lab.settings import world
+from tests.support.scrape import Watched, run_watched
+
+pytestmark = pytest.mark.wire
+
+AGENT, GOOD = "marky.mark@mycompany.com", "ann@good.example"
+ZONE = world("""\
+mycompany.com.        TXT "v=spf1 -all"
+_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"
+good.example.         TXT "v=spf1 include:spf.mailing.easy.cz -all"
+""")
+LIMIT = 60.0  # seconds, for what is tried again after growing pauses
+# What a message of the log is known by.
+_LINE = re.compile(r"^\w+: action=(\w+) domain=(\S+) .*?reason=(\S+)", re.MULTILINE)
+_SUM = "SELECT action, domain, reason, sum(messages) FROM hours GROUP BY action, domain, reason"
+
+Counts = Counter[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """alignd with a ledger."""
+
+    watched: Watched
+    file: Path
+    queue_ids: Iterator[str]
+
+    def send(self, author: str = AGENT, times: int = 1) -> None:
+        message = f"From: <{author}>\r\nSubject: Re: printer\r\n\r\nHello\r\n".encode()
+        with MilterConnection(self.watched.alignd.socket) as mta:
+            for _ in range(times):
+                queue_id = next(self.queue_ids)
+                julia = ("julia@customer.example",)
+                assert mta.send(author, julia, message, queue_id=queue_id).accepted
+
+    def logged(self) -> Counts:
+        found = _LINE.findall(self.watched.alignd.log())
+        return Counter((action, domain, reason) for action, domain, reason in found)
+
+    def counted(self) -> Counts:
+        with closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)) as database:
+            rows = database.execute(_SUM).fetchall()
+        return Counter({(action, domain, reason): n for action, domain, reason, n in rows})
+
+    def await_balance(self) -> None:
+        wait_until(lambda: self.counted() == self.logged(), "all of the log to be counted", LIMIT)
+
+    def ledger_process(self) -> int:
+        def find() -> int | None:
+            pids = self.watched.alignd.children()
+            return next((pid for pid in pids if calls_itself(pid, "alignd: ledger")), None)
+
+        return wait_until(find, "the process of the ledger")
+
+    def await_another_process(self, old: int) -> None:
+        wait_until(lambda: self.ledger_process() != old, "another process of the ledger", LIMIT)
+
+    def await_state(self, state: LedgerState) -> None:
+        def has_come() -> bool:
+            return self.watched.scrape().of("alignd_ledger_state", state=state.value) == 1
+
+        wait_until(has_come, f"the ledger to be {state.value}", LIMIT)
+
+    def lost(self) -> float:
+        return self.watched.scrape().of("alignd_ledger_messages_dropped_total")
+
+
+Start = Callable[..., Service]
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with open_directory() as directory:
+        yield directory
+
+
+@pytest.fixture
+def start(nameserver: Nameserver, directory: Path, queue_ids: Iterator[str]) -> Iterator[Start]:
+    """Start alignd with a ledger; once more when the one before has been ended."""
+    nameserver.serve(ZONE)
+    with ExitStack() as running:
+        count = iter(range(100))
+
+        def start(url: str = "", more: str = "") -> Service:
+            file = directory / "ledger.sqlite"
+            options = f'url = "{url}"\nspool = "{file}"' if url else f'url = "sqlite:///{file}"'
+            changes = f'[milter]\nworkers = 2\n[ledger]\nwatch = "0s"\n{options}\n{more}'
+            place = directory / f"alignd{next(count)}"
+            watched = running.enter_context(run_watched(place, nameserver.address, changes))
+            return Service(watched, file, queue_ids)
+
+        yield start
+
+
+def test_what_the_log_says_of_messages_is_in_the_ledger(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    service.send(AGENT, 7)
+    service.send(GOOD, 5)
+
+    service.await_balance()
+    assert service.counted()["rewrite", "mycompany.com", "relay-not-authorised"] == 7
+    with closing(sqlite3.connect(service.file)) as database:
+        states = database.execute(
+            "SELECT domain, action, reason, policy, spf, dkim FROM states ORDER BY domain"
+        ).fetchall()
+        (days,) = database.execute("SELECT sum(messages) FROM days").fetchone()
+        relay, leg = database.execute("SELECT relay, leg FROM relays").fetchone()
+    assert states[1] == (
+        "mycompany.com",
+        "rewrite",
+        "relay-not-authorised",
+        "reject",
+        "fail,fail",
+        "none",
+    )
+    assert days == 12
+    assert (relay, leg) == ("smtp2.easyredmine.com", "outbound")
+    assert service.file.stat().st_mode & 0o777 == 0o600
+    assert b"marky" not in service.file.read_bytes()
+
+
+def test_nothing_is_lost_and_nothing_counted_twice_when_processes_are_killed(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    for _ in range(3):
+        service.send(AGENT, 20)
+        ledger = service.ledger_process()
+        os.kill(min(service.watched.workers()), signal.SIGKILL)
+        service.send(GOOD, 20)
+        os.kill(ledger, signal.SIGKILL)
+        service.await_another_process(ledger)
+    service.await_balance()
+    assert service.lost() == 0
+
+
+def test_what_waits_is_written_when_the_service_ends(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    service.send(AGENT, 30)
+    process = service.watched.alignd.process
+    process.terminate()
+    process.wait(timeout=LIMIT)
+    assert service.counted() == service.logged()
+
+
+def test_a_reload_counts_nothing_twice_and_may_switch_it_off(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    alignd = service.watched.alignd
+    service.send(AGENT, 10)
+    before = service.ledger_process()
+    alignd.process.send_signal(signal.SIGHUP)
+    alignd.wait_for_notice("READY=1")
+    service.send(AGENT, 10)
+    service.await_another_process(before)
+    service.await_balance()
+
+    text = alignd.config_path.read_text()
+    alignd.config_path.write_text(re.sub(r"url = .*", 'url = ""', text))
+    alignd.process.send_signal(signal.SIGHUP)
+    alignd.wait_for_notice("READY=1")
+    service.await_state(LedgerState.OFF)
+    counted = service.counted()
+    service.send(AGENT)
+    assert service.counted() == counted
+    assert service.lost() == 0
+
+
+def test_while_the_file_is_locked_mail_goes_on_and_is_counted_later(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    with closing(sqlite3.connect(service.file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        service.send(AGENT, 10)
+        service.await_state(LedgerState.FAILING)
+        service.send(AGENT, 10)
+        assert "ledger is not written" in service.watched.alignd.log()
+        other.execute("ROLLBACK")
+    service.await_balance()
+    service.await_state(LedgerState.GOOD)
+    assert "ledger is written again" in service.watched.alignd.log()
+
+
+def test_a_process_that_hangs_is_replaced_and_what_it_had_is_counted(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    hanging = service.ledger_process()
+    stop(hanging)
+    service.send(AGENT, 20)
+    service.await_another_process(hanging)
+    service.await_balance()
+
+
+def test_a_broken_file_is_put_aside_and_a_new_one_begun(start: Start, directory: Path) -> None:
+    (directory / "ledger.sqlite").write_bytes(b"this is no database, " * 1000)
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    assert "ledger is broken and was put aside as" in service.watched.alignd.log()
+    assert (directory / "ledger.sqlite.broken").exists()
+    service.send(AGENT, 3)
+    service.await_balance()
+
+
+def test_counts_wait_for_a_database_that_is_away(start: Start, postgresql: PostgreSql) -> None:
+    name = postgresql.new_database()
+    service = start(postgresql.url(name))
+    service.await_state(LedgerState.GOOD)
+    service.send(AGENT, 5)
+
+    def shared() -> str:
+        return postgresql.sql("SELECT coalesce(sum(messages), 0) FROM hours", name)
+
+    wait_until(lambda: shared() == "5", "the first counts")
+    postgresql.kill()
+    service.send(AGENT, 5)
+    service.await_state(LedgerState.WAITING)
+    service.send(AGENT, 5)
+    assert "ledger waits for its database" in service.watched.alignd.log()
+    postgresql.start()
+    wait_until(lambda: shared() == "15", "all that has waited", LIMIT)
+    assert service.lost() == 0
