@@ -94,7 +94,9 @@ def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # else the driver begins transactions by rules of its own
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    # What was sent to a shared database, and its number, must not be forgotten by a machine that
+    # loses power: the number would be given to other counts, which would be taken for the same.
+    connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
 
 
