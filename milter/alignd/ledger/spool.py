@@ -61,6 +61,8 @@ class Spool:
         """The kinds of the events that writing has made, until they are taken away."""
         self.dropped: list[Dropped] = []
         """What the outbox had no room for, until it is taken away."""
+        self.is_put_aside = False
+        """Whether the file turned out to be broken, and is gone with what waited in it."""
         self._lock = _lock(place.file)
         try:
             self.engine = self._opened()
@@ -160,6 +162,7 @@ class Spool:
         except DBAPIError as error:
             if _says_broken(error.orig):
                 self._put_aside(problem_of(error))
+                self.is_put_aside = True
             raise
 
     def _put_aside(self, problem: str) -> None:

@@ -11,14 +11,16 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from alignd.ledger.batch import Batch
 from alignd.ledger.database import LedgerError, open_database, problem_of
 from alignd.ledger.migration import SchemaError
-from alignd.ledger.ring import RingReader
+from alignd.ledger.outbox import Waiting
+from alignd.ledger.ring import Record, RingReader
 from alignd.ledger.shipper import ALIVE_SECONDS, THIN_SECONDS, Shipper
 from alignd.ledger.spool import Spool, SpoolError
 from alignd.ledger.tally import Tally
@@ -34,6 +36,8 @@ _READ_SECONDS = 0.25
 _WRITE_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two attempts to write
 _HALF_FULL = 0.5  # of a ring: from then on its records wait in this process alone
+_STALL_SECONDS = 10.0
+"""A disk that has not done something for so long stalls."""
 _LAST_SECONDS = 1.5  # for what waits to be written at the end; then the supervisor kills it
 _PRIVATE = 0o077  # umask
 _TROUBLE = (SpoolError, SchemaError, LedgerError, OSError)
@@ -52,11 +56,13 @@ def serve_ledger(
     signals.watch()
     server = LedgerServer(options, readers, metrics, log)
     server.start()
+    poll = select.poll()
+    poll.register(signals.wakeup, select.POLLIN)
     while not signals.take(signal.SIGTERM):
         beat()
         server.collect()
         server.show_state()
-        select.select([signals.wakeup], [], [], _READ_SECONDS)
+        poll.poll(_READ_SECONDS * 1000)
         signals.clear_wakeup()
     server.end()
 
@@ -86,11 +92,16 @@ class LedgerServer:
         """Of the tally, and of what the readers have read."""
         self._tally: Tally | None = None
         """None until the file has said what it has already."""
+        self._saved: Mapping[str, int] | None = None
+        """The numbers that are in the file; None where that is not known."""
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
         self._file_problem = ""
+        self._step_began: float | None = None
+        """The monotonic time at which the writer began to wait for the disk."""
         self._troubles = {"file": Trouble(), "database": Trouble()}
-        self._alive_at = self._thin_at = -THIN_SECONDS
+        self._alive_at = -ALIVE_SECONDS
+        self._waiting = Waiting(0, 0.0)
         self._shipper: Shipper | None = None
 
     def start(self) -> None:
@@ -103,38 +114,50 @@ class LedgerServer:
                 return
             for reader in self._readers:
                 for record in reader.read():
-                    if record is None:
-                        self._tally.malformed += 1
-                    else:
-                        self._tally.add(reader.source, record)
+                    self._add(self._tally, reader.source, record)
                 if reader.fullness > _HALF_FULL:
                     # The file is away. Rather than losing what comes, it waits here.
-                    reader.release(reader.position)
+                    reader.free(reader.position)
             self._count_losses(self._tally)
+
+    def _add(self, tally: Tally, source: str, record: Record | None) -> None:
+        if record is None:
+            # How many messages it was, the next number of this ring tells.
+            self._log.once_a_minute("ledger skips messages: memory was damaged")
+            return
+        try:
+            tally.add(source, record)
+        except Exception as error:  # a bug: the next message is another one
+            tally.malformed += 1
+            self._note_failure(error)
 
     def show_state(self) -> None:
         """Set the metrics, and log when something begins to fail and when it ends."""
         shipper = self._shipper
         database_problem = shipper.problem if shipper else ""
-        self._tell("file", self._file_problem, "ledger is not written", "ledger is written again")
+        file_problem = self._file_problem or self._stall()
+        self._tell("file", file_problem, "ledger is not written", "ledger is written again")
         self._tell(
             "database",
             database_problem,
             "ledger waits for its database",
             "ledger is in its database again",
         )
-        if self._file_problem:
+        if file_problem:
             state = LedgerState.FAILING
         elif self._tally is None:
             state = LedgerState.OPENING
         else:
             state = LedgerState.WAITING if database_problem else LedgerState.GOOD
         self._metrics.set_ledger(state)
+        waiting = self._waiting
+        age = max(0.0, time.time() - waiting.since) if waiting.messages else 0.0
+        unsaved = sum(reader.unsaved for reader in self._readers)
+        self._metrics.set_ledger_waiting(unsaved + waiting.messages, age)
 
     def end(self) -> None:
         """Write what waits, as far as that is possible in a moment."""
-        self.collect()
-        self._ended.set()
+        self._ended.set()  # the last write collects first
         deadline = time.monotonic() + _LAST_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -146,8 +169,7 @@ class LedgerServer:
                 try:
                     task.run(self._ended)
                 except Exception as error:  # a bug: the others go on, and so does this one
-                    self._metrics.task_failed(Task.LEDGER)
-                    self._log.once_a_minute("ledger goes on after", error=described(error))
+                    self._note_failure(error)
                     self._ended.wait(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -161,10 +183,14 @@ class LedgerServer:
         while not is_last:
             is_last = ended.is_set()  # what has failed is tried once more at the end
             try:
-                spool = spool or self._opened()
-                self._write(spool)
+                with self._step():
+                    spool = spool or self._opened()
+                    self._write(spool)
             except _TROUBLE as error:
                 self._file_problem = problem_of(error)
+                if spool is not None and spool.is_put_aside:
+                    self._metrics.ledger_lost(LedgerLoss.FILE_BROKEN, self._waiting.messages)
+                    self._waiting = Waiting(0, 0.0)
                 if spool is not None:
                     spool.close()
                     spool = None
@@ -177,21 +203,30 @@ class LedgerServer:
             spool.close()
 
     def _opened(self) -> Spool:
-        options = self._options
+        options, readers = self._options, self._readers
         spool = Spool(options.place, options.writer, time.time, self._log.service)
+        try:
+            self._saved = None
+            numbers, admitted = spool.numbers(), spool.admitted()
+        except BaseException:
+            spool.close()
+            raise
         if self._tally is None:
-            names = {reader.source for reader in self._readers}
-            numbers = {name: n for name, n in spool.numbers().items() if name in names}
-            tally = Tally(spool.admitted(), numbers)
+            # The rings know better than a file that was not in use, or is a new one. The file
+            # knows better if a process was killed before it could tell the rings.
+            known = {each.source: max(each.saved, numbers.get(each.source, 0)) for each in readers}
             with self._lock:
-                self._tally = tally
-            self.collect()
+                self._tally = Tally(admitted, known)
             self._start_others(spool)
+        else:
+            with self._lock:
+                self._tally.admit_again(admitted)
         return spool
 
     def _start_others(self, spool: Spool) -> None:
         """Start what needs the file to be there."""
         options = self._options
+        self._begin("ledger thinning", _Run(self._thin_out_until_the_end))
         if options.place.shared_url:
             self._shipper = Shipper(
                 spool.engine,
@@ -204,17 +239,22 @@ class LedgerServer:
             self._begin("ledger shipper", self._shipper)
 
     def _write(self, spool: Spool) -> None:
+        self.collect()
         batch, admitted, numbers, positions = self._take()
         try:
-            spool.write(batch, numbers, admitted)
+            if admitted or numbers != self._saved:
+                spool.write(batch, numbers, admitted)
         except BaseException:
             self._put_back(batch, admitted)
             raise
+        self._saved = numbers
         with self._lock:
             for reader, position in positions:
-                reader.release(position)
+                reader.save(position, numbers[reader.source])
         self._count_written(spool, batch)
-        self._keep_house(spool)
+        if time.monotonic() - self._alive_at >= ALIVE_SECONDS:
+            self._alive_at = time.monotonic()
+            spool.note_alive()
 
     def _take(
         self,
@@ -243,18 +283,35 @@ class LedgerServer:
                 since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(dropped.since)),
             )
         spool.dropped.clear()
-        waiting = spool.waiting()
-        age = max(0.0, time.time() - waiting.since) if waiting.messages else 0.0
-        self._metrics.set_ledger_waiting(waiting.messages, age)
+        self._waiting = spool.waiting()
 
-    def _keep_house(self, spool: Spool) -> None:
-        now = time.monotonic()
-        if now - self._alive_at >= ALIVE_SECONDS:
-            self._alive_at = now
-            spool.note_alive()
-        if now - self._thin_at >= THIN_SECONDS:
-            self._thin_at = now
-            thin_out(spool.engine, self._options.setup.configuration.ledger.keep, time.time())
+    def _thin_out_until_the_end(self, ended: threading.Event) -> None:
+        keep = self._options.setup.configuration.ledger.keep
+        engine = open_database(f"sqlite:///{self._options.place.file}")
+        while not ended.is_set():
+            try:
+                thin_out(engine, keep, time.time())
+            except LedgerError as error:  # the writer tells of it, if it lasts
+                self._log.once_a_minute("ledger is not thinned out", problem=problem_of(error))
+            ended.wait(THIN_SECONDS)
+
+    def _stall(self) -> str:
+        began = self._step_began
+        is_stalled = began is not None and time.monotonic() - began > _STALL_SECONDS
+        return "the disk does not respond" if is_stalled else ""
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Something that waits for the disk."""
+        self._step_began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._step_began = None
+
+    def _note_failure(self, error: Exception) -> None:
+        self._metrics.task_failed(Task.LEDGER)
+        self._log.once_a_minute("ledger goes on after", error=described(error))
 
     def _count_losses(self, tally: Tally) -> None:
         for why, number in (
