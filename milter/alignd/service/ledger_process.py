@@ -145,6 +145,8 @@ class LedgerServer:
         """Set the metrics, and log when something begins to fail and when it ends."""
         shipper = self._shipper
         database_problem = shipper.problem if shipper else ""
+        if shipper:
+            self._tell_of_unreadable(shipper)
         file_problem = self._file_problem or self._stall()
         self._tell("file", file_problem, "ledger is not written", "ledger is written again")
         self._tell(
@@ -347,6 +349,12 @@ class LedgerServer:
             )
         spool.dropped.clear()
         self._waiting = spool.waiting()
+
+    def _tell_of_unreadable(self, shipper: Shipper) -> None:
+        while shipper.unreadable:
+            batch = shipper.unreadable.pop(0)
+            self._metrics.ledger_lost(LedgerLoss.MALFORMED, batch.messages)
+            self._log.service("ledger has dropped counts", problem=str(batch))
 
     def _thin_out_until_the_end(self, ended: threading.Event) -> None:
         keep = self._options.setup.configuration.ledger.keep
