@@ -17,7 +17,10 @@ MAX_DOMAINS = 200_000
 MAX_ROWS = 50_000
 """Of what waits to be written; what comes beyond is counted as OTHER, and then not at all."""
 _HARD_LIMIT = 2 * MAX_ROWS
-_QUEUE_IDS = 50_000  # of the last messages, whose retries are not counted again
+_QUEUE_IDS = 50_000  # of the last messages, which are not counted again
+_RETRY_SECONDS = 60.0
+"""Postfix gives a queue id again to a file with the inode and the microsecond of an earlier one:
+among 50,000 of one inode, each message would meet its like with a probability of 5 %."""
 _OUT_OF_SCOPE = "skip"  # Action.SKIP: no helpdesk's, and so no domain of a customer
 
 
@@ -37,22 +40,22 @@ class Tally:
     _counts: Counter[CountKey] = field(default_factory=Counter)
     _seen: dict[DomainKey, Seen] = field(default_factory=dict)
     _newly_admitted: dict[str, int] = field(default_factory=dict)
-    _queue_ids: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    _recent: OrderedDict[int, tuple[str, float]] = field(default_factory=OrderedDict)
+    """The author domain and the time of the last message with a queue id."""
     _today: tuple[int, int] = (-1, 0)
 
     def add(self, source: str, record: Record) -> None:
         """Count the message of a *record* from the ring *source*, unless it was counted before."""
-        # Of a ring that the file does not know, nothing can be missing.
-        last = self.numbers.get(source, record.number - 1)
+        last = self.numbers.get(source, 0)
         if record.number <= last:
             return  # in the file already: who wrote it was killed before it could say so
         self.gaps += record.number - last - 1
         self.numbers[source] = record.number
-        if self._is_retry(record.queue_id):
-            return
         answer = self._decoded(record.payload)
         if answer is None:
             self.malformed += 1
+        elif self._is_retry(record, answer.domain):
+            return
         elif self.rows >= _HARD_LIMIT:
             self.overflowed += 1
         else:
@@ -78,6 +81,11 @@ class Tally:
         merged = batch.merged(Batch(dict(self._counts), dict(self._seen)))
         self._counts, self._seen = Counter(merged.counts), dict(merged.seen)
         self._newly_admitted = {**admitted, **self._newly_admitted}
+
+    def admit_again(self, known: Mapping[str, int]) -> None:
+        """Have those that are not *known* to the file, which may be another one now, written."""
+        missing = {name: day for name, day in self.admitted.items() if name not in known}
+        self._newly_admitted.update(missing)
 
     def _count(self, answer: Answer, at: float) -> None:
         domain = self._domain_of(answer, at)
@@ -110,12 +118,16 @@ class Tally:
             self._today = (day, sum(each == day for each in self.admitted.values()))
         return self._today[1]
 
-    def _is_retry(self, queue_id: int) -> bool:
-        if queue_id in self._queue_ids:
-            return queue_id != NO_QUEUE_ID
-        self._queue_ids[queue_id] = None
-        if len(self._queue_ids) > _QUEUE_IDS:
-            self._queue_ids.popitem(last=False)
+    def _is_retry(self, record: Record, domain: str) -> bool:
+        if record.queue_id == NO_QUEUE_ID:
+            return False
+        before = self._recent.get(record.queue_id)
+        if before and before[0] == domain and abs(record.at - before[1]) <= _RETRY_SECONDS:
+            return True
+        self._recent[record.queue_id] = domain, record.at
+        self._recent.move_to_end(record.queue_id)
+        if len(self._recent) > _QUEUE_IDS:
+            self._recent.popitem(last=False)
         return False
 
     def _decoded(self, payload: bytes) -> Answer | None:

@@ -9,6 +9,9 @@ from sqlalchemy import Column, Engine, Table, delete, func, select
 from alignd.config.settings import Keep
 from alignd.ledger.tables import ADMITTED, DAYS, EVENTS, HOURS, RELAY_HOURS, STATES
 
+ADMITTED_SECONDS = 30 * 86_400.0
+"""For so long a domain that sends nothing keeps its right to rows of its own. At most 5,000 come
+in a day, so that those who try all names in the world never use up the room for customers."""
 _STEP = 3600.0  # seconds
 
 
@@ -32,7 +35,7 @@ def _aged(keep: Keep, now: float) -> Iterator[tuple[Table, Column[float] | Colum
     yield DAYS, DAYS.c.day, days
     yield EVENTS, EVENTS.c.at, days
     yield STATES, STATES.c.last_seen, days
-    yield ADMITTED, ADMITTED.c.day, days
+    yield ADMITTED, ADMITTED.c.seen, now - ADMITTED_SECONDS
 
 
 def _delete(

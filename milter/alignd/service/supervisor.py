@@ -388,6 +388,8 @@ class Supervisor:
         deadline = time.monotonic() + _LAST_SECONDS
         while len(self._children) and time.monotonic() < deadline:
             self._attempt(self._end_helpers, self._wait, self._reap)
+        if unsaved := self._shared.rings.unsaved:
+            self._log.service("ledger could not be written to the end", messages_lost=unsaved)
 
 
 def _map_place(setup: Setup) -> UnixSocket | None:
