@@ -112,7 +112,7 @@ class Relay:
     def wait(self, seconds: float) -> None:
         """Let time pass, and have all looked at that is due then."""
         self.clock.now += seconds
-        while self.watcher.work(threading.Event()):
+        while not self.watcher.work(threading.Event()):
             pass
 
     def state(self, domain: str = DOMAIN, tenant: str = "") -> dict[str, object]:

@@ -32,6 +32,7 @@ _SLOWNESS_OF_OTHERS = 4  # of domains that are not rewritten
 _JITTER = 0.1
 _REWRITE: str = Action.REWRITE.value
 _DNS_UNKNOWN: str = Reason.DNS_UNKNOWN.value
+_DKIM_ALIGNED: str = Reason.DKIM_ALIGNED.value
 _TEMPERROR = SpfResult.TEMPERROR.value  # of DKIM too
 _CAPPED = frozenset(EventKind) - {EventKind.ANOTHER_TENANT}
 
@@ -166,6 +167,10 @@ def _after_first(
     """
     found = look.finding
     agrees = _rewrites(found) is state.is_rewritten
+    if not agrees and state.finding.reason == _DKIM_ALIGNED:
+        # It came with a signature of its own, which no look has: messages go on to say what is.
+        look_at = next_look(state, look.at, pace, spread)
+        return Looked(replace(state, look_at=look_at), Outcome.SAME)
     is_enough = agrees or _is_unknown(state.finding) or _is_confirmed(state, look, found, pace)
     if not is_enough:
         return Looked(_waiting(state, look, found, pace), Outcome.CHANGED)

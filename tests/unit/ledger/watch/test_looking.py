@@ -132,6 +132,17 @@ def test_a_domain_that_dns_did_not_know_when_its_mail_came_starts_with_the_first
     assert domain.state.since == domain.now
 
 
+def test_mail_that_is_signed_already_says_what_is_as_no_look_has_its_signature() -> None:
+    domain = Story()
+    signed = Finding("pass", "dkim-aligned", "reject", "fail,fail", "pass")
+    domain.state = replace(domain.state, finding=signed)
+    for _ in range(5):
+        domain.look(REWRITTEN, after=4 * HOUR)
+    assert domain.state.finding == signed
+    assert domain.state.looked == 0.0
+    assert domain.kinds == []
+
+
 def test_a_second_look_that_comes_too_soon_or_asks_a_cache_confirms_nothing() -> None:
     domain = story()
     domain.look(PASSES, after=HOUR)
