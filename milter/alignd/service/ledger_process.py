@@ -45,7 +45,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two attempts to writ
 _HALF_FULL = 0.5  # of a ring: from then on its records wait in this process alone
 _STALL_SECONDS = 10.0
 """A disk that has not done something for so long stalls."""
-_LAST_SECONDS = 1.5  # for what waits to be written at the end; then the supervisor kills it
+_LAST_SECONDS = 3.0  # for what waits to be written at the end; then the supervisor kills it
 _PRIVATE = 0o077  # umask
 _TROUBLE = (SpoolError, SchemaError, LedgerError, OSError)
 
@@ -53,14 +53,13 @@ _TROUBLE = (SpoolError, SchemaError, LedgerError, OSError)
 def serve_ledger(
     options: LedgerOptions,
     beat: Callable[[], None],
+    signals: PendingSignals,
     readers: tuple[RingReader, ...],
     metrics: ProcessMetrics,
     log: MessageLog,
 ) -> None:
     """Serve until TERM, and write what waits then; *beat* is called several times a second."""
     os.umask(_PRIVATE)
-    signals = PendingSignals()
-    signals.watch()
     server = LedgerServer(options, readers, metrics, log)
     server.start()
     poll = select.poll()

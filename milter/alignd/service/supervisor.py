@@ -50,6 +50,7 @@ from alignd.telemetry.words import ArchiveState, ChildKind, LedgerState, Reload,
 
 END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end before they are killed."""
+_LEDGER_END_SECONDS = 3.5  # in which it writes what waits
 _LAST_SECONDS = 4.0  # for the other processes; one that waits for a disk is left to the kernel
 _LOAD_SECONDS = 120.0  # 3,000 tenants take a second, on a twentieth of a core 20 (measured)
 _ROUND_SECONDS = 0.25
@@ -114,6 +115,7 @@ class Supervisor:
             self._attempts(ChildKind.LEDGER),
             self._metrics.of_ledger().reset_gauges,
             log,
+            end_seconds=_LEDGER_END_SECONDS,
         )
         self._map_socket: socket.socket | None = None
         self._map: AuxiliaryProcess[str] = AuxiliaryProcess(
@@ -259,12 +261,15 @@ class Supervisor:
 
     def _serve_ledger(self, options: LedgerOptions, beat: Callable[[], None]) -> None:
         """Be the ledger: called in a process of its own."""
+        signals = PendingSignals()
+        signals.watch()  # a TERM that comes while it is loaded must not end it: messages wait
         # SQLAlchemy is large: no other process has it.
         from alignd.service.ledger_process import serve_ledger  # noqa: PLC0415
 
         metrics = self._metrics.of_ledger()
         self._log.count_dropped(metrics.line_dropped)
-        serve_ledger(options, beat, self._shared.rings.readers(), metrics, self._log)
+        readers = self._shared.rings.readers()
+        serve_ledger(options, beat, signals, readers, metrics, self._log)
 
     def _serve_map(self, _path: str, beat: Callable[[], None]) -> None:
         """Be the map: called in a process of its own."""

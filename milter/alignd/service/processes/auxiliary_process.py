@@ -18,8 +18,8 @@ from alignd.telemetry.log import MessageLog
 
 BEAT_SECONDS = 1.0
 """How often the process has to give a sign of life."""
-_END_SECONDS = 2.0
-"""How long it may take to end after TERM."""
+END_SECONDS = 2.0
+"""How long it may take to end after TERM, if nothing else is said."""
 _COUNT = 2**32  # of signs of life, then from 0 again
 
 Options = TypeVar("Options")
@@ -52,6 +52,7 @@ class AuxiliaryProcess(Generic[Options]):
         on_end: Callable[[], None],
         log: MessageLog,
         stop_listening: Callable[[], None] = listening_socket.stop_listening,
+        end_seconds: float = END_SECONDS,
     ) -> None:
         """*run* is called in the process, with its options and a function to call every second.
 
@@ -64,6 +65,7 @@ class AuxiliaryProcess(Generic[Options]):
         self._on_end = on_end
         self._log = log
         self._stop_listening = stop_listening
+        self._end_seconds = end_seconds
         self._beats = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         self._options: Options | None = None
         self._run: _Run | None = None
@@ -96,7 +98,7 @@ class AuxiliaryProcess(Generic[Options]):
         """Tell it to end; a later round of `keep_running` kills it if it does not."""
         if self._run is not None:
             self._run.is_unwanted = True
-            self._run.kill_at = min(self._run.kill_at, time.monotonic() + _END_SECONDS)
+            self._run.kill_at = min(self._run.kill_at, time.monotonic() + self._end_seconds)
             self._run.child.signal(signal.SIGTERM)
 
     def _start(self, options: Options) -> None:
