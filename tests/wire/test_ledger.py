@@ -1,10 +1,12 @@
 """The ledger in the whole service: what the log says of messages is in it, whatever befalls it."""
 
+import json
 import os
 import re
 import resource
 import signal
 import sqlite3
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -23,6 +25,7 @@ from tests.lab.processes import calls_itself
 from tests.lab.readiness import open_directory, wait_until
 from tests.lab.return_addresses import KEY_FILE, return_address
 from tests.lab.settings import world
+from tests.support.commandline import PROGRAM
 from tests.support.scrape import Watched, run_watched
 
 pytestmark = pytest.mark.wire
@@ -282,4 +285,29 @@ def test_counts_wait_for_a_database_that_is_away(start: Start, postgresql: Postg
     assert "ledger waits for its database" in service.watched.alignd.log()
     postgresql.start()
     wait_until(lambda: shared() == "15", "all that has waited", LIMIT)
+    assert service.lost() == 0
+
+
+def test_people_are_shown_what_was_counted_while_the_service_runs(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    service.send(times=3)
+    service.send(GOOD, times=2)
+    service.await_balance()
+
+    def ask(*arguments: str) -> str:
+        command = [*PROGRAM, "ledger", *arguments, "--database", f"sqlite:///{service.file}"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    def shown() -> dict[str, int]:
+        found = map(json.loads, ask("--json").splitlines())
+        return {each["domain"]: each["messages_30_days"] for each in found}
+
+    assert shown() == {"mycompany.com": 3, "good.example": 2}
+    assert "Removed" in ask("forget", "mycompany.com")
+    service.send()
+    rest: Counts = Counter({("rewrite", "mycompany.com", "relay-not-authorised"): 1})
+    rest["pass", "good.example", "spf-aligned"] = 2
+    wait_until(lambda: service.counted() == rest, "it to be counted again", LIMIT)
+    assert shown() == {"mycompany.com": 1, "good.example": 2}
     assert service.lost() == 0

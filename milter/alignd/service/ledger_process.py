@@ -16,20 +16,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from alignd.judgement.review import make_reviewer
 from alignd.ledger.batch import Batch
 from alignd.ledger.database import LedgerError, open_database, problem_of
+from alignd.ledger.event import Event
 from alignd.ledger.migration import SchemaError
+from alignd.ledger.notify.assembly import make_tellers
+from alignd.ledger.notify.teller import GIVEN_UP, Teller
 from alignd.ledger.outbox import Waiting
 from alignd.ledger.ring import Record, RingReader
 from alignd.ledger.shipper import ALIVE_SECONDS, THIN_SECONDS, Shipper
 from alignd.ledger.spool import Spool, SpoolError
 from alignd.ledger.tally import Tally
 from alignd.ledger.thinning import thin_out
+from alignd.ledger.watch.assembly import make_watcher
+from alignd.ledger.watch.looking import Outcome
 from alignd.service.ledger_place import LedgerOptions
 from alignd.service.processes.signals import PendingSignals
+from alignd.service.setup import Leg
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
-from alignd.telemetry.words import LedgerLoss, LedgerState, Task
+from alignd.telemetry.words import LedgerLoss, LedgerState, LookResult, Task, TellingResult
 
 _READ_SECONDS = 0.25
 """How often the rings are read. A ring holds many seconds of mail."""
@@ -100,10 +107,11 @@ class LedgerServer:
         self._file_problem = ""
         self._step_began: float | None = None
         """The monotonic time at which the writer began to wait for the disk."""
-        self._troubles = {"file": Trouble(), "database": Trouble()}
+        self._troubles: dict[str, Trouble] = {}
         self._alive_at = -ALIVE_SECONDS
         self._waiting = Waiting(0, 0.0)
         self._shipper: Shipper | None = None
+        self._tellers: tuple[Teller, ...] = ()
 
     def start(self) -> None:
         self.begin("ledger writer", _Run(self._write_until_the_end))
@@ -136,6 +144,8 @@ class LedgerServer:
         """Set the metrics, and log when something begins to fail and when it ends."""
         shipper = self._shipper
         database_problem = shipper.problem if shipper else ""
+        if shipper:
+            self._tell_of_unreadable(shipper)
         file_problem = self._file_problem or self._stall()
         self._tell("file", file_problem, "ledger is not written", "ledger is written again")
         self._tell(
@@ -144,6 +154,11 @@ class LedgerServer:
             "ledger waits for its database",
             "ledger is in its database again",
         )
+        for teller in self._tellers:
+            name = teller.name
+            begins, ends = f"{name} does not take events", f"{name} takes events again"
+            self._tell(name, teller.problem, begins, ends)
+        self._metrics.set_ledger_untold(sum(each.waiting for each in self._tellers))
         if file_problem:
             state = LedgerState.FAILING
         elif self._tally is None:
@@ -262,6 +277,37 @@ class LedgerServer:
                 self._metrics.ledger_event,
             )
             self.begin("ledger shipper", self._shipper)
+        if options.setup.leg is Leg.OUTBOUND:  # the other one has no events
+            self._tellers = make_tellers(
+                options.setup.configuration.notify,
+                options.place.url,
+                options.writer.version,
+                os.environ,
+                self._count_told,
+            )
+        for teller in self._tellers:
+            self.begin(f"ledger {teller.name}", teller)
+        configuration = options.setup.configuration
+        if options.setup.leg is Leg.OUTBOUND and configuration.ledger.watch:
+            self.begin("ledger watcher", _Run(self._watch_until_the_end))
+
+    def _watch_until_the_end(self, ended: threading.Event) -> None:
+        options, setup = self._options, self._options.setup
+        reviewer = make_reviewer(
+            setup.configuration,
+            setup.signer,
+            time.time,
+            processor_time=time.thread_time,
+            directory=setup.directory,
+        )
+        make_watcher(
+            open_database(options.place.url),
+            reviewer,
+            setup.nameservers,
+            options.writer,
+            _WatchObserver(self._metrics, self._log),
+            self._metrics,
+        ).run(ended)
 
     def _write(self, spool: Spool) -> None:
         self.collect()
@@ -303,6 +349,12 @@ class LedgerServer:
         spool.dropped.clear()
         self._waiting = spool.waiting()
 
+    def _tell_of_unreadable(self, shipper: Shipper) -> None:
+        while shipper.unreadable:
+            batch = shipper.unreadable.pop(0)
+            self._metrics.ledger_lost(LedgerLoss.MALFORMED, batch.messages)
+            self._log.service("ledger has dropped counts", problem=str(batch))
+
     def _thin_out_until_the_end(self, ended: threading.Event) -> None:
         keep = self._options.setup.configuration.ledger.keep
         engine = open_database(f"sqlite:///{self._options.place.file}")
@@ -331,6 +383,15 @@ class LedgerServer:
         self._metrics.task_failed(Task.LEDGER)
         self._log.once_a_minute("ledger goes on after", error=described(error))
 
+    def _count_told(self, target: str, result: str, events: int) -> None:
+        self._metrics.ledger_told(TellingResult(result), events)
+        if result == GIVEN_UP:
+            self._log.service(
+                "events are given up: they were not taken in three days, or too many wait",
+                target=target,
+                events=events,
+            )
+
     def _count_losses(self, tally: Tally) -> None:
         for why, number in (
             (LedgerLoss.PROCESS_ENDED, tally.gaps),
@@ -342,7 +403,7 @@ class LedgerServer:
         tally.gaps = tally.malformed = tally.overflowed = 0
 
     def _tell(self, what: str, problem: str, begins: str, ends: str) -> None:
-        trouble, now = self._troubles[what], time.monotonic()
+        trouble, now = self._troubles.setdefault(what, Trouble()), time.monotonic()
         if problem and trouble.since is None:
             trouble.since = now
             self._log.service(begins, problem=problem)
@@ -361,6 +422,34 @@ class _Taken:
     """That of the last message of each ring."""
     positions: list[int]
     """Behind that message, for each ring."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WatchObserver:
+    """Counts and logs what looks at author domains have come to."""
+
+    metrics: ProcessMetrics
+    log: MessageLog
+
+    def looked(self, outcome: Outcome) -> None:
+        self.metrics.ledger_looked(LookResult(outcome.value))
+
+    def late(self, seconds: float) -> None:
+        self.metrics.set_ledger_late(seconds)
+
+    def happened(self, event: Event) -> None:
+        self.metrics.ledger_event(event.kind.value)
+        about = {"domain": event.domain} if event.domain else {"now": event.now}
+        if event.tenant:
+            about["tenant"] = event.tenant
+        self.log.service("ledger has an event", kind=event.kind.value, **about)
+
+    def failed(self, problem: str, error: Exception) -> None:
+        self.metrics.task_failed(Task.LEDGER)
+        self.log.once_a_minute("ledger goes on after", problem=problem, error=described(error))
+
+    def report(self, text: str) -> None:
+        self.log.service(f"ledger: {text}")
 
 
 @dataclass(slots=True)

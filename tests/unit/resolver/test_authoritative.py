@@ -51,13 +51,15 @@ class World:
     port: int
     asked: list[None] = field(default_factory=list)
 
+    def lookup(self, seconds: float = SECONDS) -> AuthoritativeLookup:
+        nameservers = Nameservers((Address("127.0.0.1", self.everybodys.port),))
+        upstream = Upstream(nameservers, keeps_sockets=False)
+        return AuthoritativeLookup(upstream, seconds, lambda: self.asked.append(None), self.port)
+
     def look_up(
         self, name: str = "mycompany.com", seconds: float = SECONDS
     ) -> Answer | LookupFailed:
-        nameservers = Nameservers((Address("127.0.0.1", self.everybodys.port),))
-        upstream = Upstream(nameservers, keeps_sockets=False)
-        lookup = AuthoritativeLookup(upstream, seconds, lambda: self.asked.append(None), self.port)
-        return lookup.look_up(name, RecordType.TXT)
+        return self.lookup(seconds).look_up(name, RecordType.TXT)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,16 @@ def texts(answer: Answer | LookupFailed) -> list[str]:
 def test_what_the_zone_says_counts_and_not_what_a_cache_remembers(world: World) -> None:
     assert texts(world.look_up()) == ["v=spf1 include:spf.mailing.easy.cz -all"]
     assert len(world.asked) == len(world.everybodys.questions) + 2
+
+
+def test_a_judgement_gets_one_answer_to_each_question(world: World) -> None:
+    lookup = world.lookup()
+    answer = lookup.look_up("mycompany.com", RecordType.TXT)
+    asked = len(world.asked)
+    for each in (world.first, world.second):
+        each.serve(DELEGATION + OLD)
+    assert lookup.look_up("MyCompany.com", RecordType.TXT) == answer
+    assert len(world.asked) == asked
 
 
 def test_a_name_within_the_zone_is_asked_of_its_servers_and_may_be_absent(world: World) -> None:
