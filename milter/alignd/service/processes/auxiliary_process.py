@@ -5,8 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
@@ -36,6 +38,24 @@ class _Run:
     has_lived: bool = False
     is_unwanted: bool = False
     kill_at: float = inf
+
+
+@contextmanager
+def beating(beat: Callable[[], None]) -> Iterator[None]:
+    """Give signs of life meanwhile, in a thread: for what cannot do so itself."""
+    ended = threading.Event()
+
+    def give() -> None:
+        while not ended.wait(BEAT_SECONDS):
+            beat()
+
+    thread = threading.Thread(target=give, name="beats", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class AuxiliaryProcess(Generic[Options]):
