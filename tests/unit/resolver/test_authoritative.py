@@ -1,0 +1,136 @@
+"""Questions to the servers of a zone: what they say counts, and no cache."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import dns.flags
+import dns.message
+import pytest
+
+from alignd.config.nameservers import Nameservers
+from alignd.config.option_types import Nameserver as Address
+from alignd.mailauth.dns import Answer, LookupFailed, RecordType
+from alignd.resolver.authoritative import AuthoritativeLookup
+from alignd.resolver.client import Upstream
+from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.readiness import free_ports
+
+DELEGATION = """\
+mycompany.com. NS ns1.mycompany.com.
+mycompany.com. NS ns2.mycompany.com.
+ns1.mycompany.com. A 127.0.0.2
+ns2.mycompany.com. A 127.0.0.3
+"""
+OLD = 'mycompany.com. TXT "v=spf1 -all"\n'
+NEW = 'mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n'
+SECONDS = 20.0
+
+
+class Authority(Nameserver):
+    """A server of a zone: it answers with authority, unless it is told otherwise."""
+
+    has_authority = True
+
+    def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
+        answered = super().respond(data, over_udp=over_udp)
+        if answered is None or not self.has_authority:
+            return answered
+        response = dns.message.from_wire(answered)
+        response.flags |= dns.flags.AA
+        return response.to_wire()
+
+
+@dataclass
+class World:
+    """A nameserver that everybody asks, and the two servers of mycompany.com."""
+
+    everybodys: Nameserver
+    first: Authority
+    second: Authority
+    port: int
+    asked: list[None] = field(default_factory=list)
+
+    def look_up(
+        self, name: str = "mycompany.com", seconds: float = SECONDS
+    ) -> Answer | LookupFailed:
+        nameservers = Nameservers((Address("127.0.0.1", self.everybodys.port),))
+        upstream = Upstream(nameservers, keeps_sockets=False)
+        lookup = AuthoritativeLookup(upstream, seconds, lambda: self.asked.append(None), self.port)
+        return lookup.look_up(name, RecordType.TXT)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[World]:
+    (port,) = free_ports(1)
+    with ExitStack() as stack:
+        everybodys = stack.enter_context(run_nameserver())
+        first, second = Authority(), Authority()
+        stack.enter_context(run_nameserver(first, host="127.0.0.2", port=port))
+        stack.enter_context(run_nameserver(second, host="127.0.0.3", port=port))
+        yield World(everybodys, first, second, port)
+
+
+@pytest.fixture
+def world(servers: World) -> World:
+    servers.everybodys.serve(DELEGATION + OLD)
+    for each in (servers.first, servers.second):
+        each.serve(DELEGATION + NEW)
+        each.has_authority = True
+    servers.asked.clear()
+    return servers
+
+
+def texts(answer: Answer | LookupFailed) -> list[str]:
+    assert isinstance(answer, Answer), answer
+    return [text.decode() for text in answer.texts]
+
+
+def test_what_the_zone_says_counts_and_not_what_a_cache_remembers(world: World) -> None:
+    assert texts(world.look_up()) == ["v=spf1 include:spf.mailing.easy.cz -all"]
+    assert len(world.asked) == len(world.everybodys.questions) + 2
+
+
+def test_a_name_within_the_zone_is_asked_of_its_servers_and_may_be_absent(world: World) -> None:
+    assert world.look_up("_dmarc.mycompany.com") == Answer((), exists=False)
+    assert ("_dmarc.mycompany.com.", "TXT") in world.first.questions
+
+
+def test_servers_that_disagree_say_nothing(world: World) -> None:
+    world.second.serve(DELEGATION + OLD)
+    assert world.look_up() == LookupFailed("the servers of the zone do not agree")
+
+
+def test_one_that_is_not_of_the_zone_any_more_is_passed_over(world: World) -> None:
+    world.first.has_authority = False
+    world.first.serve(OLD)
+    assert texts(world.look_up()) == ["v=spf1 include:spf.mailing.easy.cz -all"]
+
+
+def test_servers_that_only_remember_leave_it_unknown(world: World) -> None:
+    world.first.has_authority = world.second.has_authority = False
+    assert world.look_up() == LookupFailed("no server of the zone answers")
+
+
+def test_an_alias_is_followed_into_its_own_zone(world: World) -> None:
+    world.everybodys.serve(DELEGATION + "elsewhere.example. NS ns1.mycompany.com.\n")
+    for each in (world.first, world.second):
+        each.serve(
+            DELEGATION
+            + "key._domainkey.mycompany.com. CNAME key.elsewhere.example.\n"
+            + 'key.elsewhere.example. TXT "v=DKIM1; p=abc"\n'
+        )
+    answer = world.look_up("key._domainkey.mycompany.com")
+    assert texts(answer) == ["v=DKIM1; p=abc"]
+    assert isinstance(answer, Answer)
+    assert answer.alias_of == "key.elsewhere.example"
+
+
+def test_a_zone_without_servers_is_asked_of_everybodys_nameserver(world: World) -> None:
+    world.everybodys.serve('private.example. TXT "v=spf1 -all"\n')
+    assert texts(world.look_up("private.example")) == ["v=spf1 -all"]
+
+
+def test_it_ends_when_its_time_is_over(world: World) -> None:
+    assert world.look_up(seconds=0.0) == LookupFailed("timeout")
+    assert not world.asked
