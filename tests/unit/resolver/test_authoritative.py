@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-import dns.flags
-import dns.message
 import pytest
 
 from alignd.config.nameservers import Nameservers
@@ -13,7 +11,7 @@ from alignd.config.option_types import Nameserver as Address
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.authoritative import AuthoritativeLookup
 from alignd.resolver.client import Upstream
-from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.nameserver import Authority, Nameserver, run_nameserver
 from tests.lab.readiness import free_ports
 
 DELEGATION = """\
@@ -25,20 +23,6 @@ ns2.mycompany.com. A 127.0.0.3
 OLD = 'mycompany.com. TXT "v=spf1 -all"\n'
 NEW = 'mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n'
 SECONDS = 20.0
-
-
-class Authority(Nameserver):
-    """A server of a zone: it answers with authority, unless it is told otherwise."""
-
-    has_authority = True
-
-    def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
-        answered = super().respond(data, over_udp=over_udp)
-        if answered is None or not self.has_authority:
-            return answered
-        response = dns.message.from_wire(answered)
-        response.flags |= dns.flags.AA
-        return response.to_wire()
 
 
 @dataclass
