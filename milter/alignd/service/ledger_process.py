@@ -45,7 +45,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two attempts to writ
 _HALF_FULL = 0.5  # of a ring: from then on its records wait in this process alone
 _STALL_SECONDS = 10.0
 """A disk that has not done something for so long stalls."""
-_LAST_SECONDS = 3.0  # for what waits to be written at the end; then the supervisor kills it
+_LAST_SECONDS = 2.5  # for what waits to be written at the end; then the supervisor kills it
+_OTHERS_SECONDS = 0.5
 _PRIVATE = 0o077  # umask
 _TROUBLE = (SpoolError, SchemaError, LedgerError, OSError)
 
@@ -174,8 +175,11 @@ class LedgerServer:
     def end(self) -> None:
         """Write what waits, as far as that is possible in a moment."""
         self._ended.set()  # the last write collects first
-        deadline = time.monotonic() + _LAST_SECONDS
-        for thread in self._threads:
+        writer, *others = self._threads
+        writer.join(_LAST_SECONDS)
+        # What others do may end anywhere: it is whole in a database, or done again.
+        deadline = time.monotonic() + _OTHERS_SECONDS
+        for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def begin(self, name: str, task: BackgroundTask) -> None:

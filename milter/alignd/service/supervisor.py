@@ -50,7 +50,8 @@ from alignd.telemetry.words import ArchiveState, ChildKind, LedgerState, Reload,
 
 END_SECONDS = DRAIN_SECONDS + 3.0
 """How long workers may take to end before they are killed."""
-_LEDGER_END_SECONDS = 3.5  # in which it writes what waits
+LEDGER_END_SECONDS = 3.5
+"""How long the ledger's process may take to end, in which it writes what waits."""
 _LEDGER_NICENESS = 5  # a third of a worker's share
 _LAST_SECONDS = 4.0  # for the other processes; one that waits for a disk is left to the kernel
 _LOAD_SECONDS = 120.0  # 3,000 tenants take a second, on a twentieth of a core 20 (measured)
@@ -116,7 +117,7 @@ class Supervisor:
             self._attempts(ChildKind.LEDGER),
             self._metrics.of_ledger().reset_gauges,
             log,
-            end_seconds=_LEDGER_END_SECONDS,
+            end_seconds=LEDGER_END_SECONDS,
         )
         self._map_socket: socket.socket | None = None
         self._map: AuxiliaryProcess[str] = AuxiliaryProcess(

@@ -23,6 +23,7 @@ from alignd.service import ledger_process
 from alignd.service.ledger_place import LedgerOptions
 from alignd.service.ledger_process import LedgerServer
 from alignd.service.setup import Setup
+from alignd.service.supervisor import LEDGER_END_SECONDS
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.prometheus import exposition
@@ -308,6 +309,29 @@ class Failing:
         if self.runs == 1:
             raise KeyError("a bug")
         ended.wait()
+
+
+class Stubborn:
+    """A task that does not hear of the end, as one that waits for a server."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def run(self, ended: threading.Event) -> None:  # noqa: ARG002
+        self.released.wait()
+
+
+def test_the_end_waits_for_what_is_to_be_written_and_for_no_server(lab: Lab) -> None:
+    server = lab.start()
+    lab.await_state(server, "good")
+    task = Stubborn()
+    server.begin("stubborn", task)
+    lab.send(3)
+    began = time.monotonic()
+    server.end()
+    assert lab.written() == 3
+    assert time.monotonic() - began < LEDGER_END_SECONDS
+    task.released.set()
 
 
 def test_a_task_with_a_bug_is_run_again_and_told_of(lab: Lab, log: Path) -> None:
