@@ -36,6 +36,7 @@ ZONE = world("""\
 mycompany.com.        TXT "v=spf1 -all"
 _dmarc.mycompany.com. TXT "v=DMARC1; p=reject"
 good.example.         TXT "v=spf1 include:spf.mailing.easy.cz -all"
+; SERVFAIL _dmarc.broken.example TXT
 """)
 LIMIT = 60.0  # seconds, for what is tried again after growing pauses
 # What a message of the log is known by.
@@ -238,7 +239,7 @@ def test_while_the_disk_is_full_mail_goes_on_and_is_counted_later(start: Start) 
     assert "ledger is written again" in service.watched.alignd.log()
 
 
-def test_what_comes_back_is_counted_in_a_file_of_its_own(
+def test_what_comes_back_is_counted_in_a_file_of_its_own_unless_it_is_put_off(
     nameserver: Nameserver, directory: Path, queue_ids: Iterator[str]
 ) -> None:
     nameserver.serve(ZONE)
@@ -247,10 +248,12 @@ def test_what_comes_back_is_counted_in_a_file_of_its_own(
     )
     with run_return(directory / "return", nameserver.address, keys) as returning:
         author = return_address(Kind.AUTHOR, AGENT)
-        message = b"From: <julia@customer.example>\r\n\r\nYes.\r\n"
         with MilterConnection(returning.alignd.socket) as mta:
-            sent = mta.send(JULIA[0], (author,), message, queue_id=next(queue_ids))
-            assert sent.accepted
+            for domain, is_taken in (("customer.example", True), ("broken.example", False)):
+                julia = f"julia@{domain}"
+                message = f"From: <{julia}>\r\n\r\nYes.\r\n".encode()
+                sent = mta.send(julia, (author,), message, queue_id=next(queue_ids))
+                assert sent.accepted is is_taken
         file = directory / "ledger-return.sqlite"
         wait_until(file.exists, "the ledger")  # of which the end of the service awaits the rest
     with closing(sqlite3.connect(file)) as database:
