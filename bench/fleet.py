@@ -24,15 +24,18 @@ from math import exp
 from pathlib import Path
 
 import click
+from sqlalchemy import func, select
 
 from alignd.config.settings import Keep
 from alignd.ledger.answer import Answer, Finding
 from alignd.ledger.database import open_database
 from alignd.ledger.migration import migrate
+from alignd.ledger.outbox import MAX_ROWS
 from alignd.ledger.place import LedgerPlace
 from alignd.ledger.ring import Record
 from alignd.ledger.shipper import Shipper
 from alignd.ledger.spool import Spool
+from alignd.ledger.tables import OUTBOX
 from alignd.ledger.tally import Tally
 from alignd.ledger.writer import Writer
 from bench.page import table
@@ -132,6 +135,9 @@ class Results:
     """Those that are in the database after it."""
     spools: list[int] = field(default_factory=list)
     """Octets of the file of each relay, when the database comes back."""
+    waiting_rows: int = 0
+    """In the file of a relay of FLEET, after a day without the database."""
+    waiting_octets: int = 0
     caught_up: Work | None = None
     sizes: dict[str, Size] = field(default_factory=dict)
     peak_seconds: int = 0
@@ -165,6 +171,12 @@ class _Relay:
         """Messages so far."""
 
     @property
+    def waiting_rows(self) -> int:
+        """Rows that wait in its file."""
+        with self._spool.engine.connect() as connection:
+            return int(connection.execute(select(func.sum(OUTBOX.c.rows))).scalar_one())
+
+    @property
     def octets(self) -> int:
         """What its file takes, with the log of it."""
         files = (self.file, self.file.with_name(f"{self.file.name}-wal"))
@@ -195,7 +207,7 @@ def simulate(fleet: Fleet, peak_seconds: int, directory: Path, tell: Tell) -> Re
     """Simulate a day, and the busiest seconds of a day with ten million messages."""
     results = Results(fleet, peak_seconds=peak_seconds)
     clock, chance = _Clock(), random.Random(1)
-    with run_postgresql(directory, options=_DURABLE) as server, ExitStack() as open_relays:
+    with run_postgresql(directory, options=_DURABLE) as server, ExitStack() as opened:
         database = server.new_database()
         url = server.url(database)
         migrate(open_database(url))
@@ -204,7 +216,7 @@ def simulate(fleet: Fleet, peak_seconds: int, directory: Path, tell: Tell) -> Re
         files = directory / "files"
         files.mkdir()
         relays = [
-            open_relays.enter_context(closing(_Relay(number, files, url, clock, admitted)))
+            opened.enter_context(closing(_Relay(number, files, url, clock, admitted)))
             for number in range(fleet.relays)
         ]
         mail = _Mail(fleet, chance)
@@ -216,6 +228,14 @@ def simulate(fleet: Fleet, peak_seconds: int, directory: Path, tell: Tell) -> Re
                 relay.write()
         results.sent = sum(relay.count for relay in relays)
         results.spools = [relay.octets for relay in relays]
+        tell("a relay of the whole fleet")
+        with closing(_Relay(len(relays), files, url, clock, admitted)) as relay:
+            for minute in range(1440):
+                clock.now = _DAY + 60.0 * minute
+                share = _SHARES[minute // 60] / 60
+                relay.answer(clock.now, mail.some(FLEET * share / len(relays)))
+                relay.write()
+            results.waiting_rows, results.waiting_octets = relay.waiting_rows, relay.octets
         tell("the database is back")
         with _measured(server, database) as work:
             _all_at_once(_Relay.ship, relays)
@@ -312,6 +332,11 @@ def written(results: Results) -> str:
     rows = [
         ("messages of the day, in the database", f"{results.counted:,}"),
         ("file of a relay after the day, the largest", _mega(max(results.spools))),
+        (
+            f"file of a relay with {FLEET // fleet.relays:,} messages after a day",
+            f"{results.waiting_rows:,} rows, {_mega(results.waiting_octets)}",
+        ),
+        ("so its oldest is dropped after", f"{MAX_ROWS / results.waiting_rows:.0f} days"),
         ("until all of it is sent", f"{work.seconds:.0f} s"),
         ("processor time of the server for it", f"{work.processor:.0f} s"),
         ("write-ahead log for it", _mega(work.wal)),

@@ -25,9 +25,11 @@ from storm.mail import Kind, Post
 from storm.mail_path import MailPath, memory_directory, run_mail_path
 from storm.outages import BUDGET, percentile
 from storm.run import Findings, Order, Outcome
+from tests.lab.log_pipe import run_log_pipe
 from tests.lab.postgresql import USER, PostgreSql, run_postgresql
 from tests.lab.readiness import free_ports, open_directory, wait_until
 from tests.lab.small_disk import SmallDisk, run_small_disk
+from tests.lab.systemd import Surroundings
 from tests.lab.unbound import ROOT_RECORDS, run_unbound
 
 RELAYS = 3
@@ -50,6 +52,7 @@ spool = "{{directory}}/ledger.sqlite"
 relay = "{name}"
 """
 _DISK = 64  # MiB, of which a new database takes eight
+_PIPE = 2**20  # octets, some 8,000 lines
 _TROUBLE = 3.0  # seconds that the database is away
 _LONGER = 8.0  # than the ledger waits for a lock or a connection
 _SETTLING = 60.0
@@ -60,6 +63,7 @@ _NEVER_MIND = 5.0  # milliseconds: with so little between them, both are as fast
 _ANSWERED = re.compile(r"^(\w+): action=(\w+) domain=(\S+) .*?reason=(\S+)", re.MULTILINE)
 _CUT_OFF = re.compile(r" (\w+): milter-reject: END-OF-MESSAGE ")
 _DROPPED = re.compile(r"^alignd_ledger_messages_dropped_total\{.*?\} (\S+)$", re.MULTILINE)
+_UNLOGGED = re.compile(r"^alignd_log_lines_dropped_total (\S+)$", re.MULTILINE)
 _WAITS, _FULL = "ledger waits for its database", "No space left on device"
 
 Counts = Counter[tuple[str, str, str]]
@@ -77,7 +81,9 @@ class _Relay:
     accounts: Accounts
     path: MailPath = field(init=False)
     dropped: float = 0.0
-    """What it said was dropped, before it was restarted."""
+    """Messages that its ledger dropped, by what it said before it was restarted."""
+    unlogged: float = 0.0
+    """Lines that its log lacks."""
 
     def send(self, count: int) -> None:
         self.path.send(self.accounts.post, self.accounts, range(count), rate=RATE)
@@ -94,12 +100,13 @@ class _Relay:
         return whole, Counter(key for queue_id, key in lines.items() if queue_id in cut_off)
 
     def note_dropped(self) -> None:
-        """Read what it says was dropped, before it forgets that."""
+        """Read what its metrics say was dropped, before it forgets that."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
         self.dropped += sum(map(float, _DROPPED.findall(text)))
+        self.unlogged += sum(map(float, _UNLOGGED.findall(text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +276,8 @@ def _compare(scene: _Scene, findings: Findings) -> None:
     findings.hold(f"{missing} missing", kept=missing == 0)
     findings.hold(f"{surplus} counted twice", kept=surplus == 0)
     findings.hold(f"{dropped:.0f} dropped by what the metrics say", kept=dropped == 0)
+    unlogged = sum(relay.unlogged for relay in scene.counting)
+    findings.hold(f"{unlogged:.0f} lines of the log dropped", kept=unlogged == 0)
     findings.note(f"all of it {seconds:.0f} s after the last message")
     domains = {domain for _, domain, _ in counted}
     findings.note(f"{len(domains)} author domains")
@@ -345,8 +354,15 @@ def _scene(order: Order) -> Iterator[_Scene]:
         for relay in relays:
             url = server.url("shared") if relay.has_ledger else ""
             changes = _CHANGES.format(dns=dns, port=relay.port, url=url, name=relay.name)
+            # To a file a thread of alignd writes, so that a worker which is killed loses lines.
+            log = directory / relay.name
+            pipe = running.enter_context(run_log_pipe(log, log.with_suffix(".log"), _PIPE))
             relay.path = running.enter_context(
-                run_mail_path(relay.accounts.arrive, changes=changes)
+                run_mail_path(
+                    relay.accounts.arrive,
+                    changes=changes,
+                    surroundings=Surroundings(log_pipe=pipe),
+                )
             )
         scene = _Scene(server, "shared", disk, relays, random.Random(order.seed))
         wait_until(partial(_has_schema, scene), "the tables of the ledger")

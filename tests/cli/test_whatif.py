@@ -110,7 +110,7 @@ def test_nothing_that_changes_ends_with_status_0(relay: Relay) -> None:
 
 
 def test_what_dns_does_not_answer_is_unknown_and_no_change(relay: Relay) -> None:
-    relay.write("customers.zone", zone() + "silent.example. SERVFAIL\n")
+    relay.write("customers.zone", zone() + "; SERVFAIL silent.example\n")
     outcome = relay.whatif("--address", NEW_ADDRESS, "silent.example")
     assert outcome.status == 2
     assert outcome.stdout.endswith("DNS did not answer for 1.\n")

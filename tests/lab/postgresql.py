@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -88,7 +88,8 @@ class PostgreSql:
         assert self._process is not None
         group = [self._process.pid, *_children(self._process.pid)]
         for pid in group:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has seen that the first one is gone
+                os.kill(pid, signal.SIGKILL)
         self._process.wait()
         self._process = None
 
@@ -114,7 +115,8 @@ class PostgreSql:
     def _signal_all(self, number: signal.Signals) -> None:
         assert self._process is not None
         for pid in (self._process.pid, *_children(self._process.pid)):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # it has ended, which the first may see now
+                os.kill(pid, number)
 
     def _end(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -14,7 +14,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 RING_OCTETS = 2**21
 """Of each worker: some 15,000 messages, many seconds of the most that a worker answers."""
@@ -28,11 +28,11 @@ _HEAD_OCTETS = 64
 _WRITTEN, _NUMBER, _FREE, _SAVED = range(4)
 _CHECKSUM = struct.Struct("=I")  # CRC-32 of all that follows
 _HEAD = struct.Struct("=IQdQ")  # length of the payload, number, time, queue id
-_OVERHEAD = _CHECKSUM.size + _HEAD.size
+_BOTH = struct.Struct("=IIQdQ")
+_OVERHEAD = _BOTH.size
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One message that a worker has answered."""
 
     number: int
@@ -109,9 +109,10 @@ class RingReader:
         Behind a damaged record all is skipped that has been written: where the next one begins is
         not known. The numbers of the records tell how many.
         """
-        written = self._cells[_WRITTEN]
+        begin, written = self._position, self._cells[_WRITTEN]
+        unread = _get(self._room, begin, written - begin)
         while self._position < written:
-            record = self._at(self._position, written)
+            record = _record_in(unread, self._position - begin, begin)
             if record is None and self._doubted != self._position:
                 # On a processor that reorders what it writes, it may come a moment later.
                 self._doubted = self._position
@@ -128,20 +129,6 @@ class RingReader:
         # The number first: who is killed between the two reads these records again, and knows.
         self._cells[_SAVED] = max(number, self._cells[_SAVED])
         self.free(position)
-
-    def _at(self, position: int, written: int) -> Record | None:
-        if written - position < _OVERHEAD:
-            return None
-        (checksum,) = _CHECKSUM.unpack(_get(self._room, position, _CHECKSUM.size))
-        head = _get(self._room, position + _CHECKSUM.size, _HEAD.size)
-        length, number, at, queue_id = _HEAD.unpack(head)
-        end = position + _OVERHEAD + length
-        if end > written:
-            return None
-        payload = _get(self._room, position + _OVERHEAD, length)
-        if zlib.crc32(head + payload) != checksum:
-            return None
-        return Record(number, at, queue_id, payload, end)
 
 
 class Rings:
@@ -197,3 +184,17 @@ def _get(room: memoryview, position: int, length: int) -> bytes:
     start = position % len(room)
     first = min(length, len(room) - start)
     return bytes(room[start : start + first]) + bytes(room[: length - first])
+
+
+def _record_in(unread: bytes, start: int, begin: int) -> Record | None:
+    """The record from *start* on in what was written from the position *begin* on."""
+    behind_head = start + _OVERHEAD
+    if behind_head > len(unread):
+        return None
+    checksum, length, number, at, queue_id = _BOTH.unpack_from(unread, start)
+    end = behind_head + length
+    if end > len(unread):
+        return None
+    if zlib.crc32(unread[start + _CHECKSUM.size : end]) != checksum:
+        return None
+    return Record(number, at, queue_id, unread[behind_head:end], begin + end)

@@ -134,13 +134,19 @@ class Spool:
         migrate(engine)
         with engine.begin() as connection:
             _name(connection, self._writer.relay)
+            outbox.begin_anew(connection)
 
     def _take_back(self) -> None:
         """Count here what waits for a shared database that is configured no more."""
         messages = 0
         while True:
             with self._begin() as connection:
-                first = outbox.begin_sending(connection)
+                try:
+                    first = outbox.begin_sending(connection)
+                except outbox.UnreadableBatchError as error:
+                    outbox.acknowledge(connection, error.number)
+                    self._report(f"ledger has dropped counts: {error}")
+                    continue
                 if first is None:
                     break
                 number, batch = first

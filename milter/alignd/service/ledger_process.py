@@ -45,7 +45,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two attempts to writ
 _HALF_FULL = 0.5  # of a ring: from then on its records wait in this process alone
 _STALL_SECONDS = 10.0
 """A disk that has not done something for so long stalls."""
-_LAST_SECONDS = 1.5  # for what waits to be written at the end; then the supervisor kills it
+_LAST_SECONDS = 3.0  # for what waits to be written at the end; then the supervisor kills it
 _PRIVATE = 0o077  # umask
 _TROUBLE = (SpoolError, SchemaError, LedgerError, OSError)
 
@@ -53,14 +53,13 @@ _TROUBLE = (SpoolError, SchemaError, LedgerError, OSError)
 def serve_ledger(
     options: LedgerOptions,
     beat: Callable[[], None],
+    signals: PendingSignals,
     readers: tuple[RingReader, ...],
     metrics: ProcessMetrics,
     log: MessageLog,
 ) -> None:
     """Serve until TERM, and write what waits then; *beat* is called several times a second."""
     os.umask(_PRIVATE)
-    signals = PendingSignals()
-    signals.watch()
     server = LedgerServer(options, readers, metrics, log)
     server.start()
     poll = select.poll()
@@ -145,6 +144,8 @@ class LedgerServer:
         """Set the metrics, and log when something begins to fail and when it ends."""
         shipper = self._shipper
         database_problem = shipper.problem if shipper else ""
+        if shipper:
+            self._tell_of_unreadable(shipper)
         file_problem = self._file_problem or self._stall()
         self._tell("file", file_problem, "ledger is not written", "ledger is written again")
         self._tell(
@@ -347,6 +348,12 @@ class LedgerServer:
             )
         spool.dropped.clear()
         self._waiting = spool.waiting()
+
+    def _tell_of_unreadable(self, shipper: Shipper) -> None:
+        while shipper.unreadable:
+            batch = shipper.unreadable.pop(0)
+            self._metrics.ledger_lost(LedgerLoss.MALFORMED, batch.messages)
+            self._log.service("ledger has dropped counts", problem=str(batch))
 
     def _thin_out_until_the_end(self, ended: threading.Event) -> None:
         keep = self._options.setup.configuration.ledger.keep

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, func, literal, select, update
+from sqlalchemy import Connection, Select, func, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from alignd.ledger.database import insert
@@ -60,23 +60,12 @@ def queue(connection: Connection, target: str, choice: Choice, now: float) -> No
 
 def give_up(connection: Connection, target: str, now: float, most: int = MOST_WAITING) -> int:
     """Wait no more for what is too old, nor for more than *most*; how many were given up."""
-    waits = _waits(target)
     too_old = select(EVENTS.c.id).where(EVENTS.c.at <= now - LASTING)
-    number = connection.execute(
-        update(DELIVERIES).where(waits, DELIVERIES.c.event.in_(too_old)).values(next_at=0)
-    ).rowcount
+    number = _end(connection, target, too_old)
     if (excess := waiting(connection, target) - most) > 0:
-        oldest = (
-            select(DELIVERIES.c.event)
-            .join(EVENTS, EVENTS.c.id == DELIVERIES.c.event)
-            .where(waits)
-            .order_by(EVENTS.c.at)
-            .limit(excess)
-        )
-        found = connection.execute(oldest).scalars().all()
-        number += connection.execute(
-            update(DELIVERIES).where(waits, DELIVERIES.c.event.in_(found)).values(next_at=0)
-        ).rowcount
+        oldest = select(DELIVERIES.c.event).join(EVENTS, EVENTS.c.id == DELIVERIES.c.event)
+        oldest = oldest.where(_waits(target)).order_by(EVENTS.c.at).limit(excess)
+        number += _end(connection, target, oldest)
     return number
 
 
@@ -117,6 +106,13 @@ def note_failed(
 def hurry(connection: Connection, target: str, now: float) -> None:
     """Make all that *target* waits for due: it takes events again."""
     connection.execute(update(DELIVERIES).where(_waits(target)).values(next_at=now))
+
+
+def _end(connection: Connection, target: str, events: Select[str]) -> int:
+    """Wait no more for *events*, which may be more than a statement has parameters."""
+    among = DELIVERIES.c.event.in_(events.scalar_subquery())
+    statement = update(DELIVERIES).where(_waits(target), among).values(next_at=0)
+    return connection.execute(statement).rowcount
 
 
 def _waits(target: str) -> ColumnElement[bool]:

@@ -22,7 +22,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 6 * 3600.0
 _GROWTH = 3.0
 _LONGEST_REST = 300.0  # seconds in which a target that fails is left alone
 _IS_DOWN = 3  # failures in a row
-_LOOK_SECONDS = 5.0  # how often there may be something new
+_LOOK_SECONDS = 2.0  # how often there may be something new
 _OTHER_TELLS_SECONDS = 15.0
 _AT_ONCE = 20  # events that are read at once
 
@@ -76,12 +76,12 @@ class Teller:
                 return _OTHER_TELLS_SECONDS
             found = self._prepared()
             for each in found:
-                if ended.is_set() or not self._has_told(each, ended):
+                if ended.is_set():
                     break
+                if not self._has_told(each, ended):
+                    return min(FIRST_PAUSE * _GROWTH ** min(self._failures - 1, 20), _LONGEST_REST)
         except LedgerError:  # whoever writes to it says so
             return _OTHER_TELLS_SECONDS
-        if self._failures:
-            return min(FIRST_PAUSE * _GROWTH ** (self._failures - 1), _LONGEST_REST)
         return 0.0 if len(found) == _AT_ONCE else _LOOK_SECONDS
 
     def _prepared(self) -> list[Delivery]:
