@@ -150,7 +150,7 @@ EVENTS = Table(
     sqlite_with_rowid=False,
 )
 """What changed. `kind` is a word of `EventKind`; `was` and `now` are JSON: a finding, or what else
-the kind has to say. `id` is a random UUID. `relay`: who noticed."""
+the kind has to say. `id` is a UUID. `relay`: who noticed."""
 
 DELIVERIES = Table(
     "deliveries",
@@ -206,6 +206,8 @@ ADMITTED = Table(
     METADATA,
     _key("domain"),
     _number("day"),
+    Column("seen", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
-"""The domains that have rows of their own, and the day on which they got them."""
+"""The domains that have rows of their own, the day on which they got them, and the last day on
+which they sent: what is silent for a month makes room for others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -28,6 +29,26 @@ def look_at(reviewer: Reviewer, domain: Domain, lookup: Lookup) -> Finding:
     return Finding.of(reviewer.judge(message, lookup, is_helpdesk=True).summary)
 
 
+class Questions:
+    """The budget of questions to DNS; safe for threads, since any may ask."""
+
+    def __init__(self, a_second: float) -> None:
+        self._a_second = a_second
+        self._asked = 0
+        self._lock = threading.Lock()
+
+    def asked(self) -> None:
+        """Count one that is being asked."""
+        with self._lock:
+            self._asked += 1
+
+    def take_seconds(self) -> float:
+        """For how long to ask nothing, after what was asked since the last call."""
+        with self._lock:
+            asked, self._asked = self._asked, 0
+        return asked / self._a_second
+
+
 class Looker:
     """Looks at domains as each tenant sends from them."""
 
@@ -36,8 +57,13 @@ class Looker:
         reviewer: Reviewer,
         make_lookup: Callable[[], Lookup],
         make_authoritative: Callable[[], Lookup],
+        questions: Questions,
     ) -> None:
-        """*make_authoritative* makes a lookup that asks the servers of each zone, and no cache."""
+        """*make_authoritative* makes a lookup that asks the servers of each zone, and no cache.
+
+        *questions* counts what both ask.
+        """
+        self.questions = questions
         self._reviewer = reviewer
         self._settings = reviewer.configuration.labelled_settings()
         self._reviewers: dict[str, Reviewer] = {}

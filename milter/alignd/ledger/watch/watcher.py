@@ -33,7 +33,10 @@ from alignd.ledger.writer import Writer
 from alignd.mail.domain import Domain
 
 _ROUND_SECONDS = 2.0
-"""How often it is asked which domains are due, and whether this relay is the one that looks."""
+"""How often the one that looks asks which domains are due, and whether it is that still."""
+_CLAIM_SECONDS = 20.0
+"""How often the others ask whether they are the one by now: each time costs a connection."""
+_BAD_SECONDS = 30.0  # between two rounds while DNS is bad
 _MOST = 20  # domains in a round
 _RELAYS_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds, while the database is away
@@ -60,25 +63,9 @@ class Observer(Protocol):
         """A look has failed: a bug."""
         ...
 
-
-class Questions:
-    """The budget of questions to DNS; safe for threads, since any may ask."""
-
-    def __init__(self, a_second: float) -> None:
-        self._a_second = a_second
-        self._asked = 0
-        self._lock = threading.Lock()
-
-    def asked(self) -> None:
-        """Count one that is being asked."""
-        with self._lock:
-            self._asked += 1
-
-    def take_seconds(self) -> float:
-        """For how long to ask nothing, after what was asked since the last call."""
-        with self._lock:
-            asked, self._asked = self._asked, 0
-        return asked / self._a_second
+    def report(self, text: str) -> None:
+        """DNS went down, or is back."""
+        ...
 
 
 class DnsHealth:
@@ -112,12 +99,11 @@ class Clocks:
 class Watcher:
     """Looks at what is due for as long as the service runs, and only while it is the leader."""
 
-    def __init__(  # noqa: PLR0913  the collaborators of a thread
+    def __init__(
         self,
         engine: Engine,
         leadership: Leadership,
         looker: Looker,
-        questions: Questions,
         pace: Pace,
         writer: Writer,
         observer: Observer,
@@ -126,7 +112,6 @@ class Watcher:
         self._engine = engine
         self._leadership = leadership
         self._looker = looker
-        self._questions = questions
         self._pace = pace
         self._writer = writer
         self._observer = observer
@@ -143,18 +128,19 @@ class Watcher:
         try:
             while not ended.is_set():
                 try:
-                    self.round(ended)
+                    rest = self.work(ended)
                 except (LedgerError, SchemaError) as error:
                     self.problem = problem_of(error)
                     ended.wait(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
                     self.problem, pause = "", _FIRST_PAUSE
+                    ended.wait(rest)
         finally:
             self._leadership.give_up()
 
-    def round(self, ended: threading.Event) -> None:
-        """Look at some of what is due, and wait a moment if that was all.
+    def work(self, ended: threading.Event) -> float:
+        """Look at some of what is due, if this relay is the one; the seconds to rest then.
 
         Raises:
             SchemaError: the ledger is not one that this alignd can use now.
@@ -162,8 +148,7 @@ class Watcher:
         """
         if not self._leadership.is_held():
             self._observer.late(0.0)  # the one that looks says how late it is
-            ended.wait(_ROUND_SECONDS)
-            return
+            return _CLAIM_SECONDS
         if not self._has_schema:
             with self._engine.connect() as connection:
                 require_schema(connection)
@@ -172,10 +157,11 @@ class Watcher:
         due = self._due()
         for each in due:
             self._look_at(each)
-            if ended.wait(self._questions.take_seconds()):
-                return
-        if len(due) < _MOST:
-            ended.wait(_ROUND_SECONDS)
+            if ended.wait(self._looker.questions.take_seconds()):
+                break
+        if self._health.is_bad:
+            return _BAD_SECONDS
+        return 0.0 if len(due) == _MOST else _ROUND_SECONDS
 
     def _due(self) -> list[Due]:
         now, leg = self._clocks.now(), self._writer.leg
