@@ -117,14 +117,14 @@ def tell_all(teller: Teller) -> float:
 
 
 def test_each_event_is_told_once_in_its_order_also_after_a_restart(desk: Desk) -> None:
-    ids = [f"e{number:02}" for number in range(50)]
+    ids = [f"e{number:02}" for number in range(50, 0, -1)]
     desk.happen(*ids)
     tell_all(desk.teller())
     tell_all(desk.teller())
 
     assert desk.receiver.told == ids
     assert desk.results == {TOLD: 50}
-    assert desk.row("e00") == (0, 0.0, NOW, "")
+    assert desk.row("e50") == (0, 0.0, NOW, "")
 
 
 def test_an_event_that_becomes_visible_after_a_later_one_is_told_too(desk: Desk) -> None:
@@ -152,6 +152,16 @@ def test_only_events_that_are_chosen_are_told(desk: Desk, choice: Choice, told: 
     desk.happen("e3", tenant="b", at=NOW - 1)
     tell_all(desk.teller(choice))
     assert desk.receiver.told == told
+
+
+def test_events_of_the_last_days_are_told_to_a_target_that_is_new_and_no_older_ones(
+    desk: Desk,
+) -> None:
+    desk.happen("old", at=NOW - LASTING - 1.0)
+    desk.happen("young", at=NOW - LASTING + 1.0)
+    tell_all(desk.teller())
+    assert desk.receiver.told == ["young"]
+    assert desk.results == {TOLD: 1}
 
 
 def test_an_event_of_a_later_version_is_left_alone(desk: Desk) -> None:
@@ -366,13 +376,16 @@ def test_one_relay_of_many_tells_and_another_goes_on_when_it_ends(
     for _ in range(2):
         for teller in tellers:
             tell_all(teller)
-    assert (first.receiver.told, second.receiver.told) == (["e1", "e2"], [])
+    first.happen("e3")
+    for teller in reversed(tellers):
+        tell_all(teller)
+    assert (first.receiver.told, second.receiver.told) == (["e1", "e2", "e3"], [])
 
     claims[0].give_up()  # as its connection ends with its process
-    first.happen("e3")
+    first.happen("e4")
     wait_until(lambda: tell_all(tellers[1]) and second.receiver.told, "the second relay")
     tell_all(tellers[0])
-    assert (first.receiver.told, second.receiver.told) == (["e1", "e2"], ["e3"])
+    assert (first.receiver.told, second.receiver.told) == (["e1", "e2", "e3"], ["e4"])
     claims[1].give_up()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import threading
 from pathlib import Path
 
@@ -119,9 +118,11 @@ def test_one_that_writes_without_end_is_killed() -> None:
     assert problem(shell("yes", patience=0.5)) == "it took longer than 0.5 s, and was killed"
 
 
-def test_what_it_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
-    shell('sleep 600 & echo "$!" > "$1/pid"', str(tmp_path)).tell(EVENT, NEVER)
-    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # it was left running
+def test_what_it_leaves_running_goes_on_and_is_not_waited_for(tmp_path: Path) -> None:
+    go_on = 'cd "$1"; while [ ! -e go ]; do sleep 0.05; done; touch done'
+    shell(f"({go_on}) &", str(tmp_path)).tell(EVENT, NEVER)
+    (tmp_path / "go").touch()
+    wait_until((tmp_path / "done").exists, "what it has left running")
 
 
 def test_the_end_of_the_service_kills_it_with_what_it_has_started(tmp_path: Path) -> None:
