@@ -96,8 +96,13 @@ def _await_count(service: Service, messages: int) -> int:
             ((found,),) = database.execute("SELECT coalesce(sum(messages), 0) FROM hours")
             return int(found)
 
+    def is_whole() -> bool:
+        with suppress(sqlite3.OperationalError):  # it is being made
+            return counted() >= messages
+        return False
+
     with suppress(TimeoutError):
-        wait_until(lambda: counted() >= messages, "the ledger to count", _COUNTING)
+        wait_until(is_whole, "the ledger to count", _COUNTING)
     return counted()
 
 

@@ -1,8 +1,10 @@
 """A wire to a PostgreSQL that breaks as a transaction ends: before the server hears, or after."""
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from enum import Enum
 
@@ -10,6 +12,7 @@ from tests.lab.readiness import PATIENCE
 
 _COMMIT = b"COMMIT"
 _MOST = 2**16
+_MOST_AT_ONCE = 8  # connections
 
 
 class Cut(Enum):
@@ -38,54 +41,41 @@ class CuttingWire:
         self._cut = cut
 
     def forward(self) -> None:
-        """Forward until the listener is closed."""
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target), PATIENCE)
-            for pump in (self._to_server, _to_client):
-                threading.Thread(target=pump, args=(client, server), daemon=True).start()
-
-    def _to_server(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError):
-            while octets := client.recv(_MOST):
-                if self._cut is not None and _COMMIT in octets:
-                    self._break(client, server, octets)
+        """Forward until the listener is shut down."""
+        with ThreadPoolExecutor(_MOST_AT_ONCE) as threads:
+            while True:
+                try:
+                    client, _ = self._listener.accept()
+                except OSError:
                     return
-                server.sendall(octets)
-        _end(client, server)
+                threads.submit(self._join, client)
+
+    def _join(self, client: socket.socket) -> None:
+        target = ("127.0.0.1", self._target)
+        with client, socket.create_connection(target, PATIENCE) as server, suppress(OSError):
+            while True:
+                ready, _, _ = select.select([client, server], [], [], PATIENCE)
+                if server in ready:
+                    if not (octets := server.recv(_MOST)):
+                        return
+                    client.sendall(octets)
+                if client in ready:
+                    if not (octets := client.recv(_MOST)):
+                        return
+                    if self._cut is not None and _COMMIT in octets:
+                        self._break(client, server, octets)
+                        return
+                    server.sendall(octets)
 
     def _break(self, client: socket.socket, server: socket.socket, octets: bytes) -> None:
         cut, self._cut = self._cut, None
-        # From now on the client hears nothing of the server.
-        client.shutdown(socket.SHUT_WR)
+        self.cuts += 1
+        client.shutdown(socket.SHUT_RDWR)  # may ask again before the server has ended
         if cut is Cut.AFTER_THE_SERVER_ENDED:
             server.sendall(octets)
             server.shutdown(socket.SHUT_WR)
-            # The other thread reads on until the server, which has done all, closes.
-            self._ended_with(server)
-        self.cuts += 1
-        _end(client, server)
-
-    def _ended_with(self, server: socket.socket) -> None:
-        with suppress(OSError):
-            while server.recv(_MOST):
+            while server.recv(_MOST):  # until it has done all, and closes
                 pass
-
-
-def _to_client(client: socket.socket, server: socket.socket) -> None:
-    with suppress(OSError):
-        while octets := server.recv(_MOST):
-            client.sendall(octets)
-    _end(client)
-
-
-def _end(*sockets: socket.socket) -> None:
-    for each in sockets:
-        with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
@@ -98,5 +88,5 @@ def run_cutting_wire(target: int) -> Iterator[CuttingWire]:
         try:
             yield wire
         finally:
-            _end(listener)
+            listener.shutdown(socket.SHUT_RDWR)
             thread.join(PATIENCE)

@@ -86,10 +86,7 @@ class PostgreSql:
     def kill(self) -> None:
         """Kill the server and all that it has started."""
         assert self._process is not None
-        group = [self._process.pid, *_children(self._process.pid)]
-        for pid in group:
-            with suppress(ProcessLookupError):  # it has seen that the first one is gone
-                os.kill(pid, signal.SIGKILL)
+        self._signal_all(signal.SIGKILL)
         self._process.wait()
         self._process = None
 
@@ -115,7 +112,7 @@ class PostgreSql:
     def _signal_all(self, number: signal.Signals) -> None:
         assert self._process is not None
         for pid in (self._process.pid, *_children(self._process.pid)):
-            with suppress(ProcessLookupError):  # it has ended, which the first may see now
+            with suppress(ProcessLookupError):  # it ended because of the one before
                 os.kill(pid, number)
 
     def _end(self, number: signal.Signals) -> None:

@@ -86,7 +86,7 @@ def _has_distinct_moments(some: Iterable[Batch]) -> bool:
     return len(moments) == len(set(moments))
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some=st.lists(batches(), max_size=4), seed=st.randoms(use_true_random=False))
 def test_sums_are_those_of_the_batches_in_whatever_order_they_come(
     ledger: Engine, some: list[Batch], seed: random.Random
@@ -106,7 +106,7 @@ def test_sums_are_those_of_the_batches_in_whatever_order_they_come(
     assert {row["leg"] for row in hours} <= {"outbound"}
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     some=st.lists(batches(), max_size=4).filter(_has_distinct_moments),
     seed=st.randoms(use_true_random=False),

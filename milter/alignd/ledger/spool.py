@@ -11,10 +11,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from alignd.ledger import outbox
+from alignd.ledger.answer import NO_DOMAIN, OTHER
 from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import DAY, Batch
 from alignd.ledger.database import create_file, open_database, problem_of
@@ -250,11 +251,22 @@ def _admit(connection: Connection, admitted: Mapping[str, int]) -> None:
 
 
 def _note_senders(connection: Connection, batch: Batch) -> None:
-    """Note that domains with rows of their own have sent; a write for each of them and day."""
-    seen = {key.domain: key.hour // DAY * DAY for key in sorted(batch.counts)}
+    """Note that domains with rows of their own have sent; a write for each of them and day.
+
+    One that was silent for so long that it was forgotten meanwhile is there again.
+    """
+    seen = {
+        key.domain: key.hour // DAY * DAY
+        for key in sorted(batch.counts)
+        if key.domain not in (NO_DOMAIN, OTHER)
+    }
     if not seen:
         return
-    is_theirs = ADMITTED.c.domain == bindparam("sender")
-    statement = update(ADMITTED).where(is_theirs, ADMITTED.c.seen < bindparam("today"))
-    days = [{"sender": each, "today": seen[each]} for each in sorted(seen)]
-    connection.execute(statement.values(seen=bindparam("today")), days)
+    rows = [{"domain": each, "day": seen[each], "seen": seen[each]} for each in sorted(seen)]
+    statement = upsert(connection, ADMITTED)
+    is_later = ADMITTED.c.seen < statement.excluded.seen
+    changed = {"seen": statement.excluded.seen}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["domain"], set_=changed, where=is_later),
+        rows,
+    )

@@ -230,26 +230,35 @@ class LedgerServer:
         spool.close()
 
     def _opened(self) -> Spool:
-        options, readers = self._options, self._readers
+        options = self._options
         spool = Spool(options.place, options.writer, time.time, self._log.service)
         try:
-            numbers, admitted = spool.numbers(), spool.admitted()
+            self._read(spool)
         except BaseException:
             spool.close()
             raise
+        return spool
+
+    def _read(self, spool: Spool) -> None:
+        """Find out what is in the file already."""
+        numbers, admitted = spool.numbers(), spool.admitted()
         if self._tally is None:
             # The rings know better than a file that was not in use, or is a new one. The file
             # knows better if a process was killed before it could tell the rings.
-            known = {each.source: max(each.saved, numbers.get(each.source, 0)) for each in readers}
+            known = {
+                each.source: max(each.saved, numbers.get(each.source, 0)) for each in self._readers
+            }
             with self._lock:
                 self._tally = Tally(admitted, known)
-            self._start_others(spool)
+            try:
+                self._start_others(spool)
+            except Exception as error:  # a bug: messages are counted all the same
+                self._note_failure(error)
         else:
             self._take_back(numbers)
             with self._lock:
                 self._tally.admit_again(admitted)
         self._saved = numbers
-        return spool
 
     def _take_back(self, numbers: Mapping[str, int]) -> None:
         """Have what was being written when that failed wait again, unless it is in the file."""

@@ -13,13 +13,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
+from alignd.config.settings import Keep
 from alignd.ledger import outbox
-from alignd.ledger.batch import DAY
+from alignd.ledger.answer import OTHER
+from alignd.ledger.batch import DAY, Batch
 from alignd.ledger.database import LedgerError
 from alignd.ledger.migration import SchemaError
 from alignd.ledger.outbox import Waiting
 from alignd.ledger.place import LedgerPlace
 from alignd.ledger.spool import Spool, SpoolError
+from alignd.ledger.thinning import thin_out
 from alignd.ledger.writer import Writer
 from tests.support.batches import NOON, RELAY, batch_of, merged
 
@@ -323,11 +326,22 @@ def test_domains_that_sent_are_remembered_by_the_last_day(opened: Owner, file: P
     spool.write(MAIL, {}, days)
     spool.write(batch_of("mycompany.com", at=NOON + 2 * DAY), {}, {})
     spool.write(batch_of("mycompany.com", at=NOON + DAY), {}, {})  # one that comes late
-    seen = _query(file, "SELECT domain, day, seen FROM admitted ORDER BY domain")
-    assert seen == [
+    question = "SELECT domain, day, seen FROM admitted ORDER BY domain"
+    assert _query(file, question) == [
         ("good.example", TODAY, TODAY),
         ("mycompany.com", TODAY, TODAY + 2 * DAY),
     ]
+    later = NOON + 31 * DAY
+    thin_out(spool.engine, Keep(), later)
+    assert _query(file, question) == [("mycompany.com", TODAY, TODAY + 2 * DAY)]
+    spool.write(batch_of("good.example", at=later), {}, {})
+    assert spool.admitted()["good.example"] == TODAY + 31 * DAY
+
+
+def test_what_has_no_rows_of_its_own_takes_no_room_of_those_that_have(opened: Owner) -> None:
+    spool = opened()
+    spool.write(Batch({**batch_of(OTHER).counts, **batch_of("").counts}), {}, {})
+    assert spool.admitted() == {}
 
 
 def test_somebody_who_holds_the_file_for_a_moment_is_waited_for(opened: Owner, file: Path) -> None:
