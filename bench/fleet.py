@@ -10,10 +10,8 @@ drawn, and the clock is the simulation's.
 
 from __future__ import annotations
 
-import os
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +39,7 @@ from alignd.ledger.writer import Writer
 from bench.page import table
 from tests.lab.machine import described
 from tests.lab.postgresql import PostgreSql, obstacle, run_postgresql
+from tests.lab.readiness import open_directory
 
 FLEET = 10_000_000
 """Messages a day of the fleet that the figures are carried on to."""
@@ -203,18 +202,17 @@ class _Relay:
         self._spool.close()
 
 
-def simulate(fleet: Fleet, peak_seconds: int, directory: Path, tell: Tell) -> Results:
+def simulate(fleet: Fleet, peak_seconds: int, tell: Tell) -> Results:
     """Simulate a day, and the busiest seconds of a day with ten million messages."""
     results = Results(fleet, peak_seconds=peak_seconds)
     clock, chance = _Clock(), random.Random(1)
-    with run_postgresql(directory, options=_DURABLE) as server, ExitStack() as opened:
+    with run_postgresql(options=_DURABLE) as server, ExitStack() as opened:
         database = server.new_database()
         url = server.url(database)
         migrate(open_database(url))
         # Those of a fleet that is not new.
         admitted = {_domain(number): _DAY for number in range(fleet.domains)}
-        files = directory / "files"
-        files.mkdir()
+        files = opened.enter_context(open_directory())
         relays = [
             opened.enter_context(closing(_Relay(number, files, url, clock, admitted)))
             for number in range(fleet.relays)
@@ -402,15 +400,12 @@ def main(messages: int, relays: int, domains: int, peak: int) -> None:
     if problem := obstacle():
         click.echo(f"fleet: {problem}; `make packages` installs what is missing", err=True)
         sys.exit(1)
-    with tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)  # the server runs as another user
-        fleet = Fleet(messages, relays, domains)
-        started = time.monotonic()
+    started = time.monotonic()
 
-        def tell(text: str) -> None:
-            click.echo(f"fleet: {time.monotonic() - started:.0f} s: {text}", err=True)
+    def tell(text: str) -> None:
+        click.echo(f"fleet: {time.monotonic() - started:.0f} s: {text}", err=True)
 
-        results = simulate(fleet, peak, Path(directory), tell)
+    results = simulate(Fleet(messages, relays, domains), peak, tell)
     click.echo(written(results))
     if results.counted != results.sent:
         click.echo(f"fleet: {results.sent - results.counted} messages are missing", err=True)
