@@ -27,11 +27,11 @@ from sqlalchemy import func, select
 from alignd.config.settings import Keep
 from alignd.ledger.answer import Answer, Finding
 from alignd.ledger.database import open_database
+from alignd.ledger.fleet.outbox import MAX_ROWS
+from alignd.ledger.fleet.shipper import Shipper
 from alignd.ledger.migration import migrate
-from alignd.ledger.outbox import MAX_ROWS
 from alignd.ledger.place import LedgerPlace
 from alignd.ledger.ring import Record
-from alignd.ledger.shipper import Shipper
 from alignd.ledger.spool import Spool
 from alignd.ledger.tables import OUTBOX
 from alignd.ledger.tally import Tally
