@@ -95,10 +95,22 @@ def shown(url: str) -> str:
 def create_file(path: Path) -> None:
     """Make an empty file at *path* that others cannot read, if there is none.
 
+    One that root makes belongs to whom the directory belongs: it is for the service.
+
     Raises:
         OSError: that is not possible.
     """
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE))
+    try:
+        new = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _PRIVATE)
+    except FileExistsError:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW))
+        return
+    try:
+        if os.geteuid() == 0:
+            place = path.parent.stat()
+            os.fchown(new, place.st_uid, place.st_gid)
+    finally:
+        os.close(new)
 
 
 def problem_of(error: Exception) -> str:
