@@ -172,7 +172,7 @@ def _have(scene: _Scene, order: Order, each: int) -> None:
 
 
 def _fill_disk(scene: _Scene) -> None:
-    """Leave the database no room to grow, until that was noticed: while new domains still come."""
+    """Leave the database no room to grow, as long as its tables are empty, so that it has to."""
     services = [relay.path.service for relay in scene.counting]
     positions = [service.log_path.stat().st_size for service in services]
     scene.disk.fill()
@@ -183,6 +183,7 @@ def _fill_disk(scene: _Scene) -> None:
 
     try:
         wait_until(is_noticed, "the database to have no room", _SETTLING)
+        time.sleep(_TROUBLE)
     finally:
         scene.disk.free()
 
@@ -250,7 +251,7 @@ def _restart(scene: _Scene) -> None:
 
 
 _EVENTS: tuple[Event, ...] = (
-    *(_fill_disk, _kill_ledgers, _fill_disk, _stop_database, _kill_ledgers, _kill_database),
+    *(_fill_disk, _kill_ledgers, _stop_database, _kill_ledgers, _kill_database),
     *(_reload, _restart_database, _cut_connections, _restart, _freeze_database, _kill_ledgers),
     *(_lock_table, _kill_database, _kill_ledgers, _restart, _stop_database),
 )
