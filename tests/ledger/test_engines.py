@@ -1,6 +1,7 @@
 """What the two engines have in common: counts add up, and problems are told in a line."""
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -55,3 +56,11 @@ def test_a_file_that_root_makes_is_the_service_s(tmp_path: Path) -> None:
     create_file(tmp_path / "ledger.sqlite")
     made = (tmp_path / "ledger.sqlite").stat()
     assert (made.st_uid, made.st_mode & 0o777) == (1234, 0o600)
+
+
+def test_without_its_library_postgresql_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as where it is not installed
+    with pytest.raises(LedgerError, match=r"pip install 'alignd\[postgresql\]'"):
+        open_database("postgresql://alignd@db.example/alignd")

@@ -146,17 +146,20 @@ def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
 
 def _on_server(url: URL, patience: float, statement_patience: float) -> Engine:
     milliseconds = round(statement_patience * 1000)
-    return create_engine(
-        url.set(drivername=_DRIVER),
-        poolclass=NullPool,
-        connect_args={
-            "connect_timeout": max(2, round(patience)),  # libpq takes 1 for 2
-            "application_name": "alignd",
-            **_GIVE_UP,
-            "options": f"-c statement_timeout={milliseconds} "
-            f"-c lock_timeout={round(patience * 1000)} {_KEEP_ALIVE}",
-        },
-    )
+    try:
+        return create_engine(
+            url.set(drivername=_DRIVER),
+            poolclass=NullPool,
+            connect_args={
+                "connect_timeout": max(2, round(patience)),  # libpq takes 1 for 2
+                "application_name": "alignd",
+                **_GIVE_UP,
+                "options": f"-c statement_timeout={milliseconds} "
+                f"-c lock_timeout={round(patience * 1000)} {_KEEP_ALIVE}",
+            },
+        )
+    except ModuleNotFoundError as error:
+        raise LedgerError("PostgreSQL needs psycopg: pip install 'alignd[postgresql]'") from error
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
