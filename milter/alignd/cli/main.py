@@ -22,6 +22,7 @@ _COMMANDS = {
     "return": "alignd.cli.commands.return_:return_",
     "explain": "alignd.cli.commands.explain:explain",
     "domain": "alignd.cli.commands.domain:domain",
+    "ledger": "alignd.cli.commands.ledger:ledger",
     "replay": "alignd.cli.commands.replay:replay",
     "doctor": "alignd.cli.commands.doctor:doctor",
     "address": "alignd.cli.commands.address:address",

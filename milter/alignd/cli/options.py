@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ SOCKET = click.option(
     metavar="SOCKET",
     help="Where Postfix connects to alignd, such as inet:127.0.0.1:8899, if not at milter.socket.",
 )
+
+
+class Format(Enum):
+    """A format for scripts."""
+
+    JSON = "json"
+    CSV = "csv"
 
 
 class _IpAddress(click.ParamType[IpAddress]):

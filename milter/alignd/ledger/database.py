@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -16,7 +18,9 @@ LedgerError = SQLAlchemyError
 """What every use of an engine may raise; `problem_of` makes a line of it."""
 PATIENCE = 5.0
 """Seconds to wait for a lock or a connection, and for a statement to end on a server."""
-_DRIVER = "postgresql+psycopg"
+READING_PATIENCE = 60.0
+"""Seconds for a statement of somebody who waits for a table of all domains."""
+_SQLITE, _DRIVER = "sqlite", "postgresql+psycopg"
 _PRIVATE = 0o600
 # So that a server forgets a relay that is gone, and the locks that it held, within a minute.
 _KEEP_ALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
@@ -33,22 +37,48 @@ def open_database(url: str, *, patience: float = PATIENCE) -> Engine:
         LedgerError: see `problem_of`.
     """
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
+    if parsed.get_backend_name() == _SQLITE:
         engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": patience})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin)
         return engine
-    milliseconds = round(patience * 1000)
-    return create_engine(
-        parsed.set(drivername=_DRIVER),
-        poolclass=NullPool,
-        connect_args={
-            "connect_timeout": max(2, round(patience)),  # libpq takes 1 for 2
-            "application_name": "alignd",
-            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
-            + _KEEP_ALIVE,
-        },
-    )
+    return _on_server(parsed, patience, patience)
+
+
+def open_for_reading(url: str) -> Engine:
+    """Open the database at *url* to read only, without being in the way of those who write.
+
+    All that one connection reads is of one moment. A file is not made where there is none.
+
+    Raises, as every use of the engine does:
+        LedgerError: see `problem_of`.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != _SQLITE:
+        engine = _on_server(parsed, PATIENCE, READING_PATIENCE)
+        return engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+    path = quote(parsed.database or "")
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=PATIENCE)
+        connection.isolation_level = None
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    event.listen(engine, "begin", _begin_reading)
+    return engine
+
+
+def shown(url: str) -> str:
+    """The URL of a database without its password.
+
+    Raises:
+        LedgerError: it is none.
+    """
+    return make_url(url).render_as_string(hide_password=True)
 
 
 def create_file(path: Path) -> None:
@@ -91,6 +121,20 @@ def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
     return sqlite.insert(table)
 
 
+def _on_server(url: URL, patience: float, statement_patience: float) -> Engine:
+    milliseconds = round(statement_patience * 1000)
+    return create_engine(
+        url.set(drivername=_DRIVER),
+        poolclass=NullPool,
+        connect_args={
+            "connect_timeout": max(2, round(patience)),  # libpq takes 1 for 2
+            "application_name": "alignd",
+            "options": f"-c statement_timeout={milliseconds} "
+            f"-c lock_timeout={round(patience * 1000)} {_KEEP_ALIVE}",
+        },
+    )
+
+
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # else the driver begins transactions by rules of its own
     connection.execute("PRAGMA journal_mode=WAL")
@@ -101,3 +145,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     # A transaction that begins by reading could not write once another one has written.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 import click
@@ -17,6 +16,7 @@ from alignd.cli.options import (
     EXIT_INCOMPLETE,
     EXIT_REWRITTEN,
     ZONE,
+    Format,
     InputError,
     load_directory,
     load_or_exit,
@@ -35,13 +35,6 @@ from alignd.mail.printable import printable
 AGENT = "agent"
 """The local part of the author if only a domain is named."""
 _MAX_SHOWN = 80  # characters of an entry
-
-
-class Format(Enum):
-    """A format for scripts."""
-
-    JSON = "json"
-    CSV = "csv"
 
 
 @click.command()

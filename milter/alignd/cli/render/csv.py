@@ -1,4 +1,4 @@
-"""Makes the rows of `alignd domain --csv`."""
+"""Makes rows of CSV: those of `alignd domain`, and of any cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 def heading() -> str:
-    return _row(COLUMNS)
+    return row(COLUMNS)
 
 
 def advice_row(advice: Advice) -> str:
@@ -36,10 +36,11 @@ def advice_row(advice: Advice) -> str:
         ((best,), *_) = advice_json(advice)["publish"]
         cells |= {name: str(best[name]) for name in COLUMNS if name in best}
         cells["replaces"] = " | ".join(best["replaces"])
-    return _row(cells.get(name, "") for name in COLUMNS)
+    return row(cells.get(name, "") for name in COLUMNS)
 
 
-def _row(cells: Iterable[str]) -> str:
+def row(cells: Iterable[str]) -> str:
+    """A line of *cells*, which may hold any text."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(map(printable, cells))
     return line.getvalue()

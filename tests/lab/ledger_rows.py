@@ -1,0 +1,72 @@
+"""A ledger with a story in it, written as a relay writes it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from alignd.ledger.answer import OTHER, Finding
+from alignd.ledger.apply import apply_batch, note_relay
+from alignd.ledger.batch import DAY, HOUR, Batch, CountKey, DomainKey, Seen
+from alignd.ledger.database import open_database
+from alignd.ledger.migration import migrate
+from alignd.ledger.writer import Writer
+
+NOW = 1_782_900_000.0
+"""2026-07-01, 10:00 UTC."""
+WRITER = Writer("smtp1", "outbound", "1.0", "c0ffee" * 10)
+REWRITTEN = Finding("rewrite", "relay-not-authorised", "reject", "fail", "none")
+PASSED = Finding("pass", "spf-aligned", "quarantine", "pass", "none")
+SKIPPED = Finding("skip", "client-not-in-scope")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """Messages of one hour that met the same."""
+
+    domain: str
+    finding: Finding
+    messages: int
+    days_ago: float = 0.0
+    tenant: str = ""
+
+    def batch(self, now: float = NOW) -> Batch:
+        at = now - self.days_ago * DAY
+        hour = int(at) // HOUR * HOUR
+        words = (self.finding.action, self.finding.reason)
+        counts = {CountKey(hour, self.tenant, self.domain, *words): self.messages}
+        if self.finding.action == "skip" or self.domain in ("", OTHER):
+            return Batch(counts)
+        return Batch(counts, {DomainKey(self.tenant, self.domain): Seen(self.finding, at, at)})
+
+
+STORY = (
+    Mail("mycompany.com", PASSED, 5, days_ago=40),
+    Mail("mycompany.com", PASSED, 7, days_ago=12),
+    Mail("mycompany.com", REWRITTEN, 20, days_ago=3),
+    Mail("mycompany.com", REWRITTEN, 3),
+    Mail("mycompany.com", SKIPPED, 100),
+    Mail("good.example", PASSED, 400, days_ago=2),
+    Mail("good.example", PASSED, 1, days_ago=1, tenant="easy"),
+    Mail("old_one.example", PASSED, 9, days_ago=100),
+    Mail(OTHER, REWRITTEN, 50, days_ago=1),
+    Mail("", Finding("rewrite", "from-malformed"), 2, days_ago=1),
+)
+"""A customer that broke its record, one that two tenants send as, and what has no domain."""
+
+
+def write(engine: Engine, mails: Iterable[Mail] = STORY, writer: Writer = WRITER) -> None:
+    """Add *mails* as they would have come, and say that the relay is alive."""
+    for mail in sorted(mails, key=lambda each: -each.days_ago):
+        at = NOW - mail.days_ago * DAY
+        with engine.begin() as connection:
+            apply_batch(connection, mail.batch(), writer, at)
+            note_relay(connection, writer, at)
+
+
+def new_ledger(url: str, mails: Iterable[Mail] = STORY) -> Engine:
+    """Make the tables at *url*, and add *mails*."""
+    engine = open_database(url)
+    migrate(engine)
+    write(engine, mails)
+    return engine
