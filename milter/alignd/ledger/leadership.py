@@ -6,18 +6,27 @@ is always the one.
 
 from __future__ import annotations
 
+from enum import Enum
+
 from sqlalchemy import Connection, Engine, text
 
 from alignd.ledger.database import LedgerError
 
-_LOCK = 0x616C6764_6C656164  # "algdlead", of pg_try_advisory_lock
+
+class Role(Enum):
+    """What one relay of many does; each role may be another's. The value is that of the lock."""
+
+    LOOKING = 0x616C6764_6C6F6F6B  # "algdlook"
+    TELLING_WEBHOOK = 0x616C6764_686F6F6B  # "algdhook"
+    TELLING_COMMAND = 0x616C6764_636F6D6D  # "algdcomm"
 
 
 class Leadership:
-    """A claim to be the one; for one thread."""
+    """A claim to be the one that has a role; for one thread."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, role: Role) -> None:
         self._engine = engine
+        self._role = role
         self._connection: Connection | None = None
 
     def is_held(self) -> bool:
@@ -47,7 +56,7 @@ class Leadership:
             return True
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         question = text("SELECT pg_try_advisory_lock(:key)")
-        if connection.execute(question, {"key": _LOCK}).scalar_one():
+        if connection.execute(question, {"key": self._role.value}).scalar_one():
             self._connection = connection
             return True
         connection.close()
