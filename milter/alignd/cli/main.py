@@ -23,6 +23,7 @@ _COMMANDS = {
     "explain": "alignd.cli.commands.explain:explain",
     "domain": "alignd.cli.commands.domain:domain",
     "ledger": "alignd.cli.commands.ledger:ledger",
+    "whatif": "alignd.cli.commands.whatif:whatif",
     "replay": "alignd.cli.commands.replay:replay",
     "doctor": "alignd.cli.commands.doctor:doctor",
     "address": "alignd.cli.commands.address:address",

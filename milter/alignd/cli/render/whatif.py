@@ -1,0 +1,213 @@
+"""Renders what would happen to mail of author domains if something were different."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from alignd.advice.whatif import Outcome, Subject, Total, by_tenant
+from alignd.cli.render.ledger import UNWANTED, fix_for, plural
+from alignd.cli.text import (
+    BLANK,
+    GOOD_HEADING,
+    HEADING,
+    WARNING_HEADING,
+    Line,
+    Span,
+    fold,
+)
+
+COLUMNS = (
+    *("domain", "tenant", "messages_30_days"),
+    *("action", "reason", "policy", "spf", "dkim"),
+    *("then_action", "then_reason", "then_policy", "then_spf", "then_dkim", "fix"),
+)
+_MAX_SHOWN = 20
+"""Domains of which DNS says nothing, and tenants that are missing, that people are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A domain that could not be judged, which is a bug; *problem* says how."""
+
+    subject: Subject
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All that was judged."""
+
+    outcomes: Sequence[Outcome]
+    failed: Sequence[Failed] = ()
+    strangers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The labels of tenants that a configuration does not have, by the path of its file."""
+
+    @property
+    def changes(self) -> list[Outcome]:
+        return [each for each in self.outcomes if each.is_change]
+
+    @property
+    def unknown(self) -> list[Outcome]:
+        return [each for each in self.outcomes if each.is_unknown]
+
+    @property
+    def other_reasons(self) -> int:
+        """How many would meet the same for another reason."""
+        return sum(each.is_other_reason for each in self.outcomes)
+
+
+def whatif_lines(compared: Comparison) -> Iterator[Line]:
+    """What would change, by what it is and what it would be; then the sums."""
+    changes = compared.changes
+    for states, some in _by_states(changes).items():
+        yield from _section(*states, some)
+        yield BLANK
+    if compared.unknown:
+        yield from _unknown(compared.unknown)
+        yield BLANK
+    totals = by_tenant(changes)
+    if any(totals):  # not only the general options
+        yield from _tenants(totals)
+        yield BLANK
+    yield from _sums(compared)
+
+
+def whatif_json(compared: Comparison) -> dict[str, Any]:
+    return {
+        "domains": len(compared.outcomes) + len(compared.failed),
+        "other_reasons": compared.other_reasons,
+        "changes": list(map(outcome_json, compared.changes)),
+        "unknown": list(map(outcome_json, compared.unknown)),
+        "failed": [
+            {
+                "domain": each.subject.domain.name,
+                "tenant": each.subject.tenant,
+                "problem": each.problem,
+            }
+            for each in compared.failed
+        ],
+        "tenants": [
+            {"tenant": label, "domains": total.domains, "messages_30_days": total.messages}
+            for label, total in by_tenant(compared.changes).items()
+        ],
+    }
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """What is and would be of one domain; its keys are COLUMNS."""
+    now, then, subject = outcome.now, outcome.then, outcome.subject
+    return {
+        "domain": subject.domain.name,
+        "tenant": subject.tenant,
+        "messages_30_days": subject.messages,
+        "action": now.action,
+        "reason": now.reason,
+        "policy": now.policy,
+        "spf": now.spf,
+        "dkim": now.dkim,
+        "then_action": then.action,
+        "then_reason": then.reason,
+        "then_policy": then.policy,
+        "then_spf": then.spf,
+        "then_dkim": then.dkim,
+        "fix": fix_for(then.action, then.reason),
+    }
+
+
+_States = tuple[str, str, str, str]
+"""Action and reason as they are, and as they would be."""
+
+
+def _by_states(changes: Iterable[Outcome]) -> dict[_States, list[Outcome]]:
+    """What changes in the same way: first what would be unwanted, then by messages."""
+    found: dict[_States, list[Outcome]] = {}
+    for each in changes:
+        states = (each.now.action, each.now.reason, each.then.action, each.then.reason)
+        found.setdefault(states, []).append(each)
+
+    def place(states: _States) -> tuple[bool, int, int, _States]:
+        total = Total.of(found[states])
+        return states[2] not in UNWANTED, -total.messages, -total.domains, states
+
+    return {states: found[states] for states in sorted(found, key=place)}
+
+
+def _section(
+    action: str, reason: str, then_action: str, then_reason: str, changes: Sequence[Outcome]
+) -> Iterator[Line]:
+    style = WARNING_HEADING if then_action in UNWANTED else GOOD_HEADING
+    change = f"{action} {reason} -> {then_action} {then_reason}"
+    yield from fold(f"{change}: {_total(changes)}", style=style)
+    if fix := fix_for(then_action, then_reason):
+        yield from fold(fix, "  ", "  ")
+    yield Line.of(_row("30 days", "author domain"))
+    for each in changes:
+        yield _of(each.subject)
+
+
+def _unknown(outcomes: Sequence[Outcome]) -> Iterator[Line]:
+    yield from fold(f"DNS does not say: {_total(outcomes)}", style=WARNING_HEADING)
+    yield from (_of(each.subject) for each in outcomes[:_MAX_SHOWN])
+    if len(outcomes) > _MAX_SHOWN:
+        yield from fold(f"and {len(outcomes) - _MAX_SHOWN:,} more: --json has them", "  ", "  ")
+
+
+def _tenants(totals: Mapping[str, Total]) -> Iterator[Line]:
+    yield Line.of(Span("What changes by tenant", HEADING))
+    layout = "  {:>9}  {:>7}  {}"
+    yield Line.of(layout.format("30 days", "domains", "tenant"))
+    for label, total in totals.items():
+        # Not folded: it is to be copied.
+        shown = label or "(general options)"
+        yield Line.of(layout.format(f"{total.messages:,}", f"{total.domains:,}", shown))
+
+
+def _sums(compared: Comparison) -> Iterator[Line]:
+    changes, judged = compared.changes, plural(len(compared.outcomes), "domain")
+    if not changes:
+        text = f"{judged} judged: nothing changes that is known."
+    else:
+        to = Counter(each.then.action for each in changes)
+        of_each = ", ".join(f"{to[action]:,} to {action}" for action in sorted(to))
+        text = f"{judged} judged: {len(changes):,} would change, {of_each}"
+        text += f"; {_messages(changes)}." if _is_counted(changes) else "."
+    yield from fold(text, style=HEADING)
+    for count, more in (
+        (compared.other_reasons, "would meet the same for another reason."),
+        (len(compared.unknown), "are unknown: DNS does not say."),
+        (len(compared.failed), "could not be judged, which is a bug: please report them."),
+    ):
+        if count:
+            yield from fold(f"{count:,} more {more}")
+    for path, labels in compared.strangers.items():
+        some = ", ".join(labels[:_MAX_SHOWN]) + (", ..." if len(labels) > _MAX_SHOWN else "")
+        yield from fold(
+            f"{path} has no such tenant, so its general options count for the mail of: {some}"
+        )
+
+
+def _total(outcomes: Sequence[Outcome]) -> str:
+    domains = plural(len(outcomes), "domain")
+    return f"{domains}, {_messages(outcomes)}" if _is_counted(outcomes) else domains
+
+
+def _messages(outcomes: Sequence[Outcome]) -> str:
+    return f"{plural(Total.of(outcomes).messages, 'message')} in 30 days"
+
+
+def _is_counted(outcomes: Sequence[Outcome]) -> bool:
+    return any(each.subject.messages is not None for each in outcomes)
+
+
+def _of(subject: Subject) -> Line:
+    messages = "-" if subject.messages is None else f"{subject.messages:,}"
+    tenant = f"  ({subject.tenant})" if subject.tenant else ""
+    # Not folded: it is to be copied.
+    return Line.of(_row(messages, subject.domain.name), tenant)
+
+
+def _row(messages: str, domain: str) -> str:
+    return f"  {messages:>9}  {domain}"
