@@ -55,18 +55,20 @@ STORY = (
 """A customer that broke its record, one that two tenants send as, and what has no domain."""
 
 
-def write(engine: Engine, mails: Iterable[Mail] = STORY, writer: Writer = WRITER) -> None:
-    """Add *mails* as they would have come, and say that the relay is alive."""
+def write(
+    engine: Engine, mails: Iterable[Mail], writer: Writer = WRITER, now: float = NOW
+) -> None:
+    """Add *mails* as they would have come until *now*, and say that the relay was alive."""
     for mail in sorted(mails, key=lambda each: -each.days_ago):
-        at = NOW - mail.days_ago * DAY
+        at = now - mail.days_ago * DAY
         with engine.begin() as connection:
-            apply_batch(connection, mail.batch(), writer, at)
+            apply_batch(connection, mail.batch(now), writer, at)
             note_relay(connection, writer, at)
 
 
-def new_ledger(url: str, mails: Iterable[Mail] = STORY) -> Engine:
-    """Make the tables at *url*, and add *mails*."""
+def new_ledger(url: str, mails: Iterable[Mail] = STORY, now: float = NOW) -> Engine:
+    """Make the tables at *url*, and add *mails* until *now*."""
     engine = open_database(url)
     migrate(engine)
-    write(engine, mails)
+    write(engine, mails, now=now)
     return engine

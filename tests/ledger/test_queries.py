@@ -252,6 +252,12 @@ def test_a_database_without_tables_is_not_asked(ledger_url: str) -> None:
         pass
 
 
+@pytest.mark.parametrize("url", ["", "secret", "postgresql://a:secret@:x:y/d"])
+def test_what_is_no_url_is_not_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^not the URL of a database$"):
+        shown(url)
+
+
 def test_a_password_is_not_shown() -> None:
     url = "postgresql://alignd:secret@127.0.0.1:1/alignd"
 

@@ -73,7 +73,7 @@ def program_page(program: click.Group, *, date: str, release: str) -> str:
         lines += [".Sh SYNOPSIS", *_synopsis(program, context)]
         lines += [".Sh DESCRIPTION", *prose(_DESCRIPTION), *tagged(_options(program, None))]
         lines += [".Sh COMMANDS"]
-        for name, command in program.commands.items():
+        for name, command in _commands(program):
             lines += [f".Ss {word(f'alignd {name}')}", *_help(command.help or "")]
             lines += tagged(_options(command, context))
     lines += [".Sh LOG", *prose(_LOG), *_table("Li", _LOG_FIELDS)]
@@ -92,10 +92,18 @@ def _table(macro: str, entries: dict[str, str]) -> list[str]:
 
 
 def _synopsis(program: click.Group, parent: click.Context) -> Iterator[str]:
-    for name, command in program.commands.items():
+    for name, command in _commands(program):
         yield f".Nm alignd {name}"
         for piece in command.collect_usage_pieces(_context(command, parent)):
             yield ".Op Ar option ..." if piece == "[OPTIONS]" else f".Ar {escaped(piece)}"
+
+
+def _commands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """All commands of *group*, each by its name, before those that it has itself."""
+    for name, command in group.commands.items():
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {below}", each) for below, each in _commands(command))
 
 
 def _context(command: click.Command, parent: click.Context | None) -> click.Context:

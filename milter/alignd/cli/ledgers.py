@@ -128,9 +128,10 @@ def url_of(database: str | None, config: Path, leg: Leg) -> str:
         InputError: it cannot be one, or names a file that is not there.
     """
     url = database or places_of(config, (leg,))[0].url
-    if not url.startswith(_KINDS):
+    if not url.startswith(_KINDS) or not _is_readable(url):
+        # Not quoted: it may have a password.
         raise InputError(
-            f"--database: not where a ledger can be: {_name(url)}; write 'sqlite:////PATH' or "
+            "--database: not where a ledger can be; write 'sqlite:////PATH' or "
             "'postgresql://USER@HOST/DATABASE'"
         )
     if not is_there(url):
@@ -180,13 +181,17 @@ def _file_of(url: str) -> Path | None:
     return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
+def _is_readable(url: str) -> bool:
+    try:
+        return bool(shown(url))
+    except ValueError:
+        return False
+
+
 def _name(url: str) -> str:
     """The file, or the URL without its password."""
     file = _file_of(url)
-    try:
-        return shown(url) if file is None else str(file)
-    except LedgerError:
-        return "an URL that cannot be read"  # it may have a password
+    return shown(url) if file is None else str(file)
 
 
 def _cure(url: str) -> str:

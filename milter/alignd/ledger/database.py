@@ -76,9 +76,12 @@ def shown(url: str) -> str:
     """The URL of a database without its password.
 
     Raises:
-        LedgerError: it is none.
+        ValueError: it is none; the text does not quote it.
     """
-    return make_url(url).render_as_string(hide_password=True)
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ValueError, LedgerError) as error:
+        raise ValueError("not the URL of a database") from error
 
 
 def create_file(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -94,7 +95,10 @@ def _formats(of_json: str, of_csv: str) -> Callable[[Callable[..., None]], Calla
 
 
 def _takes_selection(command: Callable[..., None]) -> Callable[..., None]:
-    """Give *command* the options that say which domains are shown, as one, and their order."""
+    """Give *command* the options that say which domains are shown, as one, and their order.
+
+    The leg of the selection is empty: it is one of the ledger's options.
+    """
 
     @click.option(
         "--state",
@@ -121,7 +125,6 @@ def _takes_selection(command: Callable[..., None]) -> Callable[..., None]:
     )
     @wraps(command)
     def with_selection(
-        asked: Asked,
         states: tuple[str, ...],
         tenant: str | None,
         pattern: str,
@@ -129,8 +132,8 @@ def _takes_selection(command: Callable[..., None]) -> Callable[..., None]:
         sort: str,
         **others: Any,
     ) -> None:
-        selection = Selection(asked.leg.value, states, tenant, pattern.lower(), since)
-        command(asked=asked, selection=selection, order=Order(sort), **others)
+        selection = Selection("", states, tenant, pattern.lower(), since)
+        command(selection=selection, order=Order(sort), **others)
 
     return with_selection
 
@@ -138,9 +141,9 @@ def _takes_selection(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(
     cls=_Commands, invoke_without_command=True, subcommand_metavar="[DOMAIN | COMMAND [ARGS]...]"
 )
-@takes_ledger
 @_takes_selection
 @_formats("one JSON object on each line", "one row for each domain")
+@takes_ledger
 @click.pass_context
 def ledger(
     context: click.Context,
@@ -168,6 +171,7 @@ def ledger(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
+    selection = replace(selection, leg=asked.leg.value)
     now = time.time()
     with opened(asked.url) as open_ledger:
         rows = overview(open_ledger, selection, now, order)
@@ -189,13 +193,13 @@ def _refuse_options(context: click.Context) -> None:
 
 
 @ledger.command(_ANY_DOMAIN)
-@takes_ledger
 @click.option(
     "--since",
     type=Since(),
     help="Days and events from then on: 2026-07-01, or 7d or 12h ago; 30 days if it is missing.",
 )
 @_formats("one JSON object", "one row for each day, action and reason")
+@takes_ledger
 @click.pass_context
 def one_domain(
     context: click.Context, asked: Asked, since: float | None, form: Format | None
@@ -234,12 +238,12 @@ def one_domain(
 
 
 @ledger.command()
-@takes_ledger
 @click.argument(
     "what", type=click.Choice([each.value for each in Exported]), default=Exported.DAYS.value
 )
 @click.option("--since", type=Since(), default=0.0, help="Rows from then on; else all.")
 @_formats("one JSON object on each line", "CSV with a heading, as without it")
+@takes_ledger
 def export(asked: Asked, what: str, since: float, form: Format | None) -> None:
     """Print all rows, for a spreadsheet or another program.
 
@@ -261,8 +265,8 @@ def export(asked: Asked, what: str, since: float, form: Format | None) -> None:
 
 
 @ledger.command()
-@takes_both_legs
 @_formats("one JSON object on each line", "one row for each relay")
+@takes_both_legs
 def relays(asked: Asked, form: Format | None) -> None:
     """List the relays that write to the ledger, the silent ones marked.
 
@@ -294,7 +298,7 @@ def migrate(asked: Asked) -> None:
 
     \b
     Example:
-      alignd ledger migrate --database postgresql://admin@db.example.com/alignd
+      alignd ledger migrate --database postgresql://admin@db/alignd
     """
     url = asked.url
     with reported(url):
@@ -306,8 +310,8 @@ def migrate(asked: Asked) -> None:
 
 
 @ledger.command()
-@takes_both_legs
 @click.argument("domain")
+@takes_both_legs
 @click.pass_context
 def forget(context: click.Context, asked: Asked, domain: str) -> None:
     """Remove an author domain for good, both ways.
