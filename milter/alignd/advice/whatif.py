@@ -49,15 +49,17 @@ class Outcome:
         return _DNS_UNKNOWN in {self.now.reason, self.then.reason}
 
     @property
-    def is_change(self) -> bool:
-        """Whether something else would happen to its mail, for whatever reason."""
-        return not self.is_unknown and self.now.action != self.then.action
+    def is_same_action(self) -> bool:
+        return self.now.action == self.then.action
 
     @property
-    def is_other_reason(self) -> bool:
-        """Whether the same would happen to it, for another reason."""
-        is_same = not self.is_unknown and self.now.action == self.then.action
-        return is_same and self.now.reason != self.then.reason
+    def is_change(self) -> bool:
+        """Whether something else would happen to its mail, or the same for another reason.
+
+        That is no less of a change: mail that passes may be left to fail.
+        """
+        is_same = self.is_same_action and self.now.reason == self.then.reason
+        return not self.is_unknown and not is_same
 
 
 class View:
@@ -102,12 +104,14 @@ def with_addresses(
     Raises:
         AddressError: an address changes nothing anywhere, or none would be left.
     """
-    everywhere = [set(each.relay.addresses) for each in configuration.all_settings]
+    relays = [each.relay for each in configuration.all_settings]
+    anywhere = {address for relay in relays for address in relay.addresses}
+    everywhere = {each for each in anywhere if all(each in relay.addresses for relay in relays)}
     if both := set(added) & set(removed):
         raise AddressError(f"{_first(both)} is both added and removed")
-    if there := set(added) & set.intersection(*everywhere):
+    if there := set(added) & everywhere:
         raise AddressError(f"mail leaves from {_first(there)} already (relay.addresses)")
-    if missing := set(removed) - set().union(*everywhere):
+    if missing := set(removed) - anywhere:
         raise AddressError(f"mail does not leave from {_first(missing)} (relay.addresses)")
     changed: dict[int, Settings] = {}
     """What becomes of each of the settings, which many tenants may share."""
@@ -203,9 +207,7 @@ def by_tenant(changes: Iterable[Outcome]) -> dict[str, Total]:
     return {label: Total(domains[label], messages[label]) for label in order}
 
 
-def _changed(
-    relay: Relay, added: Collection[IpAddress], removed: Collection[IpAddress]
-) -> Relay:
+def _changed(relay: Relay, added: Collection[IpAddress], removed: Collection[IpAddress]) -> Relay:
     kept = tuple(each for each in relay.addresses if each not in removed)
     new = tuple(each for each in added if each not in kept)
     return relay.model_copy(update={"addresses": kept + new})

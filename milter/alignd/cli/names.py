@@ -25,9 +25,7 @@ LISTED = click.option(
 )
 
 
-def read_authors(
-    names: Iterable[str], listed: Path | None
-) -> tuple[list[Mailbox], list[str]]:
+def read_authors(names: Iterable[str], listed: Path | None) -> tuple[list[Mailbox], list[str]]:
     """Read *names*, and those of the file *listed*: the authors, each once, and what is wrong.
 
     Raises:

@@ -169,7 +169,13 @@ def open_lookups(
         InputError: *zone* is not a zone file, or there is no nameserver.
     """
     open_resolver = open_resolvers(zone, dns)
-    return open_resolver() if shared else lambda: open_resolver()()
+    if shared:
+        return open_resolver()
+
+    def open_alone() -> Lookup:
+        return open_resolver()()
+
+    return open_alone
 
 
 def open_resolvers(zone: Path | None, dns: DnsOptions) -> Callable[[], Callable[[], Lookup]]:

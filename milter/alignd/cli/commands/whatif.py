@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from alignd.advice.whatif import (
     View,
     with_addresses,
 )
-from alignd.cli.ledgers import Asked, opened, takes_outbound_ledger
+from alignd.cli.ledgers import Asked, opened, takes_database
 from alignd.cli.names import LISTED, read_authors
 from alignd.cli.options import (
     EXIT_INCOMPLETE,
@@ -47,9 +48,9 @@ from alignd.cli.text import print_lines, with_progress
 from alignd.config.option_types import parse_relay_address
 from alignd.config.settings import Configuration
 from alignd.config.signer import TableSigner
-from alignd.judgement.review import Reviewer, make_reviewer
+from alignd.judgement.review import make_reviewer
 from alignd.ledger.queries.overview import Selection, overview
-from alignd.mail.domain import Domain, DomainError
+from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress
 from alignd.mail.printable import printable
 from alignd.mailauth.dns import Lookup
@@ -80,7 +81,11 @@ class _AddressChange(click.ParamType[tuple[bool, IpAddress]]):
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option(
-    "--with", "other", metavar="FILE", type=FILE, help="Another configuration file, as it would be."
+    "--with",
+    "other",
+    metavar="FILE",
+    type=FILE,
+    help="Another configuration file, as it would be.",
 )
 @click.option(
     "--address",
@@ -99,7 +104,7 @@ class _AddressChange(click.ParamType[tuple[bool, IpAddress]]):
 @ZONE
 @click.option("--json", "form", flag_value=Format.JSON, help="Print one JSON object.")
 @click.option("--csv", "form", flag_value=Format.CSV, help="Print one row for each change.")
-@takes_outbound_ledger
+@takes_database
 def whatif(  # noqa: PLR0913, PLR0917  click passes one argument for each option
     asked: Asked,
     names: tuple[str, ...],
@@ -132,6 +137,118 @@ def whatif(  # noqa: PLR0913, PLR0917  click passes one argument for each option
       alignd whatif --with new.conf --csv > changes.csv
       alignd whatif --records new-include.zone mycompany.com
     """
-    if other is None and not addresses and records is None:
+    different = _Different(other, addresses, records)
+    if different == _Different():
         raise click.UsageError("say what would be different: --with, --address or --records")
-    subjects, problems = _subjects(asked, names, listed, Selection(tenant=tenant, pattern=pattern.lower()))
+    configuration, signer = load_or_exit(asked.config, EXIT_INCOMPLETE)
+    open_domain = open_resolvers(zone, configuration.dns)
+    before, after = _views(configuration, signer, different)
+    overlay = read_zone(records) if records else None
+    subjects, problems = _subjects(
+        asked, names, listed, Selection(tenant=tenant, pattern=pattern.lower())
+    )
+    judged = _judged(subjects, partial(_judge, before, after, open_domain, overlay))
+    paths = {str(asked.config): before, str(other or asked.config): after}
+    compared = Comparison(judged, _strangers(subjects, paths))
+    _print(compared, form)
+    for problem in problems:
+        click.echo(f"Error: {printable(problem)}", err=True)
+    is_incomplete = problems or compared.unknown or compared.failed
+    sys.exit(EXIT_INCOMPLETE if is_incomplete else _EXIT_CHANGED if compared.changes else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Different:
+    """What would be different."""
+
+    configuration: Path | None = None
+    addresses: tuple[tuple[bool, IpAddress], ...] = ()
+    records: Path | None = None
+
+
+def _views(
+    configuration: Configuration, signer: TableSigner, different: _Different
+) -> tuple[View, View]:
+    """How things are, and how they would be."""
+    now = time.time()
+    directory = load_directory(configuration)
+    reviewer = make_reviewer(configuration, signer, lambda: now, directory=directory)
+    then = reviewer
+    if different.configuration:
+        configuration, signer = load_or_exit(different.configuration, EXIT_INCOMPLETE)
+        directory = load_directory(configuration)
+        then = make_reviewer(
+            configuration, signer, lambda: now, reviewer.suffixes, directory=directory
+        )
+    added = [address for is_added, address in different.addresses if is_added]
+    removed = [address for is_added, address in different.addresses if not is_added]
+    try:
+        changed = with_addresses(then.configuration, added, removed)
+    except AddressError as error:
+        raise InputError(f"--address: {error}") from error
+    return View(reviewer), View(replace(then, configuration=changed))
+
+
+def _subjects(
+    asked: Asked, names: tuple[str, ...], listed: Path | None, selection: Selection
+) -> tuple[list[Subject], list[str]]:
+    """The domains to judge, and what is wrong with those that were named."""
+    if names or listed:
+        if selection.pattern:
+            raise click.UsageError("--domain is for the domains of the ledger, not for NAMEs")
+        authors, problems = read_authors(names, listed)
+        domains = dict.fromkeys(author.domain for author in authors)
+        return [Subject(domain, selection.tenant or "") for domain in domains], problems
+    with opened(asked.url) as ledger:
+        rows = overview(ledger, selection, time.time())
+    if not rows:
+        raise InputError("the ledger has no such author domain; name some, or give --file")
+    return [Subject(Domain.parse(row.domain), row.tenant, row.messages) for row in rows], []
+
+
+def _strangers(subjects: Iterable[Subject], views: dict[str, View]) -> dict[str, list[str]]:
+    labels = sorted({subject.tenant for subject in subjects})
+    found = {
+        path: [label for label in labels if not view.knows(label)] for path, view in views.items()
+    }
+    return {path: missing for path, missing in found.items() if missing}
+
+
+def _judge(
+    before: View,
+    after: View,
+    open_domain: Callable[[], Callable[[], Lookup]],
+    overlay: Zone | None,
+    subject: Subject,
+) -> Outcome | Failed:
+    new_lookup = open_domain()
+    then = LaidOver(overlay, new_lookup()) if overlay else new_lookup()
+    try:
+        return Outcome(subject, before.judge(subject, new_lookup()), after.judge(subject, then))
+    except Exception as error:  # a bug with one domain must not lose all the others
+        return Failed(subject, described(error))
+
+
+def _judged(
+    subjects: Sequence[Subject], judge: Callable[[Subject], Outcome | Failed]
+) -> list[Outcome | Failed]:
+    threads = ThreadPoolExecutor(_AT_A_TIME)
+    try:
+        found = threads.map(judge, subjects)
+        return list(with_progress(found, lambda: len(subjects), "judging"))
+    finally:
+        threads.shutdown(cancel_futures=True)  # those that wait, where somebody has no patience
+
+
+def _print(compared: Comparison, form: Format | None) -> None:
+    match form:
+        case Format.JSON:
+            click.echo(json_line(whatif_json(compared)))
+        case Format.CSV:
+            click.echo(csv.row(COLUMNS))
+            for each in (*compared.changes, *compared.unknown):
+                cells = outcome_json(each)
+                texts = ("" if cells[name] is None else str(cells[name]) for name in COLUMNS)
+                click.echo(csv.row(texts))
+        case None:
+            print_lines(whatif_lines(compared))

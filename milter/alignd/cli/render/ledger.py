@@ -18,7 +18,7 @@ from alignd.cli.text import (
     Style,
     fold,
 )
-from alignd.judgement.reasons import Action
+from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.words import find
 from alignd.ledger.answer import Finding
 from alignd.ledger.queries.history import DayCount, History, PastEvent
@@ -38,8 +38,9 @@ RELAY_COLUMNS = (
 )
 _BARS = "▁▂▃▄▅▆▇█"
 _DAYS_OF_BAR = 3
-UNWANTED = frozenset({Action.REWRITE.value, Action.REFUSE.value, Action.DEFER.value})
+_UNWANTED = frozenset({Action.REWRITE.value, Action.REFUSE.value, Action.DEFER.value})
 """The actions that somebody would have otherwise."""
+_LEFT_TO_FAIL: str = Reason.REWRITE_WOULD_FAIL.value
 _NO_FIX = "None needed"
 _DIGEST_SHOWN = 12  # characters
 
@@ -175,7 +176,7 @@ def _by_state(rows: Iterable[DomainRow]) -> dict[tuple[str, str], list[DomainRow
         found.setdefault((row.finding.action, row.finding.reason), []).append(row)
 
     def place(state: tuple[str, str]) -> tuple[bool, int, tuple[str, str]]:
-        return state[0] not in UNWANTED, -sum(row.messages for row in found[state]), state
+        return not is_unwanted(*state), -sum(row.messages for row in found[state]), state
 
     return {state: found[state] for state in sorted(found, key=place)}
 
@@ -183,7 +184,7 @@ def _by_state(rows: Iterable[DomainRow]) -> dict[tuple[str, str], list[DomainRow
 def _section(
     action: str, reason: str, rows: Sequence[DomainRow], *, has_sparkline: bool
 ) -> Iterator[Line]:
-    style = WARNING_HEADING if action in UNWANTED else HEADING
+    style = WARNING_HEADING if is_unwanted(action, reason) else HEADING
     messages = sum(row.messages for row in rows)
     counts = f"{plural(len(rows), 'domain')}, {plural(messages, 'message')} in 30 days"
     yield from fold(f"{action} {reason}: {counts}", style=style)
@@ -229,7 +230,8 @@ def _sums(rows: Sequence[DomainRow], others: int) -> Iterator[Line]:
 
 
 def _state(row: DomainRow, *, has_sparkline: bool) -> Iterator[Line]:
-    finding, style = row.finding, WARNING if row.finding.action in UNWANTED else GOOD
+    finding = row.finding
+    style = WARNING if is_unwanted(finding.action, finding.reason) else GOOD
     yield Line.of(
         "  ",
         Span(f"{finding.action} {finding.reason}", style),
@@ -279,14 +281,19 @@ def _named(value: object) -> str:
 
 
 def _day(day: DayCount) -> Line:
-    is_unwanted = day.action in UNWANTED
-    words = Span(f"{day.action} {day.reason}", WARNING if is_unwanted else PLAIN)
+    style = WARNING if is_unwanted(day.action, day.reason) else PLAIN
+    words = Span(f"{day.action} {day.reason}", style)
     return Line.of(f"  {date(day.day)}  {day.messages:>9,}  ", words, _tenant(day.tenant))
+
+
+def is_unwanted(action: str, reason: str) -> bool:
+    """Whether somebody would have it otherwise: mail that is changed or goes nowhere, or fails."""
+    return action in _UNWANTED or reason == _LEFT_TO_FAIL
 
 
 def fix_for(action: str, reason: str) -> str | None:
     """What would help; None where nothing has to."""
-    word = find(reason) if action in UNWANTED else None
+    word = find(reason) if is_unwanted(action, reason) else None
     return word.text.fix if word and not word.text.fix.startswith(_NO_FIX) else None
 
 

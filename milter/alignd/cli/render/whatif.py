@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alignd.advice.whatif import Outcome, Subject, Total, by_tenant
-from alignd.cli.render.ledger import UNWANTED, fix_for, plural
+from alignd.cli.render.ledger import fix_for, is_unwanted, plural
 from alignd.cli.text import (
     BLANK,
     GOOD_HEADING,
@@ -18,6 +18,7 @@ from alignd.cli.text import (
     Span,
     fold,
 )
+from alignd.judgement.reasons import Reason
 
 COLUMNS = (
     *("domain", "tenant", "messages_30_days"),
@@ -26,6 +27,11 @@ COLUMNS = (
 )
 _MAX_SHOWN = 20
 """Domains of which DNS says nothing, and tenants that are missing, that people are shown."""
+_FAILING = frozenset({Reason.REWRITE_FAILS.value, Reason.REWRITE_WOULD_FAIL.value})
+_FAILING_FIX = (
+    "Rewritten mail would fail DMARC as well: the records of the notifications domain have to "
+    "authorise what would be different. Give those that it will have with --records."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,17 @@ class Failed:
 class Comparison:
     """All that was judged."""
 
-    outcomes: Sequence[Outcome]
-    failed: Sequence[Failed] = ()
+    judged: Sequence[Outcome | Failed]
     strangers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The labels of tenants that a configuration does not have, by the path of its file."""
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [each for each in self.judged if isinstance(each, Outcome)]
+
+    @property
+    def failed(self) -> list[Failed]:
+        return [each for each in self.judged if isinstance(each, Failed)]
 
     @property
     def changes(self) -> list[Outcome]:
@@ -52,11 +65,6 @@ class Comparison:
     @property
     def unknown(self) -> list[Outcome]:
         return [each for each in self.outcomes if each.is_unknown]
-
-    @property
-    def other_reasons(self) -> int:
-        """How many would meet the same for another reason."""
-        return sum(each.is_other_reason for each in self.outcomes)
 
 
 def whatif_lines(compared: Comparison) -> Iterator[Line]:
@@ -77,8 +85,7 @@ def whatif_lines(compared: Comparison) -> Iterator[Line]:
 
 def whatif_json(compared: Comparison) -> dict[str, Any]:
     return {
-        "domains": len(compared.outcomes) + len(compared.failed),
-        "other_reasons": compared.other_reasons,
+        "domains": len(compared.judged),
         "changes": list(map(outcome_json, compared.changes)),
         "unknown": list(map(outcome_json, compared.unknown)),
         "failed": [
@@ -113,7 +120,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "then_policy": then.policy,
         "then_spf": then.spf,
         "then_dkim": then.dkim,
-        "fix": fix_for(then.action, then.reason),
+        "fix": _fix(then.action, then.reason),
     }
 
 
@@ -130,7 +137,7 @@ def _by_states(changes: Iterable[Outcome]) -> dict[_States, list[Outcome]]:
 
     def place(states: _States) -> tuple[bool, int, int, _States]:
         total = Total.of(found[states])
-        return states[2] not in UNWANTED, -total.messages, -total.domains, states
+        return not is_unwanted(*states[2:]), -total.messages, -total.domains, states
 
     return {states: found[states] for states in sorted(found, key=place)}
 
@@ -138,10 +145,10 @@ def _by_states(changes: Iterable[Outcome]) -> dict[_States, list[Outcome]]:
 def _section(
     action: str, reason: str, then_action: str, then_reason: str, changes: Sequence[Outcome]
 ) -> Iterator[Line]:
-    style = WARNING_HEADING if then_action in UNWANTED else GOOD_HEADING
+    style = WARNING_HEADING if is_unwanted(then_action, then_reason) else GOOD_HEADING
     change = f"{action} {reason} -> {then_action} {then_reason}"
     yield from fold(f"{change}: {_total(changes)}", style=style)
-    if fix := fix_for(then_action, then_reason):
+    if fix := _fix(then_action, then_reason):
         yield from fold(fix, "  ", "  ")
     yield Line.of(_row("30 days", "author domain"))
     for each in changes:
@@ -166,27 +173,33 @@ def _tenants(totals: Mapping[str, Total]) -> Iterator[Line]:
 
 
 def _sums(compared: Comparison) -> Iterator[Line]:
-    changes, judged = compared.changes, plural(len(compared.outcomes), "domain")
-    if not changes:
-        text = f"{judged} judged: nothing changes that is known."
-    else:
-        to = Counter(each.then.action for each in changes)
-        of_each = ", ".join(f"{to[action]:,} to {action}" for action in sorted(to))
-        text = f"{judged} judged: {len(changes):,} would change, {of_each}"
-        text += f"; {_messages(changes)}." if _is_counted(changes) else "."
-    yield from fold(text, style=HEADING)
+    yield from fold(_sentence(compared), style=HEADING)
     for count, more in (
-        (compared.other_reasons, "would meet the same for another reason."),
         (len(compared.unknown), "are unknown: DNS does not say."),
         (len(compared.failed), "could not be judged, which is a bug: please report them."),
     ):
         if count:
-            yield from fold(f"{count:,} more {more}")
+            yield from fold(f"{count:,} {more}")
     for path, labels in compared.strangers.items():
         some = ", ".join(labels[:_MAX_SHOWN]) + (", ..." if len(labels) > _MAX_SHOWN else "")
-        yield from fold(
-            f"{path} has no such tenant, so its general options count for the mail of: {some}"
-        )
+        yield from fold(f"{path} has no such tenant, so its general options count: {some}")
+
+
+def _sentence(compared: Comparison) -> str:
+    changes, judged = compared.changes, plural(len(compared.judged), "domain")
+    if not changes:
+        known = " of what is known" if compared.unknown or compared.failed else ""
+        return f"{judged} judged: nothing changes{known}."
+    to = Counter(f"to {each.then.action}" for each in changes if not each.is_same_action)
+    counts = [f"{to[action]:,} {action}" for action in sorted(to)]
+    if reasons := sum(each.is_same_action for each in changes):
+        counts.append(f"{reasons:,} for another reason")
+    messages = f"; {_messages(changes)}" if _is_counted(changes) else ""
+    return f"{judged} judged: {len(changes):,} would change, {', '.join(counts)}{messages}."
+
+
+def _fix(action: str, reason: str) -> str | None:
+    return _FAILING_FIX if reason in _FAILING else fix_for(action, reason)
 
 
 def _total(outcomes: Sequence[Outcome]) -> str:
