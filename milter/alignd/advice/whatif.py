@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from alignd.config.settings import Configuration, Relay, Settings, Tenants
@@ -60,6 +60,27 @@ class Outcome:
         """
         is_same = self.is_same_action and self.now.reason == self.then.reason
         return not self.is_unknown and not is_same
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A Lookup that answers as *lookup* did before, so that two judgements have the same DNS."""
+
+    lookup: Lookup
+    answers: dict[tuple[str, RecordType], Answer | LookupFailed] = field(default_factory=dict)
+
+    def look_up(
+        self, name: str, record_type: RecordType, *, is_private: bool = False
+    ) -> Answer | LookupFailed:
+        question = (name.lower(), record_type)
+        if question not in self.answers:
+            answer = self.lookup.look_up(name, record_type, is_private=is_private)
+            self.answers[question] = answer
+        return self.answers[question]
+
+    def renewed(self, lookup: Lookup) -> Remembered:
+        """The same memory, with *lookup* for what is not in it."""
+        return replace(self, lookup=lookup)
 
 
 class View:

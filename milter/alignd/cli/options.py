@@ -168,33 +168,16 @@ def open_lookups(
     Raises:
         InputError: *zone* is not a zone file, or there is no nameserver.
     """
-    open_resolver = open_resolvers(zone, dns)
-    if shared:
-        return open_resolver()
-
-    def open_alone() -> Lookup:
-        return open_resolver()()
-
-    return open_alone
-
-
-def open_resolvers(zone: Path | None, dns: DnsOptions) -> Callable[[], Callable[[], Lookup]]:
-    """The same for several domains, each of which is judged several times.
-
-    Returns a function that opens DNS for one domain: that makes the Lookup of one message, which
-    share a cache and a circuit breaker.
-
-    Raises:
-        InputError: *zone* is not a zone file, or there is no nameserver.
-    """
     if zone is not None:
         parsed = read_zone(zone)
-        return lambda: lambda: parsed
+        return lambda: parsed
     try:
         nameservers = nameservers_of(dns)
     except ResolverError as error:
         raise InputError(f"{error}, or give --zone") from error
-    return lambda: Resolver(dns, nameservers, report=lambda _: None).for_message
+    if shared:
+        return Resolver(dns, nameservers, report=lambda _: None).for_message
+    return lambda: Resolver(dns, nameservers, report=lambda _: None).for_message()
 
 
 def read_zone(path: Path) -> Zone:

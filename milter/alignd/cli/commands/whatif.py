@@ -17,6 +17,7 @@ from alignd.advice.whatif import (
     AddressError,
     LaidOver,
     Outcome,
+    Remembered,
     Subject,
     View,
     with_addresses,
@@ -31,7 +32,7 @@ from alignd.cli.options import (
     InputError,
     load_directory,
     load_or_exit,
-    open_resolvers,
+    open_lookups,
     read_zone,
 )
 from alignd.cli.render import csv
@@ -141,13 +142,13 @@ def whatif(  # noqa: PLR0913, PLR0917  click passes one argument for each option
     if different == _Different():
         raise click.UsageError("say what would be different: --with, --address or --records")
     configuration, signer = load_or_exit(asked.config, EXIT_INCOMPLETE)
-    open_domain = open_resolvers(zone, configuration.dns)
+    new_lookup = open_lookups(zone, configuration.dns, shared=False)
     before, after = _views(configuration, signer, different)
-    overlay = read_zone(records) if records else None
+    written = read_zone(records) if records else None
     subjects, problems = _subjects(
         asked, names, listed, Selection(tenant=tenant, pattern=pattern.lower())
     )
-    judged = _judged(subjects, partial(_judge, before, after, open_domain, overlay))
+    judged = _judged(subjects, partial(_judge, before, after, new_lookup, written))
     paths = {str(asked.config): before, str(other or asked.config): after}
     compared = Comparison(judged, _strangers(subjects, paths))
     _print(compared, form)
@@ -217,14 +218,16 @@ def _strangers(subjects: Iterable[Subject], views: dict[str, View]) -> dict[str,
 def _judge(
     before: View,
     after: View,
-    open_domain: Callable[[], Callable[[], Lookup]],
-    overlay: Zone | None,
+    new_lookup: Callable[[], Lookup],
+    written: Zone | None,
     subject: Subject,
 ) -> Outcome | Failed:
-    new_lookup = open_domain()
-    then = LaidOver(overlay, new_lookup()) if overlay else new_lookup()
+    dns = Remembered(new_lookup())
     try:
-        return Outcome(subject, before.judge(subject, new_lookup()), after.judge(subject, then))
+        now = before.judge(subject, dns)
+        later = dns.renewed(new_lookup())  # with time of its own
+        then = after.judge(subject, LaidOver(written, later) if written else later)
+        return Outcome(subject, now, then)
     except Exception as error:  # a bug with one domain must not lose all the others
         return Failed(subject, described(error))
 

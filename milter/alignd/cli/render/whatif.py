@@ -27,6 +27,7 @@ COLUMNS = (
 )
 _MAX_SHOWN = 20
 """Domains of which DNS says nothing, and tenants that are missing, that people are shown."""
+_WORSE, _BETTER, _OTHERWISE = "for the worse", "for the better", "otherwise"
 _FAILING = frozenset({Reason.REWRITE_FAILS.value, Reason.REWRITE_WOULD_FAIL.value})
 _FAILING_FIX = (
     "Rewritten mail would fail DMARC as well: the records of the notifications domain have to "
@@ -174,12 +175,12 @@ def _tenants(totals: Mapping[str, Total]) -> Iterator[Line]:
 
 def _sums(compared: Comparison) -> Iterator[Line]:
     yield from fold(_sentence(compared), style=HEADING)
-    for count, more in (
-        (len(compared.unknown), "are unknown: DNS does not say."),
-        (len(compared.failed), "could not be judged, which is a bug: please report them."),
+    for count, text in (
+        (len(compared.unknown), "DNS does not say of {}."),
+        (len(compared.failed), "{} could not be judged, which is a bug: please report it."),
     ):
         if count:
-            yield from fold(f"{count:,} {more}")
+            yield from fold(text.format(f"{count:,}"))
     for path, labels in compared.strangers.items():
         some = ", ".join(labels[:_MAX_SHOWN]) + (", ..." if len(labels) > _MAX_SHOWN else "")
         yield from fold(f"{path} has no such tenant, so its general options count: {some}")
@@ -190,12 +191,20 @@ def _sentence(compared: Comparison) -> str:
     if not changes:
         known = " of what is known" if compared.unknown or compared.failed else ""
         return f"{judged} judged: nothing changes{known}."
-    to = Counter(f"to {each.then.action}" for each in changes if not each.is_same_action)
-    counts = [f"{to[action]:,} {action}" for action in sorted(to)]
-    if reasons := sum(each.is_same_action for each in changes):
-        counts.append(f"{reasons:,} for another reason")
+    to = Counter(map(_direction, changes))
+    counts = ", ".join(
+        f"{to[each]:,} {each}" for each in (_WORSE, _BETTER, _OTHERWISE) if to[each]
+    )
     messages = f"; {_messages(changes)}" if _is_counted(changes) else ""
-    return f"{judged} judged: {len(changes):,} would change, {', '.join(counts)}{messages}."
+    return f"{judged} judged: {len(changes):,} would change ({counts}){messages}."
+
+
+def _direction(change: Outcome) -> str:
+    now, then = change.now, change.then
+    was_unwanted = is_unwanted(now.action, now.reason)
+    if is_unwanted(then.action, then.reason) == was_unwanted:
+        return _OTHERWISE
+    return _BETTER if was_unwanted else _WORSE
 
 
 def _fix(action: str, reason: str) -> str | None:
