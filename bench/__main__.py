@@ -22,6 +22,7 @@ from bench import (
     stages,
     through_postfix,
     trifles,
+    with_ledger,
     workers,
 )
 from bench.page import OVER_TCP, OVER_UNIX, Results
@@ -34,7 +35,7 @@ _MANY_DOMAINS = 100_000
 _DNS_PORT = 53
 _TCP_PORT = 8897
 _RUNS = speed.Runs()
-_PARTS = ("speed", "workers", "postfix", "figures", "stages", "growth")
+_PARTS = ("speed", "workers", "postfix", "figures", "stages", "growth", "ledger")
 
 Tell = Callable[[str], None]
 
@@ -98,6 +99,10 @@ def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Te
             results.profile = stages.profile(load, directory / "stages", "127.0.0.1")
         if "growth" in parts:
             results.costs = list(growth.measure(load, directory, "127.0.0.1", tell))
+        if "ledger" in parts:
+            place = directory / "ledger"
+            place.mkdir()
+            results.with_ledger = list(with_ledger.measure(load, place, "127.0.0.1", tell, runs))
     return results
 
 

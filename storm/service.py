@@ -25,12 +25,17 @@ class Weight:
 
 @contextmanager
 def run_alone(nameserver: str, changes: str) -> Iterator[Service]:
-    """Run alignd under its manager, without a Postfix."""
+    """Run alignd under its manager, without a Postfix.
+
+    The *changes* (TOML) may name {directory}, which is of this run alone.
+    """
     with (
         open_directory() as directory,
         run_service(
             directory / "alignd",
-            lambda socket: configuration(changes, socket=socket, nameserver=nameserver),
+            lambda socket: configuration(
+                changes.format(directory=directory), socket=socket, nameserver=nameserver
+            ),
         ) as service,
     ):
         yield service

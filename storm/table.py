@@ -6,6 +6,7 @@ from storm import (
     endurance,
     hostile,
     hostile_domains,
+    ledger,
     odd,
     outages,
     poison,
@@ -77,5 +78,12 @@ STORMS = (
         "service and its keys suffer",
         40_000,
         way_back.way_back,
+    ),
+    Storm(
+        "ledger",
+        "three relays with one PostgreSQL, which is stopped, killed, filled, frozen, locked and "
+        "restarted, with workers and ledgers killed, beside a relay without a ledger",
+        20_000,
+        ledger.count,
     ),
 )

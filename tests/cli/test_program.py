@@ -230,6 +230,48 @@ def test_check_config_sums_up_the_keys_of_return_addresses(cli: CommandLine) -> 
     ]
 
 
+TELLING = """\
+[notify]
+webhook = "https://desk:tea@helpdesk.example/hooks/secret"
+secret_file = "{0}/webhook.secret"
+ca_file = "{0}/ca.pem"
+command = ["{0}/ticket"]
+"""
+
+
+def test_check_config_names_the_files_by_which_nobody_could_be_told(cli: CommandLine) -> None:
+    cli.write("alignd.conf", configuration(TELLING.format(cli.directory)))
+    cli.write("webhook.secret", "tea\n")
+    (cli.directory / "webhook.secret").chmod(0o600)
+    cli.write("ticket", "#!/bin/sh\n")
+
+    outcome = cli.run("check-config", "--config", "alignd.conf")
+
+    assert outcome == Outcome(
+        78,
+        "",
+        f'{cli.directory}/webhook.secret:1: a secret begins with "whsec_"; `echo "whsec_$(openssl '
+        'rand -base64 32)"` makes one\n'
+        f"{cli.directory}/ca.pem:1: cannot be read: No such file or directory\n"
+        f"{cli.directory}/ticket:1: cannot be executed: `chmod +x` it\n",
+    )
+
+
+def test_check_config_says_who_is_told_of_events_without_any_secret(cli: CommandLine) -> None:
+    text = TELLING.format(cli.directory).replace(f'ca_file = "{cli.directory}/ca.pem"\n', "")
+    cli.write("alignd.conf", configuration(text))
+    cli.write("webhook.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+    (cli.directory / "webhook.secret").chmod(0o640)
+    cli.write("ticket", "#!/bin/sh\n")
+    (cli.directory / "ticket").chmod(0o755)
+
+    outcome = cli.run("check-config", "--config", "alignd.conf")
+
+    assert (outcome.status, outcome.stderr) == (0, "")
+    told = f"Events are told to helpdesk.example and {cli.directory}/ticket."
+    assert outcome.stdout.splitlines()[1:] == [told]
+
+
 @pytest.mark.parametrize("command", ["check-config", "serve"])
 def test_keys_that_cannot_be_used_are_shown_with_their_lines(
     cli: CommandLine, command: str

@@ -120,10 +120,15 @@ def test_the_exit_status(relay: Relay, arguments: tuple[str, ...], status: int) 
     assert relay.whatif(*arguments).status == status
 
 
+def objects(outcome: Outcome) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in outcome.stdout.splitlines()]
+
+
 def changes(outcome: Outcome) -> list[tuple[str, str, int | None, str]]:
     return [
-        (each["domain"], each["tenant"], each["messages_30_days"], each["then_reason"])
-        for each in outcome.json["changes"]
+        (each["domain"], each["tenant"], each["messages_30_days"], each["then"]["reason"])
+        for each in objects(outcome)
+        if each["changes"]
     ]
 
 
@@ -142,11 +147,7 @@ def test_who_wrote_addresses_down_is_found_with_its_messages(ledger: Relay) -> N
         ("addresses.example", "easy", 1200, "relay-partly-authorised"),
         ("addresses.example", "", 90, "relay-partly-authorised"),
     ]
-    assert outcome.json["domains"] == 6
-    assert outcome.json["tenants"] == [
-        {"tenant": "easy", "domains": 1, "messages_30_days": 1200},
-        {"tenant": "", "domains": 1, "messages_30_days": 90},
-    ]
+    assert len(objects(outcome)) == 6
 
 
 def test_an_address_that_goes_may_be_all_that_was_missing(relay: Relay) -> None:
@@ -162,7 +163,7 @@ def test_mail_that_would_be_left_to_fail_is_a_change(relay: Relay) -> None:
         1,
         [("good.example", "", None, "rewrite-would-fail")],
     )
-    assert "notifications domain" in outcome.json["changes"][0]["fix"]
+    assert "notifications domain" in objects(outcome)[0]["fix"]
 
 
 def test_each_tenant_gets_its_own_options_of_the_other_file(relay: Relay) -> None:
@@ -178,12 +179,25 @@ def test_each_tenant_gets_its_own_options_of_the_other_file(relay: Relay) -> Non
 
 
 def test_scripts_get_the_same_as_csv(relay: Relay) -> None:
-    arguments = ("--address", f"+{NEW}", "--records", "include.zone")
-    found = relay.whatif(*arguments, "--json").json["changes"]
+    arguments = ("--address", f"+{NEW}", "--records", "both.zone")
+    relay.write("both.zone", f"{INCLUDE}; SERVFAIL good.example\n")
+    found = objects(relay.whatif(*arguments, "--json"))
     rows = list(csv.DictReader(StringIO(relay.whatif(*arguments, "--csv").stdout)))
 
-    assert rows == [{name: str(each[name]) for name in rows[0]} for each in found]
-    assert set(rows[0]) == set(found[0])
+    assert [(row["domain"], row["changes"]) for row in rows[:2]] == [
+        ("addresses.example", "yes"),
+        ("good.example", "unknown"),
+    ]
+    assert rows == [
+        {
+            **{name: str(each[name]) for name in ("domain", "tenant", "messages_30_days")},
+            "changes": {True: "yes", False: "no", None: "unknown"}[each["changes"]],
+            **{f"{name}_now": value for name, value in each["now"].items()},
+            **{f"{name}_then": value for name, value in each["then"].items()},
+            "fix": each["fix"] or "",
+        }
+        for each in found
+    ]
 
 
 def test_names_and_files_are_judged_without_a_ledger(relay: Relay) -> None:
@@ -193,7 +207,7 @@ def test_names_and_files_are_judged_without_a_ledger(relay: Relay) -> None:
     outcome = relay.whatif("--records", "repaired.zone", "--json", "--file", "names.txt")
 
     assert changes(outcome) == [("mycompany.com", "", None, "spf-aligned")]
-    assert outcome.json["domains"] == 2
+    assert [each["domain"] for each in objects(outcome)] == ["mycompany.com", "good.example"]
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +227,7 @@ def test_a_domain_of_which_dns_is_silent_takes_no_other_with_it(
     outcome = relay.whatif(*names, "--records", "repaired.zone", "--json", zone=False)
 
     assert (outcome.status, outcome.stderr) == (2, "")
-    assert [each["domain"] for each in outcome.json["unknown"]] == ["slow.example"]
+    assert [each["changes"] for each in objects(outcome)] == [None, True, False]
     assert changes(outcome) == [("mycompany.com", "", None, "spf-aligned")]
     asked = [name for name, kind in nameserver.questions if name == "good.example."]
     assert len(asked) == 1, "both judgements have the same answers"
@@ -254,9 +268,3 @@ def test_what_cannot_be_used_is_named(
 
     assert (outcome.status, outcome.stdout) == (status, "")
     assert complaint in outcome.stderr
-
-
-def test_the_object_is_json_on_one_line(relay: Relay) -> None:
-    (line,) = relay.whatif("--with", "alignd.conf", "--json").stdout.splitlines()
-
-    assert json.loads(line)["changes"] == []

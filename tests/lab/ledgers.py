@@ -18,7 +18,18 @@ def postgresql() -> Iterator[PostgreSql]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without tables."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    return _new_database(request, request.param, tmp_path / "ledger.sqlite")
+
+
+@pytest.fixture
+def other_ledger_url(request: pytest.FixtureRequest, ledger_url: str, tmp_path: Path) -> str:
+    """Another one, on the same engine."""
+    engine = ledger_url.partition(":")[0]
+    return _new_database(request, engine, tmp_path / "other.sqlite")
+
+
+def _new_database(request: pytest.FixtureRequest, engine: str, file: Path) -> str:
+    if engine == "sqlite":
+        return f"sqlite:///{file}"
     server: PostgreSql = request.getfixturevalue("postgresql")
     return server.url(server.new_database())

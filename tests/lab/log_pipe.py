@@ -8,19 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_OCTETS = 4096  # the least that a pipe holds: some twenty lines
+LEAST = 4096
+"""The least octets that a pipe holds: some twenty lines."""
 
 
 class LogPipe:
     """Copies what is written to *path* into a file."""
 
-    def __init__(self, path: Path, copy: Path) -> None:
+    def __init__(self, path: Path, copy: Path, octets: int) -> None:
         self.path = path
         self.copy = copy
         os.mkfifo(path)
         # For both ends, so that it is never closed while no service runs.
         self._pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, _OCTETS)
+        fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, octets)
         self._reads = threading.Event()
         self._reads.set()
         self._is_ending = threading.Event()
@@ -55,12 +56,12 @@ class LogPipe:
             while not self._is_ending.is_set():
                 self._reads.wait()
                 if select.select([self._pipe], [], [], 0.05)[0]:
-                    copy.write(os.read(self._pipe, _OCTETS))
+                    copy.write(os.read(self._pipe, LEAST))
 
 
 @contextmanager
-def run_log_pipe(path: Path, copy: Path) -> Iterator[LogPipe]:
-    """Make a pipe at *path*, and copy what comes into *copy*."""
-    pipe = LogPipe(path, copy)
+def run_log_pipe(path: Path, copy: Path, octets: int = LEAST) -> Iterator[LogPipe]:
+    """Make a pipe at *path* that holds so many *octets*, and copy what comes into *copy*."""
+    pipe = LogPipe(path, copy, octets)
     with pipe.running():
         yield pipe

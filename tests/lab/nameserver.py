@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
@@ -77,6 +78,24 @@ class Nameserver:
         limit = max(query.payload, _LARGEST_WITHOUT_EDNS) if over_udp else _LARGEST
         # Too large for UDP: the client sees the flag TC and asks again over TCP.
         return response.to_wire(max_size=limit, prefer_truncation=True)
+
+
+class Authority(Nameserver):
+    """A server of a zone: it answers with authority, unless it is told otherwise."""
+
+    has_authority = True
+    wants_recursion = False
+    """Whether one of the questions wanted what others know."""
+
+    def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
+        asked = dns.message.from_wire(data)
+        self.wants_recursion = self.wants_recursion or bool(asked.flags & dns.flags.RD)
+        answered = super().respond(data, over_udp=over_udp)
+        if answered is None or not self.has_authority:
+            return answered
+        response = dns.message.from_wire(answered)
+        response.flags |= dns.flags.AA
+        return response.to_wire()
 
 
 def respond(zone: Zone, query: dns.message.Message) -> dns.message.Message | None:

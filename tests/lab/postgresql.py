@@ -4,17 +4,18 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from tests.lab.processes import StartError
+from tests.lab.processes import StartError, ended_processor_seconds, processor_seconds
 from tests.lab.readiness import free_ports, open_directory, wait_until
 
 USER = "postgres"
 """The only user of the cluster; the server refuses to run as root."""
+_AS_USER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--")
 _DEBIAN = Path("/usr/lib/postgresql")
 # A server that is killed loses nothing that the kernel has: only a machine that dies would.
 _OPTIONS = (
@@ -36,6 +37,10 @@ class PostgreSql:
 
     directory: Path
     port: int
+    options: Sequence[str] = ()
+    """Besides those of all tests."""
+    under: Sequence[str] = ()
+    """Words before its command, such as those that have it see another file system."""
     _names: Iterator[int] = field(default_factory=count)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -62,15 +67,13 @@ class PostgreSql:
 
     def start(self) -> None:
         """Start the server, and return when it takes connections."""
-        options = [f"--{option}" for option in _OPTIONS]
+        options = [f"--{option}" for option in (*_OPTIONS, *self.options)]
         options += ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.directory)]
         data = str(self.directory / "data")
-        command = [str(_program("postgres")), "-D", data, *options]
+        command = [*self.under, *_AS_USER, str(_program("postgres")), "-D", data, *options]
         log = self.directory / "postgresql.log"
         with log.open("ab") as stream:
-            process = subprocess.Popen(
-                command, stdout=stream, stderr=stream, user=USER, group=USER, extra_groups=()
-            )
+            process = subprocess.Popen(command, stdout=stream, stderr=stream)
         self._process = process
         wait_until(lambda: process.poll() is not None or self._is_ready(), "PostgreSQL", 60.0)
         if process.returncode is not None:
@@ -83,9 +86,7 @@ class PostgreSql:
     def kill(self) -> None:
         """Kill the server and all that it has started."""
         assert self._process is not None
-        group = [self._process.pid, *_children(self._process.pid)]
-        for pid in group:
-            os.kill(pid, signal.SIGKILL)
+        self._signal_all(signal.SIGKILL)
         self._process.wait()
         self._process = None
 
@@ -101,10 +102,18 @@ class PostgreSql:
             self.thaw()
             self._end(signal.SIGQUIT)
 
+    def processor_seconds(self) -> float:
+        """Processor time of the server so far, and of all that it has started."""
+        assert self._process is not None
+        pid = self._process.pid
+        living = sum(processor_seconds(each) for each in _children(pid))
+        return processor_seconds(pid) + ended_processor_seconds(pid) + living
+
     def _signal_all(self, number: signal.Signals) -> None:
         assert self._process is not None
         for pid in (self._process.pid, *_children(self._process.pid)):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # it ended because of the one before
+                os.kill(pid, number)
 
     def _end(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -119,8 +128,13 @@ class PostgreSql:
 
 
 @contextmanager
-def run_postgresql(parent: Path | None = None) -> Iterator[PostgreSql]:
-    """Run a new cluster until the end of the block."""
+def run_postgresql(
+    parent: Path | None = None, *, options: Sequence[str] = (), under: Sequence[str] = ()
+) -> Iterator[PostgreSql]:
+    """Run a new cluster until the end of the block, with these *options* besides those of all.
+
+    It is run by the program *under*, if that is given.
+    """
     with open_directory(parent) as directory:
         shutil.chown(directory, USER, USER)
         made = ["--auth=trust", f"--username={USER}", "--no-sync", "--encoding=UTF8"]
@@ -131,7 +145,7 @@ def run_postgresql(parent: Path | None = None) -> Iterator[PostgreSql]:
             subprocess.run(
                 command, check=True, stdout=stream, user=USER, group=USER, extra_groups=()
             )
-        server = PostgreSql(directory, free_ports(1)[0])
+        server = PostgreSql(directory, free_ports(1)[0], options, under)
         try:
             server.start()
             yield server

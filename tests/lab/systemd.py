@@ -123,9 +123,11 @@ class Service:
 
     def archive(self) -> int:
         """The process id of the one that has the archive of DNS answers."""
-        members = session_members(self.main_pid)
-        (owner,) = (pid for pid in members if calls_itself(pid, "alignd: archive"))
-        return owner
+        return self._only("archive")
+
+    def ledger(self) -> int:
+        """The process id of the one that has the ledger."""
+        return self._only("ledger")
 
     def log(self, begin: int = 0, end: int | None = None) -> str:
         """What it has logged, in all its lives, between two positions in its log."""
@@ -135,6 +137,11 @@ class Service:
         """What it has logged last, and how often it was started."""
         count = f"{self.starts} starts, {self.watchdog_kills} by the watchdog"
         return f"alignd's log ({count}):\n{end_of(self.log())}"
+
+    def _only(self, name: str) -> int:
+        members = session_members(self.main_pid)
+        (owner,) = (pid for pid in members if calls_itself(pid, f"alignd: {name}"))
+        return owner
 
     def _manage(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

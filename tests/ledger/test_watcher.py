@@ -1,6 +1,7 @@
 """Author domains are looked at without mail, and what has changed becomes an event."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,11 +15,12 @@ from alignd.judgement.review import Reviewer, make_reviewer
 from alignd.ledger.answer import Finding
 from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import Batch, DomainKey, Seen
-from alignd.ledger.database import open_database
+from alignd.ledger.database import LedgerError, open_database
 from alignd.ledger.event import Event, EventKind
-from alignd.ledger.leadership import Leadership, Role
+from alignd.ledger.fleet.leadership import Leadership, Role
 from alignd.ledger.migration import migrate
 from alignd.ledger.tables import EVENTS, RELAYS, STATES
+from alignd.ledger.watch.assembly import make_watcher
 from alignd.ledger.watch.look import Looker, Questions
 from alignd.ledger.watch.looking import (
     UNKNOWN_SECONDS,
@@ -34,12 +36,12 @@ from alignd.ledger.watch.relays import SILENT_SECONDS
 from alignd.ledger.watch.states import record
 from alignd.ledger.watch.watcher import Clocks, Watcher
 from alignd.ledger.writer import Writer
-from alignd.mailauth.dns import Lookup
-from alignd.resolver.resolver import Resolver
+from alignd.mailauth.dns import Lookup, RecordType
+from alignd.resolver.resolver import QueryResult, Resolver
 from tests.lab import cast
-from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.nameserver import Authority, Nameserver, run_nameserver
 from tests.lab.postgresql import PostgreSql
-from tests.lab.readiness import wait_until
+from tests.lab.readiness import free_ports, wait_until
 from tests.lab.settings import configuration, world
 
 START, MINUTE, HOUR = 1_800_000_000.0, 60.0, 3600.0
@@ -89,6 +91,29 @@ class Observed:
 
 
 @dataclass
+class Queries:
+    """Counts what a resolver asks the nameservers."""
+
+    asked: int = 0
+
+    def queried(self, record_type: RecordType, result: QueryResult) -> None:
+        assert (record_type, result) != (RecordType.TXT, QueryResult.FAILED)
+        self.asked += 1
+
+    def hit_cache(self) -> None:
+        raise AssertionError("an answer of the look before")
+
+    def used_last_known(self) -> None:
+        raise AssertionError("an old answer")
+
+    def refresh_failed(self) -> None:
+        raise AssertionError
+
+    def probe_failed(self) -> None:
+        raise AssertionError
+
+
+@dataclass
 class Clock:
     now: float = START
 
@@ -112,7 +137,7 @@ class Relay:
     def wait(self, seconds: float) -> None:
         """Let time pass, and have all looked at that is due then."""
         self.clock.now += seconds
-        while self.watcher.work(threading.Event()):
+        while not self.watcher.work(threading.Event()):
             pass
 
     def state(self, domain: str = DOMAIN, tenant: str = "") -> dict[str, object]:
@@ -293,7 +318,7 @@ def test_one_domain_without_dns_is_told_of_after_hours(relay: Relay, internet: W
 
 
 def test_a_relay_whose_own_dns_is_bad_says_it_of_no_domain(relay: Relay, internet: World) -> None:
-    domains = [f"customer{number}.example" for number in range(12)]
+    domains = [f"customer{number}.example" for number in range(8)]
     zone = "".join(
         f'{each}. TXT "v=spf1 -all"\n_dmarc.{each}. TXT "v=DMARC1; p=reject"\n' for each in domains
     )
@@ -303,7 +328,7 @@ def test_a_relay_whose_own_dns_is_bad_says_it_of_no_domain(relay: Relay, interne
     internet.publish(
         "".join(f"; SERVFAIL {each}.\n; SERVFAIL _dmarc.{each}.\n" for each in domains)
     )
-    for _ in range(6):
+    for _ in range(4):
         relay.wait(HOUR)
     assert Outcome.UNKNOWN in relay.observed.outcomes
     internet.publish(zone)
@@ -434,3 +459,54 @@ def test_one_relay_looks_and_another_takes_over_when_it_is_gone(
     second.wait(1)
     second.wait(PACE.confirm)
     assert second.observed.kinds == [EventKind.STOPPED]
+
+    with pytest.raises(LedgerError):  # it hears that it is the one no more
+        first.wait(10 * HOUR)
+    first.wait(1)
+    assert len(first.observed.outcomes) == 1
+
+
+def test_the_second_look_asks_the_servers_of_the_domain(ledger_url: str) -> None:
+    delegation = world(f"{DOMAIN}. NS ns1.{DOMAIN}.\nns1.{DOMAIN}. A 127.0.0.2\n")
+    (port,) = free_ports(1)
+    engine = open_database(ledger_url)
+    migrate(engine)
+    with (
+        run_nameserver() as cache,
+        run_nameserver(Authority(), host="127.0.0.2", port=port) as zone,
+    ):
+        options = '[dns]\nmax_ttl = "0s"\n[ledger]\nwatch = "100ms"\nconfirm = "0s"\n'
+        options += "questions = 1000\n"
+        settings = parse_configuration(configuration(options, nameserver=cache.address), "test")
+        reviewer = make_reviewer(settings, load_signer(settings.dkim), time.time)
+        observed, meter = Observed(), Queries()
+        nameservers = nameservers_of(settings.dns)
+        watcher = make_watcher(engine, reviewer, nameservers, WRITER, observed, meter, port=port)
+
+        def look_until(outcome: Outcome) -> None:
+            """Look until that has come of a look once more."""
+            before = observed.outcomes.count(outcome)
+
+            def has_come() -> bool:
+                watcher.work(threading.Event())
+                return observed.outcomes.count(outcome) > before
+
+            wait_until(has_come, outcome.value)
+
+        cache.serve(delegation + BEFORE)
+        zone.serve(BEFORE)
+        seen = {DomainKey("", DOMAIN): Seen(NEITHER, time.time(), time.time())}
+        with engine.begin() as connection:
+            apply_batch(connection, Batch(seen=seen), WRITER, time.time())
+        look_until(Outcome.SAME)
+        assert zone.questions == []
+        cache.serve(delegation + PUBLISHED)  # which its servers have not
+        look_until(Outcome.CHANGED)
+        look_until(Outcome.SAME)
+        assert observed.kinds == []
+        zone.serve(PUBLISHED)
+        look_until(Outcome.CHANGED)
+        look_until(Outcome.CHANGED)
+        assert observed.kinds == [EventKind.STOPPED]
+        assert (f"{DOMAIN}.", "TXT") in zone.questions
+        assert meter.asked > 0

@@ -22,6 +22,7 @@ SHORT = {
     "inline": 400,
     "world": 400,
     "return": 400,
+    "ledger": 240,
 }
 
 pytestmark = [

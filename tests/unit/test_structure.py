@@ -41,6 +41,8 @@ PLANTED = {
     "prometheus_client is wrapped": ("service/monitor", "prometheus_client"),
     "sdnotify is wrapped": ("service/worker", "sdnotify"),
     "structlog is wrapped": ("service/worker", "structlog"),
+    "Databases are known to the ledger alone": ("service/worker", "sqlalchemy"),
+    "urllib3 is wrapped": ("ledger/spool", "urllib3"),
     "webencodings is wrapped": ("mail/display_name", "webencodings"),
 }
 # Siblings that know nothing of one another share a contract with those that stand in line.

@@ -1,9 +1,12 @@
 """The ledger in the whole service: what the log says of messages is in it, whatever befalls it."""
 
+import json
 import os
 import re
+import resource
 import signal
 import sqlite3
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -12,27 +15,35 @@ from pathlib import Path
 
 import pytest
 
+from alignd.return_path.address import Kind
 from alignd.telemetry.words import LedgerState
-from tests.lab.milter_client import MilterConnection
+from tests.lab.alignd import run_return
+from tests.lab.milter_client import ALL_ACTIONS, CHANGE_HEADERS, MilterConnection
 from tests.lab.nameserver import Nameserver
 from tests.lab.postgresql import PostgreSql
-from tests.lab.processes import calls_itself, stop
+from tests.lab.processes import calls_itself
 from tests.lab.readiness import open_directory, wait_until
+from tests.lab.return_addresses import KEY_FILE, return_address
 from tests.lab.settings import world
+from tests.support.commandline import PROGRAM
 from tests.support.scrape import Watched, run_watched
 
 pytestmark = pytest.mark.wire
 
 AGENT, GOOD = "marky.mark@mycompany.com", "ann@good.example"
+JULIA = ("julia@customer.example",)
 ZONE = world("""\
 mycompany.com.        TXT "v=spf1 -all"
 _dmarc.mycompany.com. TXT "v=DMARC1; p=reject"
 good.example.         TXT "v=spf1 include:spf.mailing.easy.cz -all"
+; SERVFAIL _dmarc.broken.example TXT
 """)
 LIMIT = 60.0  # seconds, for what is tried again after growing pauses
 # What a message of the log is known by.
 _LINE = re.compile(r"^\w+: action=(\w+) domain=(\S+) .*?reason=(\S+)", re.MULTILINE)
 _SUM = "SELECT action, domain, reason, sum(messages) FROM hours GROUP BY action, domain, reason"
+
+_FEW_OCTETS = 8192  # of a file: less than a transaction needs
 
 Counts = Counter[tuple[str, str, str]]
 
@@ -46,14 +57,13 @@ class Service:
     queue_ids: Iterator[str]
 
     def send(self, author: str = AGENT, times: int = 1) -> None:
-        message = f"From: <{author}>\r\nSubject: Re: printer\r\n\r\nHello\r\n".encode()
         with MilterConnection(self.watched.alignd.socket) as mta:
             for _ in range(times):
                 queue_id = next(self.queue_ids)
-                julia = ("julia@customer.example",)
-                assert mta.send(author, julia, message, queue_id=queue_id).accepted
+                assert mta.send(author, JULIA, _message(author), queue_id=queue_id).accepted
 
     def logged(self) -> Counts:
+        """What the log says of messages, those that were put off among them."""
         found = _LINE.findall(self.watched.alignd.log())
         return Counter((action, domain, reason) for action, domain, reason in found)
 
@@ -83,6 +93,10 @@ class Service:
 
     def lost(self) -> float:
         return self.watched.scrape().of("alignd_ledger_messages_dropped_total")
+
+
+def _message(author: str) -> bytes:
+    return f"From: <{author}>\r\nSubject: Re: printer\r\n\r\nHello\r\n".encode()
 
 
 Start = Callable[..., Service]
@@ -162,6 +176,28 @@ def test_what_waits_is_written_when_the_service_ends(start: Start) -> None:
     process.terminate()
     process.wait(timeout=LIMIT)
     assert service.counted() == service.logged()
+    assert "ledger could not be written" not in service.watched.alignd.log()
+
+
+def test_a_supervisor_that_is_killed_costs_no_message_that_was_answered(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    service.send(AGENT, 30)
+    service.watched.alignd.process.kill()
+    service.await_balance()
+
+
+def test_a_message_that_is_put_off_is_counted_when_it_is_answered(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    queue_id = next(service.queue_ids)
+    for actions, accepted in ((ALL_ACTIONS & ~CHANGE_HEADERS, False), (ALL_ACTIONS, True)):
+        with MilterConnection(service.watched.alignd.socket, actions=actions) as mta:
+            sent = mta.send(AGENT, JULIA, _message(AGENT), queue_id=queue_id)
+            assert sent.accepted is accepted
+    service.send(GOOD)
+    wait_until(lambda: service.counted().total() == 2, "both messages")
+    assert service.logged().total() == 3
 
 
 def test_a_reload_counts_nothing_twice_and_may_switch_it_off(start: Start) -> None:
@@ -187,29 +223,42 @@ def test_a_reload_counts_nothing_twice_and_may_switch_it_off(start: Start) -> No
     assert service.lost() == 0
 
 
-def test_while_the_file_is_locked_mail_goes_on_and_is_counted_later(start: Start) -> None:
+def test_while_the_disk_is_full_mail_goes_on_and_is_counted_later(start: Start) -> None:
     service = start()
     service.await_state(LedgerState.GOOD)
-    with closing(sqlite3.connect(service.file, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        service.send(AGENT, 10)
-        service.await_state(LedgerState.FAILING)
-        service.send(AGENT, 10)
-        assert "ledger is not written" in service.watched.alignd.log()
-        other.execute("ROLLBACK")
+    ledger = service.ledger_process()
+    before = resource.prlimit(ledger, resource.RLIMIT_FSIZE, (_FEW_OCTETS, -1))
+    service.send(AGENT, 10)
+    service.await_state(LedgerState.FAILING)
+    service.send(AGENT, 10)
+    assert service.counted().total() == 0
+    assert "ledger is not written" in service.watched.alignd.log()
+    resource.prlimit(ledger, resource.RLIMIT_FSIZE, before)
     service.await_balance()
     service.await_state(LedgerState.GOOD)
     assert "ledger is written again" in service.watched.alignd.log()
 
 
-def test_a_process_that_hangs_is_replaced_and_what_it_had_is_counted(start: Start) -> None:
-    service = start()
-    service.await_state(LedgerState.GOOD)
-    hanging = service.ledger_process()
-    stop(hanging)
-    service.send(AGENT, 20)
-    service.await_another_process(hanging)
-    service.await_balance()
+def test_what_comes_back_is_counted_in_a_file_of_its_own_unless_it_is_put_off(
+    nameserver: Nameserver, directory: Path, queue_ids: Iterator[str]
+) -> None:
+    nameserver.serve(ZONE)
+    keys = (
+        f'[return]\nkeys = "{KEY_FILE}"\n[ledger]\nurl = "sqlite:///{directory}/ledger.sqlite"\n'
+    )
+    with run_return(directory / "return", nameserver.address, keys) as returning:
+        author = return_address(Kind.AUTHOR, AGENT)
+        with MilterConnection(returning.alignd.socket) as mta:
+            for domain, is_taken in (("customer.example", True), ("broken.example", False)):
+                julia = f"julia@{domain}"
+                message = f"From: <{julia}>\r\n\r\nYes.\r\n".encode()
+                sent = mta.send(julia, (author,), message, queue_id=next(queue_ids))
+                assert sent.accepted is is_taken
+        file = directory / "ledger-return.sqlite"
+        wait_until(file.exists, "the ledger")  # of which the end of the service awaits the rest
+    with closing(sqlite3.connect(file)) as database:
+        rows = database.execute("SELECT leg, domain, messages FROM hours").fetchall()
+    assert rows == [("return", "customer.example", 1)]
 
 
 def test_a_broken_file_is_put_aside_and_a_new_one_begun(start: Start, directory: Path) -> None:
@@ -231,6 +280,7 @@ def test_counts_wait_for_a_database_that_is_away(start: Start, postgresql: Postg
     def shared() -> str:
         return postgresql.sql("SELECT coalesce(sum(messages), 0) FROM hours", name)
 
+    wait_until(lambda: postgresql.sql("SELECT to_regclass('hours')", name), "the tables")
     wait_until(lambda: shared() == "5", "the first counts")
     postgresql.kill()
     service.send(AGENT, 5)
@@ -239,4 +289,29 @@ def test_counts_wait_for_a_database_that_is_away(start: Start, postgresql: Postg
     assert "ledger waits for its database" in service.watched.alignd.log()
     postgresql.start()
     wait_until(lambda: shared() == "15", "all that has waited", LIMIT)
+    assert service.lost() == 0
+
+
+def test_people_are_shown_what_was_counted_while_the_service_runs(start: Start) -> None:
+    service = start()
+    service.await_state(LedgerState.GOOD)
+    service.send(times=3)
+    service.send(GOOD, times=2)
+    service.await_balance()
+
+    def ask(*arguments: str) -> str:
+        command = [*PROGRAM, "ledger", *arguments, "--database", f"sqlite:///{service.file}"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    def shown() -> dict[str, int]:
+        found = map(json.loads, ask("--json").splitlines())
+        return {each["domain"]: each["messages_30_days"] for each in found}
+
+    assert shown() == {"mycompany.com": 3, "good.example": 2}
+    assert "Removed" in ask("forget", "mycompany.com")
+    service.send()
+    rest: Counts = Counter({("rewrite", "mycompany.com", "relay-not-authorised"): 1})
+    rest["pass", "good.example", "spf-aligned"] = 2
+    wait_until(lambda: service.counted() == rest, "it to be counted again", LIMIT)
+    assert shown() == {"mycompany.com": 1, "good.example": 2}
     assert service.lost() == 0

@@ -6,7 +6,7 @@ option means to the operator is told in conf/alignd.conf.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from hashlib import sha256
 from typing import Annotated, Any, Literal
@@ -413,9 +413,10 @@ class Configuration(Settings):
         return labelled
 
     def conflicts(self) -> tuple[tuple[tuple[str | int, ...], str], ...]:
-        """Options of tenants, by their keys, that say two things about one return domain.
+        """Options, by their keys, that are good one by one and contradict each other.
 
-        Who answers shows of the tenant no more than the domain.
+        Tenants may not say two things about one return domain: who answers shows of the tenant no
+        more than the domain.
         """
         first: dict[Domain, ReturnOptions] = {}
         found = []
@@ -430,7 +431,22 @@ class Configuration(Settings):
                     problem = f"differs from that of another tenant for {settings.return_domain}"
                     text = f"return.{name} {problem}: set a return.domain here"
                     found.append((("tenant", place, "return", name), text))
-        return tuple(found)
+        return (*self._conflicts_of_notify(), *found)
+
+    def _conflicts_of_notify(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        notify = self.notify
+        if notify.webhook and not notify.secret_file:
+            text = "needs notify.secret_file: the secret that signs what it gets"
+            yield ("notify", "webhook"), f"notify.webhook {text}"
+        if notify.is_on and not self.ledger.url:
+            name = "webhook" if notify.webhook else "command"
+            text = 'gets no events: ledger.url = "" switches the ledger off'
+            yield ("notify", name), f"notify.{name} {text}"
+        known = {each.label for each in self.tenant}
+        for label in notify.tenants:
+            if label not in known:
+                text = f"names no tenant: {label!r}; write the name of a [[tenant]]"
+                yield ("notify", "tenants"), f"notify.tenants {text}"
 
     def of_return_leg(self) -> Configuration:
         """The configuration of the service for what comes back: its own sockets and archive."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, case, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from alignd.ledger.batch import DAY, Batch, DomainKey, Seen
@@ -19,6 +19,9 @@ from alignd.ledger.writer import Writer
 
 LOOK_AGAIN_SECONDS = 600.0
 """How long after a look a message may have its domain looked at again, at the earliest."""
+MOST_SECOND_TENANTS = 20
+"""Events of one tenant in a day: a stolen account that sends as everybody is told of, not each
+domain."""
 OUTBOUND = "outbound"
 """The leg whose author domains are customers': the others' are not looked at."""
 _REWRITE = "rewrite"
@@ -86,17 +89,20 @@ def _note_states(
     rows = [_state_row(key, seen[key], leg) for key in sorted(seen)]
     statement = insert(connection, STATES)
     new, old = statement.excluded, STATES.c
-    is_unlooked = old.looked == 0
+    # What a relay sends late, after its database was away, says nothing of what came since.
+    is_newer = new.last_seen >= old.last_seen
+    is_told = (old.looked == 0) & is_newer
     is_same = (old.action == new.action) & (old.reason == new.reason)
     differs = case((old.action == _REWRITE, 1), else_=0) != case(
         (new.action == _REWRITE, 1), else_=0
     )
-    may_look = (old.looked > 0) & (old.looked < now - LOOK_AGAIN_SECONDS) & (old.look_at > now)
+    has_looked = (old.looked > 0) & (old.looked < new.last_seen)
+    may_look = has_looked & (old.looked < now - LOOK_AGAIN_SECONDS) & (old.look_at > now)
     changed: dict[str, ColumnElement[Any]] = {
-        name: case((is_unlooked, new[name]), else_=old[name])
+        name: case((is_told, new[name]), else_=old[name])
         for name in ("action", "reason", "policy", "spf", "dkim")
     }
-    changed["since"] = case((is_unlooked & ~is_same, new.since), else_=old.since)
+    changed["since"] = case((is_told & ~is_same, new.since), else_=old.since)
     changed["first_seen"] = _least(old.first_seen, new.first_seen)
     changed["last_seen"] = _greatest(old.last_seen, new.last_seen)
     changed["look_at"] = case((may_look & differs, now), else_=old.look_at)
@@ -130,24 +136,54 @@ def _note_second_tenants(
     for key in sorted(seen, key=lambda each: (seen[each].first, each)):
         others = known.setdefault(key.domain, [])
         if others and key.tenant not in others and seen[key].finding.reason != _FREEMAIL:
-            rows.append(
-                {
-                    "id": str(uuid.uuid4()),
-                    "at": now,
-                    "leg": writer.leg,
-                    "tenant": key.tenant,
-                    "domain": key.domain,
-                    "kind": EventKind.ANOTHER_TENANT.value,
-                    "was": json.dumps({"tenants": sorted(others)}),
-                    "now": json.dumps({"tenant": key.tenant}),
-                    "relay": writer.relay,
-                }
-            )
+            rows.append(_second_tenant(key, others, writer, now))
         if key.tenant not in others:
             others.append(key.tenant)
-    if rows:
-        connection.execute(insert(connection, EVENTS), rows)
-    return [EventKind.ANOTHER_TENANT.value] * len(rows)
+    kind = EventKind.ANOTHER_TENANT.value
+    return [kind for row in _few(connection, rows, now) if _is_new(connection, row)]
+
+
+def _second_tenant(
+    key: DomainKey, others: Sequence[str], writer: Writer, now: float
+) -> dict[str, Any]:
+    kind = EventKind.ANOTHER_TENANT.value
+    # Relays that see the tenant at once make one event, since it has one id.
+    name = json.dumps([kind, writer.leg, key.tenant, key.domain])
+    return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, name)),
+        "at": now,
+        "leg": writer.leg,
+        "tenant": key.tenant,
+        "domain": key.domain,
+        "kind": kind,
+        "was": json.dumps({"tenants": sorted(others)}),
+        "now": json.dumps({"tenant": key.tenant}),
+        "relay": writer.relay,
+    }
+
+
+def _few(
+    connection: Connection, rows: Sequence[dict[str, Any]], now: float
+) -> list[dict[str, Any]]:
+    """As many of these events as each tenant may still make today, in the order of their keys."""
+    room: dict[str, int] = {}
+    chosen = []
+    for row in rows:
+        tenant = row["tenant"]
+        if tenant not in room:
+            told = select(func.count()).where(
+                EVENTS.c.at > now - DAY, EVENTS.c.kind == row["kind"], EVENTS.c.tenant == tenant
+            )
+            room[tenant] = MOST_SECOND_TENANTS - connection.execute(told).scalar_one()
+        if room[tenant] > 0:
+            room[tenant] -= 1
+            chosen.append(row)
+    return sorted(chosen, key=lambda row: str(row["id"]))
+
+
+def _is_new(connection: Connection, event: Mapping[str, Any]) -> bool:
+    statement = insert(connection, EVENTS).values(event).on_conflict_do_nothing()
+    return connection.execute(statement.returning(EVENTS.c.id)).first() is not None
 
 
 def _tenants_of(connection: Connection, domains: Sequence[str], leg: str) -> dict[str, list[str]]:

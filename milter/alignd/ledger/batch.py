@@ -42,6 +42,11 @@ class Seen:
     """Unix time of the first of them."""
     last: float
 
+    def merged(self, later: Seen) -> Seen:
+        """These messages and *later* ones, of which a clock that was set back may say less."""
+        newest = later if later.last >= self.last else self
+        return Seen(newest.finding, min(self.first, later.first), newest.last)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -71,8 +76,7 @@ class Batch:
         counts.update(later.counts)
         seen = dict(self.seen)
         for key, new in later.seen.items():
-            first = seen[key].first if key in seen else new.first
-            seen[key] = Seen(new.finding, min(first, new.first), new.last)
+            seen[key] = seen[key].merged(new) if key in seen else new
         return Batch(dict(counts), seen)
 
     def to_json(self) -> str:

@@ -25,6 +25,14 @@ _PRIVATE = 0o600
 # So that a server forgets a relay that is gone, and the locks that it held, within a minute.
 _KEEP_ALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 
+# So that a relay does not wait for a server that is gone, for the kernel's quarter of an hour.
+_GIVE_UP: dict[str, int] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+}
+
 
 def open_database(url: str, *, patience: float = PATIENCE) -> Engine:
     """Open the database at *url*, as `ledger.url` and `LedgerPlace` have it; connects to nothing.
@@ -132,6 +140,7 @@ def _on_server(url: URL, patience: float, statement_patience: float) -> Engine:
         connect_args={
             "connect_timeout": max(2, round(patience)),  # libpq takes 1 for 2
             "application_name": "alignd",
+            **_GIVE_UP,
             "options": f"-c statement_timeout={milliseconds} "
             f"-c lock_timeout={round(patience * 1000)} {_KEEP_ALIVE}",
         },
@@ -141,7 +150,9 @@ def _on_server(url: URL, patience: float, statement_patience: float) -> Engine:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # else the driver begins transactions by rules of its own
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    # What was sent to a shared database, and its number, must not be forgotten by a machine that
+    # loses power: the number would be given to other counts, which would be taken for the same.
+    connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
 
 

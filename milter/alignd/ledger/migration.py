@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
@@ -17,7 +18,9 @@ from sqlalchemy import Connection, Engine, text
 from alignd.ledger import migrations
 
 _LOCK = 0x616C6764_6D696772  # "algdmigr", of pg_advisory_lock
-_VERSION_TABLE = "alembic_version"
+APPLICATION = 0x616C6C64
+"""Of SQLite's `application_id`: "alld", by which a file says whose it is."""
+VERSIONS = Path(migrations.__path__[0])
 
 
 class SchemaError(Exception):
@@ -34,27 +37,29 @@ class Migrated:
 
 def newest_version() -> str:
     """The version of the schema that this alignd writes."""
-    return str(_scripts().get_current_head())
+    return str(_scripts(VERSIONS).get_current_head())
 
 
-def migrate(engine: Engine) -> Migrated:
-    """Bring the schema to the newest version, in one transaction.
+def migrate(engine: Engine, versions: Path = VERSIONS) -> Migrated:
+    """Bring the schema to the newest of the *versions* in that directory, in one transaction.
 
     Raises:
         SchemaError: it is newer than this alignd.
         LedgerError: the database cannot be used.
     """
-    scripts = _scripts()
+    scripts = _scripts(versions)
     with _locked(engine) as connection:
         context = MigrationContext.configure(connection)
         before = context.get_current_revision() or ""
         _require_known(scripts, before)
-        head = newest_version()
+        head = str(scripts.get_current_head())
         steps = [] if before == head else list(scripts.iterate_revisions(head, before or "base"))
         with Operations.context(context):
             for step in reversed(steps):
                 step.module.upgrade()
                 context.stamp(scripts, step.revision)
+        if steps and connection.dialect.name == "sqlite":
+            connection.execute(text(f"PRAGMA application_id = {APPLICATION}"))
         return Migrated(before, head)
 
 
@@ -66,7 +71,7 @@ def require_schema(connection: Connection) -> None:
         LedgerError: the database cannot be used.
     """
     found = MigrationContext.configure(connection).get_current_revision() or ""
-    _require_known(_scripts(), found)
+    _require_known(_scripts(VERSIONS), found)
     if found != newest_version():
         have = f"has schema {found}" if found else "has no tables yet"
         raise SchemaError(
@@ -79,14 +84,13 @@ def _require_known(scripts: ScriptDirectory, version: str) -> None:
     known = [each.revision for each in scripts.walk_revisions()]
     if version and version not in known:
         raise SchemaError(
-            f"the ledger has schema {version}, and this alignd knows {newest_version()} at most: "
-            "upgrade alignd"
+            f"the ledger has schema {version}, and this alignd knows "
+            f"{scripts.get_current_head()} at most: upgrade alignd"
         )
 
 
-def _scripts() -> ScriptDirectory:
-    (path,) = migrations.__path__
-    return ScriptDirectory(path, version_locations=[path])
+def _scripts(versions: Path) -> ScriptDirectory:
+    return ScriptDirectory(versions, version_locations=[versions])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 RING_OCTETS = 2**21
 """Of each worker: some 15,000 messages, many seconds of the most that a worker answers."""
@@ -22,13 +22,17 @@ MAX_RECORD = 4096
 """Octets; a longer one is dropped. An ordinary one has 130."""
 NO_QUEUE_ID = 0
 """The hash of none, which two messages may share."""
-_POSITION = struct.Struct("=Q")  # aligned, so written and read in one step and never torn
-_WRITTEN, _TAKEN, _NUMBER, _HEAD_OCTETS = 0, 8, 16, 64
-_RECORD = struct.Struct("=IIQdQ")  # length of the payload, its CRC-32, number, time, queue id
+_HEAD_OCTETS = 64
+# Cells of the head. Items of a cast memoryview are aligned, so written and read in one step, while
+# `struct.pack_into` clears them first: the other side would see a 0, or a kill leave one.
+_WRITTEN, _NUMBER, _FREE, _SAVED = range(4)
+_CHECKSUM = struct.Struct("=I")  # CRC-32 of all that follows
+_HEAD = struct.Struct("=IQdQ")  # length of the payload, number, time, queue id
+_BOTH = struct.Struct("=IIQdQ")
+_OVERHEAD = _BOTH.size
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One message that a worker has answered."""
 
     number: int
@@ -40,34 +44,32 @@ class Record:
     payload: bytes
     """An `Answer` as it was encoded."""
     end: int
-    """The position behind it, for `RingReader.release`."""
+    """The position behind it."""
 
 
 class RingWriter:
     """A worker's side; safe for its threads."""
 
     def __init__(self, memory: memoryview) -> None:
-        self._memory = memory
+        self._cells, self._room = _split(memory)
         self._lock = threading.Lock()
 
     def write(self, at: float, queue_id: str, payload: bytes) -> bool:
         """Append a record; False if there is no room for it."""
-        length = _RECORD.size + len(payload)
+        length = _OVERHEAD + len(payload)
         if length > MAX_RECORD:
             return False
-        memory, room = self._memory, len(self._memory) - _HEAD_OCTETS
+        cells = self._cells
         with self._lock:
-            (written,) = _POSITION.unpack_from(memory, _WRITTEN)
-            (taken,) = _POSITION.unpack_from(memory, _TAKEN)
-            if written + length - taken > room:
+            written, number = cells[_WRITTEN], cells[_NUMBER] + 1
+            if written + length - cells[_FREE] > len(self._room):
                 return False
-            (number,) = _POSITION.unpack_from(memory, _NUMBER)
-            head = _RECORD.pack(len(payload), zlib.crc32(payload), number + 1, at, _hash(queue_id))
-            _put(memory, written, head + payload)
+            octets = _HEAD.pack(len(payload), number, at, _hash(queue_id)) + payload
+            _put(self._room, written, _CHECKSUM.pack(zlib.crc32(octets)) + octets)
             # The number first: a worker that is killed between the two leaves a gap of one, which
             # is a message that it did not answer, and never two records with one number.
-            _POSITION.pack_into(memory, _NUMBER, number + 1)
-            _POSITION.pack_into(memory, _WRITTEN, written + length)
+            cells[_NUMBER] = number
+            cells[_WRITTEN] = written + length
         return True
 
 
@@ -75,55 +77,58 @@ class RingReader:
     """The side of the ledger's process."""
 
     def __init__(self, memory: memoryview, source: str) -> None:
-        self._memory = memory
+        self._cells, self._room = _split(memory)
         self.source = source
         """Names the ring; another service, or this one started again, has others."""
-        (self._position,) = _POSITION.unpack_from(memory, _TAKEN)
-
-    @property
-    def fullness(self) -> float:
-        """How much of the ring is not released, from 0 to 1."""
-        (written,) = _POSITION.unpack_from(self._memory, _WRITTEN)
-        (taken,) = _POSITION.unpack_from(self._memory, _TAKEN)
-        return float(written - taken) / (len(self._memory) - _HEAD_OCTETS)
-
-    def read(self, most: int = 5000) -> Iterator[Record | None]:
-        """What was written since the last call, at most so many; None for one that is damaged.
-
-        Behind a damaged record all is skipped that has been written: where the next one begins is
-        not known.
-        """
-        (written,) = _POSITION.unpack_from(self._memory, _WRITTEN)
-        for _ in range(most):
-            if self._position >= written:
-                return
-            record = self._at(self._position, written)
-            self._position = written if record is None else record.end
-            yield record
-
-    def release(self, position: int) -> None:
-        """Let the writer use the room up to *position* again, unless it may already."""
-        (taken,) = _POSITION.unpack_from(self._memory, _TAKEN)
-        if position > taken:
-            _POSITION.pack_into(self._memory, _TAKEN, position)
+        self._position: int = self._cells[_FREE]
+        self._doubted = -1
 
     @property
     def position(self) -> int:
         """Behind all that was read."""
-        return int(self._position)
+        return self._position
 
-    def _at(self, position: int, written: int) -> Record | None:
-        if written - position < _RECORD.size:
-            return None
-        head = _get(self._memory, position, _RECORD.size)
-        length, checksum, number, at, queue_id = _RECORD.unpack(head)
-        end = position + _RECORD.size + length
-        if end > written:
-            return None
-        payload = _get(self._memory, position + _RECORD.size, length)
-        if zlib.crc32(payload) != checksum:
-            return None
-        return Record(number, at, queue_id, payload, end)
+    @property
+    def saved(self) -> int:
+        """The number of the last record that is in a file."""
+        return self._cells[_SAVED]
+
+    @property
+    def unsaved(self) -> int:
+        """How many records were written and are in no file."""
+        return self._cells[_NUMBER] - self._cells[_SAVED]
+
+    @property
+    def fullness(self) -> float:
+        """How much of the ring the writer cannot use, from 0 to 1."""
+        return (self._cells[_WRITTEN] - self._cells[_FREE]) / len(self._room)
+
+    def read(self) -> Iterator[Record | None]:
+        """What was written since the last call; None for one that is damaged.
+
+        Behind a damaged record all is skipped that has been written: where the next one begins is
+        not known. The numbers of the records tell how many.
+        """
+        begin, written = self._position, self._cells[_WRITTEN]
+        unread = _get(self._room, begin, written - begin)
+        while self._position < written:
+            record = _record_in(unread, self._position - begin, begin)
+            if record is None and self._doubted != self._position:
+                # On a processor that reorders what it writes, it may come a moment later.
+                self._doubted = self._position
+                return
+            self._position = written if record is None else record.end
+            yield record
+
+    def free(self, position: int) -> None:
+        """Let the writer use the room up to *position* again, unless it may already."""
+        self._cells[_FREE] = max(position, self._cells[_FREE])
+
+    def save(self, position: int, number: int) -> None:
+        """Note that all up to *position*, the record with this *number*, is in the file."""
+        # The number first: who is killed between the two reads these records again, and knows.
+        self._cells[_SAVED] = max(number, self._cells[_SAVED])
+        self.free(position)
 
 
 class Rings:
@@ -148,6 +153,11 @@ class Rings:
             RingReader(self._ring(number), f"{self._name}.{number}") for number in range(len(self))
         )
 
+    @property
+    def unsaved(self) -> int:
+        """How many records of all rings are in no file."""
+        return sum(reader.unsaved for reader in self.readers())
+
     def _ring(self, number: int) -> memoryview:
         return self._memory[number * self._octets : (number + 1) * self._octets]
 
@@ -157,18 +167,34 @@ def _hash(queue_id: str) -> int:
     return hash(queue_id) & (2**64 - 1)
 
 
-def _put(memory: memoryview, position: int, octets: bytes) -> None:
+def _split(memory: memoryview) -> tuple[memoryview[int], memoryview]:
+    """The cells of the head, and the room behind it."""
+    return memory[:_HEAD_OCTETS].cast("Q"), memory[_HEAD_OCTETS:]
+
+
+def _put(room: memoryview, position: int, octets: bytes) -> None:
     """Write *octets*, from the beginning again behind the end."""
-    room = len(memory) - _HEAD_OCTETS
-    start = position % room
-    first = min(len(octets), room - start)
-    memory[_HEAD_OCTETS + start : _HEAD_OCTETS + start + first] = octets[:first]
-    memory[_HEAD_OCTETS : _HEAD_OCTETS + len(octets) - first] = octets[first:]
+    start = position % len(room)
+    first = min(len(octets), len(room) - start)
+    room[start : start + first] = octets[:first]
+    room[: len(octets) - first] = octets[first:]
 
 
-def _get(memory: memoryview, position: int, length: int) -> bytes:
-    room = len(memory) - _HEAD_OCTETS
-    start = position % room
-    first = min(length, room - start)
-    begin = bytes(memory[_HEAD_OCTETS + start : _HEAD_OCTETS + start + first])
-    return begin + bytes(memory[_HEAD_OCTETS : _HEAD_OCTETS + length - first])
+def _get(room: memoryview, position: int, length: int) -> bytes:
+    start = position % len(room)
+    first = min(length, len(room) - start)
+    return bytes(room[start : start + first]) + bytes(room[: length - first])
+
+
+def _record_in(unread: bytes, start: int, begin: int) -> Record | None:
+    """The record from *start* on in what was written from the position *begin* on."""
+    behind_head = start + _OVERHEAD
+    if behind_head > len(unread):
+        return None
+    checksum, length, number, at, queue_id = _BOTH.unpack_from(unread, start)
+    end = behind_head + length
+    if end > len(unread):
+        return None
+    if zlib.crc32(unread[start + _CHECKSUM.size : end]) != checksum:
+        return None
+    return Record(number, at, queue_id, unread[behind_head:end], begin + end)

@@ -7,7 +7,18 @@ change here needs a migration in `migrations/versions`.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
 
 METADATA = MetaData()
 
@@ -139,7 +150,24 @@ EVENTS = Table(
     sqlite_with_rowid=False,
 )
 """What changed. `kind` is a word of `EventKind`; `was` and `now` are JSON: a finding, or what else
-the kind has to say. `id` is a random UUID. `relay`: who noticed."""
+the kind has to say. `id` is a UUID. `relay`: who noticed."""
+
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("event", Text, ForeignKey(EVENTS.c.id, ondelete="CASCADE"), primary_key=True),
+    _key("target"),
+    _number("attempts"),
+    _time("next_at"),
+    _time("told_at"),
+    _text("problem"),
+    Index("deliveries_by_time", "target", "next_at"),
+    sqlite_with_rowid=False,
+)
+"""Who is told of an event, by the name of a `Target`: one row for each. It goes with its event.
+
+`attempts`: those that failed, `problem`: why the last one did. `next_at`: when it is tried again;
+0 when it is not, because it was told (`told_at`) or was given up."""
 
 SHIPMENTS = Table(
     "shipments",
@@ -178,6 +206,8 @@ ADMITTED = Table(
     METADATA,
     _key("domain"),
     _number("day"),
+    Column("seen", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
-"""The domains that have rows of their own, and the day on which they got them."""
+"""The domains that have rows of their own, the day on which they got them, and the last day on
+which they sent: what is silent for a month makes room for others."""

@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from alignd.ledger.answer import NO_DOMAIN, OTHER, Answer
+from alignd.ledger.answer import NO_DOMAIN, OTHER, Answer, Finding
 from alignd.ledger.batch import DAY, HOUR, Batch, CountKey, DomainKey, Seen
 from alignd.ledger.ring import NO_QUEUE_ID, Record
 
@@ -17,8 +17,30 @@ MAX_DOMAINS = 200_000
 MAX_ROWS = 50_000
 """Of what waits to be written; what comes beyond is counted as OTHER, and then not at all."""
 _HARD_LIMIT = 2 * MAX_ROWS
-_QUEUE_IDS = 50_000  # of the last messages, whose retries are not counted again
+_QUEUE_IDS = 50_000  # of the last messages, which are not counted again
+_RETRY_SECONDS = 60.0
+"""Postfix gives a queue id again to a file with the inode and the microsecond of an earlier one:
+among 50,000 of one inode, each message would meet its like with a probability of 5 %."""
 _OUT_OF_SCOPE = "skip"  # Action.SKIP: no helpdesk's, and so no domain of a customer
+
+
+@dataclass(slots=True)
+class _Cell:
+    """Messages of one hour that are alike."""
+
+    key: CountKey
+    finding: Finding
+    first: float
+    last: float
+    has_state: bool
+    messages: int = 0
+
+    def count(self, at: float) -> None:
+        self.messages += 1
+        if at > self.last:
+            self.last = at
+        elif at < self.first:
+            self.first = at
 
 
 @dataclass(slots=True)
@@ -34,61 +56,87 @@ class Tally:
     malformed: int = 0
     overflowed: int = 0
     """Messages that are not counted because too much waits already."""
-    _counts: Counter[CountKey] = field(default_factory=Counter)
-    _seen: dict[DomainKey, Seen] = field(default_factory=dict)
+    _cells: dict[tuple[bytes, int], _Cell] = field(default_factory=dict)
+    """By what was said and the hour: most messages are like one before, and are not decoded."""
+    _others: dict[CountKey, _Cell] = field(default_factory=dict)
+    """Those of domains without rows of their own."""
+    _failed: Batch = field(default_factory=Batch)
+    """What could not be written."""
     _newly_admitted: dict[str, int] = field(default_factory=dict)
-    _queue_ids: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    _recent: OrderedDict[int, tuple[str, float]] = field(default_factory=OrderedDict)
+    """The author domain and the time of the last message with a queue id."""
     _today: tuple[int, int] = (-1, 0)
 
     def add(self, source: str, record: Record) -> None:
         """Count the message of a *record* from the ring *source*, unless it was counted before."""
-        # Of a ring that the file does not know, nothing can be missing.
-        last = self.numbers.get(source, record.number - 1)
+        last = self.numbers.get(source, 0)
         if record.number <= last:
             return  # in the file already: who wrote it was killed before it could say so
         self.gaps += record.number - last - 1
         self.numbers[source] = record.number
-        if self._is_retry(record.queue_id):
+        hour = int(record.at) // HOUR * HOUR
+        cell = self._cells.get((record.payload, hour))
+        if cell is not None:
+            if not self._is_retry(record, cell.key.domain):
+                cell.count(record.at)
             return
         answer = self._decoded(record.payload)
         if answer is None:
             self.malformed += 1
+        elif self._is_retry(record, answer.domain):
+            return
         elif self.rows >= _HARD_LIMIT:
             self.overflowed += 1
         else:
-            self._count(answer, record.at)
+            self._cell_for(answer, record, hour).count(record.at)
 
     @property
     def rows(self) -> int:
-        return len(self._counts) + len(self._seen)
+        """How much waits, at most."""
+        return self._failed.rows + 2 * len(self._cells) + len(self._others)
 
     @property
     def messages(self) -> int:
-        return self._counts.total()
+        cells = (*self._cells.values(), *self._others.values())
+        return self._failed.messages + sum(cell.messages for cell in cells)
 
     def take(self) -> tuple[Batch, Mapping[str, int]]:
         """What waits, and the domains that have got rows since the last call."""
-        batch = Batch(dict(self._counts), dict(self._seen))
-        admitted = dict(self._newly_admitted)
-        self._counts, self._seen, self._newly_admitted = Counter(), {}, {}
+        counts: Counter[CountKey] = Counter()
+        seen: dict[DomainKey, Seen] = {}
+        cells = (*self._cells.values(), *self._others.values())
+        for cell in sorted(cells, key=lambda each: each.last):
+            counts[cell.key] += cell.messages
+            if cell.has_state:
+                key = DomainKey(cell.key.tenant, cell.key.domain)
+                first = min(cell.first, seen[key].first) if key in seen else cell.first
+                seen[key] = Seen(cell.finding, first, cell.last)
+        batch = self._failed.merged(Batch(dict(counts), seen))
+        admitted = self._newly_admitted
+        self._cells, self._others, self._failed, self._newly_admitted = {}, {}, Batch(), {}
         return batch, admitted
 
     def put_back(self, batch: Batch, admitted: Mapping[str, int]) -> None:
         """Have what could not be written wait again, before what came since."""
-        merged = batch.merged(Batch(dict(self._counts), dict(self._seen)))
-        self._counts, self._seen = Counter(merged.counts), dict(merged.seen)
+        self._failed = batch.merged(self._failed)
         self._newly_admitted = {**admitted, **self._newly_admitted}
 
-    def _count(self, answer: Answer, at: float) -> None:
+    def admit_again(self, known: Mapping[str, int]) -> None:
+        """Have those that are not *known* to the file, which may be another one now, written."""
+        missing = {name: day for name, day in self.admitted.items() if name not in known}
+        self._newly_admitted.update(missing)
+
+    def _cell_for(self, answer: Answer, record: Record, hour: int) -> _Cell:
+        finding, at = answer.finding, record.at
         domain = self._domain_of(answer, at)
-        finding = answer.finding
-        hour = int(at) // HOUR * HOUR
-        self._counts[CountKey(hour, answer.tenant, domain, finding.action, finding.reason)] += 1
-        if domain not in (OTHER, NO_DOMAIN) and finding.action != _OUT_OF_SCOPE:
-            key = DomainKey(answer.tenant, domain)
-            before = self._seen.get(key)
-            first = min(at, before.first) if before else at
-            self._seen[key] = Seen(finding, first, max(at, before.last) if before else at)
+        key = CountKey(hour, answer.tenant, domain, finding.action, finding.reason)
+        if domain == OTHER:
+            # Many domains, and so many that nothing may be remembered of each.
+            return self._others.setdefault(key, _Cell(key, finding, at, at, has_state=False))
+        has_state = domain != NO_DOMAIN and finding.action != _OUT_OF_SCOPE
+        cell = _Cell(key, finding, at, at, has_state)
+        self._cells[record.payload, hour] = cell
+        return cell
 
     def _domain_of(self, answer: Answer, at: float) -> str:
         domain = answer.domain
@@ -110,12 +158,16 @@ class Tally:
             self._today = (day, sum(each == day for each in self.admitted.values()))
         return self._today[1]
 
-    def _is_retry(self, queue_id: int) -> bool:
-        if queue_id in self._queue_ids:
-            return queue_id != NO_QUEUE_ID
-        self._queue_ids[queue_id] = None
-        if len(self._queue_ids) > _QUEUE_IDS:
-            self._queue_ids.popitem(last=False)
+    def _is_retry(self, record: Record, domain: str) -> bool:
+        if record.queue_id == NO_QUEUE_ID:
+            return False
+        before = self._recent.get(record.queue_id)
+        if before and before[0] == domain and abs(record.at - before[1]) <= _RETRY_SECONDS:
+            return True
+        self._recent[record.queue_id] = domain, record.at
+        self._recent.move_to_end(record.queue_id)
+        if len(self._recent) > _QUEUE_IDS:
+            self._recent.popitem(last=False)
         return False
 
     def _decoded(self, payload: bytes) -> Answer | None:

@@ -58,14 +58,22 @@ class AuthoritativeLookup:
         self._port = port
         self._zones: dict[dns.name.Name, tuple[Nameserver, ...] | LookupFailed | None] = {}
         """The servers of a zone; None for a name at which no zone begins."""
+        self._answers: dict[tuple[str, RecordType], Answer | LookupFailed] = {}
+        """A judgement asks some questions several times, and shall get one answer to each."""
 
     def look_up(
         self,
         name: str,
         record_type: RecordType,
         *,
-        is_private: bool = False,  # noqa: ARG002  nothing is kept
+        is_private: bool = False,  # noqa: ARG002  nothing outlives the judgement
     ) -> Answer | LookupFailed:
+        question = name.lower(), record_type
+        if question not in self._answers:
+            self._answers[question] = self._found(name, record_type)
+        return self._answers[question]
+
+    def _found(self, name: str, record_type: RecordType) -> Answer | LookupFailed:
         try:
             return self._look_up(to_name(name), to_rdtype(record_type))
         except (dns.exception.DNSException, UnicodeEncodeError) as error:

@@ -449,8 +449,8 @@ class ProcessMetrics:
         """Count an event, by the word of its kind."""
         self._row.add(_column(_LEDGER_EVENTS, kind))
 
-    def ledger_told(self, result: TellingResult) -> None:
-        self._row.add(_column(_LEDGER_TOLD, result.value))
+    def ledger_told(self, result: TellingResult, events: int = 1) -> None:
+        self._row.increase(_column(_LEDGER_TOLD, result.value), events)
 
     def set_ledger_untold(self, events: int) -> None:
         self._row.set(_column(_LEDGER_UNTOLD), events)

@@ -87,6 +87,8 @@ class LedgerLoss(Enum):
     """The shared database was gone for too long."""
     MEMORY_FULL = "memory-full"
     """The file could not be written for too long."""
+    FILE_BROKEN = "file-broken"
+    """They waited in a file that was put aside."""
     MALFORMED = "malformed"
     """A bug."""
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-import dns.flags
 import dns.message
 import pytest
 
@@ -15,7 +14,7 @@ from alignd.resolver.authoritative import AuthoritativeLookup
 from alignd.resolver.client import Upstream
 from alignd.resolver.wire import to_name, to_rdtype
 from tests.lab import unbound
-from tests.lab.nameserver import Nameserver, run_nameserver
+from tests.lab.nameserver import Authority, Nameserver, run_nameserver
 from tests.lab.readiness import free_ports
 
 DELEGATION = """\
@@ -29,24 +28,6 @@ NEW = 'mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n'
 SECONDS = 20.0
 
 
-class Authority(Nameserver):
-    """A server of a zone: it answers with authority, unless it is told otherwise."""
-
-    has_authority = True
-    wants_recursion = False
-    """Whether one of the questions wanted what others know."""
-
-    def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
-        asked = dns.message.from_wire(data)
-        self.wants_recursion = self.wants_recursion or bool(asked.flags & dns.flags.RD)
-        answered = super().respond(data, over_udp=over_udp)
-        if answered is None or not self.has_authority:
-            return answered
-        response = dns.message.from_wire(answered)
-        response.flags |= dns.flags.AA
-        return response.to_wire()
-
-
 @dataclass
 class World:
     """A nameserver that everybody asks, and the two servers of mycompany.com."""
@@ -57,13 +38,15 @@ class World:
     port: int
     asked: list[None] = field(default_factory=list)
 
+    def lookup(self, seconds: float = SECONDS) -> AuthoritativeLookup:
+        nameservers = Nameservers((Address("127.0.0.1", self.everybodys.port),))
+        upstream = Upstream(nameservers, keeps_sockets=False)
+        return AuthoritativeLookup(upstream, seconds, lambda: self.asked.append(None), self.port)
+
     def look_up(
         self, name: str = "mycompany.com", seconds: float = SECONDS
     ) -> Answer | LookupFailed:
-        nameservers = Nameservers((Address("127.0.0.1", self.everybodys.port),))
-        upstream = Upstream(nameservers, keeps_sockets=False)
-        lookup = AuthoritativeLookup(upstream, seconds, lambda: self.asked.append(None), self.port)
-        return lookup.look_up(name, RecordType.TXT)
+        return self.lookup(seconds).look_up(name, RecordType.TXT)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +79,16 @@ def test_what_the_zone_says_counts_and_not_what_a_cache_remembers(world: World) 
     assert texts(world.look_up()) == ["v=spf1 include:spf.mailing.easy.cz -all"]
     assert len(world.asked) == len(world.everybodys.questions) + 2
     assert not world.first.wants_recursion, "it may remember what others told it"
+
+
+def test_a_judgement_gets_one_answer_to_each_question(world: World) -> None:
+    lookup = world.lookup()
+    answer = lookup.look_up("mycompany.com", RecordType.TXT)
+    asked = len(world.asked)
+    for each in (world.first, world.second):
+        each.serve(DELEGATION + OLD)
+    assert lookup.look_up("MyCompany.com", RecordType.TXT) == answer
+    assert len(world.asked) == asked
 
 
 def test_a_name_within_the_zone_is_asked_of_its_servers_and_may_be_absent(world: World) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
-from alignd.cli.options import CONFIG, load_directory, load_or_exit
-from alignd.config.settings import Configuration
+from alignd.cli.options import CONFIG, load_directory, load_or_exit, print_problems
+from alignd.config.file import ConfigError
+from alignd.config.settings import Configuration, NotifyOptions
 from alignd.config.signer import table_problems
 from alignd.mail.domain import Domain
 from alignd.mail.printable import printable
@@ -35,6 +38,7 @@ def check_config(config: Path) -> None:
     """
     configuration, signer = load_or_exit(config, exit_status=os.EX_CONFIG)
     directory = load_directory(configuration, exit_status=os.EX_CONFIG)
+    told = _told(configuration.notify)
     for problem in table_problems(signer):
         click.echo(printable(str(problem)), err=True)
     relay = configuration.relay
@@ -43,8 +47,24 @@ def check_config(config: Path) -> None:
         f"notifications from {configuration.notifications.address.address}, "
         f"{len(configuration.tenant)} tenants."
     )
-    for line in _return_addresses(configuration, directory):
+    for line in (*_return_addresses(configuration, directory), *told):
         click.echo(printable(line))
+
+
+def _told(options: NotifyOptions) -> tuple[str, ...]:
+    """Who is told of events, a line; or print what is wrong with their files and exit."""
+    if not options.is_on:
+        return ()
+    # Its libraries take a moment to load, and mostly nobody is told.
+    from alignd.ledger.notify.targets import problems_of_files  # noqa: PLC0415
+
+    if problems := tuple(problems_of_files(options)):
+        print_problems(ConfigError(problems))
+        sys.exit(os.EX_CONFIG)
+    # Of the URL its host alone: the rest may be a secret.
+    host = urlsplit(options.webhook).hostname
+    names = [each for each in (host, *options.command[:1]) if each]
+    return (f"Events are told to {' and '.join(names)}.",)
 
 
 def _return_addresses(configuration: Configuration, directory: Directory) -> Iterator[str]:

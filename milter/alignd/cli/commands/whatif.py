@@ -41,8 +41,8 @@ from alignd.cli.render.whatif import (
     COLUMNS,
     Comparison,
     Failed,
+    outcome_cells,
     outcome_json,
-    whatif_json,
     whatif_lines,
 )
 from alignd.cli.text import print_lines, with_progress
@@ -103,8 +103,8 @@ class _AddressChange(click.ParamType[tuple[bool, IpAddress]]):
 @click.option("--tenant", help="Only this tenant's, by its name; '' is none of them.")
 @click.option("--domain", "pattern", default="", help="Only domains like '*.example.com'.")
 @ZONE
-@click.option("--json", "form", flag_value=Format.JSON, help="Print one JSON object.")
-@click.option("--csv", "form", flag_value=Format.CSV, help="Print one row for each change.")
+@click.option("--json", "form", flag_value=Format.JSON, help="Print one JSON object on each line.")
+@click.option("--csv", "form", flag_value=Format.CSV, help="Print one row for each domain.")
 @takes_database
 def whatif(  # noqa: PLR0913, PLR0917  click passes one argument for each option
     asked: Asked,
@@ -122,7 +122,7 @@ def whatif(  # noqa: PLR0913, PLR0917  click passes one argument for each option
 
     All author domains of the ledger, or the NAMEs alone, are judged twice: as things are, and with
     another configuration, other relay addresses, or other records in DNS. What would change is
-    listed with the messages of 30 days, by tenant. Changes nothing.
+    listed with the messages of 30 days, by tenant; scripts get all domains. Changes nothing.
 
     Each domain is judged as for a message of its own helpdesk: with its tenant's options, a login,
     and the author's address as envelope sender. What [helpdesk] asks of a message, and [dns] of
@@ -135,7 +135,7 @@ def whatif(  # noqa: PLR0913, PLR0917  click passes one argument for each option
     Examples:
       alignd whatif --address +192.0.2.77
       alignd whatif --address -2001:db8::25 --tenant mycompany
-      alignd whatif --with new.conf --csv > changes.csv
+      alignd whatif --with new.conf --csv > domains.csv
       alignd whatif --records new-include.zone mycompany.com
     """
     different = _Different(other, addresses, records)
@@ -152,9 +152,10 @@ def whatif(  # noqa: PLR0913, PLR0917  click passes one argument for each option
     paths = {str(asked.config): before, str(other or asked.config): after}
     compared = Comparison(judged, _strangers(subjects, paths))
     _print(compared, form)
+    problems += [f"{each.subject.domain}: {each.problem}" for each in compared.failed]
     for problem in problems:
         click.echo(f"Error: {printable(problem)}", err=True)
-    is_incomplete = problems or compared.unknown or compared.failed
+    is_incomplete = problems or compared.unknown
     sys.exit(EXIT_INCOMPLETE if is_incomplete else _EXIT_CHANGED if compared.changes else 0)
 
 
@@ -246,12 +247,11 @@ def _judged(
 def _print(compared: Comparison, form: Format | None) -> None:
     match form:
         case Format.JSON:
-            click.echo(json_line(whatif_json(compared)))
+            for each in compared.outcomes:
+                click.echo(json_line(outcome_json(each)))
         case Format.CSV:
             click.echo(csv.row(COLUMNS))
-            for each in (*compared.changes, *compared.unknown):
-                cells = outcome_json(each)
-                texts = ("" if cells[name] is None else str(cells[name]) for name in COLUMNS)
-                click.echo(csv.row(texts))
+            for each in compared.outcomes:
+                click.echo(csv.row(outcome_cells(each)))
         case None:
             print_lines(whatif_lines(compared))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from alignd.advice.whatif import Outcome, Subject, Total, by_tenant
@@ -20,11 +20,14 @@ from alignd.cli.text import (
 )
 from alignd.judgement.reasons import Reason
 
+_FINDING = ("action", "reason", "policy", "spf", "dkim")
 COLUMNS = (
-    *("domain", "tenant", "messages_30_days"),
-    *("action", "reason", "policy", "spf", "dkim"),
-    *("then_action", "then_reason", "then_policy", "then_spf", "then_dkim", "fix"),
+    *("domain", "tenant", "messages_30_days", "changes"),
+    *(f"{name}_now" for name in _FINDING),
+    *(f"{name}_then" for name in _FINDING),
+    "fix",
 )
+_CHANGES = {True: "yes", False: "no", None: "unknown"}
 _MAX_SHOWN = 20
 """Domains of which DNS says nothing, and tenants that are missing, that people are shown."""
 _WORSE, _BETTER, _OTHERWISE = "for the worse", "for the better", "otherwise"
@@ -84,45 +87,31 @@ def whatif_lines(compared: Comparison) -> Iterator[Line]:
     yield from _sums(compared)
 
 
-def whatif_json(compared: Comparison) -> dict[str, Any]:
-    return {
-        "domains": len(compared.judged),
-        "changes": list(map(outcome_json, compared.changes)),
-        "unknown": list(map(outcome_json, compared.unknown)),
-        "failed": [
-            {
-                "domain": each.subject.domain.name,
-                "tenant": each.subject.tenant,
-                "problem": each.problem,
-            }
-            for each in compared.failed
-        ],
-        "tenants": [
-            {"tenant": label, "domains": total.domains, "messages_30_days": total.messages}
-            for label, total in by_tenant(compared.changes).items()
-        ],
-    }
-
-
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
-    """What is and would be of one domain; its keys are COLUMNS."""
+    """What happens to mail of one domain, and what would."""
     now, then, subject = outcome.now, outcome.then, outcome.subject
     return {
         "domain": subject.domain.name,
         "tenant": subject.tenant,
         "messages_30_days": subject.messages,
-        "action": now.action,
-        "reason": now.reason,
-        "policy": now.policy,
-        "spf": now.spf,
-        "dkim": now.dkim,
-        "then_action": then.action,
-        "then_reason": then.reason,
-        "then_policy": then.policy,
-        "then_spf": then.spf,
-        "then_dkim": then.dkim,
+        "changes": None if outcome.is_unknown else outcome.is_change,
+        "now": asdict(now),
+        "then": asdict(then),
         "fix": _fix(then.action, then.reason),
     }
+
+
+def outcome_cells(outcome: Outcome) -> list[str]:
+    """A row of CSV, see COLUMNS."""
+    found = outcome_json(outcome)
+    now, then = found.pop("now"), found.pop("then")
+    cells = {
+        **found,
+        **{f"{name}_now": value for name, value in now.items()},
+        **{f"{name}_then": value for name, value in then.items()},
+        "changes": _CHANGES[found["changes"]],
+    }
+    return ["" if cells[name] is None else str(cells[name]) for name in COLUMNS]
 
 
 _States = tuple[str, str, str, str]

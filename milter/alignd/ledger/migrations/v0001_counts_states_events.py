@@ -29,7 +29,8 @@ def upgrade() -> None:
     _create("spool", _key("id"))
     _create("sources", _key("source"), _number("number"))
     _create_outbox()
-    _create("admitted", _key("domain"), _number("day"))
+    seen = sa.Column("seen", sa.BigInteger, nullable=False, server_default="0")
+    _create("admitted", _key("domain"), _number("day"), seen)
 
 
 def _create_states_and_events() -> None:

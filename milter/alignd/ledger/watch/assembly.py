@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from alignd.config.nameservers import Nameservers
 from alignd.config.settings import DnsOptions
 from alignd.judgement.review import Reviewer
-from alignd.ledger.leadership import Leadership, Role
+from alignd.ledger.fleet.leadership import Leadership, Role
 from alignd.ledger.watch.look import Looker, Questions
 from alignd.ledger.watch.looking import Pace
 from alignd.ledger.watch.watcher import Clocks, Observer, Watcher
@@ -22,6 +22,7 @@ from alignd.resolver.client import Upstream
 from alignd.resolver.resolver import Meter, QueryResult, Resolver
 
 _CACHED_SECONDS = 60.0  # what many domains include is asked once a minute
+_PATIENCE = 5.0  # seconds, for all questions of a look as mail asks them
 _SECONDS = 20.0  # for a look at the servers of zones, which takes several questions for each
 
 
@@ -66,10 +67,11 @@ def make_watcher(
 
 
 def _options_of_looks(dns: DnsOptions) -> DnsOptions:
-    """Those of mail, but that what was known before is no answer: a look has nobody waiting."""
+    """Those of mail, but that nobody waits for a look: it takes its time, and no old answer."""
     max_ttl = min(dns.max_ttl, _CACHED_SECONDS)
     changed = {"max_ttl": max_ttl, "min_ttl": min(dns.min_ttl, max_ttl), "stale": 0.0}
-    return dns.model_copy(update={**changed, "archive": ""})
+    timeout = max(dns.timeout, _PATIENCE)
+    return dns.model_copy(update={**changed, "timeout": timeout, "archive": ""})
 
 
 @dataclass(frozen=True, slots=True)

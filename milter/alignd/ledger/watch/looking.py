@@ -32,6 +32,7 @@ _SLOWNESS_OF_OTHERS = 4  # of domains that are not rewritten
 _JITTER = 0.1
 _REWRITE: str = Action.REWRITE.value
 _DNS_UNKNOWN: str = Reason.DNS_UNKNOWN.value
+_DKIM_ALIGNED: str = Reason.DKIM_ALIGNED.value
 _TEMPERROR = SpfResult.TEMPERROR.value  # of DKIM too
 _CAPPED = frozenset(EventKind) - {EventKind.ANOTHER_TENANT}
 
@@ -131,13 +132,13 @@ def after_look(
     found = _completed(look.finding, state.finding)
     if found == state.finding:
         settled = _settled(state, look, pace, spread)
-        changes = _known_again(state.unknown_since, settled, told)
+        changes = _known_again(state.unknown_since, settled, told, look.at)
         return Looked(settled, Outcome.SAME, _within_bound(changes, told, look.at))
     if not _is_confirmed(state, look, found, pace):
         return Looked(_waiting(state, look, found, pace), Outcome.CHANGED)
     settled = _settled(_adopted(state, found), look, pace, spread)
     changes = tuple(_changes(state, settled))
-    changes = changes or _known_again(state.unknown_since, settled, told)
+    changes = changes or _known_again(state.unknown_since, settled, told, look.at)
     return Looked(settled, Outcome.CHANGED, _within_bound(changes, told, look.at))
 
 
@@ -166,13 +167,18 @@ def _after_first(
     """
     found = look.finding
     agrees = _rewrites(found) is state.is_rewritten
+    if not agrees and state.finding.reason == _DKIM_ALIGNED:
+        # It came with a signature of its own, which no look has: messages go on to say what is.
+        look_at = next_look(state, look.at, pace, spread)
+        return Looked(replace(state, look_at=look_at), Outcome.SAME)
     is_enough = agrees or _is_unknown(state.finding) or _is_confirmed(state, look, found, pace)
     if not is_enough:
         return Looked(_waiting(state, look, found, pace), Outcome.CHANGED)
     since = state.since if agrees else state.pending_since or look.at
     settled = _settled(replace(state, finding=found, since=since), look, pace, spread)
-    changes = _within_bound(_known_again(state.unknown_since, settled, told), told, look.at)
-    return Looked(settled, Outcome.SAME if agrees else Outcome.CHANGED, changes)
+    changes = _known_again(state.unknown_since, settled, told, look.at)
+    outcome = Outcome.SAME if agrees else Outcome.CHANGED
+    return Looked(settled, outcome, _within_bound(changes, told, look.at))
 
 
 def _after_unknown(
@@ -185,7 +191,9 @@ def _after_unknown(
         look_at = min(look_at, _next_try(state.pending_since, look.at, pace))
     changes: tuple[Change, ...] = ()
     if look.at - since >= UNKNOWN_SECONDS and not _is_told_unknown(since, told):
-        changes = (Change(EventKind.UNKNOWN, _told_of(state), _told_unknown(since)),)
+        changes = (
+            Change(EventKind.UNKNOWN, _words(state.finding, state.since), _told_unknown(since)),
+        )
     changes = _within_bound(changes, told, look.at)
     return Looked(replace(unknown, look_at=look_at), Outcome.UNKNOWN, changes)
 
@@ -232,7 +240,8 @@ def _adopted(state: State, found: Finding) -> State:
 
 def _changes(before: State, after: State) -> Iterator[Change]:
     was, now = before.finding, after.finding
-    told = _told_of(before), _told_of(after)
+    # What has changed began with the first look, even where the state is older: another policy.
+    told = _words(was, before.since), _words(now, before.pending_since)
     if before.is_rewritten is not after.is_rewritten:
         yield Change(EventKind.BEGAN if after.is_rewritten else EventKind.STOPPED, *told)
     partly = Reason.RELAY_PARTLY_AUTHORISED.value
@@ -242,11 +251,13 @@ def _changes(before: State, after: State) -> Iterator[Change]:
         yield Change(EventKind.POLICY, *told)
 
 
-def _known_again(since: float, state: State, told: Sequence[Told]) -> tuple[Change, ...]:
+def _known_again(
+    since: float, state: State, told: Sequence[Told], at: float
+) -> tuple[Change, ...]:
     """The end of what was unknown *since* then, if anybody was told of it."""
     if not since or not _is_told_unknown(since, told):
         return ()
-    return (Change(EventKind.KNOWN, _told_unknown(since), _told_of(state)),)
+    return (Change(EventKind.KNOWN, _told_unknown(since), _words(state.finding, at)),)
 
 
 def _is_told_unknown(since: float, told: Sequence[Told]) -> bool:
@@ -266,8 +277,8 @@ def _within_bound(
     return (*changes[:room], replace(changes[room], kind=EventKind.FLAPPING))
 
 
-def _told_of(state: State) -> dict[str, object]:
-    return {**asdict(state.finding), "since": state.since}
+def _words(finding: Finding, since: float) -> dict[str, object]:
+    return {**asdict(finding), "since": since}
 
 
 def _told_unknown(since: float) -> dict[str, object]:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from alignd.ledger.batch import DomainKey
 from alignd.ledger.database import LedgerError, problem_of
 from alignd.ledger.event import Event
-from alignd.ledger.leadership import Leadership
+from alignd.ledger.fleet.leadership import Leadership
 from alignd.ledger.migration import SchemaError, require_schema
 from alignd.ledger.watch.look import Looker
 from alignd.ledger.watch.looking import (
@@ -33,7 +33,10 @@ from alignd.ledger.writer import Writer
 from alignd.mail.domain import Domain
 
 _ROUND_SECONDS = 2.0
-"""How often it is asked which domains are due, and whether this relay is the one that looks."""
+"""How often the one that looks asks which domains are due, and whether it is that still."""
+_CLAIM_SECONDS = 20.0
+"""How often the others ask whether they are the one by now: each time costs a connection."""
+_BAD_SECONDS = 30.0  # between two rounds while DNS is bad
 _MOST = 20  # domains in a round
 _RELAYS_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds, while the database is away
@@ -125,20 +128,19 @@ class Watcher:
         try:
             while not ended.is_set():
                 try:
-                    is_more_due = self.work(ended)
+                    rest = self.work(ended)
                 except (LedgerError, SchemaError) as error:
                     self.problem = problem_of(error)
                     ended.wait(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
                     self.problem, pause = "", _FIRST_PAUSE
-                    if not is_more_due:
-                        ended.wait(_ROUND_SECONDS)
+                    ended.wait(rest)
         finally:
             self._leadership.give_up()
 
-    def work(self, ended: threading.Event) -> bool:
-        """Look at some of what is due, if this relay is the one; whether there may be more.
+    def work(self, ended: threading.Event) -> float:
+        """Look at some of what is due, if this relay is the one; the seconds to rest then.
 
         Raises:
             SchemaError: the ledger is not one that this alignd can use now.
@@ -146,7 +148,7 @@ class Watcher:
         """
         if not self._leadership.is_held():
             self._observer.late(0.0)  # the one that looks says how late it is
-            return False
+            return _CLAIM_SECONDS
         if not self._has_schema:
             with self._engine.connect() as connection:
                 require_schema(connection)
@@ -157,7 +159,9 @@ class Watcher:
             self._look_at(each)
             if ended.wait(self._looker.questions.take_seconds()):
                 break
-        return len(due) == _MOST
+        if self._health.is_bad:
+            return _BAD_SECONDS
+        return 0.0 if len(due) == _MOST else _ROUND_SECONDS
 
     def _due(self) -> list[Due]:
         now, leg = self._clocks.now(), self._writer.leg

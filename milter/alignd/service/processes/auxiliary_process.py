@@ -5,8 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
@@ -18,8 +20,8 @@ from alignd.telemetry.log import MessageLog
 
 BEAT_SECONDS = 1.0
 """How often the process has to give a sign of life."""
-_END_SECONDS = 2.0
-"""How long it may take to end after TERM."""
+END_SECONDS = 2.0
+"""How long it may take to end after TERM, if nothing else is said."""
 _COUNT = 2**32  # of signs of life, then from 0 again
 
 Options = TypeVar("Options")
@@ -38,6 +40,24 @@ class _Run:
     kill_at: float = inf
 
 
+@contextmanager
+def beating(beat: Callable[[], None]) -> Iterator[None]:
+    """Give signs of life meanwhile, in a thread: for what cannot do so itself."""
+    ended = threading.Event()
+
+    def give() -> None:
+        while not ended.wait(BEAT_SECONDS):
+            beat()
+
+    thread = threading.Thread(target=give, name="beats", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 class AuxiliaryProcess(Generic[Options]):
     """Starts a process, replaces it when it dies or hangs, and ends it.
 
@@ -52,6 +72,7 @@ class AuxiliaryProcess(Generic[Options]):
         on_end: Callable[[], None],
         log: MessageLog,
         stop_listening: Callable[[], None] = listening_socket.stop_listening,
+        end_seconds: float = END_SECONDS,
     ) -> None:
         """*run* is called in the process, with its options and a function to call every second.
 
@@ -64,6 +85,7 @@ class AuxiliaryProcess(Generic[Options]):
         self._on_end = on_end
         self._log = log
         self._stop_listening = stop_listening
+        self._end_seconds = end_seconds
         self._beats = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         self._options: Options | None = None
         self._run: _Run | None = None
@@ -96,7 +118,7 @@ class AuxiliaryProcess(Generic[Options]):
         """Tell it to end; a later round of `keep_running` kills it if it does not."""
         if self._run is not None:
             self._run.is_unwanted = True
-            self._run.kill_at = min(self._run.kill_at, time.monotonic() + _END_SECONDS)
+            self._run.kill_at = min(self._run.kill_at, time.monotonic() + self._end_seconds)
             self._run.child.signal(signal.SIGTERM)
 
     def _start(self, options: Options) -> None:

@@ -56,8 +56,13 @@ class Leadership:
             return True
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         question = text("SELECT pg_try_advisory_lock(:key)")
-        if connection.execute(question, {"key": self._role.value}).scalar_one():
+        try:
+            is_mine = bool(connection.execute(question, {"key": self._role.value}).scalar_one())
+        except BaseException:
+            connection.close()
+            raise
+        if is_mine:
             self._connection = connection
-            return True
-        connection.close()
-        return False
+        else:
+            connection.close()
+        return is_mine

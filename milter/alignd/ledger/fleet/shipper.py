@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import ProgrammingError
 
 from alignd.config.settings import Keep
-from alignd.ledger import outbox
+from alignd.ledger import thinning
 from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import Batch
 from alignd.ledger.database import LedgerError, insert, problem_of
+from alignd.ledger.fleet import outbox
 from alignd.ledger.migration import SchemaError, migrate
 from alignd.ledger.tables import SHIPMENTS
-from alignd.ledger.thinning import thin_out
 from alignd.ledger.writer import Writer
 
 ALIVE_SECONDS = 60.0
@@ -22,6 +25,9 @@ ALIVE_SECONDS = 60.0
 THIN_SECONDS = 3600.0
 _ROUND_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds
+_THIN_STEPS = 5  # of a round, so that counts never wait for long
+_STALL_SECONDS = 15.0
+"""A database that has not ended a transaction for so long does not respond."""
 
 
 class Shipper:
@@ -45,8 +51,20 @@ class Shipper:
         self._on_event = on_event
         self._has_schema = False
         self._alive_at = self._thin_at = 0.0
-        self.problem = ""
+        self._thinning: Iterator[int] = iter(())
+        self._problem = ""
+        self._step_began: float | None = None
+        """The monotonic time at which it began to wait for a database."""
+        self.unreadable: list[outbox.UnreadableBatchError] = []
+        """The batches that could not be sent, until they are taken away."""
+
+    @property
+    def problem(self) -> str:
         """Why batches wait; empty when they do not."""
+        began = self._step_began
+        if began is not None and time.monotonic() - began > _STALL_SECONDS:
+            return self._problem or "the database does not respond"
+        return self._problem
 
     def run(self, ended: threading.Event) -> None:
         """Send until the end."""
@@ -55,12 +73,16 @@ class Shipper:
             try:
                 self._work(ended)
             except (LedgerError, SchemaError) as error:
-                self.problem = problem_of(error)
+                # Somebody may have put an empty database in the place of the one before.
+                self._has_schema &= not isinstance(error, ProgrammingError)
+                pause = min(2 * pause, _LONGEST_PAUSE) if self._problem else _FIRST_PAUSE
+                self._problem = problem_of(error)
                 ended.wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
             else:
-                self.problem, pause = "", _FIRST_PAUSE
+                self._problem = ""
                 ended.wait(_ROUND_SECONDS)
+            finally:
+                self._step_began = None
 
     def ship_next(self) -> bool:
         """Send the oldest batch; False if none waits.
@@ -68,34 +90,54 @@ class Shipper:
         Raises:
             LedgerError: it waits on. Perhaps it has arrived, which its number tells next time.
         """
-        with self._local.begin() as connection:
-            name = outbox.spool_id(connection)
-            first = outbox.begin_sending(connection)
+        try:
+            with self._local.begin() as connection:
+                name = outbox.spool_id(connection)
+                first = outbox.begin_sending(connection)
+        except outbox.UnreadableBatchError as error:
+            self._forget(error.number)
+            self.unreadable.append(error)
+            return True
         if first is None:
             return False
         number, batch = first
         with self._shared.begin() as connection:
             events = self._added(connection, name, number, batch)
-        with self._local.begin() as connection:
-            outbox.acknowledge(connection, number)
+        self._forget(number)
         for kind in events:
             self._on_event(kind)
         return True
 
     def _work(self, ended: threading.Event) -> None:
+        self._step_began = time.monotonic()
         if not self._has_schema:
             migrate(self._shared)
             self._has_schema = True
         while not ended.is_set() and self.ship_next():
-            self.problem = ""
+            self._problem = ""
+            self._step_began = time.monotonic()
+            self._say_alive()
+        self._say_alive()
+        self._thin_out()
+
+    def _say_alive(self) -> None:
         now = self._now()
-        if now - self._alive_at >= ALIVE_SECONDS:
+        if _is_due(self._alive_at, now, ALIVE_SECONDS):
             with self._shared.begin() as connection:
                 note_relay(connection, self._writer, now)
             self._alive_at = now
-        if now - self._thin_at >= THIN_SECONDS:
+
+    def _thin_out(self) -> None:
+        now = self._now()
+        if _is_due(self._thin_at, now, THIN_SECONDS):
             self._thin_at = now
-            thin_out(self._shared, self._keep, now)
+            self._thinning = thinning.steps(self._shared, self._keep, now)
+        for _ in islice(self._thinning, _THIN_STEPS):
+            self._step_began = time.monotonic()
+
+    def _forget(self, number: int) -> None:
+        with self._local.begin() as connection:
+            outbox.acknowledge(connection, number)
 
     def _added(self, connection: Connection, name: str, number: int, batch: Batch) -> list[str]:
         statement = insert(connection, SHIPMENTS).values(spool=name, number=number)
@@ -107,3 +149,8 @@ class Shipper:
         # Not its rowcount, which SQLAlchemy 2.1 does not tell of an INSERT.
         is_new = connection.execute(statement.returning(SHIPMENTS.c.number)).first() is not None
         return apply_batch(connection, batch, self._writer, self._now()) if is_new else []
+
+
+def _is_due(last: float, now: float, seconds: float) -> bool:
+    """Whether *seconds* have passed since *last*, or the clock was set back."""
+    return not 0 <= now - last < seconds
