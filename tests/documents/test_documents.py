@@ -272,8 +272,9 @@ def _said(call: ast.Call) -> list[ast.expr]:
 def _constant(text: ast.expr) -> str:
     if isinstance(text, ast.JoinedStr):
         text = text.values[0]
-    is_constant = isinstance(text, ast.Constant) and isinstance(text.value, str)
-    return text.value.strip().removesuffix(":") if is_constant else ""
+    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+        return text.value.strip().removesuffix(":")
+    return ""
 
 
 def test_operators_are_told_every_line_of_the_log_about_the_service() -> None:

@@ -263,7 +263,8 @@ class Supervisor:
 
     def _serve_ledger(self, options: LedgerOptions, beat: Callable[[], None]) -> None:
         """Be the ledger: called in a process of its own."""
-        os.nice(_LEDGER_NICENESS)  # on a machine that has too much to do, mail goes first
+        with suppress(OSError):  # where a sandbox forbids it
+            os.nice(_LEDGER_NICENESS)  # on a machine that has too much to do, mail goes first
         signals = PendingSignals()
         signals.watch()  # a TERM that comes while it is loaded must not end it: messages wait
         # SQLAlchemy is large: no other process has it. Such a machine takes long to load it.

@@ -360,10 +360,11 @@ def forget(context: click.Context, asked: Asked, domain: str) -> None:
 @ledger.command("notify-test")
 @click.option(
     "--kind",
+    metavar="KIND",
     type=click.Choice([kind.value for kind in EventKind]),
     default=EventKind.STOPPED.value,
     show_default=True,
-    help="The kind of the event.",
+    help="The kind of the event: one that notify.kinds takes.",
 )
 @CONFIG
 def notify_test(config: Path, kind: str) -> None:

@@ -46,18 +46,23 @@ class Tasks:
             log, "ledger waits for its database", "ledger is in its database again"
         )
         self._shipper: Shipper | None = None
+        self._obstacle = ""
+        """Why the database that relays share cannot be used as long as this process lives."""
         self._tellers: tuple[Teller, ...] = ()
         self._troubles: dict[str, Trouble] = {}
 
     def start(self, spool: Spool, begin: Callable[[str, Task], None]) -> None:
         """Start all that there are; *spool* is the file, which is there."""
-        for name, task in self._wanted(spool):
-            begin(f"ledger {name}", task)
+        try:
+            for name, task in self._wanted(spool):
+                begin(f"ledger {name}", task)
+        except LedgerError as error:  # nothing was connected to yet: no library, or no URL
+            self._obstacle = problem_of(error)
 
     @property
     def database_problem(self) -> str:
         """Why the database that relays share takes no counts; empty where it does, or is none."""
-        return self._shipper.problem if self._shipper else ""
+        return self._shipper.problem if self._shipper else self._obstacle
 
     def show_state(self) -> None:
         """Set the metrics, and log when something begins to fail and when it ends."""
