@@ -85,8 +85,12 @@ class Authority(Nameserver):
     """A server of a zone: it answers with authority, unless it is told otherwise."""
 
     has_authority = True
+    wants_recursion = False
+    """Whether one of the questions wanted what others know."""
 
     def respond(self, data: bytes, *, over_udp: bool) -> bytes | None:
+        asked = dns.message.from_wire(data)
+        self.wants_recursion = self.wants_recursion or bool(asked.flags & dns.flags.RD)
         answered = super().respond(data, over_udp=over_udp)
         if answered is None or not self.has_authority:
             return answered

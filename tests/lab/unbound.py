@@ -1,7 +1,7 @@
-"""A real DNS server: unbound, which serves a zone as if it were the root."""
+"""A real DNS server: unbound, which serves a zone as if it were the root, or its own, or asks."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,15 +27,18 @@ server:
   use-syslog: no
   do-ip6: no
   module-config: "iterator"
+  do-not-query-localhost: no
   unblock-lan-zones: yes
-auth-zone:
-  name: "."
-  zonefile: "{zone}"
-  for-downstream: no
-  for-upstream: yes
-  fallback-enabled: no
 remote-control:
   control-enable: no
+"""
+_AUTH_ZONE = """\
+auth-zone:
+  name: "{name}"
+  zonefile: "{file}"
+  for-downstream: {for_downstream}
+  for-upstream: yes
+  fallback-enabled: no
 """
 
 
@@ -49,13 +52,47 @@ def run_unbound(
     zone: str, port: int = 0, *, address: str = "127.0.0.1", parent: Path | None = None
 ) -> Iterator[int]:
     """Run an unbound that asks nobody else, and return its *port*; 0 is any."""
-    port = port or free_ports(1)[0]
+    with _run(port or free_ports(1)[0], address, parent, {".": zone}) as own:
+        yield own
+
+
+@contextmanager
+def run_authority(name: str, zone: str, port: int, address: str) -> Iterator[None]:
+    """Run a server of the zone *name*, which answers with authority."""
+    with _run(port, address, None, {name: zone}, for_downstream="yes"):
+        yield
+
+
+@contextmanager
+def run_recursor(name: str, servers: Iterable[str], port: int) -> Iterator[int]:
+    """Run an unbound that asks *servers*, at *port* of theirs, for names in *name*.
+
+    It remembers the answers for as long as they say. Returns its own port.
+    """
+    addresses = "".join(f"  stub-addr: {server}@{port}\n" for server in servers)
+    stub = f'stub-zone:\n  name: "{name}"\n{addresses}'
+    with _run(free_ports(1)[0], "127.0.0.1", None, {}, more=stub) as own:
+        yield own
+
+
+@contextmanager
+def _run(
+    port: int,
+    address: str,
+    parent: Path | None,
+    zones: Mapping[str, str],
+    *,
+    for_downstream: str = "no",
+    more: str = "",
+) -> Iterator[int]:
     with open_directory(parent) as directory:
-        zone_file, configuration = directory / "root.zone", directory / "unbound.conf"
-        zone_file.write_text(zone)
-        configuration.write_text(
-            _CONFIGURATION.format(directory=directory, address=address, port=port, zone=zone_file)
-        )
+        text = _CONFIGURATION.format(directory=directory, address=address, port=port)
+        for number, (name, zone) in enumerate(zones.items()):
+            file = directory / f"{number}.zone"
+            file.write_text(zone)
+            text += _AUTH_ZONE.format(name=name, file=file, for_downstream=for_downstream)
+        configuration = directory / "unbound.conf"
+        configuration.write_text(text + more)
         # A copy: Debian's AppArmor profile keeps /usr/sbin/unbound away from our files.
         program = shutil.copy(_program() or "unbound", directory / "unbound")
         command = [program, "-d", "-c", configuration]

@@ -66,10 +66,10 @@ class Asked:
 
 def takes_ledger(command: Callable[..., None]) -> Callable[..., None]:
     """Give *command* the options that say which ledger it is about, as one."""
-    return _LEG(takes_both_legs(command))
+    return _LEG(takes_database(command))
 
 
-def takes_both_legs(command: Callable[..., None]) -> Callable[..., None]:
+def takes_database(command: Callable[..., None]) -> Callable[..., None]:
     """The same without --leg."""
 
     @_DATABASE

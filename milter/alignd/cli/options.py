@@ -168,19 +168,29 @@ def open_lookups(
     Raises:
         InputError: *zone* is not a zone file, or there is no nameserver.
     """
-    try:
-        if zone is None:
-            nameservers = nameservers_of(dns)
-            if shared:
-                return Resolver(dns, nameservers, report=lambda _: None).for_message
-            return lambda: Resolver(dns, nameservers, report=lambda _: None).for_message()
-        parsed = Zone.parse(zone.read_text(encoding="utf-8"), str(zone))
+    if zone is not None:
+        parsed = read_zone(zone)
         return lambda: parsed
-    except OSError as error:
-        raise InputError(f"{zone}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{zone}: not a zone file: not UTF-8 text") from error
-    except ZoneError as error:
-        raise InputError(f"{error}; not a zone file") from error
+    try:
+        nameservers = nameservers_of(dns)
     except ResolverError as error:
         raise InputError(f"{error}, or give --zone") from error
+    if shared:
+        return Resolver(dns, nameservers, report=lambda _: None).for_message
+    return lambda: Resolver(dns, nameservers, report=lambda _: None).for_message()
+
+
+def read_zone(path: Path) -> Zone:
+    """Read the zone file at *path*.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return Zone.parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a zone file: not UTF-8 text") from error
+    except ZoneError as error:
+        raise InputError(f"{error}; not a zone file") from error

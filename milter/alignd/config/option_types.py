@@ -376,7 +376,12 @@ def _host_name(value: object) -> Domain:
     return name
 
 
-def _relay_address(value: object) -> IpAddress:
+def parse_relay_address(value: object) -> IpAddress:
+    """An address that mail can leave from.
+
+    Raises:
+        ValueError: it is none.
+    """
     address = _ip_address(value)
     is_nobodys = isinstance(address, IPv6Address) and address in _COMPATIBLE
     if address.is_unspecified or address.is_multicast or (is_nobodys and not address.is_loopback):
@@ -386,7 +391,7 @@ def _relay_address(value: object) -> IpAddress:
 
 DomainName = Annotated[Domain, PlainValidator(_domain)]
 HostName = Annotated[Domain, PlainValidator(_host_name)]
-RelayAddress = Annotated[IpAddress, PlainValidator(_relay_address)]
+RelayAddress = Annotated[IpAddress, PlainValidator(parse_relay_address)]
 IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
 Address = Annotated[Mailbox, PlainValidator(_address)]
 AgentOrAddress = Annotated[Mailbox | Literal["agent"], PlainValidator(_agent_or_address)]

@@ -123,7 +123,7 @@ class AuthoritativeLookup:
             if seconds <= 0:
                 break
             self._asked()
-            response = ask(name, record_type, (server,), seconds)
+            response = ask(name, record_type, (server,), seconds, wants_recursion=False)
             if isinstance(response, LookupFailed | Silence) or not _has_authority(response):
                 continue
             if found is None:

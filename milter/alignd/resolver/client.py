@@ -44,10 +44,13 @@ def ask(
     seconds: float,
     spare: SpareSockets | None = None,
     states: NameserverStates | None = None,
+    *,
+    wants_recursion: bool = True,
 ) -> dns.message.Message | LookupFailed | Silence:
     """Ask *nameservers*, each again when it is overdue, for at most *seconds*.
 
-    *states* has what was learned of them, and learns.
+    *states* has what was learned of them, and learns. Who does not want recursion wants what they
+    know themselves, and not what others told them.
 
     Returns:
         A NOERROR or NXDOMAIN response; or why there is none: the first refusal, NotAsked, or
@@ -56,7 +59,11 @@ def ask(
     deadline = time.monotonic() + seconds
     states = states or NameserverStates()
     with Sockets(spare or SpareSockets(), deadline) as sockets:
-        return _Exchange((name, record_type), nameservers, deadline, sockets, states).run()
+        question = (name, record_type)
+        exchange = _Exchange(
+            *(question, nameservers, deadline, sockets, states), wants_recursion=wants_recursion
+        )
+        return exchange.run()
 
 
 def spare_sockets_for(nameservers: tuple[Nameserver, ...]) -> SpareSockets:
@@ -128,7 +135,10 @@ class _Exchange:
         deadline: float,
         sockets: Sockets,
         states: NameserverStates,
+        *,
+        wants_recursion: bool,
     ) -> None:
+        self._wants_recursion = wants_recursion
         self._question = question
         self._deadline = deadline
         self._sockets = sockets
@@ -163,7 +173,8 @@ class _Exchange:
             nameserver = self._not_asked.pop(0)
             self._asked.append(
                 Conversation(
-                    nameserver, self._question, self._sockets, self._states, self._deadline
+                    *(nameserver, self._question, self._sockets, self._states, self._deadline),
+                    wants_recursion=self._wants_recursion,
                 )
             )
             self._next_turn, self._hedge = now + self._hedge, self._hedge * _BACKOFF

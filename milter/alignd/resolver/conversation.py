@@ -224,6 +224,8 @@ class Conversation:
         sockets: Sockets,
         states: NameserverStates,
         deadline: float,
+        *,
+        wants_recursion: bool = True,
     ) -> None:
         self.nameserver = nameserver
         self.outcome: Outcome | None = None
@@ -231,6 +233,7 @@ class Conversation:
         self.due = self.began = time.monotonic()
         """The monotonic time from which there is something to `send`."""
         self._question = question
+        self._flags = dns.flags.RD if wants_recursion else dns.flags.Flag(0)
         self._sockets = sockets
         self._states = states
         self._wait = states.wait(nameserver, deadline - self.began)
@@ -306,9 +309,12 @@ class Conversation:
         self._sockets.watch(opened, selectors.EVENT_WRITE, self._receive_stream)
 
     def _make_query(self, protocol: Protocol) -> Message:
+        flags = self._flags
         if protocol is Protocol.EDNS:
-            return dns.message.make_query(*self._question, use_edns=0, payload=_EDNS_PAYLOAD)
-        return dns.message.make_query(*self._question, use_edns=False)
+            return dns.message.make_query(
+                *self._question, use_edns=0, payload=_EDNS_PAYLOAD, flags=flags
+            )
+        return dns.message.make_query(*self._question, use_edns=False, flags=flags)
 
     def _receive_datagram(self) -> Message | None:
         assert self._udp

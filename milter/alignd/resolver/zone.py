@@ -103,6 +103,17 @@ class Zone:
         alias_of = to_text(aliases[0][0].target) if aliases else ""
         return Answer(records, outcome.exists or bool(outcome.rrsets), alias_of)
 
+    def has(self, name: str) -> bool:
+        """Whether the file has something of *name* or of one below it, be it a DNAME above it.
+
+        What a wildcard says of it is not its own.
+        """
+        try:
+            written = to_name(name)
+        except (dns.exception.DNSException, UnicodeError):
+            return False
+        return written in self._names or self._dname_above(written) is not None
+
     def find(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> ZoneAnswer:
         """Follow aliases from *name* to records of that type."""
         chain: list[dns.rrset.RRset] = []

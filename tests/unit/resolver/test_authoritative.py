@@ -1,9 +1,10 @@
 """Questions to the servers of a zone: what they say counts, and no cache."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+import dns.message
 import pytest
 
 from alignd.config.nameservers import Nameservers
@@ -11,6 +12,8 @@ from alignd.config.option_types import Nameserver as Address
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.authoritative import AuthoritativeLookup
 from alignd.resolver.client import Upstream
+from alignd.resolver.wire import to_name, to_rdtype
+from tests.lab import unbound
 from tests.lab.nameserver import Authority, Nameserver, run_nameserver
 from tests.lab.readiness import free_ports
 
@@ -75,6 +78,7 @@ def texts(answer: Answer | LookupFailed) -> list[str]:
 def test_what_the_zone_says_counts_and_not_what_a_cache_remembers(world: World) -> None:
     assert texts(world.look_up()) == ["v=spf1 include:spf.mailing.easy.cz -all"]
     assert len(world.asked) == len(world.everybodys.questions) + 2
+    assert not world.first.wants_recursion, "it may remember what others told it"
 
 
 def test_a_judgement_gets_one_answer_to_each_question(world: World) -> None:
@@ -130,3 +134,50 @@ def test_a_zone_without_servers_is_asked_of_everybodys_nameserver(world: World) 
 def test_it_ends_when_its_time_is_over(world: World) -> None:
     assert world.look_up(seconds=0.0) == LookupFailed("timeout")
     assert not world.asked
+
+
+FIRST, SECOND = "127.0.0.2", "127.0.0.3"
+REAL_ZONE = f"""\
+@ 3600 SOA ns1 hostmaster 1 3600 600 86400 3600
+@ 3600 NS ns1
+@ 3600 NS ns2
+ns1 3600 A {FIRST}
+ns2 3600 A {SECOND}
+"""
+REAL_OLD, REAL_NEW = (f'{REAL_ZONE}@ 3600 TXT "v=spf1 {word} -all"\n' for word in ("mx", "a"))
+
+
+@contextmanager
+def real_servers(first: str, second: str, port: int) -> Iterator[None]:
+    with (
+        unbound.run_authority("mycompany.com", first, port, FIRST),
+        unbound.run_authority("mycompany.com", second, port, SECOND),
+    ):
+        yield
+
+
+@pytest.mark.skipif(bool(unbound.obstacle()), reason=str(unbound.obstacle()))
+def test_real_servers_have_the_new_record_while_a_real_cache_has_the_old_one() -> None:
+    (port,) = free_ports(1)
+    with unbound.run_recursor("mycompany.com", (FIRST, SECOND), port) as cache:
+        upstream = Upstream(Nameservers((Address("127.0.0.1", cache),)), keeps_sockets=False)
+
+        def remembered() -> list[str]:
+            answer = upstream.ask(to_name("mycompany.com"), to_rdtype(RecordType.TXT), SECONDS)
+            assert isinstance(answer, dns.message.Message)
+            return [data.to_text() for rrset in answer.answer for data in rrset]
+
+        def published(name: str = "mycompany.com") -> Answer | LookupFailed:
+            return AuthoritativeLookup(upstream, SECONDS, port=port).look_up(name, RecordType.TXT)
+
+        with real_servers(REAL_OLD, REAL_OLD, port):
+            assert texts(published()) == ["v=spf1 mx -all"]
+            assert remembered() == ['"v=spf1 mx -all"']
+        with real_servers(REAL_OLD, REAL_NEW, port):
+            assert published() == LookupFailed("the servers of the zone do not agree")
+        with unbound.run_authority("mycompany.com", REAL_NEW, port, SECOND):
+            assert texts(published()) == ["v=spf1 a -all"], "the first one is down"
+        with real_servers(REAL_NEW, REAL_NEW, port):
+            assert texts(published()) == ["v=spf1 a -all"]
+            assert published("_dmarc.mycompany.com") == Answer((), exists=False)
+            assert remembered() == ['"v=spf1 mx -all"']

@@ -5,19 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from alignd.advice.alternatives import Advice, advise
+from alignd.cli.names import LISTED, read_authors
 from alignd.cli.options import (
     CONFIG,
     EXIT_INCOMPLETE,
     EXIT_REWRITTEN,
     ZONE,
     Format,
-    InputError,
     load_directory,
     load_or_exit,
     open_lookups,
@@ -28,23 +27,12 @@ from alignd.cli.render.json import advice_json, json_line
 from alignd.cli.text import BLANK, print_lines, with_progress
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import make_reviewer
-from alignd.mail.domain import Domain, DomainError
-from alignd.mail.mailbox import Mailbox, MailboxError, envelope_address
 from alignd.mail.printable import printable
-
-AGENT = "agent"
-"""The local part of the author if only a domain is named."""
-_MAX_SHOWN = 80  # characters of an entry
 
 
 @click.command()
 @click.argument("names", metavar="NAME...", nargs=-1)
-@click.option(
-    "--file",
-    "listed",
-    type=click.Path(path_type=Path),
-    help="More names, one on each line, '#' begins a comment; '-' is standard input.",
-)
+@LISTED
 @ZONE
 @click.option("--json", "form", flag_value=Format.JSON, help="Print one JSON object on each line.")
 @click.option("--csv", "form", flag_value=Format.CSV, help="Print one row for each domain.")
@@ -68,10 +56,9 @@ def domain(
       alignd domain --file customers.txt --csv > customers.csv
     """
     configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
-    entries = [*map(_Entry, names), *(_read_names(listed) if listed else ())]
-    if not entries:
+    authors, problems = read_authors(names, listed)
+    if not authors and not problems:
         raise click.UsageError("name a domain, or give --file")
-    authors, problems = _authors(entries)
     lookups = open_lookups(zone, configuration.dns, shared=False)
     directory = load_directory(configuration)
     reviewer = make_reviewer(configuration, signer, time.time, directory=directory)
@@ -88,60 +75,6 @@ def domain(
     for problem in problems:
         click.echo(f"Error: {printable(problem)}", err=True)
     sys.exit(status)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A name that was asked for."""
-
-    text: str
-    place: str = ""
-    """The file and the line that have it; empty for the command line."""
-
-    def problem(self, error: ValueError) -> str:
-        """What is wrong with it; in a file, which entry it is."""
-        if not self.place:
-            return str(error)
-        shown = repr(self.text[:_MAX_SHOWN])
-        return (
-            f"{self.place}: {error}" if shown in str(error) else f"{self.place}: {shown}: {error}"
-        )
-
-
-def _read_names(path: Path) -> Iterable[_Entry]:
-    try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        lines = data.decode("utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a list of names: not UTF-8 text") from error
-    texts = (line.partition("#")[0].strip() for line in lines)
-    return [_Entry(text, f"{path}:{number}") for number, text in enumerate(texts, 1) if text]
-
-
-def _authors(entries: Iterable[_Entry]) -> tuple[list[Mailbox], list[str]]:
-    """Parse *entries* into authors, each once, and the problems of those that are wrong."""
-    authors: dict[Mailbox, None] = {}
-    problems = []
-    for entry in entries:
-        try:
-            authors[_author(entry.text)] = None
-        except (DomainError, MailboxError) as error:
-            problems.append(entry.problem(error))
-    return list(authors), problems
-
-
-def _author(text: str) -> Mailbox:
-    address = envelope_address(text)
-    mailbox = (
-        Mailbox.from_address(address) if "@" in address else Mailbox(AGENT, Domain.parse(address))
-    )
-    if len(mailbox.domain.labels) == 1 or mailbox.domain.labels[-1].isdigit():
-        raise DomainError(f"not a domain that mail comes from: {text[:_MAX_SHOWN]!r}")
-    if not mailbox.local_part.isascii():
-        raise MailboxError(f"must be ASCII before the '@': {text[:_MAX_SHOWN]!r}")
-    return mailbox
 
 
 def _exit_status(advice: Advice) -> int:

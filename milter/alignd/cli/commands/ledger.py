@@ -24,7 +24,7 @@ from alignd.cli.ledgers import (
     opened,
     places_of,
     reported,
-    takes_both_legs,
+    takes_database,
     takes_ledger,
 )
 from alignd.cli.options import (
@@ -284,7 +284,7 @@ def export(asked: Asked, what: str, since: float, form: Format | None) -> None:
 
 @ledger.command()
 @_formats("one JSON object on each line", "one row for each relay")
-@takes_both_legs
+@takes_database
 def relays(asked: Asked, form: Format | None) -> None:
     """List the relays that write to the ledger, the silent ones marked.
 
@@ -329,7 +329,7 @@ def migrate(asked: Asked) -> None:
 
 @ledger.command()
 @click.argument("domain")
-@takes_both_legs
+@takes_database
 @click.pass_context
 def forget(context: click.Context, asked: Asked, domain: str) -> None:
     """Remove an author domain for good, both ways.

@@ -18,7 +18,7 @@ from alignd.cli.text import (
     Style,
     fold,
 )
-from alignd.judgement.reasons import Action
+from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.words import find
 from alignd.ledger.answer import Finding
 from alignd.ledger.queries.history import DayCount, History, PastEvent
@@ -40,6 +40,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _DAYS_OF_BAR = 3
 _UNWANTED = frozenset({Action.REWRITE.value, Action.REFUSE.value, Action.DEFER.value})
 """The actions that somebody would have otherwise."""
+_LEFT_TO_FAIL: str = Reason.REWRITE_WOULD_FAIL.value
 _NO_FIX = "None needed"
 _DIGEST_SHOWN = 12  # characters
 
@@ -104,7 +105,7 @@ def domain_json(row: DomainRow, leg: str) -> dict[str, Any]:
         "messages_30_days": row.messages,
         "rewritten_30_days": row.rewritten,
         "per_day": list(row.by_day),
-        "fix": _fix(finding.action, finding.reason),
+        "fix": fix_for(finding.action, finding.reason),
     }
 
 
@@ -175,7 +176,7 @@ def _by_state(rows: Iterable[DomainRow]) -> dict[tuple[str, str], list[DomainRow
         found.setdefault((row.finding.action, row.finding.reason), []).append(row)
 
     def place(state: tuple[str, str]) -> tuple[bool, int, tuple[str, str]]:
-        return state[0] not in _UNWANTED, -sum(row.messages for row in found[state]), state
+        return not is_unwanted(*state), -sum(row.messages for row in found[state]), state
 
     return {state: found[state] for state in sorted(found, key=place)}
 
@@ -183,11 +184,11 @@ def _by_state(rows: Iterable[DomainRow]) -> dict[tuple[str, str], list[DomainRow
 def _section(
     action: str, reason: str, rows: Sequence[DomainRow], *, has_sparkline: bool
 ) -> Iterator[Line]:
-    style = WARNING_HEADING if action in _UNWANTED else HEADING
+    style = WARNING_HEADING if is_unwanted(action, reason) else HEADING
     messages = sum(row.messages for row in rows)
-    counts = f"{_plural(len(rows), 'domain')}, {_plural(messages, 'message')} in 30 days"
+    counts = f"{plural(len(rows), 'domain')}, {plural(messages, 'message')} in 30 days"
     yield from fold(f"{action} {reason}: {counts}", style=style)
-    if fix := _fix(action, reason):
+    if fix := fix_for(action, reason):
         yield from fold(fix, "  ", "  ")
     titles = _cells("since", "a day", "30 days", "each 3 days", has_sparkline=has_sparkline)
     yield Line.of(f"{titles}author domain")
@@ -217,19 +218,20 @@ def _sums(rows: Sequence[DomainRow], others: int) -> Iterator[Line]:
         for row in rows:
             actions[row.finding.action] = actions.get(row.finding.action, 0) + 1
         of_each = ", ".join(f"{actions[action]:,} {action}" for action in sorted(actions))
-        messages = _plural(sum(row.messages for row in rows), "message")
+        messages = plural(sum(row.messages for row in rows), "message")
         rewritten = sum(row.rewritten for row in rows)
-        text = f"{_plural(len(rows), 'domain')}: {of_each}. {messages} in 30 days, "
+        text = f"{plural(len(rows), 'domain')}: {of_each}. {messages} in 30 days, "
         yield from fold(f"{text}{rewritten:,} of them rewritten.", style=HEADING)
     if others:
         yield from fold(
-            f"{_plural(others, 'message')} more had no readable author, or one of a domain beyond "
+            f"{plural(others, 'message')} more had no readable author, or one of a domain beyond "
             "those that the ledger tells apart."
         )
 
 
 def _state(row: DomainRow, *, has_sparkline: bool) -> Iterator[Line]:
-    finding, style = row.finding, WARNING if row.finding.action in _UNWANTED else GOOD
+    finding = row.finding
+    style = WARNING if is_unwanted(finding.action, finding.reason) else GOOD
     yield Line.of(
         "  ",
         Span(f"{finding.action} {finding.reason}", style),
@@ -242,9 +244,9 @@ def _state(row: DomainRow, *, has_sparkline: bool) -> Iterator[Line]:
     for text in (
         _found(finding),
         f"{seen}; its records: {looked}",
-        f"{_plural(row.messages, 'message')} in 30 days, {row.rewritten:,} of them rewritten; "
+        f"{plural(row.messages, 'message')} in 30 days, {row.rewritten:,} of them rewritten; "
         f"{row.last_day:,} in 24 hours",
-        _fix(finding.action, finding.reason) or "",
+        fix_for(finding.action, finding.reason) or "",
     ):
         if text:
             yield from fold(text, "    ", "    ")
@@ -279,14 +281,19 @@ def _named(value: object) -> str:
 
 
 def _day(day: DayCount) -> Line:
-    is_unwanted = day.action in _UNWANTED
-    words = Span(f"{day.action} {day.reason}", WARNING if is_unwanted else PLAIN)
+    style = WARNING if is_unwanted(day.action, day.reason) else PLAIN
+    words = Span(f"{day.action} {day.reason}", style)
     return Line.of(f"  {date(day.day)}  {day.messages:>9,}  ", words, _tenant(day.tenant))
 
 
-def _fix(action: str, reason: str) -> str | None:
+def is_unwanted(action: str, reason: str) -> bool:
+    """Whether somebody would have it otherwise: mail that is changed or goes nowhere, or fails."""
+    return action in _UNWANTED or reason == _LEFT_TO_FAIL
+
+
+def fix_for(action: str, reason: str) -> str | None:
     """What would help; None where nothing has to."""
-    word = find(reason) if action in _UNWANTED else None
+    word = find(reason) if is_unwanted(action, reason) else None
     return word.text.fix if word and not word.text.fix.startswith(_NO_FIX) else None
 
 
@@ -304,5 +311,6 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """*count* of what *noun* names in the singular."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

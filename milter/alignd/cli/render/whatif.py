@@ -1,90 +1,224 @@
-"""Renders what would change for author domains."""
+"""Renders what would happen to mail of author domains if something were different."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from alignd.advice.whatif import Comparison
-from alignd.cli.text import BLANK, GOOD, HEADING, WARNING, Line, Span, Style, fold
-from alignd.ledger.answer import Finding
+from alignd.advice.whatif import Outcome, Subject, Total, by_tenant
+from alignd.cli.render.ledger import fix_for, is_unwanted, plural
+from alignd.cli.text import (
+    BLANK,
+    GOOD_HEADING,
+    HEADING,
+    WARNING_HEADING,
+    Line,
+    Span,
+    fold,
+)
+from alignd.judgement.reasons import Reason
 
+_FINDING = ("action", "reason", "policy", "spf", "dkim")
 COLUMNS = (
     *("domain", "tenant", "messages_30_days", "changes"),
-    *("action_now", "reason_now", "action_then", "reason_then"),
+    *(f"{name}_now" for name in _FINDING),
+    *(f"{name}_then" for name in _FINDING),
+    "fix",
+)
+_CHANGES = {True: "yes", False: "no", None: "unknown"}
+_MAX_SHOWN = 20
+"""Domains of which DNS says nothing, and tenants that are missing, that people are shown."""
+_WORSE, _BETTER, _OTHERWISE = "for the worse", "for the better", "otherwise"
+_FAILING = frozenset({Reason.REWRITE_FAILS.value, Reason.REWRITE_WOULD_FAIL.value})
+_FAILING_FIX = (
+    "Rewritten mail would fail DMARC as well: the records of the notifications domain have to "
+    "authorise what would be different. Give those that it will have with --records."
 )
 
 
-def whatif_lines(found: Sequence[Comparison]) -> Iterator[Line]:
-    """Whose mail would meet something else, most mail first, and the sums."""
-    groups = (
-        ("Would be rewritten", WARNING, [each for each in found if each.loses_name]),
-        ("Would no longer be rewritten", GOOD, [each for each in found if each.gains_name]),
-        ("Would meet something else", HEADING, [each for each in found if _is_other(each)]),
-    )
-    for title, style, some in groups:
-        if some:
-            yield from _group(title, style, some)
-            yield BLANK
-    yield from fold(_sums(found))
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A domain that could not be judged, which is a bug; *problem* says how."""
+
+    subject: Subject
+    problem: str
 
 
-def whatif_json(each: Comparison) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All that was judged."""
+
+    judged: Sequence[Outcome | Failed]
+    strangers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The labels of tenants that a configuration does not have, by the path of its file."""
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [each for each in self.judged if isinstance(each, Outcome)]
+
+    @property
+    def failed(self) -> list[Failed]:
+        return [each for each in self.judged if isinstance(each, Failed)]
+
+    @property
+    def changes(self) -> list[Outcome]:
+        return [each for each in self.outcomes if each.is_change]
+
+    @property
+    def unknown(self) -> list[Outcome]:
+        return [each for each in self.outcomes if each.is_unknown]
+
+
+def whatif_lines(compared: Comparison) -> Iterator[Line]:
+    """What would change, by what it is and what it would be; then the sums."""
+    changes = compared.changes
+    for states, some in _by_states(changes).items():
+        yield from _section(*states, some)
+        yield BLANK
+    if compared.unknown:
+        yield from _unknown(compared.unknown)
+        yield BLANK
+    totals = by_tenant(changes)
+    if any(totals):  # not only the general options
+        yield from _tenants(totals)
+        yield BLANK
+    yield from _sums(compared)
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """What happens to mail of one domain, and what would."""
+    now, then, subject = outcome.now, outcome.then, outcome.subject
     return {
-        "domain": each.subject.domain.name,
-        "tenant": each.subject.tenant,
-        "messages_30_days": each.subject.messages,
-        "changes": each.changes,
-        "unknown": each.is_unknown,
-        "now": _finding_json(each.now),
-        "then": _finding_json(each.then),
+        "domain": subject.domain.name,
+        "tenant": subject.tenant,
+        "messages_30_days": subject.messages,
+        "changes": None if outcome.is_unknown else outcome.is_change,
+        "now": asdict(now),
+        "then": asdict(then),
+        "fix": _fix(then.action, then.reason),
     }
 
 
-def whatif_cells(each: Comparison) -> tuple[str, ...]:
+def outcome_cells(outcome: Outcome) -> list[str]:
     """A row of CSV, see COLUMNS."""
-    changes = "unknown" if each.is_unknown else "yes" if each.changes else "no"
-    return (
-        each.subject.domain.name,
-        each.subject.tenant,
-        str(each.subject.messages),
-        changes,
-        *(each.now.action, each.now.reason, each.then.action, each.then.reason),
-    )
-
-
-def _is_other(each: Comparison) -> bool:
-    return each.changes and not each.loses_name and not each.gains_name
-
-
-def _group(title: str, style: Style, some: Sequence[Comparison]) -> Iterator[Line]:
-    messages = sum(each.subject.messages for each in some)
-    yield Line.of(Span(f"{title}: {len(some):,} domains, {messages:,} messages in 30 days", style))
-    for each in sorted(some, key=lambda each: (-each.subject.messages, each.subject.domain.name)):
-        tenant = f"  ({each.subject.tenant})" if each.subject.tenant else ""
-        now, then = (f"{found.action} {found.reason}" for found in (each.now, each.then))
-        # Not folded: it is to be copied.
-        yield Line.of(f"{each.subject.messages:>10,}  {each.subject.domain}{tenant}")
-        yield from fold(f"{now} -> {then}", " " * 12, " " * 12)
-
-
-def _sums(found: Sequence[Comparison]) -> str:
-    changed = [each for each in found if each.changes]
-    lose = sum(each.loses_name for each in found)
-    gain = sum(each.gains_name for each in found)
-    unknown = sum(each.is_unknown for each in found)
-    text = (
-        f"{len(changed):,} of {len(found):,} domains would meet something else: {lose:,} would be "
-        f"rewritten, {gain:,} would no longer be."
-    )
-    return f"{text} DNS did not answer for {unknown:,}." if unknown else text
-
-
-def _finding_json(finding: Finding) -> dict[str, str]:
-    return {
-        "action": finding.action,
-        "reason": finding.reason,
-        "policy": finding.policy,
-        "spf": finding.spf,
-        "dkim": finding.dkim,
+    found = outcome_json(outcome)
+    now, then = found.pop("now"), found.pop("then")
+    cells = {
+        **found,
+        **{f"{name}_now": value for name, value in now.items()},
+        **{f"{name}_then": value for name, value in then.items()},
+        "changes": _CHANGES[found["changes"]],
     }
+    return ["" if cells[name] is None else str(cells[name]) for name in COLUMNS]
+
+
+_States = tuple[str, str, str, str]
+"""Action and reason as they are, and as they would be."""
+
+
+def _by_states(changes: Iterable[Outcome]) -> dict[_States, list[Outcome]]:
+    """What changes in the same way: first what would be unwanted, then by messages."""
+    found: dict[_States, list[Outcome]] = {}
+    for each in changes:
+        states = (each.now.action, each.now.reason, each.then.action, each.then.reason)
+        found.setdefault(states, []).append(each)
+
+    def place(states: _States) -> tuple[bool, int, int, _States]:
+        total = Total.of(found[states])
+        return not is_unwanted(*states[2:]), -total.messages, -total.domains, states
+
+    return {states: found[states] for states in sorted(found, key=place)}
+
+
+def _section(
+    action: str, reason: str, then_action: str, then_reason: str, changes: Sequence[Outcome]
+) -> Iterator[Line]:
+    style = WARNING_HEADING if is_unwanted(then_action, then_reason) else GOOD_HEADING
+    change = f"{action} {reason} -> {then_action} {then_reason}"
+    yield from fold(f"{change}: {_total(changes)}", style=style)
+    if fix := _fix(then_action, then_reason):
+        yield from fold(fix, "  ", "  ")
+    yield Line.of(_row("30 days", "author domain"))
+    for each in changes:
+        yield _of(each.subject)
+
+
+def _unknown(outcomes: Sequence[Outcome]) -> Iterator[Line]:
+    yield from fold(f"DNS does not say: {_total(outcomes)}", style=WARNING_HEADING)
+    yield from (_of(each.subject) for each in outcomes[:_MAX_SHOWN])
+    if len(outcomes) > _MAX_SHOWN:
+        yield from fold(f"and {len(outcomes) - _MAX_SHOWN:,} more: --json has them", "  ", "  ")
+
+
+def _tenants(totals: Mapping[str, Total]) -> Iterator[Line]:
+    yield Line.of(Span("What changes by tenant", HEADING))
+    layout = "  {:>9}  {:>7}  {}"
+    yield Line.of(layout.format("30 days", "domains", "tenant"))
+    for label, total in totals.items():
+        # Not folded: it is to be copied.
+        shown = label or "(general options)"
+        yield Line.of(layout.format(f"{total.messages:,}", f"{total.domains:,}", shown))
+
+
+def _sums(compared: Comparison) -> Iterator[Line]:
+    yield from fold(_sentence(compared), style=HEADING)
+    for count, text in (
+        (len(compared.unknown), "DNS does not say of {}."),
+        (len(compared.failed), "{} could not be judged, which is a bug: please report it."),
+    ):
+        if count:
+            yield from fold(text.format(f"{count:,}"))
+    for path, labels in compared.strangers.items():
+        some = ", ".join(labels[:_MAX_SHOWN]) + (", ..." if len(labels) > _MAX_SHOWN else "")
+        yield from fold(f"{path} has no such tenant, so its general options count: {some}")
+
+
+def _sentence(compared: Comparison) -> str:
+    changes, judged = compared.changes, plural(len(compared.judged), "domain")
+    if not changes:
+        known = " of what is known" if compared.unknown or compared.failed else ""
+        return f"{judged} judged: nothing changes{known}."
+    to = Counter(map(_direction, changes))
+    counts = ", ".join(
+        f"{to[each]:,} {each}" for each in (_WORSE, _BETTER, _OTHERWISE) if to[each]
+    )
+    messages = f"; {_messages(changes)}" if _is_counted(changes) else ""
+    return f"{judged} judged: {len(changes):,} would change ({counts}){messages}."
+
+
+def _direction(change: Outcome) -> str:
+    now, then = change.now, change.then
+    was_unwanted = is_unwanted(now.action, now.reason)
+    if is_unwanted(then.action, then.reason) == was_unwanted:
+        return _OTHERWISE
+    return _BETTER if was_unwanted else _WORSE
+
+
+def _fix(action: str, reason: str) -> str | None:
+    return _FAILING_FIX if reason in _FAILING else fix_for(action, reason)
+
+
+def _total(outcomes: Sequence[Outcome]) -> str:
+    domains = plural(len(outcomes), "domain")
+    return f"{domains}, {_messages(outcomes)}" if _is_counted(outcomes) else domains
+
+
+def _messages(outcomes: Sequence[Outcome]) -> str:
+    return f"{plural(Total.of(outcomes).messages, 'message')} in 30 days"
+
+
+def _is_counted(outcomes: Sequence[Outcome]) -> bool:
+    return any(each.subject.messages is not None for each in outcomes)
+
+
+def _of(subject: Subject) -> Line:
+    messages = "-" if subject.messages is None else f"{subject.messages:,}"
+    tenant = f"  ({subject.tenant})" if subject.tenant else ""
+    # Not folded: it is to be copied.
+    return Line.of(_row(messages, subject.domain.name), tenant)
+
+
+def _row(messages: str, domain: str) -> str:
+    return f"  {messages:>9}  {domain}"
