@@ -1,5 +1,6 @@
 """Judgements from memory: always those that would be made anew."""
 
+import gc
 import math
 import os
 import time
@@ -258,13 +259,16 @@ def test_judgements_take_no_more_memory_than_their_bound(
     lookup = Dated('*.example. TXT "v=spf1 -all"\n')
     for number in range(40):  # what else is kept by the process, and once
         memory.judge(hostile_message(kind, number), lookup)
+    gc.freeze()  # so that to collect is quick
     tracemalloc.start()
     held = []
     for number in range(40, 140):
         memory.judge(hostile_message(kind, number), lookup)
         lookup.questions.clear()
+        gc.collect()  # what a judgement leaves behind, which is not held
         held.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
+    gc.unfreeze()
 
     assert bound / 3 < held[-1] <= max(held) < bound
 

@@ -101,6 +101,12 @@ class Lab:
         self.send(1)
         self.await_state(server, "failing")
 
+    def break_file(self) -> None:
+        for each in self._elsewhere.iterdir():
+            if each.name != self.file.name:
+                each.unlink()
+        (self._elsewhere / self.file.name).write_bytes(b"no database " * 1000)
+
     def find_directory(self) -> None:
         self._elsewhere.rename(self.file.parent)
 
@@ -246,15 +252,17 @@ def test_a_file_that_breaks_is_replaced_and_known_domains_stay_known(lab: Lab, l
     lab.send(1, "first.example")
     lab.await_state(server, "good")
     lab.await_saved(server)
-    lab.file.write_bytes(b"no database " * 1000)
+    lab.lose_directory(server)  # so that nobody has it open
+    lab.break_file()
+    lab.find_directory()
     lab.send(2, "second.example")
     lab.await_saved(server)
     server.end()
     assert "ledger is broken and was put aside as" in log.read_text()
     with closing(sqlite3.connect(lab.file)) as database:
         domains = database.execute("SELECT domain FROM admitted ORDER BY domain").fetchall()
-    assert domains == [("first.example",), ("second.example",)]
-    assert lab.written() == 2
+    assert domains == [("first.example",), ("mycompany.com",), ("second.example",)]
+    assert lab.written() == 3
 
 
 def test_a_disk_that_stalls_is_told_of_and_mail_waits_in_memory(
