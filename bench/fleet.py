@@ -10,10 +10,8 @@ drawn, and the clock is the simulation's.
 
 from __future__ import annotations
 
-import os
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +27,11 @@ from sqlalchemy import func, select
 from alignd.config.settings import Keep
 from alignd.ledger.answer import Answer, Finding
 from alignd.ledger.database import open_database
+from alignd.ledger.fleet.outbox import MAX_ROWS
+from alignd.ledger.fleet.shipper import Shipper
 from alignd.ledger.migration import migrate
-from alignd.ledger.outbox import MAX_ROWS
 from alignd.ledger.place import LedgerPlace
 from alignd.ledger.ring import Record
-from alignd.ledger.shipper import Shipper
 from alignd.ledger.spool import Spool
 from alignd.ledger.tables import OUTBOX
 from alignd.ledger.tally import Tally
@@ -41,9 +39,10 @@ from alignd.ledger.writer import Writer
 from bench.page import table
 from tests.lab.machine import described
 from tests.lab.postgresql import PostgreSql, obstacle, run_postgresql
+from tests.lab.readiness import open_directory
 
 FLEET = 10_000_000
-"""Messages a day of the fleet that the figures are carried on to."""
+"""Messages a day that the figures are carried on to."""
 _SKEW = 0.9  # of Zipf's law: how uneven author domains are
 _TENANTS = 500
 _HOURS = (1, 1, 1, 1, 1, 2, 4, 7, 10, 11, 11, 10, 9, 10, 11, 10, 9, 7, 4, 3, 2, 2, 1, 1)
@@ -129,6 +128,9 @@ class Results:
     """All that was measured."""
 
     fleet: Fleet
+    whole: int
+    """Messages of the day that the figures are carried on to."""
+    peak_seconds: int
     sent: int = 0
     """Messages of the day."""
     counted: int = 0
@@ -136,11 +138,10 @@ class Results:
     spools: list[int] = field(default_factory=list)
     """Octets of the file of each relay, when the database comes back."""
     waiting_rows: int = 0
-    """In the file of a relay of FLEET, after a day without the database."""
+    """In the file of a relay with its share of the whole, after a day without the database."""
     waiting_octets: int = 0
     caught_up: Work | None = None
     sizes: dict[str, Size] = field(default_factory=dict)
-    peak_seconds: int = 0
     peaks: dict[int, Work] = field(default_factory=dict)
     """What the busiest seconds take, by how many of them pass between two sendings."""
 
@@ -203,18 +204,17 @@ class _Relay:
         self._spool.close()
 
 
-def simulate(fleet: Fleet, peak_seconds: int, directory: Path, tell: Tell) -> Results:
-    """Simulate a day, and the busiest seconds of a day with ten million messages."""
-    results = Results(fleet, peak_seconds=peak_seconds)
+def simulate(fleet: Fleet, whole: int, peak_seconds: int, tell: Tell) -> Results:
+    """Simulate a day of *fleet*, and the busiest seconds of a day with *whole* messages."""
+    results = Results(fleet, whole, peak_seconds)
     clock, chance = _Clock(), random.Random(1)
-    with run_postgresql(directory, options=_DURABLE) as server, ExitStack() as opened:
+    with run_postgresql(options=_DURABLE) as server, ExitStack() as opened:
         database = server.new_database()
         url = server.url(database)
         migrate(open_database(url))
         # Those of a fleet that is not new.
         admitted = {_domain(number): _DAY for number in range(fleet.domains)}
-        files = directory / "files"
-        files.mkdir()
+        files = opened.enter_context(open_directory())
         relays = [
             opened.enter_context(closing(_Relay(number, files, url, clock, admitted)))
             for number in range(fleet.relays)
@@ -230,10 +230,10 @@ def simulate(fleet: Fleet, peak_seconds: int, directory: Path, tell: Tell) -> Re
         results.spools = [relay.octets for relay in relays]
         tell("a relay of the whole fleet")
         with closing(_Relay(len(relays), files, url, clock, admitted)) as relay:
-            for minute in range(1440):
+            for minute in range(0, 1440, 5):
                 clock.now = _DAY + 60.0 * minute
-                share = _SHARES[minute // 60] / 60
-                relay.answer(clock.now, mail.some(FLEET * share / len(relays)))
+                share = _SHARES[minute // 60] / 12
+                relay.answer(clock.now, mail.some(whole * share / len(relays)))
                 relay.write()
             results.waiting_rows, results.waiting_octets = relay.waiting_rows, relay.octets
         tell("the database is back")
@@ -248,10 +248,10 @@ def simulate(fleet: Fleet, peak_seconds: int, directory: Path, tell: Tell) -> Re
                 for second in range(1, peak_seconds + 1):
                     clock.now += 1
                     for relay in relays:
-                        expected = FLEET * max(_SHARES) / 3600 / len(relays)
+                        expected = whole * max(_SHARES) / 3600 / len(relays)
                         relay.answer(clock.now, mail.some(expected))
                         relay.write()
-                    if second % pause == 0:
+                    if second % pause == 0 or second == peak_seconds:
                         _all_at_once(_Relay.ship, relays)
             results.peaks[pause] = work[0]
     return results
@@ -333,7 +333,7 @@ def written(results: Results) -> str:
         ("messages of the day, in the database", f"{results.counted:,}"),
         ("file of a relay after the day, the largest", _mega(max(results.spools))),
         (
-            f"file of a relay with {FLEET // fleet.relays:,} messages after a day",
+            f"file of a relay with {results.whole // fleet.relays:,} messages after a day",
             f"{results.waiting_rows:,} rows, {_mega(results.waiting_octets)}",
         ),
         ("so its oldest is dropped after", f"{MAX_ROWS / results.waiting_rows:.0f} days"),
@@ -351,7 +351,7 @@ def written(results: Results) -> str:
 
 
 def _peak_table(results: Results) -> str:
-    seconds, rate = results.peak_seconds, FLEET * max(_SHARES) / 3600
+    seconds, rate = results.peak_seconds, results.whole * max(_SHARES) / 3600
     rows: dict[str, list[str]] = {}
     for work in results.peaks.values():
         for what, value in (
@@ -364,12 +364,12 @@ def _peak_table(results: Results) -> str:
         ):
             rows.setdefault(what, []).append(value)
     heads = [f"sent every {pause} s" for pause in results.peaks]
-    what = f"the busiest {seconds} s of {FLEET:,} messages a day: {rate:.0f} a second"
+    what = f"the busiest {seconds} s of {results.whole:,} messages a day: {rate:.0f} a second"
     return table((what, *heads), [(each, *values) for each, values in rows.items()])
 
 
 def _on_paper(results: Results, fleet: Fleet) -> str:
-    whole, sizes = Fleet(FLEET, fleet.relays, fleet.domains), results.sizes
+    whole, sizes = Fleet(results.whole, fleet.relays, fleet.domains), results.sizes
     hours, days = whole.rows_of_hours(), whole.rows_of_days()
     found = {name: f"{size.rows:,} found" for name, size in sizes.items()}
 
@@ -380,7 +380,7 @@ def _on_paper(results: Results, fleet: Fleet) -> str:
     rows = [
         ("rows of `hours`, as simulated", f"{fleet.rows_of_hours():,.0f}, {found['hours']}"),
         ("rows of `days`, as simulated", f"{fleet.rows_of_days():,.0f}, {found['days']}"),
-        (f"rows of `hours` a day, {FLEET:,} messages", f"{hours:,.0f}"),
+        (f"rows of `hours` a day, {whole.messages:,} messages", f"{hours:,.0f}"),
         ("with the relay in their key", f"{whole.rows_of_hours(by_relay=True):,.0f}"),
         (f"`hours` of {_KEPT_HOURS} days", kept("hours", hours * _KEPT_HOURS)),
         (f"`days` of {_KEPT_DAYS} days", kept("days", days * _KEPT_DAYS)),
@@ -402,15 +402,12 @@ def main(messages: int, relays: int, domains: int, peak: int) -> None:
     if problem := obstacle():
         click.echo(f"fleet: {problem}; `make packages` installs what is missing", err=True)
         sys.exit(1)
-    with tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)  # the server runs as another user
-        fleet = Fleet(messages, relays, domains)
-        started = time.monotonic()
+    started = time.monotonic()
 
-        def tell(text: str) -> None:
-            click.echo(f"fleet: {time.monotonic() - started:.0f} s: {text}", err=True)
+    def tell(text: str) -> None:
+        click.echo(f"fleet: {time.monotonic() - started:.0f} s: {text}", err=True)
 
-        results = simulate(fleet, peak, Path(directory), tell)
+    results = simulate(Fleet(messages, relays, domains), FLEET, peak, tell)
     click.echo(written(results))
     if results.counted != results.sent:
         click.echo(f"fleet: {results.sent - results.counted} messages are missing", err=True)

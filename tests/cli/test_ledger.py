@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from alignd.cli.render.ledger import sparkline
-from alignd.ledger import outbox
 from alignd.ledger.batch import DAY
 from alignd.ledger.database import open_database
+from alignd.ledger.fleet import outbox
 from alignd.ledger.migration import newest_version
 from alignd.ledger.queries.opening import open_ledger
 from alignd.ledger.queries.overview import Selection, overview

@@ -255,17 +255,26 @@ def service_log_texts() -> set[str]:
     texts = set()
     for path in (ROOT / "milter/alignd").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or not node.args:
-                continue
-            says = r"\.(service|_service_line|once_a_minute|_report|_report_once)$"
-            if not re.search(says, ast.unparse(node.func)):
-                continue
-            text: ast.expr = node.args[0]
-            if isinstance(text, ast.JoinedStr):
-                text = text.values[0]
-            if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                texts.add(text.value.strip().removesuffix(":"))
+            if isinstance(node, ast.Call):
+                texts |= {found for each in _said(node) if (found := _constant(each))}
     return texts
+
+
+def _said(call: ast.Call) -> list[ast.expr]:
+    """The arguments of a call that are texts of the log."""
+    name = ast.unparse(call.func)
+    if name == "Trouble":  # what is said when it begins, and when it ends
+        return call.args[1:3]
+    says = r"\.(service|_service_line|once_a_minute|_report|_report_once)$"
+    return call.args[:1] if re.search(says, name) else []
+
+
+def _constant(text: ast.expr) -> str:
+    if isinstance(text, ast.JoinedStr):
+        text = text.values[0]
+    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+        return text.value.strip().removesuffix(":")
+    return ""
 
 
 def test_operators_are_told_every_line_of_the_log_about_the_service() -> None:

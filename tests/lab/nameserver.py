@@ -19,6 +19,7 @@ import dns.rrset
 from alignd.resolver.zone import Zone
 
 _LARGEST = 65535
+_TRIES = 20
 _LARGEST_WITHOUT_EDNS = 512
 _SOA = "ns. hostmaster. 1 3600 600 86400 0"  # nothing is to be kept of what does not exist
 
@@ -145,9 +146,10 @@ def run_nameserver(
                 nameserver.answer(data, client)
 
     with ExitStack() as servers:
-        over_tcp = servers.enter_context(_TCPServer((host, port), OverTCP))
+        over_tcp, over_udp = _open_both((host, port), OverTCP, OverUDP)
+        servers.enter_context(over_tcp)
+        servers.enter_context(over_udp)
         nameserver.port = over_tcp.server_address[1]
-        over_udp = servers.enter_context(_UDPServer((host, nameserver.port), OverUDP))
         for server, is_wanted in ((over_tcp, tcp), (over_udp, udp)):
             if not is_wanted:
                 server.server_close()
@@ -157,6 +159,23 @@ def run_nameserver(
             servers.callback(thread.join)
             servers.callback(server.shutdown)
         yield nameserver
+
+
+def _open_both(
+    place: tuple[str, int],
+    over_tcp: type[socketserver.BaseRequestHandler],
+    over_udp: type[socketserver.BaseRequestHandler],
+) -> tuple["_TCPServer", "_UDPServer"]:
+    """Listen over both at one port; of a free one for TCP, UDP may be another's."""
+    for tries_left in reversed(range(_TRIES)):
+        tcp = _TCPServer(place, over_tcp)
+        try:
+            return tcp, _UDPServer((place[0], tcp.server_address[1]), over_udp)
+        except OSError:
+            tcp.server_close()
+            if place[1] or not tries_left:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 class _Anywhere(socketserver.TCPServer):

@@ -1,11 +1,14 @@
 """What the two engines have in common: counts add up, and problems are told in a line."""
 
+import os
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from alignd.ledger.database import LedgerError, add_up, open_database, problem_of
+from alignd.ledger.database import LedgerError, add_up, create_file, open_database, problem_of
 from alignd.ledger.tables import HOURS, METADATA
 
 
@@ -45,3 +48,19 @@ def test_a_problem_is_a_line_without_the_statement(ledger_url: str) -> None:
     assert "hours" in problem
     assert "\n" not in problem
     assert "INSERT" not in problem
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give a file away")
+def test_a_file_that_root_makes_is_the_service_s(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1234, 1234)
+    create_file(tmp_path / "ledger.sqlite")
+    made = (tmp_path / "ledger.sqlite").stat()
+    assert (made.st_uid, made.st_mode & 0o777) == (1234, 0o600)
+
+
+def test_without_its_library_postgresql_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as where it is not installed
+    with pytest.raises(LedgerError, match=r"pip install 'alignd\[postgresql\]'"):
+        open_database("postgresql://alignd@db.example/alignd")

@@ -3,7 +3,7 @@
 import pytest
 
 from alignd.ledger.database import LedgerError, open_database
-from alignd.ledger.leadership import Leadership, Role
+from alignd.ledger.fleet.leadership import Leadership, Role
 from tests.lab.postgresql import PostgreSql
 from tests.lab.readiness import wait_until
 

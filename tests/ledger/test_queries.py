@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from alignd.ledger import outbox
 from alignd.ledger.answer import OTHER
 from alignd.ledger.batch import DAY
 from alignd.ledger.database import LedgerError, open_database, open_for_reading, shown
+from alignd.ledger.fleet import outbox
 from alignd.ledger.migration import SchemaError, migrate
 from alignd.ledger.queries.export import Exported, columns, export
 from alignd.ledger.queries.forget import forget

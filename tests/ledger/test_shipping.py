@@ -15,13 +15,13 @@ import pytest
 from sqlalchemy import text, update
 
 from alignd.config.settings import Keep
-from alignd.ledger import shipper as shipper_module
 from alignd.ledger.answer import Finding
 from alignd.ledger.batch import Batch, CountKey, DomainKey, Seen
 from alignd.ledger.database import LedgerError, open_database, problem_of
+from alignd.ledger.fleet import shipper as shipper_module
+from alignd.ledger.fleet.shipper import Shipper
 from alignd.ledger.migration import migrate
 from alignd.ledger.place import LedgerPlace
-from alignd.ledger.shipper import Shipper
 from alignd.ledger.spool import Spool
 from alignd.ledger.tables import OUTBOX
 from alignd.ledger.writer import Writer

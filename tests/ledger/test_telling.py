@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, insert, select, text, update
 
 from alignd.ledger.database import LedgerError, open_database
 from alignd.ledger.event import Event, EventKind
-from alignd.ledger.leadership import Leadership, Role
+from alignd.ledger.fleet.leadership import Leadership, Role
 from alignd.ledger.migration import migrate
 from alignd.ledger.notify import deliveries
 from alignd.ledger.notify.deliveries import LASTING, MOST_WAITING, Choice

@@ -17,7 +17,7 @@ from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import Batch, DomainKey, Seen
 from alignd.ledger.database import LedgerError, open_database
 from alignd.ledger.event import Event, EventKind
-from alignd.ledger.leadership import Leadership, Role
+from alignd.ledger.fleet.leadership import Leadership, Role
 from alignd.ledger.migration import migrate
 from alignd.ledger.tables import EVENTS, RELAYS, STATES
 from alignd.ledger.watch.assembly import make_watcher

@@ -82,7 +82,7 @@ def test_who_is_to_know_of_an_event_is_told_until_it_was_taken(
                 send(watched, tenant, next(queue_ids))
             wait_until(lambda: len(receiver.received) == 2, "both attempts")
             log = watched.alignd.log_path
-            wait_for_line(log, "webhook takes events again", "the end of the trouble")
+            wait_for_line(log, "events are taken again target=webhook", "the end of the trouble")
 
             def told(result: str) -> float:
                 scrape = watched.scrape()
@@ -101,6 +101,6 @@ def test_who_is_to_know_of_an_event_is_told_until_it_was_taken(
     )
     assert json.loads((directory / event["data"]["id"]).read_text()) == event
     text = log.read_text()
-    assert 'webhook does not take events problem="it answered 503: we move house"' in text
+    assert 'events are not taken target=webhook problem="it answered 503: we move house"' in text
     assert SECRET not in text
     assert os.listdir(directory).count(event["data"]["id"]) == 1

@@ -23,7 +23,7 @@ from alignd.ledger.database import LedgerError, problem_of, shown
 from alignd.ledger.migration import SchemaError
 from alignd.ledger.place import LedgerPlace
 from alignd.ledger.queries.opening import OpenLedger, open_ledger
-from alignd.service.ledger_place import ledger_place
+from alignd.service.ledger.place import ledger_place
 from alignd.service.setup import Leg
 
 _STATE_DIRECTORIES = {Leg.OUTBOUND: "/var/lib/alignd", Leg.RETURN: "/var/lib/alignd-return"}

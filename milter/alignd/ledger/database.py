@@ -95,10 +95,22 @@ def shown(url: str) -> str:
 def create_file(path: Path) -> None:
     """Make an empty file at *path* that others cannot read, if there is none.
 
+    One that root makes belongs to whom the directory belongs: it is for the service.
+
     Raises:
         OSError: that is not possible.
     """
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE))
+    try:
+        new = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, _PRIVATE)
+    except FileExistsError:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW))
+        return
+    try:
+        if os.geteuid() == 0:
+            place = path.parent.stat()
+            os.fchown(new, place.st_uid, place.st_gid)
+    finally:
+        os.close(new)
 
 
 def problem_of(error: Exception) -> str:
@@ -134,17 +146,20 @@ def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
 
 def _on_server(url: URL, patience: float, statement_patience: float) -> Engine:
     milliseconds = round(statement_patience * 1000)
-    return create_engine(
-        url.set(drivername=_DRIVER),
-        poolclass=NullPool,
-        connect_args={
-            "connect_timeout": max(2, round(patience)),  # libpq takes 1 for 2
-            "application_name": "alignd",
-            **_GIVE_UP,
-            "options": f"-c statement_timeout={milliseconds} "
-            f"-c lock_timeout={round(patience * 1000)} {_KEEP_ALIVE}",
-        },
-    )
+    try:
+        return create_engine(
+            url.set(drivername=_DRIVER),
+            poolclass=NullPool,
+            connect_args={
+                "connect_timeout": max(2, round(patience)),  # libpq takes 1 for 2
+                "application_name": "alignd",
+                **_GIVE_UP,
+                "options": f"-c statement_timeout={milliseconds} "
+                f"-c lock_timeout={round(patience * 1000)} {_KEEP_ALIVE}",
+            },
+        )
+    except ModuleNotFoundError as error:
+        raise LedgerError("PostgreSQL needs psycopg: pip install 'alignd[postgresql]'") from error
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

@@ -14,14 +14,14 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from alignd.ledger import outbox
 from alignd.ledger.answer import NO_DOMAIN, OTHER
 from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import DAY, Batch
 from alignd.ledger.database import create_file, open_database, problem_of
 from alignd.ledger.database import insert as upsert
+from alignd.ledger.fleet import outbox
+from alignd.ledger.fleet.outbox import Dropped, Waiting
 from alignd.ledger.migration import APPLICATION, migrate
-from alignd.ledger.outbox import Dropped, Waiting
 from alignd.ledger.place import LedgerPlace
 from alignd.ledger.tables import ADMITTED, SOURCES, SPOOL
 from alignd.ledger.writer import Writer
@@ -157,8 +157,8 @@ class Spool:
             messages += batch.messages
         if messages:
             self._report(
-                f"ledger has {messages} messages in its own file that waited for the database "
-                "which is configured no more"
+                "ledger keeps what waited for a database that is configured no more: "
+                f"{messages} messages"
             )
 
     @contextmanager

@@ -352,8 +352,12 @@ class Session:
         ring = self._runtime.ring
         if ring is None or is_put_off:
             return
-        if not ring.write(self.last_event, queue_id, verdict.answer):
-            self._runtime.metrics.ledger_lost(LedgerLoss.RING_FULL)
+        try:
+            if not ring.write(self.last_event, queue_id, verdict.answer):
+                self._runtime.metrics.ledger_lost(LedgerLoss.RING_FULL)
+        except Exception as error:  # a bug: the message is answered all the same
+            self._runtime.metrics.ledger_lost(LedgerLoss.MALFORMED)
+            self._runtime.log.once_a_minute("ledger was not told", error=described(error))
 
     def _macro(self, name: str) -> str:
         try:

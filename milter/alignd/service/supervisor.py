@@ -30,7 +30,7 @@ from alignd.mta.session import Runtime
 from alignd.service.archive_process import ArchiveOptions, serve_archive
 from alignd.service.in_force import describe, installed_versions
 from alignd.service.inputs import InputReport, KeyFollower, NameserverFollower
-from alignd.service.ledger_place import LedgerOptions
+from alignd.service.ledger.place import LedgerOptions
 from alignd.service.loading import SetupLoader
 from alignd.service.monitor import RequestHandler, serve_metrics
 from alignd.service.processes.auxiliary_process import AuxiliaryProcess, beating
@@ -263,12 +263,13 @@ class Supervisor:
 
     def _serve_ledger(self, options: LedgerOptions, beat: Callable[[], None]) -> None:
         """Be the ledger: called in a process of its own."""
-        os.nice(_LEDGER_NICENESS)  # on a machine that has too much to do, mail goes first
+        with suppress(OSError):  # where a sandbox forbids it
+            os.nice(_LEDGER_NICENESS)  # on a machine that has too much to do, mail goes first
         signals = PendingSignals()
         signals.watch()  # a TERM that comes while it is loaded must not end it: messages wait
         # SQLAlchemy is large: no other process has it. Such a machine takes long to load it.
         with beating(beat):
-            from alignd.service.ledger_process import serve_ledger  # noqa: PLC0415
+            from alignd.service.ledger.server import serve_ledger  # noqa: PLC0415
 
         metrics = self._metrics.of_ledger()
         self._log.count_dropped(metrics.line_dropped)

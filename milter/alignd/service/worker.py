@@ -22,7 +22,7 @@ from alignd.resolver.nameserver_states import Condition
 from alignd.resolver.resolver import Resolver
 from alignd.service.archive_process import ArchiveOptions
 from alignd.service.inputs import KeyFollower, NameserverFollower
-from alignd.service.ledger_place import ledger_place
+from alignd.service.ledger.place import ledger_place
 from alignd.service.legs import Means, make_judging
 from alignd.service.loading import SetupLoader
 from alignd.service.self_check import start_self_check

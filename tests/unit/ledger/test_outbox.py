@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, select, update
 
-from alignd.ledger import outbox
 from alignd.ledger.answer import Finding
 from alignd.ledger.batch import Batch, CountKey, DomainKey, Seen
 from alignd.ledger.database import open_database
-from alignd.ledger.outbox import MAX_ROWS_OF_BATCH, Dropped, UnreadableBatchError, Waiting
+from alignd.ledger.fleet import outbox
+from alignd.ledger.fleet.outbox import MAX_ROWS_OF_BATCH, Dropped, UnreadableBatchError, Waiting
 from alignd.ledger.tables import METADATA, OUTBOX
 
 REWRITTEN = Finding("rewrite", "relay-not-authorised", "reject", "fail", "none")

@@ -14,12 +14,12 @@ import pytest
 from sqlalchemy import event, text
 
 from alignd.config.settings import Keep
-from alignd.ledger import outbox
 from alignd.ledger.answer import OTHER
 from alignd.ledger.batch import DAY, Batch
 from alignd.ledger.database import LedgerError
+from alignd.ledger.fleet import outbox
+from alignd.ledger.fleet.outbox import Waiting
 from alignd.ledger.migration import SchemaError
-from alignd.ledger.outbox import Waiting
 from alignd.ledger.place import LedgerPlace
 from alignd.ledger.spool import Spool, SpoolError
 from alignd.ledger.thinning import thin_out

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,7 +27,14 @@ from alignd.cli.ledgers import (
     takes_both_legs,
     takes_ledger,
 )
-from alignd.cli.options import EXIT_REWRITTEN, Format, InputError
+from alignd.cli.options import (
+    CONFIG,
+    EXIT_INCOMPLETE,
+    EXIT_REWRITTEN,
+    Format,
+    InputError,
+    load_or_exit,
+)
 from alignd.cli.render import csv
 from alignd.cli.render.json import json_line
 from alignd.cli.render.ledger import (
@@ -43,8 +55,11 @@ from alignd.cli.text import print_lines
 from alignd.judgement.reasons import Action
 from alignd.ledger.batch import DAY
 from alignd.ledger.database import open_database
+from alignd.ledger.event import EventKind
 from alignd.ledger.migration import migrate as migrate_database
 from alignd.ledger.migration import require_schema
+from alignd.ledger.notify.target import NotTakenError
+from alignd.ledger.notify.targets import example, make_targets
 from alignd.ledger.queries.export import TIMES, Exported, columns
 from alignd.ledger.queries.export import export as export_rows
 from alignd.ledger.queries.forget import forget as forget_domain
@@ -58,12 +73,15 @@ from alignd.ledger.queries.overview import (
 )
 from alignd.ledger.queries.relays import relays as all_relays
 from alignd.mail.domain import Domain, DomainError
+from alignd.mail.printable import printable
 from alignd.service.setup import Leg
 
 _ANY_DOMAIN = "DOMAIN"
 """Stands for the name of an author domain in the list of commands."""
 _SILENT = 1
 """The exit status if a relay is silent."""
+_NOT_TAKEN = 1
+"""The exit status if somebody has not taken an event."""
 
 
 class _Commands(click.Group):
@@ -337,6 +355,46 @@ def forget(context: click.Context, asked: Asked, domain: str) -> None:
         "What was answered in the last minute, or waits at another relay, may still come: run "
         "this again then."
     )
+
+
+@ledger.command("notify-test")
+@click.option(
+    "--kind",
+    metavar="KIND",
+    type=click.Choice([kind.value for kind in EventKind]),
+    default=EventKind.STOPPED.value,
+    show_default=True,
+    help="The kind of the event: one that notify.kinds takes.",
+)
+@CONFIG
+def notify_test(config: Path, kind: str) -> None:
+    """Tell the webhook and the command of an event of alignd-test.example, once.
+
+    It is no event of the ledger, and notify.kinds and notify.tenants have no say in it. Run it as
+    the user of the service, which reads the files and runs the command.
+
+    Exit status 0 if all have taken it; 1 if one has not; 2 if nobody is told of events.
+
+    \b
+    Example:
+      alignd ledger notify-test --kind began
+    """
+    configuration, _ = load_or_exit(config, EXIT_INCOMPLETE)
+    event = example(EventKind(kind), str(uuid.uuid4()), time.time())
+    agent = f"alignd/{version('alignd')}"
+    targets = make_targets(configuration.notify, agent, os.environ, time.time)
+    if not targets:
+        raise InputError("nobody is told of events: set notify.webhook or notify.command")
+    untaken = 0
+    for target in targets:
+        try:
+            target.tell(event, threading.Event())
+        except NotTakenError as error:
+            untaken += 1
+            click.echo(printable(f"{target.name}: {error}"), err=True)
+        else:
+            click.echo(f"{target.name}: taken, as event {event.id}")
+    sys.exit(_NOT_TAKEN if untaken else 0)
 
 
 def _urls_of_all(asked: Asked) -> list[str]:

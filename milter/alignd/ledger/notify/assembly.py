@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from alignd.config.settings import NotifyOptions
 from alignd.ledger.database import open_database
-from alignd.ledger.leadership import Leadership, Role
+from alignd.ledger.fleet.leadership import Leadership, Role
 from alignd.ledger.notify.command import Command
 from alignd.ledger.notify.deliveries import Choice
 from alignd.ledger.notify.targets import make_targets

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 
 from alignd.config.file import ConfigError, ConfigProblem
 from alignd.config.settings import NotifyOptions
+from alignd.ledger.answer import Finding
+from alignd.ledger.event import Event, EventKind
 from alignd.ledger.notify.command import Command
 from alignd.ledger.notify.target import Target
 from alignd.ledger.notify.webhook import Webhook, load_certificates, load_secrets
@@ -23,6 +27,24 @@ def make_targets(
     if options.command:
         targets.append(Command(options.command, environment))
     return tuple(targets)
+
+
+def example(kind: EventKind, event_id: str, now: float) -> Event:
+    """An event of a domain that nobody has (RFC 2606), to try targets with."""
+    rewritten = Finding("rewrite", "relay-not-authorised", "reject", "fail", "none")
+    passes = Finding("pass", "spf-aligned", "reject", "pass", "none")
+    was, then = (passes, rewritten) if kind is EventKind.BEGAN else (rewritten, passes)
+    return Event(
+        event_id,
+        now,
+        "outbound",
+        "",
+        "alignd-test.example",
+        kind,
+        json.dumps(asdict(was)),
+        json.dumps(asdict(then) | {"since": now}),
+        "alignd-test",
+    )
 
 
 def problems_of_files(options: NotifyOptions) -> Iterator[ConfigProblem]:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from alignd.config.nameservers import Nameservers
 from alignd.config.settings import DnsOptions
 from alignd.judgement.review import Reviewer
-from alignd.ledger.leadership import Leadership, Role
+from alignd.ledger.fleet.leadership import Leadership, Role
 from alignd.ledger.watch.look import Looker, Questions
 from alignd.ledger.watch.looking import Pace
 from alignd.ledger.watch.watcher import Clocks, Observer, Watcher

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from alignd.ledger.batch import DomainKey
 from alignd.ledger.database import LedgerError, problem_of
 from alignd.ledger.event import Event
-from alignd.ledger.leadership import Leadership
+from alignd.ledger.fleet.leadership import Leadership
 from alignd.ledger.migration import SchemaError, require_schema
 from alignd.ledger.watch.look import Looker
 from alignd.ledger.watch.looking import (

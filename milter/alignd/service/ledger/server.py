@@ -14,29 +14,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
-from alignd.judgement.review import make_reviewer
 from alignd.ledger.batch import Batch
-from alignd.ledger.database import LedgerError, open_database, problem_of
-from alignd.ledger.event import Event
+from alignd.ledger.database import LedgerError, problem_of
+from alignd.ledger.fleet.outbox import Waiting
+from alignd.ledger.fleet.shipper import ALIVE_SECONDS
 from alignd.ledger.migration import SchemaError
-from alignd.ledger.notify.assembly import make_tellers
-from alignd.ledger.notify.teller import GIVEN_UP, Teller
-from alignd.ledger.outbox import Waiting
 from alignd.ledger.ring import Record, RingReader
-from alignd.ledger.shipper import ALIVE_SECONDS, THIN_SECONDS, Shipper
 from alignd.ledger.spool import Spool, SpoolError
 from alignd.ledger.tally import Tally
-from alignd.ledger.thinning import thin_out
-from alignd.ledger.watch.assembly import make_watcher
-from alignd.ledger.watch.looking import Outcome
-from alignd.service.ledger_place import LedgerOptions
+from alignd.service.ledger.place import LedgerOptions
+from alignd.service.ledger.tasks import Task, Tasks
+from alignd.service.ledger.trouble import Trouble
 from alignd.service.processes.signals import PendingSignals
-from alignd.service.setup import Leg
+from alignd.telemetry import words
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
-from alignd.telemetry.words import LedgerLoss, LedgerState, LookResult, Task, TellingResult
+from alignd.telemetry.words import LedgerLoss, LedgerState
 
 _READ_SECONDS = 0.25
 """How often the rings are read. A ring holds many seconds of mail."""
@@ -74,13 +68,6 @@ def serve_ledger(
     server.end()
 
 
-class BackgroundTask(Protocol):
-    """Something that a thread does for as long as the process lives."""
-
-    def run(self, ended: threading.Event) -> None:
-        """Work until *ended* is set. What it raises is a bug; it is run again after a pause."""
-
-
 class LedgerServer:
     """Reads the rings into a tally, and has threads that write it."""
 
@@ -108,14 +95,13 @@ class LedgerServer:
         self._file_problem = ""
         self._step_began: float | None = None
         """The monotonic time at which the writer began to wait for the disk."""
-        self._troubles: dict[str, Trouble] = {}
+        self._file_trouble = Trouble(log, "ledger is not written", "ledger is written again")
         self._alive_at = -ALIVE_SECONDS
         self._waiting = Waiting(0, 0.0)
-        self._shipper: Shipper | None = None
-        self._tellers: tuple[Teller, ...] = ()
+        self._tasks = Tasks(options, metrics, log)
 
     def start(self) -> None:
-        self.begin("ledger writer", _Run(self._write_until_the_end))
+        self.begin("ledger writer", self._write_until_the_end)
 
     def collect(self) -> None:
         """Read what workers have said since the last call."""
@@ -143,29 +129,16 @@ class LedgerServer:
 
     def show_state(self) -> None:
         """Set the metrics, and log when something begins to fail and when it ends."""
-        shipper = self._shipper
-        database_problem = shipper.problem if shipper else ""
-        if shipper:
-            self._tell_of_unreadable(shipper)
         file_problem = self._file_problem or self._stall()
-        self._tell("file", file_problem, "ledger is not written", "ledger is written again")
-        self._tell(
-            "database",
-            database_problem,
-            "ledger waits for its database",
-            "ledger is in its database again",
-        )
-        for teller in self._tellers:
-            name = teller.name
-            begins, ends = f"{name} does not take events", f"{name} takes events again"
-            self._tell(name, teller.problem, begins, ends)
-        self._metrics.set_ledger_untold(sum(each.waiting for each in self._tellers))
+        self._file_trouble.look(file_problem)
+        self._tasks.show_state()
         if file_problem:
             state = LedgerState.FAILING
         elif self._tally is None:
             state = LedgerState.OPENING
         else:
-            state = LedgerState.WAITING if database_problem else LedgerState.GOOD
+            is_waiting = bool(self._tasks.database_problem)
+            state = LedgerState.WAITING if is_waiting else LedgerState.GOOD
         self._metrics.set_ledger(state)
         waiting = self._waiting
         age = max(0.0, time.time() - waiting.since) if waiting.messages else 0.0
@@ -182,14 +155,14 @@ class LedgerServer:
         for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def begin(self, name: str, task: BackgroundTask) -> None:
+    def begin(self, name: str, task: Task) -> None:
         """Run *task* in a thread until the end, again after a pause if it raises."""
 
         def run() -> None:
             pause = _FIRST_PAUSE
             while not self._ended.is_set():
                 try:
-                    task.run(self._ended)
+                    task(self._ended)
                 except Exception as error:  # a bug: the others go on, and so does this one
                     self._note_failure(error)
                     self._ended.wait(pause)
@@ -255,7 +228,7 @@ class LedgerServer:
             with self._lock:
                 self._tally = Tally(admitted, known)
             try:
-                self._start_others(spool)
+                self._tasks.start(spool, self.begin)
             except Exception as error:  # a bug: messages are counted all the same
                 self._note_failure(error)
         else:
@@ -275,52 +248,6 @@ class LedgerServer:
         with self._lock:
             assert self._tally is not None
             self._tally.put_back(failed.batch, failed.admitted)
-
-    def _start_others(self, spool: Spool) -> None:
-        """Start what needs the file to be there."""
-        options = self._options
-        self.begin("ledger thinning", _Run(self._thin_out_until_the_end))
-        if options.place.shared_url:
-            self._shipper = Shipper(
-                spool.engine,
-                open_database(options.place.shared_url),
-                options.writer,
-                options.setup.configuration.ledger.keep,
-                time.time,
-                self._metrics.ledger_event,
-            )
-            self.begin("ledger shipper", self._shipper)
-        if options.setup.leg is Leg.OUTBOUND:  # the other one has no events
-            self._tellers = make_tellers(
-                options.setup.configuration.notify,
-                options.place.url,
-                options.writer.version,
-                os.environ,
-                self._count_told,
-            )
-        for teller in self._tellers:
-            self.begin(f"ledger {teller.name}", teller)
-        configuration = options.setup.configuration
-        if options.setup.leg is Leg.OUTBOUND and configuration.ledger.watch:
-            self.begin("ledger watcher", _Run(self._watch_until_the_end))
-
-    def _watch_until_the_end(self, ended: threading.Event) -> None:
-        options, setup = self._options, self._options.setup
-        reviewer = make_reviewer(
-            setup.configuration,
-            setup.signer,
-            time.time,
-            processor_time=time.thread_time,
-            directory=setup.directory,
-        )
-        make_watcher(
-            open_database(options.place.url),
-            reviewer,
-            setup.nameservers,
-            options.writer,
-            _WatchObserver(self._metrics, self._log),
-            self._metrics,
-        ).run(ended)
 
     def _write(self, spool: Spool) -> None:
         self.collect()
@@ -362,22 +289,6 @@ class LedgerServer:
         spool.dropped.clear()
         self._waiting = spool.waiting()
 
-    def _tell_of_unreadable(self, shipper: Shipper) -> None:
-        while shipper.unreadable:
-            batch = shipper.unreadable.pop(0)
-            self._metrics.ledger_lost(LedgerLoss.MALFORMED, batch.messages)
-            self._log.service("ledger has dropped counts", problem=str(batch))
-
-    def _thin_out_until_the_end(self, ended: threading.Event) -> None:
-        keep = self._options.setup.configuration.ledger.keep
-        engine = open_database(f"sqlite:///{self._options.place.file}")
-        while not ended.is_set():
-            try:
-                thin_out(engine, keep, time.time())
-            except LedgerError as error:  # the writer tells of it, if it lasts
-                self._log.once_a_minute("ledger is not thinned out", problem=problem_of(error))
-            ended.wait(THIN_SECONDS)
-
     def _stall(self) -> str:
         began = self._step_began
         is_stalled = began is not None and time.monotonic() - began > _STALL_SECONDS
@@ -393,17 +304,8 @@ class LedgerServer:
             self._step_began = None
 
     def _note_failure(self, error: Exception) -> None:
-        self._metrics.task_failed(Task.LEDGER)
+        self._metrics.task_failed(words.Task.LEDGER)
         self._log.once_a_minute("ledger goes on after", error=described(error))
-
-    def _count_told(self, target: str, result: str, events: int) -> None:
-        self._metrics.ledger_told(TellingResult(result), events)
-        if result == GIVEN_UP:
-            self._log.service(
-                "events are given up: they were not taken in three days, or too many wait",
-                target=target,
-                events=events,
-            )
 
     def _count_losses(self, tally: Tally) -> None:
         for why, number in (
@@ -414,15 +316,6 @@ class LedgerServer:
             if number:
                 self._metrics.ledger_lost(why, number)
         tally.gaps = tally.malformed = tally.overflowed = 0
-
-    def _tell(self, what: str, problem: str, begins: str, ends: str) -> None:
-        trouble, now = self._troubles.setdefault(what, Trouble()), time.monotonic()
-        if problem and trouble.since is None:
-            trouble.since = now
-            self._log.service(begins, problem=problem)
-        elif not problem and trouble.since is not None:
-            self._log.service(ends, seconds=round(now - trouble.since, 1))
-            trouble.since = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,43 +328,3 @@ class _Taken:
     """That of the last message of each ring."""
     positions: list[int]
     """Behind that message, for each ring."""
-
-
-@dataclass(frozen=True, slots=True)
-class _WatchObserver:
-    """Counts and logs what looks at author domains have come to."""
-
-    metrics: ProcessMetrics
-    log: MessageLog
-
-    def looked(self, outcome: Outcome) -> None:
-        self.metrics.ledger_looked(LookResult(outcome.value))
-
-    def late(self, seconds: float) -> None:
-        self.metrics.set_ledger_late(seconds)
-
-    def happened(self, event: Event) -> None:
-        self.metrics.ledger_event(event.kind.value)
-        about = {"domain": event.domain} if event.domain else {"now": event.now}
-        if event.tenant:
-            about["tenant"] = event.tenant
-        self.log.service("ledger has an event", kind=event.kind.value, **about)
-
-    def failed(self, problem: str, error: Exception) -> None:
-        self.metrics.task_failed(Task.LEDGER)
-        self.log.once_a_minute("ledger goes on after", problem=problem, error=described(error))
-
-    def report(self, text: str) -> None:
-        self.log.service(f"ledger: {text}")
-
-
-@dataclass(slots=True)
-class Trouble:
-    """Since when something fails, by the monotonic clock; None while it is well."""
-
-    since: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    run: Callable[[threading.Event], None]

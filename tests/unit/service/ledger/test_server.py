@@ -19,9 +19,9 @@ from alignd.ledger.ring import Rings
 from alignd.ledger.spool import Spool
 from alignd.ledger.tally import Tally
 from alignd.ledger.writer import Writer
-from alignd.service import ledger_process
-from alignd.service.ledger_place import LedgerOptions
-from alignd.service.ledger_process import LedgerServer
+from alignd.service.ledger import server as ledger_server
+from alignd.service.ledger.place import LedgerOptions
+from alignd.service.ledger.server import LedgerServer
 from alignd.service.setup import Setup
 from alignd.service.supervisor import LEDGER_END_SECONDS
 from alignd.telemetry.log import MessageLog
@@ -122,9 +122,9 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lab(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    monkeypatch.setattr(ledger_process, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(ledger_process, "_LONGEST_PAUSE", 0.05)
-    monkeypatch.setattr(ledger_process, "_WRITE_SECONDS", 0.02)
+    monkeypatch.setattr(ledger_server, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(ledger_server, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(ledger_server, "_WRITE_SECONDS", 0.02)
     with log.open("a") as stream:
         lab = Lab(tmp_path, stream)
         lab.file.parent.mkdir()
@@ -219,7 +219,7 @@ def test_what_was_written_when_that_seemed_to_fail_is_not_written_again(
                 FailsBehindCommit.failures += 1
                 raise OSError("a disk")
 
-    monkeypatch.setattr(ledger_process, "Spool", FailsBehindCommit)
+    monkeypatch.setattr(ledger_server, "Spool", FailsBehindCommit)
     lab.send(5)
     server = lab.start()
     lab.await_saved(server)
@@ -268,7 +268,7 @@ def test_a_file_that_breaks_is_replaced_and_known_domains_stay_known(lab: Lab, l
 def test_a_disk_that_stalls_is_told_of_and_mail_waits_in_memory(
     lab: Lab, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_process, "_STALL_SECONDS", 0.05)
+    monkeypatch.setattr(ledger_server, "_STALL_SECONDS", 0.05)
     server = lab.start()
     lab.await_state(server, "good")
     with closing(sqlite3.connect(lab.file, isolation_level=None)) as other:
@@ -333,7 +333,7 @@ def test_the_end_waits_for_what_is_to_be_written_and_for_no_server(lab: Lab) -> 
     server = lab.start()
     lab.await_state(server, "good")
     task = Stubborn()
-    server.begin("stubborn", task)
+    server.begin("stubborn", task.run)
     lab.send(3)
     began = time.monotonic()
     server.end()
@@ -345,7 +345,7 @@ def test_the_end_waits_for_what_is_to_be_written_and_for_no_server(lab: Lab) -> 
 def test_a_task_with_a_bug_is_run_again_and_told_of(lab: Lab, log: Path) -> None:
     server = lab.start()
     task = Failing()
-    server.begin("failing", task)
+    server.begin("failing", task.run)
     wait_until(lambda: task.runs == 2, "another run")
     server.end()
     assert "ledger goes on after error=" in log.read_text()

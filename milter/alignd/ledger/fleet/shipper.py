@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import ProgrammingError
 
 from alignd.config.settings import Keep
-from alignd.ledger import outbox, thinning
+from alignd.ledger import thinning
 from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import Batch
 from alignd.ledger.database import LedgerError, insert, problem_of
+from alignd.ledger.fleet import outbox
 from alignd.ledger.migration import SchemaError, migrate
 from alignd.ledger.tables import SHIPMENTS
 from alignd.ledger.writer import Writer

@@ -18,7 +18,7 @@ from alignd.ledger.tables import OUTBOX, SPOOL
 MAX_ROWS_OF_BATCH = 2_000
 """What is merged into one batch: a transaction of a tenth of a second."""
 MAX_ROWS = 2_000_000
-"""Of all that wait, some 300 MB: three weeks of a relay with 200,000 messages a day."""
+"""Of all that wait, some 300 MB: eight days of a relay with 200,000 messages a day."""
 _LEAP = 1_000_000  # numbers: more than a file can fall behind, at one a second for eleven days
 
 
