@@ -45,7 +45,9 @@ class Lab:
         self.sent = 0
         self._metrics = Metrics(1)
         self._log = MessageLog(log)
-        configuration = parse_configuration(BASE + '\n[dns]\nnameservers = ["192.0.2.1"]\n', "")
+        configuration = parse_configuration(
+            BASE + '\n[dns]\nnameservers = ["192.0.2.1"]\n[ledger]\nwatch = "0s"\n', ""
+        )
         setup = Setup(
             configuration, load_signer(configuration.dkim), nameservers_of(configuration.dns)
         )
