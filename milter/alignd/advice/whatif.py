@@ -14,7 +14,7 @@ from alignd.config.settings import Configuration, Relay, Settings, Tenants
 from alignd.judgement.reasons import Reason
 from alignd.judgement.review import Reviewer
 from alignd.ledger.answer import Finding
-from alignd.ledger.watch.look import look_at
+from alignd.ledger.watch.look import TenantReviewers, look_at
 from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress
 from alignd.mailauth.dns import Answer, Lookup, LookupFailed, RecordType
@@ -87,13 +87,11 @@ class View:
     """What comes of one configuration for each tenant; safe for threads."""
 
     def __init__(self, reviewer: Reviewer) -> None:
-        self._reviewer = reviewer
-        self._settings = reviewer.configuration.labelled_settings()
-        self._reviewers: dict[str, Reviewer] = {}
+        self._reviewers = TenantReviewers(reviewer)
 
     def knows(self, tenant: str) -> bool:
         """Whether there is such a tenant; mail of others gets the general options."""
-        return tenant in self._settings
+        return self._reviewers.has(tenant)
 
     def judge(self, subject: Subject, lookup: Lookup) -> Finding:
         """Judge a message such as its helpdesk sends.
@@ -101,16 +99,8 @@ class View:
         Raises:
             UnsafeEditError: a rewritten message would not be what it must be.
         """
-        return look_at(self._reviewer_of(subject.tenant), subject.domain, lookup)
-
-    def _reviewer_of(self, tenant: str) -> Reviewer:
-        label = tenant if tenant in self._settings else ""
-        reviewer = self._reviewers.get(label)
-        if reviewer is None:
-            configuration = self._reviewer.configuration.narrowed_to(self._settings[label])
-            reviewer = replace(self._reviewer, configuration=configuration)
-            self._reviewers[label] = reviewer
-        return reviewer
+        label = subject.tenant if self.knows(subject.tenant) else ""
+        return look_at(self._reviewers.of(label), subject.domain, lookup)
 
 
 class AddressError(ValueError):

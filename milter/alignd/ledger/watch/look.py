@@ -29,6 +29,27 @@ def look_at(reviewer: Reviewer, domain: Domain, lookup: Lookup) -> Finding:
     return Finding.of(reviewer.judge(message, lookup, is_helpdesk=True).summary)
 
 
+class TenantReviewers:
+    """Has a reviewer for each tenant, under whose options it judges all; safe for threads."""
+
+    def __init__(self, reviewer: Reviewer) -> None:
+        self._reviewer = reviewer
+        self._settings = reviewer.configuration.labelled_settings()
+        self._reviewers: dict[str, Reviewer] = {}
+
+    def has(self, tenant: str) -> bool:
+        """Whether there is a tenant with this label; the general options are the empty one's."""
+        return tenant in self._settings
+
+    def of(self, tenant: str) -> Reviewer:
+        reviewer = self._reviewers.get(tenant)
+        if reviewer is None:
+            configuration = self._reviewer.configuration.narrowed_to(self._settings[tenant])
+            reviewer = replace(self._reviewer, configuration=configuration)
+            self._reviewers[tenant] = reviewer
+        return reviewer
+
+
 class Questions:
     """The budget of questions to DNS; safe for threads, since any may ask."""
 
@@ -64,27 +85,17 @@ class Looker:
         *questions* counts what both ask.
         """
         self.questions = questions
-        self._reviewer = reviewer
-        self._settings = reviewer.configuration.labelled_settings()
-        self._reviewers: dict[str, Reviewer] = {}
+        self._reviewers = TenantReviewers(reviewer)
         self._make_lookup = make_lookup
         self._make_authoritative = make_authoritative
 
     def knows(self, tenant: str) -> bool:
         """Whether there is a tenant with this label; the empty one stands for all others."""
-        return tenant in self._settings
+        return self._reviewers.has(tenant)
 
     def look(self, tenant: str, domain: Domain) -> Finding:
         """Look as mail does."""
-        return look_at(self._reviewer_of(tenant), domain, self._make_lookup())
+        return look_at(self._reviewers.of(tenant), domain, self._make_lookup())
 
     def look_past_caches(self, tenant: str, domain: Domain) -> Finding:
-        return look_at(self._reviewer_of(tenant), domain, self._make_authoritative())
-
-    def _reviewer_of(self, tenant: str) -> Reviewer:
-        reviewer = self._reviewers.get(tenant)
-        if reviewer is None:
-            configuration = self._reviewer.configuration.narrowed_to(self._settings[tenant])
-            reviewer = replace(self._reviewer, configuration=configuration)
-            self._reviewers[tenant] = reviewer
-        return reviewer
+        return look_at(self._reviewers.of(tenant), domain, self._make_authoritative())
