@@ -29,6 +29,7 @@ from alignd.resolver.archive.memory import ArchiveMemory, Moment
 from alignd.resolver.archive.writer import ArchiveWriter
 from alignd.service.processes.auxiliary_process import BEAT_SECONDS
 from alignd.service.processes.signals import PendingSignals
+from alignd.service.processes.trouble import Trouble
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
 from alignd.telemetry.words import ArchiveState, Task
@@ -119,7 +120,9 @@ class ArchiveServer:
             options.path, options.keep_seconds, self._memory, log.service, self._note_failure
         )
         self._thread: threading.Thread | None = None
-        self._troubled_since: float | None = None
+        self._trouble = Trouble(
+            log, "DNS answers are not archived", "DNS answers are archived again"
+        )
         self._serve: dict[int, Callable[[], bool]] = {
             end.fileno(): partial(self._reply, end) for end in sockets.questions
         }
@@ -143,15 +146,8 @@ class ArchiveServer:
         Here and not in the writer's thread, which may wait for the disk.
         """
         problem = self._why_not_running() or self._writer.problem()
-        now = time.monotonic()
-        if problem and self._troubled_since is None:
-            self._troubled_since = now
-            self._log.service("DNS answers are not archived", problem=problem)
-        if not problem and self._troubled_since is not None:
-            seconds = round(now - self._troubled_since, 1)
-            self._log.service("DNS answers are archived again", seconds=seconds)
-            self._troubled_since = None
-        if self._troubled_since is not None:
+        self._trouble.look(problem)
+        if problem:
             state = ArchiveState.FAILING
         else:
             state = ArchiveState.GOOD if self._writer.has_read else ArchiveState.OPENING

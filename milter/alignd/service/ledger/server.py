@@ -25,8 +25,8 @@ from alignd.ledger.spool import Spool, SpoolError
 from alignd.ledger.tally import Tally
 from alignd.service.ledger.place import LedgerOptions
 from alignd.service.ledger.tasks import Task, Tasks
-from alignd.service.ledger.trouble import Trouble
 from alignd.service.processes.signals import PendingSignals
+from alignd.service.processes.trouble import Trouble
 from alignd.telemetry import words
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics

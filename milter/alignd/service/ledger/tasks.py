@@ -23,7 +23,7 @@ from alignd.ledger.thinning import thin_out
 from alignd.ledger.watch.assembly import make_watcher
 from alignd.ledger.watch.looking import Outcome
 from alignd.service.ledger.place import LedgerOptions
-from alignd.service.ledger.trouble import Trouble
+from alignd.service.processes.trouble import Trouble
 from alignd.service.setup import Leg
 from alignd.telemetry import words
 from alignd.telemetry.log import MessageLog, described
