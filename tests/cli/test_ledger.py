@@ -202,6 +202,7 @@ def test_an_export_has_all_rows(story: Relay) -> None:
     }
     assert {row["looked"] for row in known} == {""}
     assert [event["kind"] for event in events] == ["another-tenant"]
+    assert [set(event["was"]) for event in events] == [{"tenants"}]
     assert {hour["domain"] for hour in hours} == {"mycompany.com", "good.example", "(other)", ""}
 
 

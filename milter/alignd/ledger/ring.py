@@ -27,8 +27,8 @@ _HEAD_OCTETS = 64
 # `struct.pack_into` clears them first: the other side would see a 0, or a kill leave one.
 _WRITTEN, _NUMBER, _FREE, _SAVED = range(4)
 _CHECKSUM = struct.Struct("=I")  # CRC-32 of all that follows
-_HEAD = struct.Struct("=IQdQ")  # length of the payload, number, time, queue id
-_BOTH = struct.Struct("=IIQdQ")
+_HEAD = struct.Struct("=IQdq")  # length of the payload, number, time, queue id
+_BOTH = struct.Struct("=IIQdq")
 _OVERHEAD = _BOTH.size
 
 
@@ -64,7 +64,8 @@ class RingWriter:
             written, number = cells[_WRITTEN], cells[_NUMBER] + 1
             if written + length - cells[_FREE] > len(self._room):
                 return False
-            octets = _HEAD.pack(len(payload), number, at, _hash(queue_id)) + payload
+            # The workers are forks of one process, so their hashes have one seed.
+            octets = _HEAD.pack(len(payload), number, at, hash(queue_id)) + payload
             _put(self._room, written, _CHECKSUM.pack(zlib.crc32(octets)) + octets)
             # The number first: a worker that is killed between the two leaves a gap of one, which
             # is a message that it did not answer, and never two records with one number.
@@ -162,11 +163,6 @@ class Rings:
         return self._memory[number * self._octets : (number + 1) * self._octets]
 
 
-def _hash(queue_id: str) -> int:
-    # The workers are forks of one process, so they have one seed; that of "" is NO_QUEUE_ID.
-    return hash(queue_id) & (2**64 - 1)
-
-
 def _split(memory: memoryview) -> tuple[memoryview[int], memoryview]:
     """The cells of the head, and the room behind it."""
     return memory[:_HEAD_OCTETS].cast("Q"), memory[_HEAD_OCTETS:]
@@ -175,9 +171,13 @@ def _split(memory: memoryview) -> tuple[memoryview[int], memoryview]:
 def _put(room: memoryview, position: int, octets: bytes) -> None:
     """Write *octets*, from the beginning again behind the end."""
     start = position % len(room)
-    first = min(len(octets), len(room) - start)
-    room[start : start + first] = octets[:first]
-    room[: len(octets) - first] = octets[first:]
+    end = start + len(octets)
+    if end <= len(room):
+        room[start:end] = octets
+        return
+    first = len(room) - start
+    room[start:] = octets[:first]
+    room[: end - len(room)] = octets[first:]
 
 
 def _get(room: memoryview, position: int, length: int) -> bytes:
@@ -193,8 +193,6 @@ def _record_in(unread: bytes, start: int, begin: int) -> Record | None:
         return None
     checksum, length, number, at, queue_id = _BOTH.unpack_from(unread, start)
     end = behind_head + length
-    if end > len(unread):
-        return None
-    if zlib.crc32(unread[start + _CHECKSUM.size : end]) != checksum:
+    if end > len(unread) or zlib.crc32(unread[start + _CHECKSUM.size : end]) != checksum:
         return None
     return Record(number, at, queue_id, unread[behind_head:end], begin + end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ MAX_DOMAINS = 200_000
 MAX_ROWS = 50_000
 """Of what waits to be written; what comes beyond is counted as OTHER, and then not at all."""
 _HARD_LIMIT = 2 * MAX_ROWS
-_QUEUE_IDS = 50_000  # of the last messages, which are not counted again
+_QUEUE_IDS = 25_000  # at least so many of the last messages are not counted again
 _RETRY_SECONDS = 60.0
 """Postfix gives a queue id again to a file with the inode and the microsecond of an earlier one:
 among 50,000 of one inode, each message would meet its like with a probability of 5 %."""
@@ -63,8 +63,10 @@ class Tally:
     _failed: Batch = field(default_factory=Batch)
     """What could not be written."""
     _newly_admitted: dict[str, int] = field(default_factory=dict)
-    _recent: OrderedDict[int, tuple[str, float]] = field(default_factory=OrderedDict)
+    _recent: dict[int, tuple[str, float]] = field(default_factory=dict)
     """The author domain and the time of the last message with a queue id."""
+    _earlier: dict[int, tuple[str, float]] = field(default_factory=dict)
+    """Those before: to forget the oldest one by one would take longer than all else here."""
     _today: tuple[int, int] = (-1, 0)
 
     def add(self, source: str, record: Record) -> None:
@@ -161,13 +163,12 @@ class Tally:
     def _is_retry(self, record: Record, domain: str) -> bool:
         if record.queue_id == NO_QUEUE_ID:
             return False
-        before = self._recent.get(record.queue_id)
+        before = self._recent.get(record.queue_id) or self._earlier.get(record.queue_id)
         if before and before[0] == domain and abs(record.at - before[1]) <= _RETRY_SECONDS:
             return True
         self._recent[record.queue_id] = domain, record.at
-        self._recent.move_to_end(record.queue_id)
-        if len(self._recent) > _QUEUE_IDS:
-            self._recent.popitem(last=False)
+        if len(self._recent) >= _QUEUE_IDS:
+            self._recent, self._earlier = {}, self._recent
         return False
 
     def _decoded(self, payload: bytes) -> Answer | None:

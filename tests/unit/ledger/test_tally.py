@@ -96,7 +96,15 @@ def test_retries_are_remembered_for_a_bounded_number_of_messages(
 ) -> None:
     monkeypatch.setattr(tally_module, "_QUEUE_IDS", 3)
     tally = _tally([_record(n, queue_id=n) for n in (1, 2, 3, 4)])
-    assert list(tally._recent) == [2, 3, 4]
+
+    tally.add("ring", _record(5, queue_id=2))
+    assert tally.messages == 4
+    for number in (6, 7):
+        tally.add("ring", _record(number, queue_id=number))
+    tally.add("ring", _record(8, queue_id=2))
+
+    assert tally.messages == 4 + 3
+    assert len(tally._recent) + len(tally._earlier) <= 2 * 3
 
 
 def test_what_is_no_answer_is_counted_as_such() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -60,7 +61,7 @@ from alignd.ledger.migration import migrate as migrate_database
 from alignd.ledger.migration import require_schema
 from alignd.ledger.notify.target import NotTakenError
 from alignd.ledger.notify.targets import example, make_targets
-from alignd.ledger.queries.export import TIMES, Exported, columns
+from alignd.ledger.queries.export import JSON_TEXTS, TIMES, Exported, columns
 from alignd.ledger.queries.export import export as export_rows
 from alignd.ledger.queries.forget import forget as forget_domain
 from alignd.ledger.queries.history import history
@@ -279,7 +280,10 @@ def export(asked: Asked, what: str, since: float, form: Format | None) -> None:
             click.echo(csv.row(names))
         for row in export_rows(open_ledger, exported, asked.leg.value, since):
             cells = {name: _cell(name, value) for name, value in zip(names, row, strict=True)}
-            click.echo(json_line(cells) if form is Format.JSON else csv.row(_texts(cells, names)))
+            if form is Format.JSON:
+                click.echo(json_line({name: _whole(name, cells[name]) for name in names}))
+            else:
+                click.echo(csv.row(_texts(cells, names)))
 
 
 @ledger.command()
@@ -425,6 +429,13 @@ def _cell(name: str, value: Any) -> Any:
     if name not in TIMES:
         return value
     return date(value) if name == "day" else instant(value)
+
+
+def _whole(name: str, cell: Any) -> Any:
+    """What a cell is within JSON: an object where it is the text of one."""
+    if name not in JSON_TEXTS:
+        return cell
+    return json.loads(cell) if cell else None
 
 
 def _texts(cells: dict[str, Any], names: tuple[str, ...]) -> list[str]:

@@ -17,6 +17,7 @@ from alignd.ledger.batch import Batch
 from alignd.ledger.database import LedgerError, insert, problem_of
 from alignd.ledger.fleet import outbox
 from alignd.ledger.migration import SchemaError, migrate
+from alignd.ledger.pause import Pause
 from alignd.ledger.tables import SHIPMENTS
 from alignd.ledger.writer import Writer
 
@@ -68,16 +69,17 @@ class Shipper:
 
     def run(self, ended: threading.Event) -> None:
         """Send until the end."""
-        pause = _FIRST_PAUSE
+        pause = Pause(_FIRST_PAUSE, _LONGEST_PAUSE)
         while not ended.is_set():
             try:
                 self._work(ended)
             except (LedgerError, SchemaError) as error:
                 # Somebody may have put an empty database in the place of the one before.
                 self._has_schema &= not isinstance(error, ProgrammingError)
-                pause = min(2 * pause, _LONGEST_PAUSE) if self._problem else _FIRST_PAUSE
+                if not self._problem:  # something was sent since the last failure
+                    pause.end()
                 self._problem = problem_of(error)
-                ended.wait(pause)
+                ended.wait(pause.after_failure())
             else:
                 self._problem = ""
                 ended.wait(_ROUND_SECONDS)

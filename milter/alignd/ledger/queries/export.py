@@ -33,6 +33,8 @@ TIMES = frozenset(
     | {"pending_since", "unknown_since"}
 )
 """The columns that are Unix times."""
+JSON_TEXTS = frozenset({"was", "now", "pending"})
+"""The columns that are JSON, or empty."""
 
 
 def columns(exported: Exported) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from alignd.ledger.database import LedgerError, problem_of
 from alignd.ledger.event import Event
 from alignd.ledger.fleet.leadership import Leadership
 from alignd.ledger.migration import SchemaError, require_schema
+from alignd.ledger.pause import Pause
 from alignd.ledger.watch.look import Looker
 from alignd.ledger.watch.looking import (
     Look,
@@ -124,17 +125,17 @@ class Watcher:
 
     def run(self, ended: threading.Event) -> None:
         """Look until the end."""
-        pause = _FIRST_PAUSE
+        pause = Pause(_FIRST_PAUSE, _LONGEST_PAUSE)
         try:
             while not ended.is_set():
                 try:
                     rest = self.work(ended)
                 except (LedgerError, SchemaError) as error:
                     self.problem = problem_of(error)
-                    ended.wait(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    ended.wait(pause.after_failure())
                 else:
-                    self.problem, pause = "", _FIRST_PAUSE
+                    self.problem = ""
+                    pause.end()
                     ended.wait(rest)
         finally:
             self._leadership.give_up()

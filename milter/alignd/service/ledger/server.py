@@ -20,6 +20,7 @@ from alignd.ledger.database import LedgerError, problem_of
 from alignd.ledger.fleet.outbox import Waiting
 from alignd.ledger.fleet.shipper import ALIVE_SECONDS
 from alignd.ledger.migration import SchemaError
+from alignd.ledger.pause import Pause
 from alignd.ledger.ring import Record, RingReader
 from alignd.ledger.spool import Spool, SpoolError
 from alignd.ledger.tally import Tally
@@ -159,14 +160,13 @@ class LedgerServer:
         """Run *task* in a thread until the end, again after a pause if it raises."""
 
         def run() -> None:
-            pause = _FIRST_PAUSE
+            pause = Pause(_FIRST_PAUSE, _LONGEST_PAUSE)
             while not self._ended.is_set():
                 try:
                     task(self._ended)
                 except Exception as error:  # a bug: the others go on, and so does this one
                     self._note_failure(error)
-                    self._ended.wait(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    self._ended.wait(pause.after_failure())
 
         thread = threading.Thread(target=run, name=name, daemon=True)
         thread.start()
@@ -174,7 +174,7 @@ class LedgerServer:
 
     def _write_until_the_end(self, ended: threading.Event) -> None:
         spool: Spool | None = None
-        pause, is_last = _FIRST_PAUSE, False
+        pause, is_last = Pause(_FIRST_PAUSE, _LONGEST_PAUSE), False
         while not is_last:
             is_last = ended.is_set()  # what has failed is tried once more at the end
             try:
@@ -186,10 +186,10 @@ class LedgerServer:
                 if spool is not None:
                     self._close(spool)
                     spool = None
-                ended.wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                ended.wait(pause.after_failure())
             else:
-                self._file_problem, pause = "", _FIRST_PAUSE
+                self._file_problem = ""
+                pause.end()
                 ended.wait(_WRITE_SECONDS)
         if spool is not None:
             spool.close()
