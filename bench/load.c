@@ -51,6 +51,7 @@ struct session {
     size_t length; /* of what is to be sent */
     size_t taken, received; /* of what has come */
     uint32_t flags;
+    char queue_id[sizeof "i" + sizeof "4bQx2K1fZ9z"];
     char buffer[BUFFER];
     char incoming[BUFFER];
     char answer[ANSWER];
@@ -58,6 +59,7 @@ struct session {
 
 static struct plan plan;
 static atomic_long next_number, done, wrong;
+static long first_id;
 static atomic_uint flags;
 static atomic_bool is_over;
 static pthread_mutex_t first_problem = PTHREAD_MUTEX_INITIALIZER;
@@ -226,7 +228,7 @@ static bool tell(struct session *session, const struct event *event, const char 
 }
 
 #define MACROS(text) text, sizeof text
-#define QUEUE_ID MACROS("i\0" "4bQx2K1fZ9z")
+#define QUEUE_ID session->queue_id, sizeof session->queue_id
 
 static bool negotiate(struct session *session)
 {
@@ -290,6 +292,14 @@ static bool header(struct session *session, const char *address, long number)
     return true;
 }
 
+/* Each message has its own, also in another run: a second one with the same is a retry. */
+static void set_queue_id(struct session *session, long number)
+{
+    unsigned long id = (unsigned long) (first_id + number) & 0xFFFFFFFFFFF;
+
+    snprintf(session->queue_id, sizeof session->queue_id, "i%c%011lX", '\0', id);
+}
+
 static bool message(struct session *session, long number)
 {
     /* A third of the domains has not authorised the relay. */
@@ -297,6 +307,7 @@ static bool message(struct session *session, long number)
     char address[128], sender[256], recipient[64];
     long changes = 0, early = 0;
 
+    set_queue_id(session, number);
     snprintf(address, sizeof address, "agent@%s%ld.authors.example",
         unaligned ? "unaligned" : "aligned", number % plan.domains);
     int length = snprintf(sender, sizeof sender, "<%s>", address);
@@ -404,6 +415,7 @@ int main(int count, char **arguments)
         return 64;
     memset(body, 'x', BODY);
     double started = now(), deadline = started + plan.seconds;
+    first_id = (long) (started * 1e6);
     pthread_create(&watcher, NULL, watch, &deadline);
     for (long at = 0; at < connections; at++)
         if (pthread_create(&threads[at], NULL, work, NULL) != 0)

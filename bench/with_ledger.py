@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -11,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import setup, speed
-from bench.generator import Generator, Load
+from bench.generator import Generator, Load, Run
 from bench.peers import Peer
 from tests.lab.alignd import Alignd
+from tests.lab.processes import processor_seconds
 from tests.lab.readiness import wait_until
 
 KEEPS = 0.98
 """The share of its messages a second that alignd is to keep."""
 _MOST = 1_000_000  # messages of one run
-_ROUND = 2.0  # seconds; the ledger writes every second
+_ROUND = 6.0  # seconds, in which the ledger writes
 _PATIENCE = 60.0  # seconds
 
 Tell = Callable[[str], None]
@@ -32,8 +32,19 @@ class WithLedger:
     connections: int
     rate: float
     without: float
-    share: float
-    """The median of what was kept in each round."""
+    microseconds: float
+    """Processor time of alignd for a message, its ledger's process and its writing included."""
+    microseconds_without: float
+
+    @property
+    def share(self) -> float:
+        """Of the messages a second, what is kept."""
+        return self.rate / self.without
+
+    @property
+    def share_of_cores(self) -> float:
+        """What is kept where the cores have nothing else to do, and all is alignd."""
+        return self.microseconds_without / self.microseconds
 
 
 class UncountedError(RuntimeError):
@@ -53,21 +64,53 @@ def measure(
         _run(directory / "with", nameserver, f"sqlite:///{file}") as ours,
         _run(directory / "without", nameserver, "") as plain,
     ):
-        for each in (ours, plain):
-            speed.warm(generator, Peer(speed.OURS, each.socket), 2)
+        for alignd in (ours, plain):
+            speed.warm(generator, Peer(speed.OURS, alignd.socket), 2)
         ledger = _Ledger(file)
         ledger.rest()
         for connections in speed.CONNECTIONS:
             load = Load(connections, _MOST, runs.seconds, edits=setup.EDITS)
-            rates: dict[str, list[float]] = {ours.socket: [], plain.socket: []}
+            with_it, without = _Sum(ours), _Sum(plain)
             for number in range(runs.rounds):
                 tell(f"with a ledger, {connections} connections, round {number + 1}")
-                for each in (ours, plain) if number % 2 else (plain, ours):
-                    run = generator.run(each.socket, load)
-                    rates[each.socket].append(run.rate)
-                    if each is ours:
+                for each in (with_it, without) if number % 2 else (without, with_it):
+                    before = each.processor_seconds()
+                    run = generator.run(each.alignd.socket, load)
+                    if each is with_it:
                         ledger.count(run.messages)
-            yield _compared(connections, rates[ours.socket], rates[plain.socket])
+                    each.add(run, each.processor_seconds() - before)
+            yield WithLedger(
+                *(connections, with_it.rate, without.rate),
+                *(with_it.microseconds, without.microseconds),
+            )
+
+
+@dataclass(slots=True)
+class _Sum:
+    """All runs of one alignd. A median would leave out the runs in which the ledger writes."""
+
+    alignd: Alignd
+    messages: int = 0
+    seconds: float = 0.0
+    processor: float = 0.0
+
+    def add(self, run: Run, processor: float) -> None:
+        self.messages += run.messages
+        self.seconds += run.seconds
+        self.processor += processor
+
+    def processor_seconds(self) -> float:
+        """Those of its processes so far."""
+        pids = [self.alignd.process.pid, *self.alignd.children()]
+        return sum(map(processor_seconds, pids))
+
+    @property
+    def rate(self) -> float:
+        return self.messages / self.seconds
+
+    @property
+    def microseconds(self) -> float:
+        return self.processor / self.messages * 1e6
 
 
 class _Ledger:
@@ -99,12 +142,6 @@ class _Ledger:
         with closing(sqlite3.connect(f"file:{self._file}?mode=ro", uri=True)) as database:
             ((messages,),) = database.execute("SELECT coalesce(sum(messages), 0) FROM hours")
             return int(messages)
-
-
-def _compared(connections: int, ours: list[float], plain: list[float]) -> WithLedger:
-    shares = [mine / other for mine, other in zip(ours, plain, strict=True)]
-    median = statistics.median
-    return WithLedger(connections, median(ours), median(plain), median(shares))
 
 
 @contextmanager

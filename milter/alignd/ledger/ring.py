@@ -16,8 +16,8 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-RING_OCTETS = 2**21
-"""Of each worker: some 15,000 messages, many seconds of the most that a worker answers."""
+RING_OCTETS = 2**22
+"""Of each worker: some 30,000 messages, several seconds of the most that a worker answers."""
 MAX_RECORD = 4096
 """Octets; a longer one is dropped. An ordinary one has 130."""
 NO_QUEUE_ID = 0

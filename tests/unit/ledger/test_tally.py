@@ -167,6 +167,7 @@ class TestMany:
             st.sampled_from("abcd"), st.sampled_from([REWRITTEN, PASSED]), st.floats(0, 9e4)
         ),
         max_size=30,
+        unique_by=lambda each: each[2],  # of two at one time, either is the last
     ),
     st.lists(st.booleans(), min_size=31, max_size=31),
 )
@@ -182,4 +183,28 @@ def test_whatever_cannot_be_written_at_once_is_in_the_next_batch(
         if has_failed:
             batch, admitted = with_failures.take()
             with_failures.put_back(batch, admitted)
-    assert with_failures.take() == at_once.take()
+    (late, admitted_late), (whole, admitted) = with_failures.take(), at_once.take()
+    assert (late.counts, admitted_late) == (whole.counts, admitted)
+    assert late.seen.keys() == whole.seen.keys()
+    for key, seen in late.seen.items():
+        assert seen.finding == whole.seen[key].finding
+        assert abs(seen.first - whole.seen[key].first) < 60
+        assert abs(seen.last - whole.seen[key].last) < 60
+
+
+@pytest.mark.parametrize(
+    ("finding", "later", "is_said"),
+    [
+        pytest.param(REWRITTEN, 59, False, id="the same, a moment later"),
+        pytest.param(REWRITTEN, 60, True, id="the same, a minute later"),
+        pytest.param(PASSED, 1, True, id="something else"),
+    ],
+)
+def test_that_a_domain_was_seen_is_said_again_only_where_it_says_something(
+    finding: Finding, later: float, is_said: bool
+) -> None:
+    tally = _tally([_record(1)])
+    tally.take()
+    tally.add("ring", _record(2, finding=finding, at=NOON + later))
+    batch, _ = tally.take()
+    assert (batch.messages, bool(batch.seen)) == (1, is_said)

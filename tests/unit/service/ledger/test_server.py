@@ -127,6 +127,7 @@ def lab(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(ledger_server, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(ledger_server, "_LONGEST_PAUSE", 0.05)
     monkeypatch.setattr(ledger_server, "_WRITE_SECONDS", 0.02)
+    monkeypatch.setattr(ledger_server, "_MOST_WRITE_SECONDS", 0.02)
     with log.open("a") as stream:
         lab = Lab(tmp_path, stream)
         lab.file.parent.mkdir()
