@@ -13,7 +13,7 @@ from bench import setup, speed
 from bench.generator import Generator, Load, Run
 from bench.peers import Peer
 from tests.lab.alignd import Alignd
-from tests.lab.processes import processor_seconds
+from tests.lab.processes import calls_itself, processor_seconds
 from tests.lab.readiness import wait_until
 
 KEEPS = 0.98
@@ -33,18 +33,12 @@ class WithLedger:
     rate: float
     without: float
     microseconds: float
-    """Processor time of alignd for a message, its ledger's process and its writing included."""
-    microseconds_without: float
+    """Processor time of the ledger's process for a message, its writing included."""
 
     @property
     def share(self) -> float:
         """Of the messages a second, what is kept."""
         return self.rate / self.without
-
-    @property
-    def share_of_cores(self) -> float:
-        """What is kept where the cores have nothing else to do, and all is alignd."""
-        return self.microseconds_without / self.microseconds
 
 
 class UncountedError(RuntimeError):
@@ -68,21 +62,21 @@ def measure(
             speed.warm(generator, Peer(speed.OURS, alignd.socket), 2)
         ledger = _Ledger(file)
         ledger.rest()
+        (process,) = (pid for pid in ours.children() if calls_itself(pid, "alignd: ledger"))
         for connections in speed.CONNECTIONS:
             load = Load(connections, _MOST, runs.seconds, edits=setup.EDITS)
             with_it, without = _Sum(ours), _Sum(plain)
+            before = processor_seconds(process)
             for number in range(runs.rounds):
                 tell(f"with a ledger, {connections} connections, round {number + 1}")
                 for each in (with_it, without) if number % 2 else (without, with_it):
-                    before = each.processor_seconds()
                     run = generator.run(each.alignd.socket, load)
+                    each.add(run)
                     if each is with_it:
                         ledger.count(run.messages)
-                    each.add(run, each.processor_seconds() - before)
-            yield WithLedger(
-                *(connections, with_it.rate, without.rate),
-                *(with_it.microseconds, without.microseconds),
-            )
+            spent = processor_seconds(process) - before
+            microseconds = spent / with_it.messages * 1e6
+            yield WithLedger(connections, with_it.rate, without.rate, microseconds)
 
 
 @dataclass(slots=True)
@@ -92,25 +86,14 @@ class _Sum:
     alignd: Alignd
     messages: int = 0
     seconds: float = 0.0
-    processor: float = 0.0
 
-    def add(self, run: Run, processor: float) -> None:
+    def add(self, run: Run) -> None:
         self.messages += run.messages
         self.seconds += run.seconds
-        self.processor += processor
-
-    def processor_seconds(self) -> float:
-        """Those of its processes so far."""
-        pids = [self.alignd.process.pid, *self.alignd.children()]
-        return sum(map(processor_seconds, pids))
 
     @property
     def rate(self) -> float:
         return self.messages / self.seconds
-
-    @property
-    def microseconds(self) -> float:
-        return self.processor / self.messages * 1e6
 
 
 class _Ledger:
