@@ -31,7 +31,7 @@ from alignd.ledger.fleet.outbox import MAX_ROWS
 from alignd.ledger.fleet.shipper import Shipper
 from alignd.ledger.migration import migrate
 from alignd.ledger.place import LedgerPlace
-from alignd.ledger.ring import Record
+from alignd.ledger.ring import Records
 from alignd.ledger.spool import Spool
 from alignd.ledger.tables import OUTBOX
 from alignd.ledger.tally import Tally
@@ -187,7 +187,7 @@ class _Relay:
         """Have messages been answered at *at*."""
         for payload in payloads:
             self.count += 1
-            self._tally.add("ring", Record(self.count, at, 0, payload, 0))
+            self._tally.add("ring", Records((self.count,), (at,), (0,), (payload,), (0,)))
 
     def write(self) -> None:
         """Write what waits to the file of the relay."""

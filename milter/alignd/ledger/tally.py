@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from alignd.ledger.answer import NO_DOMAIN, OTHER, Answer, Finding
 from alignd.ledger.batch import DAY, HOUR, Batch, CountKey, DomainKey, Seen
-from alignd.ledger.ring import NO_QUEUE_ID, Record
+from alignd.ledger.ring import NO_QUEUE_ID, Record, Records
 
 NEW_DOMAINS_A_DAY = 5_000
 """Domains that get rows of their own in a day; what comes beyond is counted as OTHER."""
@@ -38,12 +38,9 @@ class _Cell:
     has_state: bool
     messages: int = 0
 
-    def count(self, at: float) -> None:
-        self.messages += 1
-        if at > self.last:
-            self.last = at
-        elif at < self.first:
-            self.first = at
+    def count(self, messages: int, first: float, last: float) -> None:
+        self.messages += messages
+        self.first, self.last = min(self.first, first), max(self.last, last)
 
 
 @dataclass(slots=True)
@@ -68,34 +65,69 @@ class Tally:
     _newly_admitted: dict[str, int] = field(default_factory=dict)
     _told: dict[DomainKey, tuple[Finding, float]] = field(default_factory=dict)
     """What `take` said last of a domain, and when that was seen."""
-    _recent: dict[int, tuple[str, float]] = field(default_factory=dict)
-    """The author domain and the time of the last message with a queue id."""
-    _earlier: dict[int, tuple[str, float]] = field(default_factory=dict)
+    _recent: dict[int, tuple[bytes, float]] = field(default_factory=dict)
+    """The payload and the time of the last message with a queue id."""
+    _earlier: dict[int, tuple[bytes, float]] = field(default_factory=dict)
     """Those before: to forget the oldest one by one would take longer than all else here."""
     _today: tuple[int, int] = (-1, 0)
 
-    def add(self, source: str, record: Record) -> None:
-        """Count the message of a *record* from the ring *source*, unless it was counted before."""
-        last = self.numbers.get(source, 0)
-        if record.number <= last:
-            return  # in the file already: who wrote it was killed before it could say so
-        self.gaps += record.number - last - 1
-        self.numbers[source] = record.number
-        hour = int(record.at) // HOUR * HOUR
-        cell = self._cells.get((record.payload, hour))
-        if cell is not None:
-            if not self._is_retry(record, cell.key.domain):
-                cell.count(record.at)
+    def add(self, source: str, records: Records) -> None:
+        """Count the messages of the ring *source* that were not counted before."""
+        if self._is_plain(source, records):
+            self._note_numbers(source, records.numbers[0], records.numbers[-1])
+            self._add_all(records)
             return
-        answer = self._decoded(record.payload)
-        if answer is None:
-            self.malformed += 1
-        elif self._is_retry(record, answer.domain):
-            return
-        elif self.rows >= _HARD_LIMIT:
-            self.overflowed += 1
-        else:
-            self._cell_for(answer, record, hour).count(record.at)
+        for record in records:
+            if record.number <= self.numbers.get(source, 0):
+                continue  # in the file already: who wrote it was killed before it could say so
+            self._note_numbers(source, record.number, record.number)
+            if not self._is_retry(record):
+                self._count(record.payload, 1, record.at, record.at)
+
+    def _is_plain(self, source: str, records: Records) -> bool:
+        """Whether none of *records* is missing, was counted, or may be a retry, as nearly always.
+
+        Then they can be counted together, each payload once.
+        """
+        if not records:
+            return False
+        numbers, queue_ids, times = records.numbers, set(records.queue_ids), records.times
+        return (
+            numbers[0] > self.numbers.get(source, 0)
+            and numbers[-1] - numbers[0] + 1 == len(numbers)
+            and len(queue_ids) == len(numbers)
+            and NO_QUEUE_ID not in queue_ids
+            and queue_ids.isdisjoint(self._recent)
+            and queue_ids.isdisjoint(self._earlier)
+            and _hour_of(min(times)) == _hour_of(max(times))
+        )
+
+    def _note_numbers(self, source: str, first: int, last: int) -> None:
+        self.gaps += first - self.numbers.get(source, 0) - 1
+        self.numbers[source] = last
+
+    def _add_all(self, records: Records) -> None:
+        payloads, times = records.payloads, records.times
+        first = dict(zip(reversed(payloads), reversed(times), strict=True))
+        last = dict(zip(payloads, times, strict=True))
+        for payload, messages in Counter(payloads).items():
+            self._count(payload, messages, first[payload], last[payload])
+        self._recent.update(zip(records.queue_ids, zip(payloads, times, strict=True), strict=True))
+        self._forget_early_ones()
+
+    def _count(self, payload: bytes, messages: int, first: float, last: float) -> None:
+        hour = _hour_of(last)
+        cell = self._cells.get((payload, hour))
+        if cell is None:
+            answer = self._decoded(payload)
+            if answer is None:
+                self.malformed += messages
+                return
+            if self.rows >= _HARD_LIMIT:
+                self.overflowed += messages
+                return
+            cell = self._cell_for(answer, payload, first, hour)
+        cell.count(messages, first, last)
 
     @property
     def rows(self) -> int:
@@ -146,8 +178,8 @@ class Tally:
                 self._told[key] = each.finding, each.last
         return news
 
-    def _cell_for(self, answer: Answer, record: Record, hour: int) -> _Cell:
-        finding, at = answer.finding, record.at
+    def _cell_for(self, answer: Answer, payload: bytes, at: float, hour: int) -> _Cell:
+        finding = answer.finding
         domain = self._domain_of(answer, at)
         key = CountKey(hour, answer.tenant, domain, finding.action, finding.reason)
         if domain == OTHER:
@@ -155,7 +187,7 @@ class Tally:
             return self._others.setdefault(key, _Cell(key, finding, at, at, has_state=False))
         has_state = domain != NO_DOMAIN and finding.action != _OUT_OF_SCOPE
         cell = _Cell(key, finding, at, at, has_state)
-        self._cells[record.payload, hour] = cell
+        self._cells[payload, hour] = cell
         return cell
 
     def _domain_of(self, answer: Answer, at: float) -> str:
@@ -178,19 +210,29 @@ class Tally:
             self._today = (day, sum(each == day for each in self.admitted.values()))
         return self._today[1]
 
-    def _is_retry(self, record: Record, domain: str) -> bool:
+    def _is_retry(self, record: Record) -> bool:
         if record.queue_id == NO_QUEUE_ID:
             return False
         before = self._recent.get(record.queue_id) or self._earlier.get(record.queue_id)
-        if before and before[0] == domain and abs(record.at - before[1]) <= _RETRY_SECONDS:
-            return True
-        self._recent[record.queue_id] = domain, record.at
+        if before is not None and abs(record.at - before[1]) <= _RETRY_SECONDS:
+            answers = self._decoded(before[0]), self._decoded(record.payload)
+            domains = {answer and answer.domain for answer in answers}
+            if len(domains) == 1:
+                return True
+        self._recent[record.queue_id] = record.payload, record.at
+        self._forget_early_ones()
+        return False
+
+    def _forget_early_ones(self) -> None:
         if len(self._recent) >= _QUEUE_IDS:
             self._recent, self._earlier = {}, self._recent
-        return False
 
     def _decoded(self, payload: bytes) -> Answer | None:
         try:
             return Answer.decode(payload)
         except ValueError:
             return None
+
+
+def _hour_of(at: float) -> int:
+    return int(at) // HOUR * HOUR

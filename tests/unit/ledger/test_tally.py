@@ -1,6 +1,7 @@
 """The tally: each message once, within bounds, and what is missing is known."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from alignd.ledger import tally as tally_module
 from alignd.ledger.answer import NO_DOMAIN, OTHER, Answer, Finding
 from alignd.ledger.batch import CountKey, DomainKey, Seen
-from alignd.ledger.ring import Record
+from alignd.ledger.ring import Record, Records
 from alignd.ledger.tally import Tally
 
 NOON = 1_700_000_000.0 // 86_400 * 86_400 + 43_200
@@ -29,9 +30,10 @@ def _record(
 
 
 def _tally(records: Sequence[Record] = ()) -> Tally:
+    """One that has read *records* one by one."""
     tally = Tally({}, {})
     for record in records:
-        tally.add("ring", record)
+        tally.add("ring", Records.of([record]))
     return tally
 
 
@@ -61,15 +63,15 @@ def test_messages_are_added_up_by_hour_and_the_last_finding_stays() -> None:
 def test_a_record_that_was_counted_before_is_not_counted_again() -> None:
     tally = Tally({}, {"ring": 2})
     for number in (1, 2, 3, 3, 2, 4):
-        tally.add("ring", _record(number))
+        tally.add("ring", Records.of([_record(number)]))
     assert (tally.messages, tally.gaps, tally.numbers) == (2, 0, {"ring": 4})
 
 
 def test_numbers_that_are_missing_are_messages_that_were_lost() -> None:
     tally = Tally({}, {"ring": 2})
-    tally.add("ring", _record(6))
-    tally.add("another", _record(1))
-    tally.add("ring", _record(8))
+    tally.add("ring", Records.of([_record(6)]))
+    tally.add("another", Records.of([_record(1)]))
+    tally.add("ring", Records.of([_record(8)]))
     assert (tally.messages, tally.gaps) == (3, 4)
 
 
@@ -97,11 +99,11 @@ def test_retries_are_remembered_for_a_bounded_number_of_messages(
     monkeypatch.setattr(tally_module, "_QUEUE_IDS", 3)
     tally = _tally([_record(n, queue_id=n) for n in (1, 2, 3, 4)])
 
-    tally.add("ring", _record(5, queue_id=2))
+    tally.add("ring", Records.of([_record(5, queue_id=2)]))
     assert tally.messages == 4
     for number in (6, 7):
-        tally.add("ring", _record(number, queue_id=number))
-    tally.add("ring", _record(8, queue_id=2))
+        tally.add("ring", Records.of([_record(number, queue_id=number)]))
+    tally.add("ring", Records.of([_record(8, queue_id=2)]))
 
     assert tally.messages == 4 + 3
     assert len(tally._recent) + len(tally._earlier) <= 2 * 3
@@ -132,7 +134,7 @@ class TestMany:
         assert (tally.take()[0].counts[_key(OTHER)], len(tally.admitted)) == (4, 3)
         # The next day has room for two more, and those that are known stay so.
         for n in range(1, 8):
-            tally.add("ring", _record(10 + n, f"d{n}.example", at=NOON + 86_400))
+            tally.add("ring", Records.of([_record(10 + n, f"d{n}.example", at=NOON + 86_400)]))
         assert tally.take()[0].counts[_key(OTHER, hour=NOON + 86_400)] == 2
         assert len(tally.admitted) == 5
 
@@ -140,7 +142,7 @@ class TestMany:
         today = int(NOON) // 86_400 * 86_400
         tally = Tally({"a": today, "b": today, "old": 0}, {})
         for n in (1, 2):
-            tally.add("ring", _record(n, f"d{n}.example"))
+            tally.add("ring", Records.of([_record(n, f"d{n}.example")]))
         assert [key.domain for key in tally.take()[0].counts] == ["d1.example", OTHER]
 
     def test_while_nothing_is_written_memory_is_bounded_and_what_is_lost_is_counted(self) -> None:
@@ -149,7 +151,7 @@ class TestMany:
         for hour in range(40):
             for domain in "abcde":
                 sent += 1
-                tally.add("ring", _record(sent, domain, at=NOON + 3600 * hour))
+                tally.add("ring", Records.of([_record(sent, domain, at=NOON + 3600 * hour)]))
         assert tally.rows <= 24
         assert tally.overflowed > 0
         assert tally.messages + tally.overflowed == sent
@@ -179,7 +181,7 @@ def test_whatever_cannot_be_written_at_once_is_in_the_next_batch(
         zip(said, fails, strict=False), 1
     ):
         for tally in (at_once, with_failures):
-            tally.add("ring", _record(number, domain, finding, at=at))
+            tally.add("ring", Records.of([_record(number, domain, finding, at=at)]))
         if has_failed:
             batch, admitted = with_failures.take()
             with_failures.put_back(batch, admitted)
@@ -190,6 +192,39 @@ def test_whatever_cannot_be_written_at_once_is_in_the_next_batch(
         assert seen.finding == whole.seen[key].finding
         assert abs(seen.first - whole.seen[key].first) < 60
         assert abs(seen.last - whole.seen[key].last) < 60
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a.example", "b.example", NO_DOMAIN, "\x1f"]),
+            st.sampled_from([REWRITTEN, PASSED]),
+            st.floats(0.5, 40),
+            st.integers(0, 6),
+            st.sampled_from([1, 1, 1, 1, 3]),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    st.sets(st.integers(1, 29)),
+    st.integers(0, 5),
+)
+def test_read_at_once_or_one_by_one_is_the_same(
+    said: list[tuple[str, Finding, float, int, int]], cuts: set[int], counted: int
+) -> None:
+    records, number, at = [], 0, NOON + 3580
+    for domain, finding, later, queue_id, step in said:
+        number, at = number + step, at + later
+        records.append(_record(number, domain, finding, at=at, queue_id=queue_id))
+    at_once, one_by_one = Tally({}, {"ring": counted}), Tally({}, {"ring": counted})
+    for begin, end in pairwise(sorted({0, len(records), *(cuts & set(range(len(records))))})):
+        at_once.add("ring", Records.of(records[begin:end]))
+    for record in records:
+        one_by_one.add("ring", Records.of([record]))
+
+    assert at_once.take() == one_by_one.take()
+    for what in ("numbers", "gaps", "malformed", "overflowed", "admitted"):
+        assert getattr(at_once, what) == getattr(one_by_one, what)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +240,6 @@ def test_that_a_domain_was_seen_is_said_again_only_where_it_says_something(
 ) -> None:
     tally = _tally([_record(1)])
     tally.take()
-    tally.add("ring", _record(2, finding=finding, at=NOON + later))
+    tally.add("ring", Records.of([_record(2, finding=finding, at=NOON + later)]))
     batch, _ = tally.take()
     assert (batch.messages, bool(batch.seen)) == (1, is_said)

@@ -21,7 +21,7 @@ from alignd.ledger.fleet.outbox import Waiting
 from alignd.ledger.fleet.shipper import ALIVE_SECONDS
 from alignd.ledger.migration import SchemaError
 from alignd.ledger.pause import Pause
-from alignd.ledger.ring import Record, RingReader
+from alignd.ledger.ring import Records, RingReader
 from alignd.ledger.spool import Spool, SpoolError
 from alignd.ledger.tally import Tally
 from alignd.service.ledger.place import LedgerOptions
@@ -33,8 +33,11 @@ from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
 from alignd.telemetry.words import LedgerLoss, LedgerState
 
-_READ_SECONDS = 0.25
-"""How often the rings are read. A ring holds many seconds of mail."""
+_LOOK_SECONDS = 0.25
+"""How often the rings are looked at. A ring holds many seconds of mail."""
+_MUCH = 0.2
+"""Of a ring: what is less is read when it is written. The more is read at once, the less each
+message costs."""
 _WRITE_SECONDS, _MOST_WRITE_SECONDS = 1.0, 5.0  # from the end of one write to the next
 _WRITE_SHARE = 0.02
 """Of a core, that writing takes at most: a batch of 1,000 domains takes 50 to 100 ms, and has as
@@ -66,9 +69,9 @@ def serve_ledger(
     poll.register(signals.wakeup, select.POLLIN)
     while not signals.take(signal.SIGTERM):
         beat()
-        server.collect()
+        server.collect(_MUCH)
         server.show_state()
-        poll.poll(_READ_SECONDS * 1000)
+        poll.poll(_LOOK_SECONDS * 1000)
         signals.clear_wakeup()
     server.end()
 
@@ -110,14 +113,15 @@ class LedgerServer:
     def start(self) -> None:
         self.begin("ledger writer", self._write_until_the_end)
 
-    def collect(self) -> None:
-        """Read what workers have said since the last call."""
+    def collect(self, least: float = 0.0) -> None:
+        """Read what was said since the last call, in rings that are so full at *least*."""
         with self._lock:
             if self._tally is None:
                 return
             for reader in self._readers:
-                for record in reader.read():
-                    self._add(self._tally, reader.source, record)
+                if reader.fullness < least:
+                    continue
+                self._add(self._tally, reader.source, reader.read())
                 if reader.fullness > _FILLING:
                     self._is_due.set()
                 if reader.fullness > _HALF_FULL:
@@ -125,16 +129,15 @@ class LedgerServer:
                     reader.free(reader.position)
             self._count_losses(self._tally)
 
-    def _add(self, tally: Tally, source: str, record: Record | None) -> None:
-        if record is None:
+    def _add(self, tally: Tally, source: str, records: Records) -> None:
+        try:
+            tally.add(source, records)
+        except Exception as error:  # a bug: the next messages are other ones
+            tally.malformed += len(records)
+            self._note_failure(error)
+        if records.is_damaged:
             # How many messages it was, the next number of this ring tells.
             self._log.once_a_minute("ledger skips messages: memory was damaged")
-            return
-        try:
-            tally.add(source, record)
-        except Exception as error:  # a bug: the next message is another one
-            tally.malformed += 1
-            self._note_failure(error)
 
     def show_state(self) -> None:
         """Set the metrics, and log when something begins to fail and when it ends."""
