@@ -21,9 +21,6 @@ _QUEUE_IDS = 25_000  # at least so many of the last messages are not counted aga
 _RETRY_SECONDS = 60.0
 """Postfix gives a queue id again to a file with the inode and the microsecond of an earlier one:
 among 50,000 of one inode, each message would meet its like with a probability of 5 %."""
-_SEEN_SECONDS = 60.0
-"""How often it is written of a domain that it was seen, while its messages find the same."""
-_MOST_TOLD = 50_000  # domains of which it is remembered when that was
 _OUT_OF_SCOPE = "skip"  # Action.SKIP: no helpdesk's, and so no domain of a customer
 
 
@@ -63,8 +60,6 @@ class Tally:
     _failed: Batch = field(default_factory=Batch)
     """What could not be written."""
     _newly_admitted: dict[str, int] = field(default_factory=dict)
-    _told: dict[DomainKey, tuple[Finding, float]] = field(default_factory=dict)
-    """What `take` said last of a domain, and when that was seen."""
     _recent: dict[int, tuple[bytes, float]] = field(default_factory=dict)
     """The payload and the time of the last message with a queue id."""
     _earlier: dict[int, tuple[bytes, float]] = field(default_factory=dict)
@@ -150,7 +145,7 @@ class Tally:
                 key = DomainKey(cell.key.tenant, cell.key.domain)
                 first = min(cell.first, seen[key].first) if key in seen else cell.first
                 seen[key] = Seen(cell.finding, first, cell.last)
-        batch = self._failed.merged(Batch(dict(counts), self._news(seen)))
+        batch = self._failed.merged(Batch(dict(counts), seen))
         admitted = self._newly_admitted
         self._cells, self._others, self._failed, self._newly_admitted = {}, {}, Batch(), {}
         return batch, admitted
@@ -164,19 +159,6 @@ class Tally:
         """Have those that are not *known* to the file, which may be another one now, written."""
         missing = {name: day for name, day in self.admitted.items() if name not in known}
         self._newly_admitted.update(missing)
-
-    def _news(self, seen: Mapping[DomainKey, Seen]) -> dict[DomainKey, Seen]:
-        """What no batch has said a moment ago: of most domains, each would say the same."""
-        if len(self._told) + len(seen) > _MOST_TOLD:
-            self._told.clear()
-        news = {}
-        for key, each in seen.items():
-            finding, at = self._told.get(key, (None, 0.0))
-            is_recent = at - _SEEN_SECONDS < each.first and each.last < at + _SEEN_SECONDS
-            if finding != each.finding or not is_recent:
-                news[key] = each
-                self._told[key] = each.finding, each.last
-        return news
 
     def _cell_for(self, answer: Answer, payload: bytes, at: float, hour: int) -> _Cell:
         finding = answer.finding
