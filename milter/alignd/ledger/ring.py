@@ -135,6 +135,11 @@ class RingReader:
         """How much of the ring the writer cannot use, from 0 to 1."""
         return (self._cells[_WRITTEN] - self._cells[_FREE]) / len(self._room)
 
+    @property
+    def unread(self) -> float:
+        """How much of the ring is to be read, from 0 to 1."""
+        return (self._cells[_WRITTEN] - self._position) / len(self._room)
+
     def read(self, most: int | None = None) -> Records:
         """What was written since the last call, or *most* records of it."""
         begin, written = self._position, self._cells[_WRITTEN]

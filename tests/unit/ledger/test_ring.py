@@ -83,7 +83,7 @@ def test_a_full_ring_takes_no_more_until_something_is_saved() -> None:
         written += 1
     records = list(reader.read())
     assert len(records) == written
-    assert reader.fullness > 0.8
+    assert (reader.unread, reader.fullness > 0.8) == (0.0, True)
     assert not writer.write(0.0, "", bytes(100))
     reader.save(records[0].end, records[0].number)
     assert writer.write(0.0, "", bytes(100))

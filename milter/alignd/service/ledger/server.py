@@ -114,14 +114,13 @@ class LedgerServer:
         self.begin("ledger writer", self._write_until_the_end)
 
     def collect(self, least: float = 0.0) -> None:
-        """Read what was said since the last call, in rings that are so full at *least*."""
+        """Read what was said since the last call, where it fills so much of a ring at *least*."""
         with self._lock:
             if self._tally is None:
                 return
             for reader in self._readers:
-                if reader.fullness < least:
-                    continue
-                self._add(self._tally, reader.source, reader.read())
+                if reader.unread >= least:
+                    self._add(self._tally, reader.source, reader.read())
                 if reader.fullness > _FILLING:
                     self._is_due.set()
                 if reader.fullness > _HALF_FULL:
