@@ -132,7 +132,9 @@ class GuardedHttps:
         return Fetched(response.status, body)
 
     def _failure(self, prefix: UrlPrefix, error: Exception) -> FetchFailed:
-        if isinstance(error, TimeoutError | HTTPTimeoutError):
+        # A refused connection is a timeout to urllib3.
+        is_late = isinstance(error, TimeoutError | HTTPTimeoutError)
+        if is_late and not isinstance(error, NewConnectionError):
             return FetchFailed(f"{prefix.host}: no answer within {self._patience:g} s")
         text = " ".join(str(error).split()) or type(error).__name__
         return FetchFailed(f"{prefix.host}: {printable(text)[:_MAX_SHOWN]}")

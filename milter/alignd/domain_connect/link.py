@@ -47,6 +47,5 @@ def canonical_query(parameters: Mapping[str, str]) -> str:
 
 def _encoded(text: str) -> str:
     """Percent-encode all but the unreserved characters of RFC 3986, section 2.3."""
-    return _RESERVED.sub(lambda found: f"%{ord(found[0]):02X}".encode(), text.encode()).decode(
-        "ascii"
-    )
+    encoded = _RESERVED.sub(lambda found: f"%{ord(found[0]):02X}".encode(), text.encode())
+    return encoded.decode("ascii")

@@ -279,14 +279,13 @@ def _lines(checked: _Checked, service: _Service) -> Iterator[Line]:
         yield from fold(f"{checked.domain}: its DNS is at {provider.name} ({provider.id}).")
         if provider.control_panel:
             yield verbatim(f"By hand: {provider.control_panel}")
-    else:
-        yield from fold(f"{checked.domain}:")
     if isinstance(outcome, Offer):
         yield from fold(f"It knows the template {service.template}.")
         if checked.key[0] is Ternary.YES:
             yield from fold(f"Our key is published at {service.record_name}.")
+    said = "Not known" if checked.exit_status == EXIT_INCOMPLETE else "No link"
     for problem in checked.problems:
-        yield from fold(f"{problem[:1].upper()}{problem[1:]}.")
+        yield from fold(f"{said} for {checked.domain}: {problem}.")
 
 
 def _json(checked: _Checked, service: _Service) -> dict[str, Any]:
