@@ -1,4 +1,4 @@
-"""A receiver of webhooks over TLS, with a certificate authority of its own."""
+"""A server over TLS, as of webhooks, with a certificate authority of its own."""
 
 import ssl
 import threading
@@ -45,7 +45,7 @@ class Authority:
         self.file.write_bytes(certificate.public_bytes(Encoding.PEM))
 
     def issue(self, address: str = HOST) -> Path:
-        """A file with a certificate for *address* and its key."""
+        """A file with a certificate for *address*, or a name, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(_name("receiver"), self._name, key, self._key, address=address)
         path = self._directory / f"{address}.pem"
@@ -95,7 +95,12 @@ def run_receiver(certificate: Path, answer: Answer, port: int = 0) -> Iterator[R
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.receive(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def do_GET(self) -> None:
+            self.receive(b"")
+
+        def receive(self, body: bytes) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.received.append(Received(self.path, headers, body))
             with suppress(OSError):  # it may have gone away
@@ -130,6 +135,13 @@ class _Server(ThreadingHTTPServer):
 
 def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _alternative_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _certificate(
@@ -170,6 +182,6 @@ def _certificate(
         )
     )
     if address:
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+        names = x509.SubjectAlternativeName([_alternative_name(address)])
         builder = builder.add_extension(names, critical=False)
     return builder.sign(signed_by, hashes.SHA256())

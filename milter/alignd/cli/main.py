@@ -26,6 +26,7 @@ _COMMANDS = {
     "whatif": "alignd.cli.commands.whatif:whatif",
     "replay": "alignd.cli.commands.replay:replay",
     "doctor": "alignd.cli.commands.doctor:doctor",
+    "domain-connect": "alignd.cli.commands.domain_connect:domain_connect",
     "address": "alignd.cli.commands.address:address",
     "new-key": "alignd.cli.commands.new_key:new_key",
     "reasons": "alignd.cli.commands.reasons:reasons",

@@ -40,6 +40,9 @@ _NAMESERVER = re.compile(
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 _KEY_RECORD = re.compile(rf"v=DKIM1;(?:[a-z]+=[!-:<-~]*;)*p={_BASE64.pattern};?")
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[^]]+\]|[^\[\]:]+):(?P<port>\d{1,5})", re.ASCII)
+_CONNECT_ID = re.compile(r"[A-Za-z0-9._-]{1,63}")
+_KEY_LABEL = re.compile(r"_?[A-Za-z0-9]([A-Za-z0-9-]{0,60}[A-Za-z0-9])?")
+_MAX_CONNECT_NAME = 255
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
 _DNS_PORT = 53
 _MAPPED = IPv6Network("::ffff:0:0/96")
@@ -241,6 +244,37 @@ def _tenant_name(value: object) -> str:
     return text
 
 
+def _connect_provider(value: object) -> Domain | None:
+    if not _text(value):
+        return None
+    name = _host_name(value)
+    _connect_id(name.name)
+    return name
+
+
+def _connect_id(value: object) -> str:
+    text = _text(value)
+    if not _CONNECT_ID.fullmatch(text):
+        raise ValueError(
+            f"not a name for DNS hosts: {value!r}; write letters, digits and '._-', at most 63"
+        )
+    return text
+
+
+def _connect_name(value: object) -> str:
+    text = _text(value)
+    if not text.isprintable() or len(text) > _MAX_CONNECT_NAME:
+        raise ValueError(f"not a name to show: {value!r}; at most {_MAX_CONNECT_NAME} characters")
+    return text
+
+
+def _key_label(value: object) -> str:
+    text = _text(value)
+    if not _KEY_LABEL.fullmatch(text):
+        raise ValueError(f"not one label of a name in DNS: {value!r}; write '_dcpubkeyv1'")
+    return text
+
+
 def _timeout(shortest: str, longest: str) -> PlainValidator:
     def validate(value: object) -> float:
         if _DURATION.fullmatch(_text(value)):
@@ -403,6 +437,12 @@ LedgerUrl = Annotated[str, PlainValidator(_ledger_url)]
 """`sqlite` for a file in the state directory; empty for no ledger."""
 WebhookUrl = Annotated[str, PlainValidator(_webhook)]
 """Empty for none."""
+ConnectProvider = Annotated[Domain | None, PlainValidator(_connect_provider)]
+"""None when it is written as an empty text."""
+ConnectId = Annotated[str, PlainValidator(_connect_id)]
+"""The name of a template, draft-ietf-dconn-domainconnect-03, section 3 (dc-id)."""
+ConnectName = Annotated[str, PlainValidator(_connect_name)]
+KeyLabel = Annotated[str, PlainValidator(_key_label)]
 EventName = Annotated[str, PlainValidator(_event_name)]
 TenantName = Annotated[str, PlainValidator(_tenant_name)]
 """Empty where a tenant has none."""

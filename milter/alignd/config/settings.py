@@ -29,6 +29,9 @@ from alignd.config.option_types import (
     MAX_TENANT_NAME,
     Address,
     AgentOrAddress,
+    ConnectId,
+    ConnectName,
+    ConnectProvider,
     DomainName,
     Duration,
     EmptyIsNone,
@@ -37,6 +40,7 @@ from alignd.config.option_types import (
     Identity,
     IdleTimeout,
     IpNetwork,
+    KeyLabel,
     KeyRecord,
     LedgerUrl,
     List,
@@ -283,6 +287,17 @@ class NotifyOptions(Table):
         return bool(self.webhook or self.command)
 
 
+class DomainConnectOptions(Table):
+    """The template with which customers' DNS hosts publish the relay's records, and its key."""
+
+    provider: ConnectProvider = None
+    provider_name: ConnectName = ""
+    service: ConnectId = "helpdesk-mail"
+    service_name: Annotated[ConnectName, Field(min_length=1)] = "Helpdesk mail"
+    key_file: str = ""
+    key_name: KeyLabel = "_dcpubkeyv1"
+
+
 class Settings(Table):
     """The options that can differ from message to message: the general ones, or a tenant's."""
 
@@ -373,6 +388,7 @@ class Configuration(Settings):
     return_path: Annotated[ReturnService, Field(alias="return")] = ReturnService()
     ledger: LedgerOptions = LedgerOptions()
     notify: NotifyOptions = NotifyOptions()
+    domain_connect: DomainConnectOptions = DomainConnectOptions()
     tenant: Annotated[Tenants, List] = Tenants()
 
     @model_validator(mode="before")
@@ -431,7 +447,7 @@ class Configuration(Settings):
                     problem = f"differs from that of another tenant for {settings.return_domain}"
                     text = f"return.{name} {problem}: set a return.domain here"
                     found.append((("tenant", place, "return", name), text))
-        return (*self._conflicts_of_notify(), *found)
+        return (*self._conflicts_of_notify(), *self._conflicts_of_domain_connect(), *found)
 
     def _conflicts_of_notify(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         notify = self.notify
@@ -447,6 +463,17 @@ class Configuration(Settings):
             if label not in known:
                 text = f"names no tenant: {label!r}; write the name of a [[tenant]]"
                 yield ("notify", "tenants"), f"notify.tenants {text}"
+
+    def _conflicts_of_domain_connect(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if self.domain_connect.provider is None:
+            return
+        place = ("domain_connect", "provider")
+        if not self.domain_connect.key_file:
+            text = "needs domain_connect.key_file: the private key that signs links"
+            yield place, f"domain_connect.provider {text}"
+        if self.relay.spf_include is None and self.dkim.delegate is None:
+            text = "needs relay.spf_include or dkim.delegate: else the template has no record"
+            yield place, f"domain_connect.provider {text}"
 
     def of_return_leg(self) -> Configuration:
         """The configuration of the service for what comes back: its own sockets and archive."""

@@ -13,7 +13,7 @@ import click
 
 from alignd.cli.options import CONFIG, load_directory, load_or_exit, print_problems
 from alignd.config.file import ConfigError
-from alignd.config.settings import Configuration, NotifyOptions
+from alignd.config.settings import Configuration, DomainConnectOptions, NotifyOptions
 from alignd.config.signer import table_problems
 from alignd.mail.domain import Domain
 from alignd.mail.printable import printable
@@ -39,6 +39,7 @@ def check_config(config: Path) -> None:
     configuration, signer = load_or_exit(config, exit_status=os.EX_CONFIG)
     directory = load_directory(configuration, exit_status=os.EX_CONFIG)
     told = _told(configuration.notify)
+    connected = _connected(configuration.domain_connect)
     for problem in table_problems(signer):
         click.echo(printable(str(problem)), err=True)
     relay = configuration.relay
@@ -47,7 +48,7 @@ def check_config(config: Path) -> None:
         f"notifications from {configuration.notifications.address.address}, "
         f"{len(configuration.tenant)} tenants."
     )
-    for line in (*_return_addresses(configuration, directory), *told):
+    for line in (*_return_addresses(configuration, directory), *told, *connected):
         click.echo(printable(line))
 
 
@@ -65,6 +66,20 @@ def _told(options: NotifyOptions) -> tuple[str, ...]:
     host = urlsplit(options.webhook).hostname
     names = [each for each in (host, *options.command[:1]) if each]
     return (f"Events are told to {' and '.join(names)}.",)
+
+
+def _connected(options: DomainConnectOptions) -> tuple[str, ...]:
+    """What links are for, a line; or print what is wrong with their key and exit."""
+    if options.provider is None:
+        return ()
+    from alignd.domain_connect.signing_key import load_signing_key  # noqa: PLC0415
+
+    try:
+        load_signing_key(options.key_file)
+    except ConfigError as error:
+        print_problems(error)
+        sys.exit(os.EX_CONFIG)
+    return (f"Domain Connect: the template {options.provider}/{options.service}.",)
 
 
 def _return_addresses(configuration: Configuration, directory: Directory) -> Iterator[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPException
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -18,6 +17,7 @@ from alignd.ledger.event import Event
 from alignd.ledger.notify.payload import payload
 from alignd.ledger.notify.signature import SecretError, parse_secrets, signed_headers
 from alignd.ledger.notify.target import NotTakenError
+from alignd.ledger.notify.time_limit import cut_after
 from alignd.mail.printable import printable
 from alignd.return_path.key_file import read_key_file
 
@@ -65,7 +65,7 @@ class Webhook:
         try:
             with closing(connection):
                 connection.connect()
-                with _cut_after(self._patience, connection.sock):
+                with cut_after(self._patience, connection.sock):
                     status, text = _post(connection, self._url.request_uri, body, headers)
         except (HTTPError, HTTPException, OSError) as error:
             raise NotTakenError(_described(error, self._patience)) from error
@@ -130,34 +130,6 @@ def _post(
     if response.status in _SUCCESS:
         return response.status, b""
     return response.status, response.read(_MOST_READ, decode_content=False)
-
-
-@contextmanager
-def _cut_after(seconds: float, connected: socket.socket) -> Iterator[None]:
-    """Cut the connection when the block takes longer; TimeoutError then.
-
-    The timeout of a socket is that of one read: who sends an octet now and then has all night.
-    """
-    is_cut = threading.Event()
-
-    def cut() -> None:
-        is_cut.set()
-        with suppress(OSError):
-            # Not the method of a TLS socket, which takes its state away from who reads just now.
-            socket.socket.shutdown(connected, socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except (HTTPError, HTTPException, OSError):
-        if not is_cut.is_set():
-            raise
-    finally:
-        timer.cancel()
-    if is_cut.is_set():  # also where the end of the stream passed for that of the response
-        raise TimeoutError
 
 
 def _host(url: Url) -> str:
