@@ -27,6 +27,7 @@ _COMMANDS = {
     "replay": "alignd.cli.commands.replay:replay",
     "doctor": "alignd.cli.commands.doctor:doctor",
     "address": "alignd.cli.commands.address:address",
+    "share": "alignd.cli.commands.share:share",
     "new-key": "alignd.cli.commands.new_key:new_key",
     "reasons": "alignd.cli.commands.reasons:reasons",
     "check-config": "alignd.cli.commands.check_config:check_config",
