@@ -153,3 +153,17 @@ def test_a_file_that_everybody_can_read_is_refused(cli: CommandLine) -> None:
 
     assert (outcome.status, outcome.stdout) == (2, "")
     assert outcome.stderr.startswith("return.keys:1: its mode is 0644")
+
+
+def test_a_key_for_links_is_for_the_file_of_the_page(cli: CommandLine) -> None:
+    cli.write("alignd.conf", configuration('[web]\nshare_keys = "share.keys"\n'))
+
+    first = new_key(cli, "--share")
+    write_keys(cli.directory / "share.keys")
+    second = new_key(cli, "--share")
+
+    assert re.fullmatch(r"sign [0-9a-f]{64}\n", first.stdout)
+    assert "    (umask 027 && alignd new-key --share > share.keys) && " in first.stderr
+    assert 'share_keys = "share.keys" in [web]' in " ".join(first.stderr.split())
+    assert second.stdout.startswith("accept ")
+    assert "for share.keys. Give it the state sign" in " ".join(second.stderr.split())

@@ -45,6 +45,7 @@ _ENVIRONMENT = {
 _FILES = {
     "/etc/alignd/alignd.conf": "The configuration, see alignd.conf(5).",
     "/var/lib/alignd/dns.sqlite": "The answers of DNS that are kept for an outage.",
+    "/var/lib/alignd-web/revoked": "The links that `alignd share revoke` has ended.",
     "/etc/resolv.conf": "The nameservers, when `dns.nameservers` names none.",
 }
 _STATUSES = {

@@ -28,6 +28,7 @@ _COMMANDS = {
     "doctor": "alignd.cli.commands.doctor:doctor",
     "domain-connect": "alignd.cli.commands.domain_connect:domain_connect",
     "address": "alignd.cli.commands.address:address",
+    "share": "alignd.cli.commands.share:share",
     "new-key": "alignd.cli.commands.new_key:new_key",
     "reasons": "alignd.cli.commands.reasons:reasons",
     "check-config": "alignd.cli.commands.check_config:check_config",

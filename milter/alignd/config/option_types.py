@@ -26,6 +26,18 @@ _LEDGER_URL = re.compile(r"sqlite|sqlite:///(/[^?#]+)|postgresql://[^\s]*")
 _WEBHOOK = re.compile(
     r"https://[^\s/]+(/\S*)?|http://(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?(/\S*)?"
 )
+_PAGE_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>\d{1,5}))?"
+    r"(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?",
+    re.ASCII,
+)
+_PORTS = {"http": 80, "https": 443}
+_THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})
+_USER_HEADER = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*", re.ASCII)
+_SPOKEN_FOR = frozenset(
+    {"authorization", "cookie", "forwarded", "host", "origin", "referer", "via", "x-real-ip"}
+)
+"""Header fields that say something else than who a user is."""
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 MAX_TENANT_NAME = 120
 """Characters."""
@@ -108,6 +120,52 @@ class ListenAddress:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody but this machine reaches it; of a name other than localhost, False."""
+        address = self._address
+        return self.host == "localhost" if address is None else address.is_loopback
+
+    def overlaps(self, other: ListenAddress) -> bool:
+        """Whether one could not listen where the other does."""
+        if self.port != other.port:
+            return False
+        both = (self._address, other._address)
+        is_any = any(each is not None and each.is_unspecified for each in both)
+        return is_any or self.host == other.host or (self.is_loopback and other.is_loopback)
+
+    @property
+    def _address(self) -> IpAddress | None:
+        try:
+            return parse_ip_address(self.host)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class PageUrl:
+    """Where browsers find a page: its origin, and the path that all of its paths begin with."""
+
+    scheme: str
+    host: str
+    """In lower case, IPv6 in brackets."""
+    port: int
+    path: str = ""
+    """With no "/" at its end."""
+
+    @property
+    def netloc(self) -> str:
+        """What browsers send as Host (RFC 9110, section 7.2): without the port of the scheme."""
+        return self.host if self.port == _PORTS[self.scheme] else f"{self.host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """What browsers send as Origin (RFC 6454, section 7)."""
+        return f"{self.scheme}://{self.netloc}"
+
+    def __str__(self) -> str:
+        return f"{self.origin}{self.path}"
 
 
 def _text(value: object) -> str:
@@ -225,6 +283,56 @@ def _webhook(value: object) -> str:
             " (http:// only on this machine), or '' for none"
         )
     return text
+
+
+def _page_url(value: object) -> PageUrl | None:
+    text = _text(value)
+    if not text:
+        return None
+    match = _PAGE_URL.fullmatch(text)
+    try:
+        if not match:
+            raise ValueError
+        port = int(match["port"] or _PORTS[match["scheme"]])
+        if not 0 < port <= _MAX_PORT:
+            raise ValueError
+        host = _host(match["host"])
+        shown = f"[{host}]" if ":" in host else host
+        return PageUrl(match["scheme"], shown, port, match["path"])
+    except ValueError:
+        raise ValueError(
+            f"not the URL of a page: {_without_password(text)!r}; "
+            "write 'https://alignd.example.com', or '' for none"
+        ) from None
+
+
+def _share_url(value: object) -> PageUrl | None:
+    url = _page_url(value)
+    if url and url.scheme != "https" and url.host.strip("[]") not in _THIS_MACHINE:
+        raise ValueError(f"must be https://, since links are secrets: {value!r}")
+    return url
+
+
+def _user_header(value: object) -> str:
+    text = _text(value)
+    if not text:
+        return text
+    # WSGI spells "_" and "-" alike (PEP 3333), so that one could be sent in place of the other.
+    if not _USER_HEADER.fullmatch(text):
+        raise ValueError(
+            f"not the name of a header field: {value!r}; write letters, digits and '-', such as "
+            "'X-Remote-User'"
+        )
+    if text.lower() in _SPOKEN_FOR or text.lower().startswith(("x-forwarded-", "sec-")):
+        raise ValueError(f"says something else than who a user is: {value!r}")
+    return text
+
+
+def _proxy(value: object) -> IPv4Network | IPv6Network:
+    network = _ip_network(value)
+    if not network.prefixlen:
+        raise ValueError(f"would trust everybody's word for who he is: {value!r}")
+    return network
 
 
 def _event_name(value: object) -> str:
@@ -443,6 +551,13 @@ ConnectId = Annotated[str, PlainValidator(_connect_id)]
 """The name of a template, draft-ietf-dconn-domainconnect-03, section 3 (dc-id)."""
 ConnectName = Annotated[str, PlainValidator(_connect_name)]
 KeyLabel = Annotated[str, PlainValidator(_key_label)]
+PageAddress = Annotated[PageUrl | None, PlainValidator(_page_url)]
+"""None when it is written as an empty text."""
+ShareAddress = Annotated[PageUrl | None, PlainValidator(_share_url)]
+"""The same; not without TLS, but on this machine."""
+UserHeader = Annotated[str, PlainValidator(_user_header)]
+"""Empty for none."""
+Proxy = Annotated[IPv4Network | IPv6Network, PlainValidator(_proxy)]
 EventName = Annotated[str, PlainValidator(_event_name)]
 TenantName = Annotated[str, PlainValidator(_tenant_name)]
 """Empty where a tenant has none."""

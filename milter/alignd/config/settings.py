@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -48,15 +48,19 @@ from alignd.config.option_types import (
     ListenAddress,
     NameserverAddress,
     NameTemplate,
+    PageAddress,
     Patterns,
+    Proxy,
     RelayAddress,
     Retention,
     Selector,
+    ShareAddress,
     Socket,
     TableName,
     TenantName,
     Timeout,
     UnixPath,
+    UserHeader,
     WebhookUrl,
 )
 from alignd.mail.domain import Domain
@@ -69,6 +73,10 @@ as unsigned, and may be refused for it: people send attachments. Postfix has 10 
 default, so that memory is bounded by that."""
 WHOLE = "(whole)"
 """The key under which validation puts a tenant's completed options; no key of a file."""
+
+LanguageCode = Literal["en", "da", "cs", "de"]
+LANGUAGES: tuple[LanguageCode, ...] = get_args(LanguageCode)
+"""The languages of the page."""
 
 
 class Table(BaseModel):
@@ -298,6 +306,45 @@ class DomainConnectOptions(Table):
     key_name: KeyLabel = "_dcpubkeyv1"
 
 
+class WebOptions(Table):
+    """The page that shows the ledger: where it listens, and who may look."""
+
+    # As metrics.listen, below the range of outgoing connections: the milter's port with a 1.
+    listen: Listen = ListenAddress("127.0.0.1", 18880)
+    share_listen: Listen = None
+    url: PageAddress = None
+    share_url: ShareAddress = None
+    trusted_proxies: Annotated[tuple[Proxy, ...], List] = ()
+    user_header: UserHeader = ""
+    tokens: str = ""
+    share_keys: str = ""
+    revoked: str = ""
+    language: LanguageCode = "en"
+    languages: Annotated[tuple[LanguageCode, ...], List, Field(min_length=1)] = LANGUAGES
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Options, by their names, that are good one by one and contradict each other."""
+        listen, share = self.listen, self.share_listen
+        if listen and not listen.is_loopback and not (self.trusted_proxies or self.tokens):
+            cure = "set web.trusted_proxies and web.user_header, or web.tokens"
+            yield "listen", f"can be reached from other machines: {cure}"
+        if self.trusted_proxies and not self.user_header:
+            yield "trusted_proxies", "needs web.user_header: the field that says who looks"
+        if self.user_header and not self.trusted_proxies:
+            yield "user_header", "needs web.trusted_proxies: who is believed what it says"
+        if share:
+            if listen and share.overlaps(listen):
+                yield "share_listen", "must differ from web.listen: who has a link sees no list"
+            for name in ("share_keys", "share_url"):
+                if not getattr(self, name):
+                    yield "share_listen", f"needs web.{name}"
+        if self.url and self.share_url and self.url.origin == self.share_url.origin:
+            text = "must have another host or port than web.url, so that browsers keep them apart"
+            yield "share_url", text
+        if self.language not in self.languages:
+            yield "language", f"{self.language!r} is none of web.languages"
+
+
 class Settings(Table):
     """The options that can differ from message to message: the general ones, or a tenant's."""
 
@@ -389,6 +436,7 @@ class Configuration(Settings):
     ledger: LedgerOptions = LedgerOptions()
     notify: NotifyOptions = NotifyOptions()
     domain_connect: DomainConnectOptions = DomainConnectOptions()
+    web: WebOptions = WebOptions()
     tenant: Annotated[Tenants, List] = Tenants()
 
     @model_validator(mode="before")
@@ -447,7 +495,13 @@ class Configuration(Settings):
                     problem = f"differs from that of another tenant for {settings.return_domain}"
                     text = f"return.{name} {problem}: set a return.domain here"
                     found.append((("tenant", place, "return", name), text))
-        return (*self._conflicts_of_notify(), *self._conflicts_of_domain_connect(), *found)
+        web = ((("web", name), f"web.{name} {text}") for name, text in self.web.conflicts())
+        return (
+            *self._conflicts_of_notify(),
+            *self._conflicts_of_domain_connect(),
+            *web,
+            *found,
+        )
 
     def _conflicts_of_notify(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         notify = self.notify

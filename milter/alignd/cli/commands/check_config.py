@@ -12,13 +12,20 @@ from urllib.parse import urlsplit
 import click
 
 from alignd.cli.options import CONFIG, load_directory, load_or_exit, print_problems
-from alignd.config.file import ConfigError
-from alignd.config.settings import Configuration, DomainConnectOptions, NotifyOptions
+from alignd.config.file import ConfigError, ConfigProblem
+from alignd.config.settings import (
+    Configuration,
+    DomainConnectOptions,
+    NotifyOptions,
+    WebOptions,
+)
 from alignd.config.signer import table_problems
 from alignd.mail.domain import Domain
 from alignd.mail.printable import printable
 from alignd.return_path.directory import Directory
+from alignd.return_path.key_file import KeyFileError, load_keyring
 from alignd.return_path.keyring import Keyring, KeyState
+from alignd.web.token_file import load_tokens
 
 _STATES = {KeyState.SIGN: "signs", KeyState.ACCEPT: "accepted", KeyState.RETIRED: "retired"}
 
@@ -38,8 +45,11 @@ def check_config(config: Path) -> None:
     """
     configuration, signer = load_or_exit(config, exit_status=os.EX_CONFIG)
     directory = load_directory(configuration, exit_status=os.EX_CONFIG)
-    told = _told(configuration.notify)
-    connected = _connected(configuration.domain_connect)
+    told = (
+        *_told(configuration.notify),
+        *_connected(configuration.domain_connect),
+        *_page(configuration.web),
+    )
     for problem in table_problems(signer):
         click.echo(printable(str(problem)), err=True)
     relay = configuration.relay
@@ -48,7 +58,7 @@ def check_config(config: Path) -> None:
         f"notifications from {configuration.notifications.address.address}, "
         f"{len(configuration.tenant)} tenants."
     )
-    for line in (*_return_addresses(configuration, directory), *told, *connected):
+    for line in (*_return_addresses(configuration, directory), *told):
         click.echo(printable(line))
 
 
@@ -91,7 +101,33 @@ def _return_addresses(configuration: Configuration, directory: Directory) -> Ite
     for path, those in domains.items():
         keyring = directory.domains[min(those)].keyring
         assert isinstance(keyring, Keyring), "they were loaded, or the command has ended"
-        counts = Counter(key.state for key in keyring.keys.values())
-        keys = ", ".join(f"{counts[state]} {word}" for state, word in _STATES.items())
+        keys = _counted(keyring)
         where = str(min(those)) if len(those) == 1 else f"{len(those)} domains"
         yield f"Return addresses are on in {where}. Keys in {path}: {keys}."
+
+
+def _page(options: WebOptions) -> tuple[str, ...]:
+    """A line for each file of the page; or print what is wrong with them and exit."""
+    lines: list[str] = []
+    problems: list[ConfigProblem] = []
+    try:
+        if options.tokens:
+            lines.append(f"Tokens in {options.tokens}: {len(load_tokens(options.tokens).all)}.")
+    except KeyFileError as error:
+        problems += error.problems
+    try:
+        if options.share_keys:
+            keys = _counted(load_keyring(options.share_keys))
+            lines.append(f"Links are signed. Keys in {options.share_keys}: {keys}.")
+    except KeyFileError as error:
+        problems += error.problems
+    if problems:
+        print_problems(ConfigError(tuple(problems)))
+        sys.exit(os.EX_CONFIG)
+    return tuple(lines)
+
+
+def _counted(keyring: Keyring) -> str:
+    """How many keys there are in each state."""
+    counts = Counter(key.state for key in keyring.keys.values())
+    return ", ".join(f"{counts[state]} {word}" for state, word in _STATES.items())

@@ -1,4 +1,4 @@
-"""`alignd new-key`: make a key for return addresses."""
+"""`alignd new-key`: make a key for return addresses, or for links of `alignd share`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from alignd.return_path.key_file import KeyFileError, read_key_file
 from alignd.return_path.keyring import ALPHABET, MIN_OCTETS, KeyState, id_of, ids_in
 
 _USUAL_PATH = "/etc/alignd/return.keys"
+_USUAL_SHARE_PATH = "/etc/alignd/share.keys"
 _BEGIN = """\
 Nothing is signed yet: this is the first key. Put the line that is on standard output into a file \
 that root and the two services alone can read, for example by"""
@@ -43,6 +44,14 @@ _STEPS = (
     "end then, also those in address books. Without the line, mail to them would wait at its "
     "senders for days.",
 )
+_BEGIN_SHARE = """\
+No link is signed yet: this is the first key. Set share_keys = "{path}" in [web], and put the \
+line that is on standard output into that file, which root and the user of `alignd web` alone can \
+read:"""
+_ROTATE_SHARE = """\
+The line on standard output is a new key, with the id {id}, for {path}. Give it the state sign \
+and the old one accept, in one change; links of the old key stay good until they end. The state \
+retired revokes all links that a key has signed."""
 _NOT_BY_CALENDAR = """\
 Do not rotate by the calendar, but when a key has leaked: with a new key that signs, the From of \
 every agent changes, for address books, safe senders and filters that have learned the old one."""
@@ -54,26 +63,32 @@ every agent changes, for address books, safe senders and filters that have learn
     type=click.Choice([KeyState.ACCEPT.value, KeyState.SIGN.value]),
     help="The state of the key. The default is accept, and sign for the first key.",
 )
+@click.option(
+    "--share", "is_share", is_flag=True, help="Make one for the links of `alignd share` instead."
+)
 @CONFIG
-def new_key(state: str | None, config: Path) -> None:
+def new_key(state: str | None, is_share: bool, config: Path) -> None:
     """Make a key for return addresses, and explain what to do with it.
 
     Prints one line for the key file of [return] on standard output, and all else on standard
-    error. Its id is that of no key that is there already. Changes no file. Exit status 2 if a key
-    file cannot be read.
+    error; with --share, for that of [web]. Its id is that of no key that is there already. Changes
+    no file. Exit status 2 if a key file cannot be read.
 
     \b
     Examples:
       alignd new-key >> /etc/alignd/return.keys
       alignd new-key --state sign
+      alignd new-key --share >> /etc/alignd/share.keys
     """
     configuration, _ = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
-    paths = {each.return_path.keys: None for each in configuration.all_settings}
+    returns = (each.return_path.keys for each in configuration.all_settings)
+    paths = dict.fromkeys([configuration.web.share_keys] if is_share else returns)
     texts = [_read_or_exit(path) for path in paths if path]
     taken = frozenset[str]().union(*map(ids_in, texts))
     secret = _make_secret(taken)
-    path = next(filter(None, paths), _USUAL_PATH)
-    lines = _rotation(id_of(secret), path) if taken else _beginning(path)
+    path = next(filter(None, paths), _USUAL_SHARE_PATH if is_share else _USUAL_PATH)
+    begin, rotate = (_begin_share, _rotate_share) if is_share else (_beginning, _rotation)
+    lines = rotate(id_of(secret), path) if taken else begin(path)
     for line in lines:
         click.echo(line.text, err=True)
     default = KeyState.ACCEPT if taken else KeyState.SIGN
@@ -110,3 +125,13 @@ def _rotation(key_id: str, path: str) -> Iterator[Line]:
     for number, step in enumerate(_STEPS, 1):
         yield from fold(step, f" {number}. ", "    ")
     yield from fold(_NOT_BY_CALENDAR)
+
+
+def _begin_share(path: str) -> Iterator[Line]:
+    yield from fold(_BEGIN_SHARE.format(path=path))
+    made = f"(umask 027 && alignd new-key --share > {path}) && chgrp alignd-web {path}"
+    yield verbatim(made, "    ")
+
+
+def _rotate_share(key_id: str, path: str) -> Iterator[Line]:
+    yield from fold(_ROTATE_SHARE.format(id=key_id, path=path))

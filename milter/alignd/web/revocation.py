@@ -1,0 +1,111 @@
+"""Keeps the ids of links that were revoked, until they would have ended, in a file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from alignd.config.settings import WebOptions
+from alignd.web.sharing import expiry_of, is_id
+
+FILE_NAME = "revoked"
+MAX_REVOKED = 10_000
+"""Links: each request for one reads them all."""
+_MAX_OCTETS = 1_000_000
+_READABLE = 0o644
+_HEADING = "# Links that `alignd share revoke` has ended before their time.\n"
+
+
+class RevocationError(Exception):
+    """The file cannot be used: its text says why. No link is good then."""
+
+
+def path_of(options: WebOptions, environment: Mapping[str, str]) -> Path | None:
+    """Where the file is; None where neither the configuration nor systemd names a place."""
+    if options.revoked:
+        return Path(options.revoked)
+    state = environment.get("STATE_DIRECTORY", "")  # systemd.exec(5), StateDirectory=
+    return Path(state) / FILE_NAME if state else None
+
+
+def read_revoked(path: Path) -> frozenset[str]:
+    """The ids in the file at *path*; none where there is no file yet.
+
+    Raises:
+        RevocationError: it cannot be read, or is no such file.
+    """
+    try:
+        with open(path, "rb", opener=_open) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise RevocationError(f"{path}: not a file")
+            content = file.read(_MAX_OCTETS + 1)
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise RevocationError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > _MAX_OCTETS:
+        raise RevocationError(f"{path}: more than {_MAX_OCTETS} octets")
+    ids = []
+    for number, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
+        said = line.partition("#")[0].strip()
+        if said and not is_id(said):
+            raise RevocationError(f"{path}:{number}: not the id of a link")
+        ids += [said] if said else []
+    return frozenset(ids)
+
+
+def revoke(path: Path, link_id: str, now: float) -> None:
+    """Add *link_id* to the file at *path*, and take out those that have ended by *now*.
+
+    Who reads it meanwhile reads it as it was; two that revoke wait for one another.
+
+    Raises:
+        RevocationError: it cannot be read or written, or has room for no more.
+    """
+    try:
+        with _alone_in(path.parent):
+            kept = {each for each in read_revoked(path) if expiry_of(each) > now}
+            if link_id in kept:
+                return
+            if len(kept) >= MAX_REVOKED:
+                cure = "retire the key in web.share_keys, which revokes all that it has signed"
+                raise RevocationError(f"{path}: {MAX_REVOKED} links are revoked: {cure}")
+            _write(path, sorted({*kept, link_id}))
+    except OSError as error:
+        raise RevocationError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for a writer
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, ids: list[str]) -> None:
+    """Put the file in place of the one before, whole, also if the machine dies meanwhile."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(_HEADING + "".join(f"{each}\n" for each in ids))
+            file.flush()
+            # Root may revoke what the page's user reads. An id is no secret: it opens nothing.
+            os.fchmod(descriptor, _READABLE)
+            os.fsync(descriptor)
+        os.replace(name, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
