@@ -246,7 +246,7 @@ def test_a_reload_moves_the_metrics_and_takes_them_away(start: Start) -> None:
 
     reload("")
     wait_until(lambda: not is_listened_on(port), "the port to be closed")
-    assert alignd.children() == there.workers()
+    wait_until(lambda: alignd.children() == there.workers(), "its process to end")
 
 
 def test_the_breaker_opens_and_closes(start: Start) -> None:

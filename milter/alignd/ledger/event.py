@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 
 class EventKind(Enum):
@@ -48,3 +51,12 @@ class Event:
     now: str
     """JSON of what it is, in the same way."""
     relay: str
+
+
+def object_in(text: str) -> Mapping[str, Any]:
+    """The object in a column; empty where there is none, as a later alignd may have written."""
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -276,6 +276,14 @@ def begins_well(path: Path) -> bool:
         return False
 
 
+def is_at_rest(path: Path) -> bool:
+    """Whether answer 1000 is in the file, and no journal of a transaction beside it."""
+    journal = path.with_name(f"{path.name}-journal")
+    return b"TXT 1000.example" in path.read_bytes() and not (
+        journal.exists() and journal.stat().st_size
+    )
+
+
 @pytest.mark.parametrize(
     "spoil",
     [replaced, deleted, scribbled_over, cut],
@@ -289,6 +297,7 @@ def test_a_file_that_is_spoilt_while_in_use_is_made_anew_from_memory(
         wait_until_read(archive)
         archive.client.put(question(1000), response(1000))
         archive.wait_until_in_file()
+        wait_until(lambda: is_at_rest(path), "the transaction to end")
         spoil(path)
         wait_until(lambda: begins_well(path), "another file", 30)
         archive.client.put(question(1001), response(1001))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -56,7 +55,7 @@ from alignd.cli.text import print_lines
 from alignd.judgement.reasons import Action
 from alignd.ledger.batch import DAY
 from alignd.ledger.database import open_database
-from alignd.ledger.event import EventKind
+from alignd.ledger.event import EventKind, object_in
 from alignd.ledger.migration import migrate as migrate_database
 from alignd.ledger.migration import require_schema
 from alignd.ledger.notify.target import NotTakenError
@@ -435,7 +434,7 @@ def _whole(name: str, cell: Any) -> Any:
     """What a cell is within JSON: an object where it is the text of one."""
     if name not in JSON_TEXTS:
         return cell
-    return json.loads(cell) if cell else None
+    return object_in(cell) if cell else None
 
 
 def _texts(cells: dict[str, Any], names: tuple[str, ...]) -> list[str]:

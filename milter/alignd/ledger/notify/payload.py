@@ -10,7 +10,7 @@ from typing import Any
 
 from alignd.judgement.reasons import Reason, Word
 from alignd.judgement.words import find
-from alignd.ledger.event import Event, EventKind
+from alignd.ledger.event import Event, EventKind, object_in
 
 _ABOUT_RELAYS = {EventKind.SILENT_RELAY: "relay.silent", EventKind.HEARD_RELAY: "relay.heard"}
 _TIMES = {"since", "first_seen", "last_seen"}  # of `was` and `now`: Unix time
@@ -60,7 +60,7 @@ class _Change:
 
     @classmethod
     def of(cls, event: Event) -> _Change:
-        return cls(event, _object(event.was), _object(event.now))
+        return cls(event, object_in(event.was), object_in(event.now))
 
     @property
     def domain(self) -> str:
@@ -169,15 +169,6 @@ def _policy_of(finding: Mapping[str, Any]) -> str:
 
 def _tenant(label: str) -> str:
     return f"tenant {label}" if label else "a helpdesk under the general options"
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    """The object in a column; a later alignd may have written something else."""
-    try:
-        value = json.loads(text) if text else {}
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _with_readable_times(said: Mapping[str, Any]) -> dict[str, Any]:

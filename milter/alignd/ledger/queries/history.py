@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from alignd.ledger.batch import DAY
+from alignd.ledger.event import object_in
 from alignd.ledger.queries.overview import DomainRow, Selection, overview
 from alignd.ledger.tables import DAYS, EVENTS
 
@@ -89,14 +89,6 @@ def _events(connection: Connection, leg: str, domain: str, since: float) -> list
         .order_by(events.at.desc(), events.id)
     )
     return [
-        PastEvent(at, tenant, kind, _object(was), _object(now))
+        PastEvent(at, tenant, kind, object_in(was), object_in(now))
         for at, tenant, kind, was, now in connection.execute(question)
     ]
-
-
-def _object(text: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(text) if text else {}
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
