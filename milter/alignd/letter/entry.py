@@ -67,8 +67,10 @@ class Entry:
         """The zone; where it is not known, the name below the underscores is as good a guess."""
         if self.hosting.zone:
             return self.hosting.zone
-        labels = self.publication.answers.labels
-        hidden = [place for place, label in enumerate(labels) if label.startswith("_")]
+        labels = self.publication.name.split(".")
+        hidden = [
+            place for place, label in enumerate(labels) if label == "*" or label.startswith("_")
+        ]
         return Domain(".".join(labels[hidden[-1] + 1 :] if hidden else labels))
 
     @property
