@@ -36,9 +36,9 @@ class DnsHost:
     apex: ApexName
     """Other names stand in the form without the domain, unless this is unknown."""
     help: str
-    """The page that tells how to enter a record; empty where none was found."""
+    """Its page that tells how to enter a record; empty where none was found."""
     looked_at: date
-    """When what is said here was compared with that page."""
+    """When that page was looked for, and what is said here compared with what was found."""
     name_field: str = ""
     """What the form calls the field of the name; empty where that is not known."""
     value_field: str = ""

@@ -72,7 +72,7 @@ def letter(
         domain=domain,
     )
     blocks = (
-        *_opening(advice, alternative, texts, looked_at),
+        *_opening(advice, alternative, entry, texts, looked_at),
         Heading(texts.text("The record")),
         record(entry, texts),
         *replaced(entry, texts),
@@ -115,7 +115,7 @@ def _sender_domain(advice: Advice) -> str:
 
 
 def _opening(
-    advice: Advice, alternative: Alternative, texts: Texts, looked_at: float
+    advice: Advice, alternative: Alternative, entry: Entry, texts: Texts, looked_at: float
 ) -> tuple[Block, ...]:
     domain, reason = advice.author.domain.name, advice.judgement.reason
     settings = advice.judgement.settings
@@ -136,6 +136,11 @@ def _opening(
             relay=relay,
             domain=domain,
         )
+    signed = texts.text(
+        "The record lets us sign this mail with DKIM in the name of {domain}. Your SPF record stays "
+        "as it is.",
+        domain=domain,
+    )
     checked = texts.plural(
         "One record in your DNS changes this: mail from your agents' own addresses then passes. "
         "We tried it on {date} with the DNS of {domain} as it was, and with the address of our "
@@ -152,4 +157,5 @@ def _opening(
         Paragraph(what_happens),
         Paragraph(say_reason(reason, domain, texts, advice.prediction)),
         *((Paragraph(checked),) if alternative.checked else ()),
+        *((Paragraph(signed),) if entry.is_dkim_key else ()),
     )

@@ -163,6 +163,8 @@ def flat(made: Letter) -> str:
         ("", 1, "many want “@”, some an empty field"),
         ("", 2, "then enter easy1._domainkey, and else the whole name"),
         ("", 2, "If the form offers to proxy the record, switch that off."),
+        ("", 2, "lets us sign this mail with DKIM in the name of mycompany.com. Your SPF"),
+        ("", 2, "Please tell us once the record is there: we then switch the signature on."),
         ("Cloudflare", 2, "At Cloudflare, switch the proxy off"),
         ("Loopia", 1, "Loopia wants the value in quotation marks"),
         ("Hetzner", 2, "The value ends in a dot"),
