@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -108,54 +109,56 @@ def choose_alternative(advice: Advice, number: int) -> Alternative | NoLetter:
     return advice.alternatives[number - 1]
 
 
-def _sender_domain(advice: Advice) -> str:
-    settings = advice.judgement.settings
-    has_own = advice.judgement.address is AddressResult.RETURN
-    return (settings.return_domain if has_own else settings.notifications.domain).name
-
-
 def _opening(
     advice: Advice, alternative: Alternative, entry: Entry, texts: Texts, looked_at: float
-) -> tuple[Block, ...]:
+) -> Iterator[Block]:
     domain, reason = advice.author.domain.name, advice.judgement.reason
-    settings = advice.judgement.settings
-    relay = settings.relay.hostname.name
-    if reason.action is Action.REWRITE and not settings.rules.dry_run:
-        what_happens = texts.text(
-            "Your helpdesk sends its mail through our mail server {relay}. What your agents write "
-            "does not leave from their own addresses at {domain} now, but with their names from "
-            "an address at our domain {sender_domain}.",
-            relay=relay,
-            domain=domain,
-            sender_domain=_sender_domain(advice),
+    yield Paragraph(texts.text("Hello,"))
+    yield Paragraph(_what_happens(advice, texts))
+    yield Paragraph(say_reason(reason, domain, texts, advice.prediction))
+    if alternative.checked:
+        yield Paragraph(_what_was_tried(advice, texts, looked_at))
+    if entry.is_dkim_key:
+        yield Paragraph(
+            texts.text(
+                "The record lets us sign this mail with DKIM in the name of {domain}. Your SPF "
+                "record stays as it is.",
+                domain=domain,
+            )
         )
-    else:
-        what_happens = texts.text(
+
+
+def _what_happens(advice: Advice, texts: Texts) -> str:
+    domain, settings = advice.author.domain.name, advice.judgement.settings
+    relay = settings.relay.hostname.name
+    if advice.judgement.reason.action is not Action.REWRITE or settings.rules.dry_run:
+        return texts.text(
             "Your helpdesk sends its mail through our mail server {relay}, from your agents' own "
             "addresses at {domain}. The servers of the recipients cannot see that you allow this.",
             relay=relay,
             domain=domain,
         )
-    signed = texts.text(
-        "The record lets us sign this mail with DKIM in the name of {domain}. Your SPF record stays "
-        "as it is.",
+    has_own = advice.judgement.address is AddressResult.RETURN
+    sender_domain = settings.return_domain if has_own else settings.notifications.domain
+    return texts.text(
+        "Your helpdesk sends its mail through our mail server {relay}. What your agents write "
+        "does not leave from their own addresses at {domain} now, but with their names from an "
+        "address at our domain {sender_domain}.",
+        relay=relay,
         domain=domain,
+        sender_domain=sender_domain.name,
     )
-    checked = texts.plural(
+
+
+def _what_was_tried(advice: Advice, texts: Texts, looked_at: float) -> str:
+    return texts.plural(
         "One record in your DNS changes this: mail from your agents' own addresses then passes. "
         "We tried it on {date} with the DNS of {domain} as it was, and with the address of our "
         "mail server.",
         "One record in your DNS changes this: mail from your agents' own addresses then passes. "
         "We tried it on {date} with the DNS of {domain} as it was, and with all {n} addresses of "
         "our mail server.",
-        len(settings.relay.addresses),
+        len(advice.judgement.settings.relay.addresses),
         date=texts.date(looked_at),
-        domain=domain,
-    )
-    return (
-        Paragraph(texts.text("Hello,")),
-        Paragraph(what_happens),
-        Paragraph(say_reason(reason, domain, texts, advice.prediction)),
-        *((Paragraph(checked),) if alternative.checked else ()),
-        *((Paragraph(signed),) if entry.is_dkim_key else ()),
+        domain=advice.author.domain.name,
     )
