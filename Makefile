@@ -10,7 +10,7 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 # Of the tests; those that take longest come first.
 PARTS = test-relay test-wire test-unit test-receivers test-cli test-rest
 
-.PHONY: help check test $(PARTS) static demo storm bench man venv packages
+.PHONY: help check test $(PARTS) static demo storm bench man catalogues venv packages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench: venv  ## measure beside an empty milter and others; writes docs/bench.md
 
 storm: venv  ## prove under failure, load and change that nothing is lost; see docs/storms.md
 	@.venv/bin/python -m storm
+
+catalogues: venv  ## write the catalogues of other languages anew, from the sentences in the code
+	.venv/bin/python -m tools.catalogues
 
 man: venv  ## write the manual pages anew, from the program, its options and its reasons
 	.venv/bin/python -m tools.man

@@ -34,6 +34,7 @@ PLANTED = {
         "pydantic",
     ),
     "authres is wrapped": ("judgement/review", "authres"),
+    "Catalogues are known to the languages alone": ("letter/entry", "babel"),
     "cryptography is wrapped": ("mailauth/dkim", "cryptography"),
     "dkimpy is wrapped": ("advice/dkim", "dkim"),
     "The lists of domains are wrapped": ("judgement/review", "publicsuffixlist"),
@@ -52,6 +53,8 @@ MORE_PLANTED = [
     ("Packages import downwards only", "replay/summary", "alignd.doctor.findings"),
     ("Packages import downwards only", "judgement/review", "alignd.postfix.milters"),
     ("The core does no input or output", "doctor/dns", "alignd.doctor.evidence.machine"),
+    ("Catalogues are known to the languages alone", "letter/entry", "gettext"),
+    ("Packages import downwards only", "mail/domain", "alignd.languages.texts"),
 ]
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 
 from alignd.mail.domain import Domain
 from alignd.mailauth.dns import Answer, Lookup, LookupFailed, RecordType
+from alignd.mailauth.spf_record import strings_of
 
 TTL = 3600
 """Seconds; a mistake can be corrected within the hour."""
@@ -70,6 +71,14 @@ class Publication:
     """The records of that name that it replaces."""
     beside: tuple[bytes, ...] = ()
     """The other TXT records of that name, which stay."""
+
+    @property
+    def quoted_strings(self) -> tuple[str, ...]:
+        """The character-strings of the value as a master file has them (RFC 1035, section 5.1)."""
+        escaped = (
+            string.replace("\\", "\\\\").replace('"', '\\"') for string in strings_of(self.value)
+        )
+        return tuple(f'"{string}"' for string in escaped)
 
     def over(self, lookup: Lookup) -> Overlay:
         """Lay the record over *lookup*."""

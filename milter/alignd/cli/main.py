@@ -22,6 +22,7 @@ _COMMANDS = {
     "return": "alignd.cli.commands.return_:return_",
     "explain": "alignd.cli.commands.explain:explain",
     "domain": "alignd.cli.commands.domain:domain",
+    "letter": "alignd.cli.commands.letter:letter_",
     "ledger": "alignd.cli.commands.ledger:ledger",
     "whatif": "alignd.cli.commands.whatif:whatif",
     "replay": "alignd.cli.commands.replay:replay",

@@ -104,14 +104,6 @@ def shortened(text: str, limit: int = MAX_SHOWN) -> str:
     return f"{text[:limit]} ... ({len(text) - limit} more characters)"
 
 
-def record_text(record: bytes) -> str:
-    """Decode a record from DNS, which may hold any octets."""
-    try:
-        return record.decode("utf-8")
-    except UnicodeDecodeError:
-        return record.decode("latin-1")
-
-
 def print_lines(lines: Iterable[Line]) -> None:
     """Print *lines* to standard output, in colour on a terminal, unless colour is unwanted.
 

@@ -8,11 +8,12 @@ from typing import Protocol
 
 
 class RecordType(Enum):
-    """The record types that SPF, DKIM and DMARC ask for."""
+    """The record types that SPF, DKIM and DMARC ask for; NS tells who hosts a domain's DNS."""
 
     A = "A"
     AAAA = "AAAA"
     MX = "MX"
+    NS = "NS"
     PTR = "PTR"
     TXT = "TXT"
 
@@ -27,7 +28,7 @@ class MailExchange:
 
 Record = bytes | str | MailExchange
 """The data of one record: bytes for TXT, whose strings are joined without a separator (RFC 7208,
-section 3.3; RFC 9989, section 4.5); text for A, AAAA and PTR; MailExchange for MX."""
+section 3.3; RFC 9989, section 4.5); text for A, AAAA, NS and PTR; MailExchange for MX."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ _READERS: dict[type[dns.rdata.Rdata], Callable[[Any], Record]] = {
     dns.rdtypes.IN.A.A: lambda data: str(data.address),
     dns.rdtypes.IN.AAAA.AAAA: lambda data: str(data.address),
     dns.rdtypes.ANY.MX.MX: lambda data: MailExchange(data.preference, to_text(data.exchange)),
+    dns.rdtypes.ANY.NS.NS: lambda data: to_text(data.target),
     dns.rdtypes.ANY.PTR.PTR: lambda data: to_text(data.target),
     # RFC 7208, section 3.3: the strings are joined without a separator.
     dns.rdtypes.ANY.TXT.TXT: lambda data: b"".join(data.strings),

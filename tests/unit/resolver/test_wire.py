@@ -23,6 +23,7 @@ EXAMPLES: dict[RecordType, tuple[str, Record]] = {
     RecordType.A: ("192.0.2.1", "192.0.2.1"),
     RecordType.AAAA: ("2001:db8::1", "2001:db8::1"),
     RecordType.MX: ("10 Mail.example.", MailExchange(10, "Mail.example")),
+    RecordType.NS: ("Dns.example.", "Dns.example"),
     RecordType.PTR: ("Host.example.", "Host.example"),
     RecordType.TXT: ('"v=spf1 " "-all"', b"v=spf1 -all"),
 }

@@ -15,12 +15,12 @@ from alignd.cli.text import (
     Line,
     Span,
     fold,
-    record_text,
     shortened,
     verbatim,
 )
 from alignd.judgement.reasons import Action
-from alignd.mailauth.spf_record import MAX_STRING, strings_of
+from alignd.mail.printable import record_text
+from alignd.mailauth.spf_record import MAX_STRING
 
 MAX_REPLACED = 1000
 """Characters shown of a record to replace: enough to recognise it."""
@@ -110,18 +110,13 @@ def zone_lines(publication: Publication) -> Iterator[str]:
     if publication.kind is Kind.CNAME:
         yield f"{head} {publication.value}."
         return
-    strings = [_quoted(string) for string in strings_of(publication.value)]
+    strings = publication.quoted_strings
     if len(strings) == 1:
         yield f"{head} {strings[0]}"
         return
     yield f"{head} ("
     yield from (f"    {string}" for string in strings)
     yield ")"
-
-
-def _quoted(string: str) -> str:
-    escaped = string.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _item(text: str) -> list[Line]:

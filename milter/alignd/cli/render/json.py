@@ -8,13 +8,13 @@ from typing import Any
 
 from alignd.advice.alternatives import Advice, Alternative
 from alignd.advice.publication import TTL
-from alignd.cli.text import record_text
 from alignd.doctor.findings import TopicReport
 from alignd.judgement.prediction import Prediction, Verdict
 from alignd.judgement.reasons import Reason, Word
 from alignd.judgement.review import Judgement, add_trace_field
 from alignd.mail.domain import Domain
 from alignd.mail.message import AddField, ChangeField, DeleteField, HeaderEdit, Message
+from alignd.mail.printable import record_text
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import LookupFailed
 from alignd.mailauth.ternary import Ternary

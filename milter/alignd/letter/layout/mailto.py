@@ -1,0 +1,22 @@
+"""Makes a link that opens a mail (RFC 6068)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+MAX_MAILTO = 2000
+"""Characters; Windows and some browsers cut longer links, and half a record is worse than none."""
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+def mailto(subject: str, bodies: Iterable[str]) -> str:
+    """Make the link with the first of *bodies* that has room; none where none has."""
+    head = f"mailto:?subject={_percent_encoded(subject)}"
+    links = (f"{head}&body={_percent_encoded(body)}" for body in bodies)
+    return next((link for link in links if len(link) <= MAX_MAILTO), head)
+
+
+def _percent_encoded(text: str) -> str:
+    # RFC 6068, section 5: line breaks are %0D%0A.
+    octets = text.replace("\n", "\r\n").encode()
+    return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in octets)
