@@ -109,6 +109,7 @@ class LedgerServer:
 
     def start(self) -> None:
         self.begin("ledger writer", self._write_until_the_end)
+        self._tasks.open_window(self.begin)
 
     def collect(self) -> None:
         """Read what workers have said since the last call."""
