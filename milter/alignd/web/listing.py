@@ -48,7 +48,7 @@ class Wanted:
     tenant: str | None = None
     """A label, empty for the general options; None for all."""
     search: str = ""
-    """A part of the domain, as people write it; empty for all."""
+    """A part of the domain, or an address in it, as people write it; empty for all."""
     column: Column = Column.MESSAGES
     is_descending: bool = True
     page: int = 1
@@ -122,7 +122,7 @@ def searched(text: str) -> str:
     Of a whole domain with letters beyond ASCII, or of whole labels of it; a part of such a label
     is in no A-label.
     """
-    text = text.strip()[:MAX_SEARCH].lower()
+    text = text.rpartition("@")[2].strip()[:MAX_SEARCH].lower()
     if text.isascii():
         return text
     try:

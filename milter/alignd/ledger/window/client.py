@@ -75,7 +75,7 @@ class SocketAsks:
             raise WindowError(Obstacle.UNREACHABLE, problem) from error
 
     def _lines(self, peer: socket.socket, deadline: float) -> Iterator[bytes]:
-        """The lines that come until the end of the stream; what follows the last of them is none."""
+        """The lines that come until the end of the stream, without one that is cut off."""
         rest, octets = b"", 0
         while piece := self._piece(peer, deadline):
             octets += len(piece)

@@ -76,7 +76,7 @@ def encode_question(word: str, fields: Mapping[str, Any]) -> bytes:
 
 
 def decode_question(line: bytes) -> tuple[str, dict[str, Any]]:
-    """What is asked by *line*, without the end of the line: the word, and its fields, as they came.
+    """What *line*, without its end, asks: the word, and its fields as they came.
 
     Raises:
         WindowError: it is no question, or one of another version.
@@ -125,8 +125,7 @@ def decode_answer(lines: Iterator[bytes]) -> Iterator[list[Any]]:
     Raises:
         WindowError: it is none, or not whole; or what whoever answers has said.
     """
-    count = 0
-    for line in lines:
+    for count, line in enumerate(lines):
         try:
             row = _parse(line)
         except MalformedError as error:
@@ -134,7 +133,6 @@ def decode_answer(lines: Iterator[bytes]) -> Iterator[list[Any]]:
         if not isinstance(row, list):
             _require_end(row, count)
             return
-        count += 1
         yield row
     raise WindowError(Obstacle.BROKEN, "the answer ended in the middle")
 

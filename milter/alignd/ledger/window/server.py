@@ -36,6 +36,8 @@ _SHARE, _SAVED_SECONDS = 0.25, 3.0
 """Of a core, for all questions. Of a list of 10,000 domains, which takes a second, there are three
 at once and one more each four seconds."""
 _ROUND_SECONDS = 0.5
+_GRACE_SECONDS = 0.1
+"""For another connection to end: who has its answer may ask again before that is noted."""
 _PIECE = 1 << 16  # octets that are sent at a time
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two attempts to listen
 
@@ -102,7 +104,7 @@ class WindowServer:
                 peer, _ = listening.accept()
             except (TimeoutError, ConnectionError):  # it may be gone again
                 continue
-            if self._free.acquire(blocking=False):
+            if self._free.acquire(timeout=_GRACE_SECONDS):
                 self._begin(peer)
             else:
                 with closing(peer):
