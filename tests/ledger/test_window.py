@@ -126,6 +126,11 @@ def postgresql_url(request: pytest.FixtureRequest) -> str:
     return server.url(server.new_database())
 
 
+@pytest.fixture(autouse=True)
+def quick_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alignd.ledger.window.server._ROUND_SECONDS", 0.02)
+
+
 @pytest.fixture(scope="module")
 def shared_window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
     directory = tmp_path_factory.mktemp("story")
@@ -572,9 +577,8 @@ def test_a_reader_believes_no_odd_answer(
 
         def serve() -> None:
             peer, _ = listening.accept()
-            with closing(peer):
-                with suppress(OSError):  # it has heard enough
-                    peer.sendall(answer)
+            with closing(peer), suppress(OSError):  # it has heard enough
+                peer.sendall(answer)
 
         thread = threading.Thread(target=serve)
         thread.start()
