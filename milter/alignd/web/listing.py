@@ -7,7 +7,7 @@ The ledger is asked for all domains now and then, and each request is answered f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -83,11 +83,10 @@ class Snapshot:
     def __init__(self, rows: Iterable[DomainRow], taken_at: float) -> None:
         """*taken_at*: the Unix time of that moment."""
         by_name = sorted(rows, key=_by_name)
-        self._sorted: Mapping[tuple[Column, bool], tuple[DomainRow, ...]] = {
-            # Sorting is stable, downwards too: what is equal stays in the order of names.
-            (column, down): tuple(sorted(by_name, key=key, reverse=down))
+        self._sorted = {
+            (column, is_descending): some
             for column, key in _KEYS.items()
-            for down in (False, True)
+            for is_descending, some in zip((False, True), _both_ways(by_name, key), strict=True)
         }
         self.taken_at = taken_at
         self.total = len(by_name)
@@ -140,6 +139,17 @@ def _matching(rows: tuple[DomainRow, ...], wanted: Wanted) -> list[DomainRow]:
         and (tenant is None or row.tenant == tenant)
         and (not state or state_of(row) == state)
     ]
+
+
+def _both_ways(
+    by_name: Sequence[DomainRow], key: Callable[[DomainRow], Any]
+) -> Iterator[tuple[DomainRow, ...]]:
+    """The rows upwards and downwards by *key*, those that are equal in the order of names."""
+    keys = list(map(key, by_name))
+    for is_descending in (False, True):
+        # Sorting is stable, downwards too.
+        places = sorted(range(len(keys)), key=keys.__getitem__, reverse=is_descending)
+        yield tuple(by_name[place] for place in places)
 
 
 def _by_name(row: DomainRow) -> tuple[list[str], str]:
