@@ -1,1 +1,1 @@
-"""The status page."""
+"""The page that shows the ledger to supporters, and one domain to its admin by a link."""
