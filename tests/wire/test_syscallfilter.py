@@ -44,6 +44,8 @@ def serve_one(directory: Path, nameserver: Nameserver, unit: Path) -> Alignd:
     under = [sys.executable, "-m", "tests.support.syscallfilter", str(unit)]
     ledger = directory / "ledger.sqlite"
     changes = f'[dns]\narchive = "{directory}/dns.sqlite"\n[ledger]\nurl = "sqlite:///{ledger}"\n'
+    window = directory / "window.sock"
+    changes += f'window = "unix:{window}"\n'
     with (
         run_alignd(directory / "alignd", nameserver.address, changes, under=under) as alignd,
         MilterConnection(alignd.socket) as mta,
@@ -51,6 +53,7 @@ def serve_one(directory: Path, nameserver: Nameserver, unit: Path) -> Alignd:
         (worker, *_) = alignd.children()
         assert "Seccomp:\t2" in Path(f"/proc/{worker}/status").read_text()
         wait_until(ledger.exists, "the ledger")
+        wait_until(window.is_socket, "its window")
         result = mta.send(AGENT, ("julia@customer.example",), MESSAGE)
     assert result.accepted
     with closing(sqlite3.connect(ledger)) as database:

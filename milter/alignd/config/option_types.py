@@ -23,6 +23,7 @@ _MAX_PORT = 65535
 _MAX_DURATION = 365 * 86400.0  # seconds
 _MAX_RETENTION = 10 * _MAX_DURATION
 _LEDGER_URL = re.compile(r"sqlite|sqlite:///(/[^?#]+)|postgresql://[^\s]*")
+_POSTGRESQL = re.compile(r"postgresql://[^\s]*")
 _WEBHOOK = re.compile(
     r"https://[^\s/]+(/\S*)?|http://(127\.0\.0\.1|\[::1\]|localhost)(:\d+)?(/\S*)?"
 )
@@ -269,6 +270,20 @@ def _ledger_url(value: object) -> str:
             "or '' for none"
         )
     return text
+
+
+def _window(value: object) -> UnixSocket | str:
+    text = _text(value)
+    if not text or _POSTGRESQL.fullmatch(text):
+        return text
+    try:
+        return _unix_socket(text)
+    except ValueError:
+        raise ValueError(
+            f"not a window: {_without_password(text)!r}; write "
+            "'unix:/run/alignd/window/ledger.sock', 'postgresql://alignd_reader@host/alignd', "
+            "or '' for none"
+        ) from None
 
 
 def _without_password(url: str) -> str:
@@ -543,6 +558,8 @@ Retention = Annotated[float, PlainValidator(_retention)]
 """Seconds, written like a duration; up to ten years."""
 LedgerUrl = Annotated[str, PlainValidator(_ledger_url)]
 """`sqlite` for a file in the state directory; empty for no ledger."""
+LedgerWindow = Annotated[UnixSocket | str, PlainValidator(_window)]
+"""A socket, or the URL of a PostgreSQL; empty for none."""
 WebhookUrl = Annotated[str, PlainValidator(_webhook)]
 """Empty for none."""
 ConnectProvider = Annotated[Domain | None, PlainValidator(_connect_provider)]

@@ -43,6 +43,7 @@ from alignd.config.option_types import (
     KeyLabel,
     KeyRecord,
     LedgerUrl,
+    LedgerWindow,
     List,
     Listen,
     ListenAddress,
@@ -274,6 +275,12 @@ class LedgerOptions(Table):
     watch: Duration = 3600.0
     confirm: Duration = 300.0
     questions: Annotated[int, Field(ge=1, le=1000)] = 10
+    window: LedgerWindow = ""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is in a PostgreSQL."""
+        return self.url.startswith("postgresql:")
 
     def name_of(self, relay: Relay) -> str:
         """The name of this relay in its rows."""
@@ -497,11 +504,24 @@ class Configuration(Settings):
                     found.append((("tenant", place, "return", name), text))
         web = ((("web", name), f"web.{name} {text}") for name, text in self.web.conflicts())
         return (
+            *self._conflicts_of_window(),
             *self._conflicts_of_notify(),
             *self._conflicts_of_domain_connect(),
             *web,
             *found,
         )
+
+    def _conflicts_of_window(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        ledger = self.ledger
+        if not ledger.window:
+            return
+        name = ("ledger", "window")
+        if not ledger.url:
+            yield name, 'ledger.window shows nothing: ledger.url = "" switches the ledger off'
+        elif isinstance(ledger.window, UnixSocket) and ledger.is_shared:
+            yield name, "ledger.window must be a URL of the PostgreSQL that ledger.url names"
+        elif isinstance(ledger.window, str) and not ledger.is_shared:
+            yield name, "ledger.window must be a socket, since ledger.url is a file"
 
     def _conflicts_of_notify(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         notify = self.notify

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,8 @@ READING_PATIENCE = 60.0
 """Seconds for a statement of somebody who waits for a table of all domains."""
 _SQLITE, _DRIVER = "sqlite", "postgresql+psycopg"
 _PRIVATE = 0o600
+_STEPS = 100_000
+"""Instructions of SQLite's machine, a few milliseconds, between two looks at the time."""
 # So that a server forgets a relay that is gone, and the locks that it held, within a minute.
 _KEEP_ALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 
@@ -78,6 +80,13 @@ def open_for_reading(url: str) -> Engine:
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     event.listen(engine, "begin", _begin_reading)
     return engine
+
+
+def give_up_when(connection: Connection, is_over: Callable[[], bool]) -> None:
+    """Have statements of this connection to SQLite fail once *is_over* says so."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.set_progress_handler(is_over, _STEPS)
 
 
 def shown(url: str) -> str:

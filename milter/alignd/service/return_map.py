@@ -10,15 +10,12 @@ import asyncio
 import os
 import signal
 import socket
-import stat
 import time
 from asyncio import BaseTransport, Transport
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from alignd.config.endpoint import UnixSocket
-from alignd.mta import listening_socket
 from alignd.mta.libmilter import ListenError
 from alignd.mta.socketmap import (
     MAX_REQUEST,
@@ -34,6 +31,7 @@ from alignd.return_path.directory import Directory, Found, KeyTrouble, Nobody
 from alignd.service.inputs import KeyFollower
 from alignd.service.loading import SetupLoader
 from alignd.service.setup import LOAD_ERRORS, Setup
+from alignd.service.unix_listener import listen_at
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
 from alignd.telemetry.status import MapPart
@@ -48,6 +46,7 @@ REQUEST_SECONDS = 1.0
 """How long a request may take to arrive, and its reply to be taken."""
 IDLE_SECONDS = 100.0
 """After which a connection is closed. Postfix closes its own after 10 s without a question."""
+_MODE = 0o666  # Postfix runs as another user
 _ROUND_SECONDS = 0.25
 _LOAD_SECONDS = 600.0  # as for the workers, which load at the same time
 _RESULTS: dict[Invalid | Nobody, LookupResult] = {
@@ -80,27 +79,12 @@ def open_map_socket(where: UnixSocket) -> socket.socket:
     Raises:
         ListenError: another process is served there, or it cannot be opened.
     """
-    if listening_socket.is_served(where.path):
-        raise ListenError(f"{where}: another process serves it")
-    listening = socket.socket(socket.AF_UNIX)
     try:
-        if stat.S_ISSOCK(_mode(where.path)):
-            os.unlink(where.path)
-        with listening_socket.open_to_all():
-            listening.bind(where.path)
-        listening.listen(socket.SOMAXCONN)
+        listening = listen_at(where.path, _MODE)
         listening.setblocking(False)
     except OSError as error:
-        listening.close()
         raise ListenError(f"{where}: {error.strerror or error}") from error
     return listening
-
-
-def _mode(path: str) -> int:
-    try:
-        return Path(path).lstat().st_mode
-    except FileNotFoundError:
-        return 0
 
 
 @dataclass(frozen=True, slots=True)

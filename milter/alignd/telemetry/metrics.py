@@ -31,6 +31,7 @@ from alignd.telemetry.words import (
     Reload,
     Task,
     TellingResult,
+    WindowResult,
 )
 
 BUCKETS = (
@@ -277,6 +278,12 @@ _LEDGER_TOLD = MetricFamily(
 _LEDGER_UNTOLD = MetricFamily(
     "alignd_ledger_notifications_waiting", "Events that wait to be told.", is_gauge=True
 )
+_LEDGER_ASKED = MetricFamily(
+    "alignd_ledger_questions_total",
+    "Connections of those who ask the ledger at its window, by result.",
+    ("result",),
+    _values(WindowResult),
+)
 _FAMILIES = (
     *(
         _MESSAGES,
@@ -294,6 +301,7 @@ _FAMILIES = (
     *(_LINES_DROPPED, _TASK_FAILURES, _LOOKUPS, _MAP_MISSING, _RECIPIENTS_REFUSED, _BOUNCES),
     *(_LEDGER_STATE, _LEDGER_WRITTEN, _LEDGER_DROPPED, _LEDGER_OTHER, _LEDGER_WAITING),
     *(_LEDGER_WAITS, _LEDGER_LOOKS, _LEDGER_LATE, _LEDGER_EVENTS, _LEDGER_TOLD, _LEDGER_UNTOLD),
+    _LEDGER_ASKED,
 )
 
 _COLUMN = {
@@ -451,6 +459,9 @@ class ProcessMetrics:
 
     def ledger_told(self, result: TellingResult, events: int = 1) -> None:
         self._row.increase(_column(_LEDGER_TOLD, result.value), events)
+
+    def ledger_asked(self, result: WindowResult) -> None:
+        self._row.add(_column(_LEDGER_ASKED, result.value))
 
     def set_ledger_untold(self, events: int) -> None:
         self._row.set(_column(_LEDGER_UNTOLD), events)

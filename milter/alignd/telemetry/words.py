@@ -114,6 +114,30 @@ class TellingResult(Enum):
     GIVEN_UP = "given-up"
 
 
+class WindowResult(Enum):
+    """What came of a connection of somebody who asks the ledger."""
+
+    ANSWERED = "answered"
+    UNFINISHED = "unfinished"
+    """The client went away, or was too slow."""
+    MALFORMED = "malformed"
+    """It asked nothing that may be asked."""
+    VERSION = "version"
+    """It is of another alignd."""
+    BUSY = "busy"
+    """Others ask too much."""
+    SCHEMA = "schema"
+    """The file was written by another alignd."""
+    TOO_LARGE = "too-large"
+    """The answer would be."""
+    SLOW = "slow"
+    """The file took too long."""
+    DATABASE = "database"
+    """The file cannot be read."""
+    FAILED = "failed"
+    """A bug."""
+
+
 class LookupResult(Enum):
     """What the map has answered, in more words than Postfix gets."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, select
+from sqlalchemy import Connection, Row, Select, Text, and_, case, cast, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from alignd.ledger.answer import NO_DOMAIN, OTHER, Finding
@@ -103,6 +103,16 @@ def overview(
     return sorted(rows.values(), key=_ORDERS[order])
 
 
+def count_of(connection: Connection, selection: Selection) -> int:
+    """How many rows `overview` has.
+
+    Raises:
+        LedgerError: the database cannot be used.
+    """
+    question = select(func.count()).select_from(STATES).where(_wanted(selection))
+    return int(connection.execute(question).scalar_one())
+
+
 def other_messages(connection: Connection, selection: Selection, now: float) -> int:
     """Messages of thirty days of *selection* that no domain has, by the general ones of it.
 
@@ -171,22 +181,30 @@ def _by_domain(
 ) -> dict[tuple[str, str], tuple[list[int], int]]:
     """The messages of each day of each domain, and how many of them were rewritten."""
     first, days = _first_day(now), DAYS.c
+    rewritten = case((days.action == _REWRITE, days.messages), else_=0)
+    # The numbers of a domain as one text: of 10,000 domains there would be 200,000 rows, and who
+    # reads in a thread would keep the others from their work while it makes objects of them.
+    pair = cast(days.day, Text).concat(" ").concat(cast(days.messages, Text))
     question = (
-        select(days.tenant, days.domain, days.day, days.action, days.messages)
+        select(days.tenant, days.domain, func.aggregate_strings(pair, ","), func.sum(rewritten))
         .join_from(DAYS, STATES, _same_domain(days))
         .where(wanted, days.day >= first, days.action != _SKIP)
+        .group_by(days.tenant, days.domain)
     )
-    # Added up here: the database would give nearly as many rows, one for each day of each domain.
     found: dict[tuple[str, str], tuple[list[int], int]] = {}
     for some in connection.execute(question).partitions(_AT_A_TIME):
-        for tenant, domain, day, action, messages in some:
-            by_day, rewritten = found.get((tenant, domain)) or ([0] * SHOWN_DAYS, 0)
-            # A clock that was ahead may have counted days that are still to come.
-            by_day[min((day - first) // DAY, SHOWN_DAYS - 1)] += messages
-            if action == _REWRITE:
-                rewritten += messages
-            found[tenant, domain] = by_day, rewritten
+        for tenant, domain, pairs, number in some:
+            found[tenant, domain] = _by_day(pairs, first), int(number)
     return found
+
+
+def _by_day(pairs: str, first: int) -> list[int]:
+    by_day = [0] * SHOWN_DAYS
+    for pair in pairs.split(","):
+        day, messages = pair.split(" ")
+        # A clock that was ahead may have counted days that are still to come.
+        by_day[min((int(day) - first) // DAY, SHOWN_DAYS - 1)] += int(messages)
+    return by_day
 
 
 def _first_day(now: float) -> int:

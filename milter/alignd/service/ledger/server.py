@@ -112,6 +112,7 @@ class LedgerServer:
 
     def start(self) -> None:
         self.begin("ledger writer", self._write_until_the_end)
+        self._tasks.open_window(self.begin)
 
     def collect(self, least: float = 0.0) -> None:
         """Read what was said since the last call, where it fills so much of a ring at *least*."""

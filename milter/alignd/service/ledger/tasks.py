@@ -1,7 +1,8 @@
 """What the process of the ledger does besides counting, each in a thread of its own.
 
 It sends counts to the database that relays share, deletes what is too old, looks at author
-domains, and tells of events. Whatever becomes of it, counting goes on.
+domains, tells of events, and answers who may not read the file. Whatever becomes of it, counting
+goes on.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from alignd.config.endpoint import UnixSocket
 from alignd.judgement.review import make_reviewer
 from alignd.ledger.database import LedgerError, open_database, problem_of
 from alignd.ledger.event import Event
@@ -22,14 +24,18 @@ from alignd.ledger.spool import Spool
 from alignd.ledger.thinning import thin_out
 from alignd.ledger.watch.assembly import make_watcher
 from alignd.ledger.watch.looking import Outcome
+from alignd.ledger.window.server import WindowServer
 from alignd.service.ledger.place import LedgerOptions
 from alignd.service.processes.trouble import Trouble
 from alignd.service.setup import Leg
+from alignd.service.unix_listener import listen_at
 from alignd.telemetry import words
 from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
-from alignd.telemetry.words import LedgerLoss, LookResult, TellingResult
+from alignd.telemetry.words import LedgerLoss, LookResult, TellingResult, WindowResult
 
+_WINDOW_MODE = 0o660
+"""The directory says whose group it is."""
 Task = Callable[[threading.Event], None]
 """Works until the event is set. What it raises is a bug; it is called again after a pause."""
 
@@ -50,6 +56,22 @@ class Tasks:
         """Why the database that relays share cannot be used as long as this process lives."""
         self._tellers: tuple[Teller, ...] = ()
         self._troubles: dict[str, Trouble] = {}
+        self._window: WindowServer | None = None
+        self._window_trouble = Trouble(log, "ledger has no window", "ledger has its window again")
+
+    def open_window(self, begin: Callable[[str, Task], None]) -> None:
+        """Have others ask from now on, whether the file can be opened or not."""
+        where, place = self._setup.configuration.ledger.window, self._options.place
+        if not isinstance(where, UnixSocket) or self._setup.leg is not Leg.OUTBOUND:
+            return  # what comes back has a ledger of its own, of which no page tells
+        path = where.path
+        self._window = WindowServer(
+            f"sqlite:///{place.file}",
+            lambda: listen_at(path, _WINDOW_MODE),
+            lambda result: self._metrics.ledger_asked(WindowResult(result)),
+            self._note_failure,
+        )
+        begin("ledger window", self._window.run)
 
     def start(self, spool: Spool, begin: Callable[[str, Task], None]) -> None:
         """Start all that there are; *spool* is the file, which is there."""
@@ -72,6 +94,8 @@ class Tasks:
         for teller in self._tellers:
             self._troubles[teller.name].look(teller.problem)
         self._metrics.set_ledger_untold(sum(each.waiting for each in self._tellers))
+        if self._window:
+            self._window_trouble.look(self._window.problem)
 
     def _wanted(self, spool: Spool) -> Iterator[tuple[str, Task]]:
         configuration, place = self._setup.configuration, self._options.place
@@ -121,6 +145,10 @@ class Tasks:
             _WatchObserver(self._metrics, self._log),
             self._metrics,
         ).run(ended)
+
+    def _note_failure(self, error: Exception) -> None:
+        self._metrics.task_failed(words.Task.LEDGER)
+        self._log.once_a_minute("ledger goes on after", error=described(error))
 
     def _thin_out_until_the_end(self, ended: threading.Event) -> None:
         keep = self._setup.configuration.ledger.keep

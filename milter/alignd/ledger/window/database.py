@@ -1,0 +1,42 @@
+"""Asks a ledger at its database, as a user that need not be able to write it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from alignd.ledger.database import LedgerError, problem_of
+from alignd.ledger.migration import SchemaError
+from alignd.ledger.queries.opening import OpenLedger, open_ledger
+from alignd.ledger.window.protocol import Obstacle, WindowError
+from alignd.ledger.window.questions import Question
+
+T = TypeVar("T")
+
+
+class DatabaseAsks:
+    """The database at one URL, to which each question has a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __call__(self, question: Question[T]) -> T:
+        with opened(self._url) as connection:
+            return question.ask(connection)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[OpenLedger]:
+    """The ledger at *url*, to be asked.
+
+    Raises:
+        WindowError: it cannot be, or not to the end.
+    """
+    try:
+        with open_ledger(url) as connection:
+            yield connection
+    except LedgerError as error:
+        raise WindowError(Obstacle.DATABASE, problem_of(error)) from error
+    except SchemaError as error:
+        raise WindowError(Obstacle.SCHEMA, str(error)) from error
