@@ -133,7 +133,7 @@ def curve_svg(values: Sequence[int], text: str) -> str:
     ]
     svg = _Svg()
     svg.begin("svg", viewBox=f"0 0 {_CURVE_WIDTH} {_CURVE_HEIGHT}", role="img", class_="curve")
-    svg.text("title", text)
+    svg.element("title", text)
     if len(points) == 1:
         _, y = points[0]
         svg.empty("circle", class_="curve-point", cx=_n(_CURVE_WIDTH / 2), cy=_n(y), r=2)
@@ -154,11 +154,11 @@ def chart_svg(chart: Chart, texts: ChartTexts, name: str = "chart") -> str:
     label = f"{name}-title {name}-description"
     box = f"0 0 {_WIDTH} {_HEIGHT}"
     svg.begin("svg", viewBox=box, role="img", class_="chart", aria_labelledby=label)
-    svg.text("title", texts.title, id=f"{name}-title")
-    svg.text("desc", texts.description, id=f"{name}-description")
+    svg.element("title", texts.title, id=f"{name}-title")
+    svg.element("desc", texts.description, id=f"{name}-description")
     if chart.is_empty:
         middle = {"x": _n(_LEFT + _PLOT_WIDTH / 2), "y": _n(_TOP + _PLOT_HEIGHT / 2)}
-        svg.text("text", texts.nothing, class_="chart-nothing", text_anchor="middle", **middle)
+        svg.element("text", texts.nothing, class_="chart-nothing", text_anchor="middle", **middle)
     else:
         _draw_scale(svg, scale, texts)
     _draw_days(svg, chart.rows, scale, texts)
@@ -211,13 +211,15 @@ def _draw_scale(svg: _Svg, scale: _Scale, texts: ChartTexts) -> None:
         kind = "chart-line" if messages else "chart-middle"
         left, right = _n(_LEFT), _n(_LEFT + _PLOT_WIDTH)
         svg.empty("line", class_=kind, x1=left, x2=right, y1=_n(y), y2=_n(y))
-        svg.text("text", texts.number(abs(messages)), x=_LEFT - 6, y=_n(y + 4), text_anchor="end")
+        svg.element(
+            "text", texts.number(abs(messages)), x=_LEFT - 6, y=_n(y + 4), text_anchor="end"
+        )
     for side, what, y in (
         (scale.above, texts.passed, _TOP + 12.0),
         (scale.below, texts.rewritten, _TOP + _PLOT_HEIGHT - 4.0),
     ):
         if side:
-            svg.text("text", what, class_="chart-side", x=_LEFT + 4, y=_n(y))
+            svg.element("text", what, class_="chart-side", x=_LEFT + 4, y=_n(y))
     svg.end("g")
 
 
@@ -227,7 +229,7 @@ def _draw_days(svg: _Svg, rows: Sequence[Row], scale: _Scale, texts: ChartTexts)
         if not (row.rewritten or row.passed):
             continue
         svg.begin("g", class_="chart-day")
-        svg.text("title", texts.day(row.day, row.rewritten, row.passed))
+        svg.element("title", texts.day(row.day, row.rewritten, row.passed))
         across = {"x": _n(_LEFT + (place + _GAP / 2) * slot), "width": _n(slot * (1 - _GAP))}
         if row.passed:
             height = scale.height(row.passed)
@@ -245,7 +247,7 @@ def _draw_dates(svg: _Svg, rows: Sequence[Row], texts: ChartTexts) -> None:
     svg.begin("g", class_="chart-dates", aria_hidden="true")
     for place in range(0, len(rows), every):
         x = _n(_LEFT + place * slot)
-        svg.text("text", texts.date(rows[place].day), x=x, y=_HEIGHT - 8)
+        svg.element("text", texts.date(rows[place].day), x=x, y=_HEIGHT - 8)
     svg.end("g")
 
 
@@ -259,11 +261,11 @@ def _draw_marks(svg: _Svg, rows: Sequence[Row], texts: ChartTexts) -> None:
         x = _LEFT + (place + 0.5) * slot
         svg.begin("g", class_="chart-mark")
         told = " ".join(mark.text for mark in row.marks)
-        svg.text("title", f"{texts.date(row.day)}: {told}")
+        svg.element("title", f"{texts.date(row.day)}: {told}")
         svg.empty("line", x1=_n(x), x2=_n(x), y1=_TOP, y2=_TOP + _PLOT_HEIGHT)
         svg.empty("circle", cx=_n(x), cy=_TOP - _MARK_RADIUS - 2, r=_MARK_RADIUS)
         shown = str(number) if last == number else f"{number}-{last}"
-        svg.text("text", shown, x=_n(x), y=_TOP - _MARK_RADIUS + 2, text_anchor="middle")
+        svg.element("text", shown, x=_n(x), y=_TOP - _MARK_RADIUS + 2, text_anchor="middle")
         svg.end("g")
         number = last + 1
 
@@ -296,7 +298,7 @@ class _Svg:
     def empty(self, element: str, **attributes: str | float) -> None:
         self._parts.append(f"<{element}{_attributes(attributes)}/>")
 
-    def text(self, element: str, text: str, **attributes: str | float) -> None:
+    def element(self, element: str, text: str, **attributes: str | float) -> None:
         self._parts.append(f"<{element}{_attributes(attributes)}>{_safe(text)}</{element}>")
 
 

@@ -13,7 +13,6 @@ from alignd.languages.catalogues import load_all_texts, load_texts
 from alignd.languages.language import Language
 from tools.catalogues.catalogues import (
     ROOT,
-    SOURCES,
     TRANSLATED,
     catalogue_path,
     compiled,
@@ -22,7 +21,12 @@ from tools.catalogues.catalogues import (
     updated,
 )
 
-MODULES = sorted(path for source in SOURCES for path in source.rglob("*.py"))
+MODULES = sorted(
+    path
+    for name in ("letter", "web/views")
+    for path in (ROOT / "milter/alignd" / name).rglob("*.py")
+)
+"""Those that speak to customers and supporters. What else `web` says, operators read."""
 MESSAGES = [message for message in extracted() if message.id]
 MARKUP = re.compile(r"<[^>]*(>|$)|^([a-z-]+: [^;]+(; |$))+$")
 """Tags of HTML, and styles."""
