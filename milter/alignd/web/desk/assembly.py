@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from alignd.config.nameservers import Nameservers
 from alignd.config.settings import Configuration, DnsOptions
@@ -23,7 +23,7 @@ from alignd.web.desk.budget import BoundedLookup, Budget
 from alignd.web.desk.checker import Checker, Limits, Links, OpenLookup, Sources
 from alignd.web.desk.links import HostLinks, NoLinks
 
-_PATIENCE = 5.0  # seconds, for the questions of an examination as mail asks them
+_DNS_PATIENCE = 3.0  # seconds, for what is asked of DNS before a DNS host
 _HTTPS_PATIENCE = 3.0  # seconds for a document of a DNS host
 
 Failed = Callable[[Domain, Exception], None]
@@ -33,8 +33,8 @@ Failed = Callable[[Domain, Exception], None]
 class Tuning:
     """What is as it is but in tests."""
 
-    limits: Limits = Limits()
-    reach: Reach = Reach()
+    limits: Limits = field(default_factory=Limits)
+    reach: Reach = field(default_factory=Reach)
     port: int = 53
     """Of the servers of zones."""
 
@@ -67,12 +67,11 @@ def make_checker(
 
 
 def _usual(dns: DnsOptions, nameservers: Nameservers) -> OpenLookup:
-    options = _options_of_pages(dns)
-
     @contextmanager
     def open_lookup(budget: Budget) -> Iterator[Lookup]:
         # One for each examination: that the servers of one domain are silent, which opens the
         # circuit breaker, says nothing of another domain.
+        options = _options_of_pages(dns, budget.seconds_left)
         resolver = Resolver(options, nameservers, report=_say_nothing)
         try:
             yield BoundedLookup(resolver.for_message(), budget)
@@ -100,15 +99,15 @@ def _links(
     if options.provider is None:
         return NoLinks()
     service = Service(configuration, options.provider, load_signing_key(options.key_file))
-    resolver = Resolver(_options_of_pages(configuration.dns), nameservers, report=_say_nothing)
+    dns = _options_of_pages(configuration.dns, _DNS_PATIENCE)
+    resolver = Resolver(dns, nameservers, report=_say_nothing)
     discovery = make_discovery(configuration, resolver.for_message, reach, _HTTPS_PATIENCE)
     return HostLinks(service, discovery, resolver.end, failed)
 
 
-def _options_of_pages(dns: DnsOptions) -> DnsOptions:
+def _options_of_pages(dns: DnsOptions, seconds: float) -> DnsOptions:
     """Those of mail, but that a page says what DNS says now, and no old answer."""
-    timeout = max(dns.timeout, _PATIENCE)
-    return dns.model_copy(update={"timeout": timeout, "stale": 0.0, "archive": ""})
+    return dns.model_copy(update={"timeout": seconds, "stale": 0.0, "archive": ""})
 
 
 def _say_nothing(_: str) -> None:
