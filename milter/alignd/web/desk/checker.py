@@ -15,11 +15,12 @@ from typing import Protocol
 
 from alignd.judgement.review import Reviewer
 from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dns import Lookup
 from alignd.resolver.single_flight import SingleFlight
 from alignd.web.desk.budget import Budget
 from alignd.web.desk.comparison import changes_between
-from alignd.web.desk.examination import examine
+from alignd.web.desk.examination import author_at, examine
 from alignd.web.desk.examined import (
     ApplyLink,
     Checked,
@@ -167,7 +168,7 @@ class Checker:
     def _share(
         self,
         domain: Domain,
-        work: Callable[[Domain], _Found],
+        work: Callable[[Mailbox], _Found],
         deadline: float,
         *,
         is_check: bool = False,
@@ -175,49 +176,54 @@ class Checker:
         """What *work* finds, or what is under way already."""
         if self._is_closed.is_set():
             return _Flight(CheckProblem(Trouble.CLOSED), is_check)
+        author = author_at(domain)
+        if author is None:
+            return _Flight(CheckProblem(Trouble.NO_AUTHOR), is_check)
         seconds = max(0.0, deadline - self._monotonic())
         try:
             flight, _ = self._flights.run(
-                domain, lambda: _Flight(self._safely(domain, work), is_check), seconds
+                domain, lambda: _Flight(self._safely(author, work), is_check), seconds
             )
         except TimeoutError:
             return _Flight(CheckProblem(Trouble.TIMEOUT), is_check)
         return flight
 
-    def _safely(self, domain: Domain, work: Callable[[Domain], _Found]) -> _Found:
+    def _safely(self, author: Mailbox, work: Callable[[Mailbox], _Found]) -> _Found:
         """What *work* finds, in one of the places that there are."""
         if not self._places.acquire(timeout=self._limits.patience):
             return CheckProblem(Trouble.BUSY)
         try:
-            return work(domain)
+            return work(author)
         except Exception as error:
-            self._failed(domain, error)
+            self._failed(author.domain, error)
             return CheckProblem(Trouble.INTERNAL, type(error).__name__)
         finally:
             self._places.release()
 
-    def _look(self, domain: Domain) -> Examined | CheckProblem:
+    def _look(self, author: Mailbox) -> Examined | CheckProblem:
         """As mail does; but after a check that was ahead of its caches, as that did."""
+        domain = author.domain
         if (known := self._memory.fresh(domain)) is not None:  # of another, a moment ago
             return known.examined
         known = self._memory.last(domain)
-        usual = self._examine(domain, self._sources.usual, self._limits.usual_seconds)
+        usual = self._examine(author, self._sources.usual, self._limits.usual_seconds)
         checked = known.checked if known else None
         if checked is not None and checked.is_seen_by_mail is False:
-            now = self._past_caches(domain, usual)
+            now = self._past_caches(author, usual)
             checked = replace(checked, now=now, is_seen_by_mail=_agree(usual, now))
         else:
             now, checked = usual, None
         return self._kept(domain, now, checked)
 
-    def _check(self, domain: Domain) -> Checked | TooSoon | CheckProblem:
+    def _check(self, author: Mailbox) -> Checked | TooSoon | CheckProblem:
+        domain = author.domain
         seconds = self._by_domain.take(domain.name, self._monotonic())
         seconds = seconds or self._of_all.take(_ALL, self._monotonic())
         if seconds:
             return TooSoon(seconds)
         known = self._memory.last(domain)
-        usual = self._examine(domain, self._sources.usual, self._limits.usual_seconds)
-        now = self._past_caches(domain, usual)
+        usual = self._examine(author, self._sources.usual, self._limits.usual_seconds)
+        now = self._past_caches(author, usual)
         before = known.examined if known else usual
         if before.advice.is_unknown:
             checked = Checked(None, now)
@@ -235,15 +241,15 @@ class Checker:
         self._memory.put(domain, Known(now, checked))
         return now
 
-    def _past_caches(self, domain: Domain, usual: Examined) -> Examined:
+    def _past_caches(self, author: Mailbox, usual: Examined) -> Examined:
         """What the servers of the zones say; *usual* where these do not."""
         open_lookup = self._sources.authoritative
-        found = self._examine(domain, open_lookup, self._limits.seconds, is_authoritative=True)
+        found = self._examine(author, open_lookup, self._limits.seconds, is_authoritative=True)
         return usual if found.advice.is_unknown else found
 
     def _examine(
         self,
-        domain: Domain,
+        author: Mailbox,
         open_lookup: OpenLookup,
         seconds: float,
         *,
@@ -252,7 +258,7 @@ class Checker:
         budget = Budget(self._limits.questions, seconds, self._monotonic)
         at = self._clock()
         with open_lookup(budget) as lookup:
-            return examine(self._reviewer, domain, lookup, at, is_authoritative=is_authoritative)
+            return examine(self._reviewer, author, lookup, at, is_authoritative=is_authoritative)
 
 
 def _agree(usual: Examined, now: Examined) -> bool | None:

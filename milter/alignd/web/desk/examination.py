@@ -8,7 +8,7 @@ from alignd.advice.alternatives import Advice, advise
 from alignd.judgement.review import Reviewer
 from alignd.letter.hosting import find_hosting
 from alignd.mail.domain import Domain
-from alignd.mail.mailbox import Mailbox
+from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mailauth.dkim_key import key_name
 from alignd.mailauth.dns import Answer, Lookup, LookupFailed, RecordType
 from alignd.mailauth.spf_record import find_records, find_resembling
@@ -20,20 +20,31 @@ _DMARC_VERSION = b"v=dmarc1"
 _Choose = Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
 
 
+def author_at(domain: Domain) -> Mailbox | None:
+    """Somebody at *domain*; None where no mail can come from it."""
+    if len(domain.labels) == 1 or domain.labels[-1].isdigit():
+        return None
+    try:
+        return Mailbox.from_address(f"{AGENT}@{domain}")
+    except MailboxError:  # no room for a local part
+        return None
+
+
 def examine(
     reviewer: Reviewer,
-    domain: Domain,
+    author: Mailbox,
     lookup: Lookup,
     looked_at: float,
     *,
     is_authoritative: bool = False,
 ) -> Examined:
-    """Find out all that there is to say of *domain*; *lookup* answers for this alone.
+    """Find out all about mail of *author*; *lookup* answers for this alone.
 
     Raises:
         UnsafeEditError: a rewritten message would not be what it must be.
     """
-    advice = advise(reviewer, Mailbox(AGENT, domain), lookup)
+    domain = author.domain
+    advice = advise(reviewer, author, lookup)
     return Examined(
         domain,
         advice,

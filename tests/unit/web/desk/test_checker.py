@@ -364,10 +364,24 @@ def test_whatever_a_zone_holds_a_value_comes_of_it_in_time(
         assert found.trouble is Trouble.DNS
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(f"{'x' * 63}.{'x' * 63}.{'x' * 63}.{'x' * 57}.com", id="too long"),
+        pytest.param("com", id="one label"),
+        pytest.param("192.0.2.1", id="an address"),
+    ],
+)
+def test_a_name_that_no_mail_comes_from_is_no_author(desk: Desk, name: str) -> None:
+    checker = desk.checker()
+    assert checker.examine(Domain.parse(name)) == CheckProblem(Trouble.NO_AUTHOR)
+    assert checker.check_now(Domain.parse(name)) == CheckProblem(Trouble.NO_AUTHOR)
+    assert not desk.everybodys.questions
+
+
 def test_a_name_as_long_as_there_can_be_is_examined(desk: Desk) -> None:
-    name = ".".join(["x" * 61] * 4)
-    found = desk.checker().examine(Domain.parse(name[:249].rstrip(".") + ".com"))
-    assert isinstance(found, Examined | CheckProblem)
+    name = f"{'x' * 63}.{'x' * 63}.{'x' * 63}.{'x' * 48}.com"
+    assert isinstance(desk.checker().check_now(Domain.parse(name)), Checked)
 
 
 def test_a_server_that_sends_every_question_elsewhere_spends_the_budget() -> None:
