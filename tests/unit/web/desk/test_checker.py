@@ -66,7 +66,6 @@ class Desk:
     authorities: tuple[Authority, Authority]
     port: int
     failures: list[str] = field(default_factory=list)
-    now: float = 1_000_000.0
 
     def checker(self, limits: Limits = OFTEN, changes: str = "") -> Checker:
         return make(self.everybodys.port, self.port, limits, changes, self.failures)
@@ -201,6 +200,26 @@ def test_the_host_of_the_zone_and_the_relays_own_options_are_told(desk: Desk) ->
     assert found.domain_connect == NoLink(WhyNoLink.OFF)
 
 
+TENANT = """
+[[tenant]]
+name = "beta"
+match = { "X-Redmine-Host" = "beta.*" }
+relay = { addresses = ["192.0.2.77"], spf_include = "spf.beta.example" }
+"""
+
+
+def test_a_tenant_with_a_relay_of_its_own_gets_records_of_its_own(desk: Desk) -> None:
+    zone = world(f'{WITHOUT}spf.beta.example. TXT "v=spf1 ip4:192.0.2.77 -all"\n')
+    desk.everybodys.serve(zone)
+    checker = desk.checker(changes=TENANT)
+
+    def value(tenant: str) -> str:
+        return examined(checker.examine(MARKYS, tenant)).advice.alternatives[0].publication.value
+
+    assert value("beta") == "v=spf1 include:spf.beta.example -all"
+    assert value("") == value("unheard of") == "v=spf1 include:spf.mailing.easy.cz -all"
+
+
 def test_who_checks_too_often_is_told_when_to_come_back(desk: Desk) -> None:
     checker = desk.checker(Limits(burst=2, every=50.0))
     assert isinstance(checker.check_now(MARKYS), Checked)
@@ -238,6 +257,37 @@ def test_twenty_who_ask_at_once_share_one_examination(desk: Desk, *, is_check: b
     assert {type(each) for each in found} == {Checked if is_check else Examined}
     asked = [each for each in desk.everybodys.questions if each == ("mycompany.com.", "TXT")]
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("check_first", [False, True], ids=["look first", "check first"])
+def test_a_look_shares_a_check_and_a_check_asks_anew_after_a_look(
+    desk: Desk, *, check_first: bool
+) -> None:
+    checker = desk.checker(Limits(burst=1))
+    desk.publish(WITH)
+    found: dict[str, object] = {}
+    calls = {
+        "look": lambda: found.update(look=checker.examine(MARKYS)),
+        "check": lambda: found.update(check=checker.check_now(MARKYS)),
+    }
+    first, second = ("check", "look") if check_first else ("look", "check")
+    threads = [threading.Thread(target=calls[name]) for name in (first, second)]
+    with _held(desk.everybodys):
+        threads[0].start()
+        wait_until(lambda: _is_under_way(checker), "the first is under way")
+        threads[1].start()
+    for each in threads:
+        each.join(BOUND)
+
+    now = checked(found["check"]).now
+    assert now.reason is Reason.SPF_ALIGNED
+    looked = examined(found["look"])
+    assert looked.is_authoritative is check_first
+    assert (looked == now) is check_first
+
+
+def _is_under_way(checker: Checker) -> bool:
+    return bool(checker._flights._flights)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from alignd.domain_connect.template import Group
 from alignd.judgement.reasons import Reason
 from alignd.judgement.review import Reviewer, make_reviewer
 from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox
 from alignd.mailauth.dkim_key import DkimResult
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.zone import Zone
@@ -31,7 +32,7 @@ from alignd.web.desk.examined import (
     RecordRemoved,
 )
 from alignd.web.desk.links import groups_for
-from alignd.web.desk.memory import Known, Memory
+from alignd.web.desk.memory import Known, Memory, Subject
 from tests.lab.places import CASES
 from tests.lab.settings import configuration, world
 
@@ -42,6 +43,7 @@ KEY = next(
 )
 DELEGATE = '[dkim]\ndelegate = { selector = "easy1", target = "easy1.dkim.easy.cz" }\n'
 SIGNS = 'signs = [{ domain = "mycompany.com", selector = "easy1" }]\n'
+INCLUDE = Domain("spf.mailing.easy.cz")
 MARKYS = Domain("mycompany.com")
 POLICY = '_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"\n'
 SPF = 'mycompany.com. TXT "v=spf1 -all"\n'
@@ -108,6 +110,14 @@ def test_what_is_published_is_told_and_what_dns_does_not_say_is_no_change(
         assert found == ()
 
 
+def test_what_an_alias_leads_to_is_shown_only_where_it_is_a_key() -> None:
+    secret = 'inside.example. TXT "the password"\n'
+    alias = "easy1._domainkey.mycompany.com. CNAME inside.example.\n"
+    found = examined(POLICY + alias + secret)
+    (records,) = [each for each in found.records if each.alias_of]
+    assert (records.alias_of, records.texts) == ("inside.example", ())
+
+
 def test_nothing_changes_where_nothing_has() -> None:
     for zone in (POLICY, POLICY + SPF, POLICY + INCLUDED, SPF + ALIAS, ""):
         assert changes(zone, zone) == ()
@@ -154,7 +164,10 @@ def _is_record(change: Change) -> bool:
 def test_a_link_publishes_what_was_proven_and_nothing_else(
     zone: str, options: str, groups: tuple[Group, ...]
 ) -> None:
-    assert groups_for(examined(zone, options).advice) == groups
+    assert groups_for(examined(zone, options).advice, INCLUDE) == groups
+    assert Group.SPF not in groups_for(
+        examined(zone, options).advice, Domain("spf.elsewhere.example")
+    )
 
 
 def test_what_is_old_is_not_fresh_and_a_clock_set_back_makes_nothing_old() -> None:
@@ -165,18 +178,22 @@ def test_what_is_old_is_not_fresh_and_a_clock_set_back_makes_nothing_old() -> No
     assert found.age(0.0) == 0.0
 
 
+def subject(name: str) -> Subject:
+    return Subject(Mailbox("agent", Domain(name)))
+
+
 def test_memory_is_bounded_and_forgets_what_was_not_used_for_longest() -> None:
     now = 0.0
     memory = Memory(2, 300.0, lambda: now)
     known = Known(examined(POLICY))
     for name in ("a.example", "b.example"):
-        memory.put(Domain(name), known)
-    assert memory.fresh(Domain("a.example")) == known
-    memory.put(Domain("c.example"), known)
-    assert memory.last(Domain("b.example")) is None
+        memory.put(subject(name), known)
+    assert memory.fresh(subject("a.example")) == known
+    memory.put(subject("c.example"), known)
+    assert memory.last(subject("b.example")) is None
     now = 300.5
-    assert memory.fresh(Domain("a.example")) is None
-    assert memory.last(Domain("a.example")) == known
+    assert memory.fresh(subject("a.example")) is None
+    assert memory.last(subject("a.example")) == known
 
 
 @dataclass
