@@ -16,6 +16,7 @@ from typing import Protocol
 from alignd.judgement.review import Reviewer
 from alignd.ledger.watch.look import TenantReviewers
 from alignd.mail.domain import Domain
+from alignd.mail.printable import printable
 from alignd.mailauth.dns import Lookup
 from alignd.resolver.single_flight import SingleFlight
 from alignd.web.desk.budget import Budget
@@ -33,6 +34,7 @@ from alignd.web.desk.examined import (
 from alignd.web.desk.memory import Known, Memory, Subject
 from alignd.web.rates import RateLimiter
 
+_MAX_SHOWN = 300  # characters of what DNS did not say
 _ALL = ""
 """The key of the limit for all domains together."""
 
@@ -221,8 +223,9 @@ class Checker:
         usual = self._examine(subject, self._sources.usual, self._limits.usual_seconds)
         checked = known.checked if known else None
         if checked is not None and checked.is_seen_by_mail is False:
-            now = self._past_caches(subject, usual)
-            checked = replace(checked, now=now, is_seen_by_mail=_agree(usual, now))
+            now, obstacle = self._past_caches(subject, usual)
+            seen = _agree(usual, now)
+            checked = replace(checked, now=now, is_seen_by_mail=seen, obstacle=obstacle)
         else:
             now, checked = usual, None
         return self._kept(subject, now, checked)
@@ -234,12 +237,13 @@ class Checker:
             return TooSoon(seconds)
         known = self._memory.last(subject)
         usual = self._examine(subject, self._sources.usual, self._limits.usual_seconds)
-        now = self._past_caches(subject, usual)
+        now, obstacle = self._past_caches(subject, usual)
         before = known.examined if known else usual
         if before.advice.is_unknown:
-            checked = Checked(None, now)
+            checked = Checked(None, now, obstacle=obstacle)
         else:
-            checked = Checked(before, now, changes_between(before, now), _agree(usual, now))
+            changes = changes_between(before, now)
+            checked = Checked(before, now, changes, _agree(usual, now), obstacle)
         found = self._kept(subject, now, checked)
         return found if isinstance(found, CheckProblem) else checked
 
@@ -248,15 +252,15 @@ class Checker:
     ) -> Examined | CheckProblem:
         """*now*, which is remembered, or what DNS did not say, which is not."""
         if now.advice.is_unknown:
-            return CheckProblem(Trouble.DNS, found=now)
+            return CheckProblem(Trouble.DNS, _why(now), now)
         self._memory.put(subject, Known(now, checked))
         return now
 
-    def _past_caches(self, subject: Subject, usual: Examined) -> Examined:
-        """What the servers of the zones say; *usual* where these do not."""
+    def _past_caches(self, subject: Subject, usual: Examined) -> tuple[Examined, str]:
+        """What the servers of the zones say; *usual* where these do not, and why not."""
         open_lookup = self._sources.authoritative
         found = self._examine(subject, open_lookup, self._limits.seconds, is_authoritative=True)
-        return usual if found.advice.is_unknown else found
+        return (usual, _why(found)) if found.advice.is_unknown else (found, "")
 
     def _examine(
         self,
@@ -272,6 +276,11 @@ class Checker:
             reviewer = self._reviewers.of(tenant)
         with open_lookup(budget) as lookup:
             return examine(reviewer, subject.author, lookup, at, is_authoritative=is_authoritative)
+
+
+def _why(unknown: Examined) -> str:
+    """What DNS did not say, for operators."""
+    return printable(unknown.advice.cannot or "")[:_MAX_SHOWN]
 
 
 def _agree(usual: Examined, now: Examined) -> bool | None:

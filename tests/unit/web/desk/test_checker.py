@@ -192,6 +192,14 @@ def test_where_the_servers_of_the_zone_do_not_answer_what_mail_gets_is_told(desk
     assert found.is_seen_by_mail is None
 
 
+def test_servers_that_do_not_agree_yet_are_told_of(desk: Desk) -> None:
+    desk.authorities[0].serve(WITH)
+    found = checked(desk.checker().check_now(MARKYS))
+    assert "the servers of the zone do not agree" in found.obstacle
+    assert not found.now.is_authoritative
+    assert found.changes == ()
+
+
 def test_the_host_of_the_zone_and_the_relays_own_options_are_told(desk: Desk) -> None:
     found = examined(desk.checker().examine(MARKYS))
     assert found.hosting.zone == MARKYS
@@ -317,6 +325,7 @@ def test_silent_dns_is_a_problem_within_the_bound(desk: Desk) -> None:
         for found in (checker.examine(MARKYS), checker.check_now(MARKYS)):
             assert isinstance(found, CheckProblem)
             assert found.trouble is Trouble.DNS
+            assert "DNS did not say" in found.detail
             assert found.found is not None
             assert found.found.advice.is_unknown
     desk.everybodys.serve(world(WITHOUT))
