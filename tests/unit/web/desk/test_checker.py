@@ -1,10 +1,13 @@
 """What pages ask of DNS: as mail does, or anew; within bounds, and a value whatever it holds."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from traceback import walk_stack
 
 import dns.flags
 import dns.message
@@ -248,16 +251,15 @@ def test_many_domains_together_have_a_limit_too(desk: Desk) -> None:
 def test_twenty_who_ask_at_once_share_one_examination(desk: Desk, *, is_check: bool) -> None:
     checker = desk.checker(Limits(burst=1))
     found: list[object] = []
-    barrier = threading.Barrier(20)
 
     def ask() -> None:
-        barrier.wait()
         found.append(checker.check_now(MARKYS) if is_check else checker.examine(MARKYS))
 
     threads = [threading.Thread(target=ask) for _ in range(20)]
     with _held(desk.everybodys):
         for each in threads:
             each.start()
+        wait_until(lambda: _waiting(threads) == 19, "all but one wait for that one")
     for each in threads:
         each.join(BOUND)
 
@@ -280,9 +282,9 @@ def test_a_look_shares_a_check_and_a_check_asks_anew_after_a_look(
     }
     first, second = ("check", "look") if check_first else ("look", "check")
     threads = [threading.Thread(target=calls[name]) for name in (first, second)]
-    with _held(desk.everybodys):
+    with _held(desk.everybodys) as asked:
         threads[0].start()
-        wait_until(lambda: _is_under_way(checker), "the first is under way")
+        assert asked.wait(BOUND)
         threads[1].start()
     for each in threads:
         each.join(BOUND)
@@ -294,23 +296,29 @@ def test_a_look_shares_a_check_and_a_check_asks_anew_after_a_look(
     assert (looked == now) is check_first
 
 
-def _is_under_way(checker: Checker) -> bool:
-    return bool(checker._flights._flights)
+def _waiting(threads: list[threading.Thread]) -> int:
+    """How many of *threads* wait for what another finds."""
+    frames = sys._current_frames()
+    stacks = (walk_stack(frames[each.ident]) for each in threads if each.ident in frames)
+    return sum(
+        any(frame.f_code is Future.result.__code__ for frame, _ in stack) for stack in stacks
+    )
 
 
 @contextmanager
-def _held(nameserver: Nameserver) -> Iterator[None]:
-    """Have *nameserver* answer nothing until the end of the block."""
+def _held(nameserver: Nameserver) -> Iterator[threading.Event]:
+    """Have *nameserver* answer nothing until the end of the block; the event is a question."""
     answers = nameserver.respond
-    gate = threading.Event()
+    asked, gate = threading.Event(), threading.Event()
 
     def respond(data: bytes, *, over_udp: bool) -> bytes | None:
+        asked.set()
         gate.wait(BOUND)
         return answers(data, over_udp=over_udp)
 
     nameserver.respond = respond  # type: ignore[method-assign]
     try:
-        yield
+        yield asked
     finally:
         gate.set()
         del nameserver.respond
@@ -340,21 +348,12 @@ def _probes() -> list[str]:
 def test_who_finds_no_place_is_told_that_it_is_busy(desk: Desk) -> None:
     checker = desk.checker(Limits(at_once=1, patience=0.05))
     other = threading.Thread(target=checker.examine, args=(MARKYS,))
-    with _held(desk.everybodys):
+    with _held(desk.everybodys) as asked:
         other.start()
-        found = _until_busy(checker)
+        assert asked.wait(BOUND)
+        assert checker.examine(Domain("other.example")) == CheckProblem(Trouble.BUSY)
     other.join(BOUND)
-    assert found == CheckProblem(Trouble.BUSY)
-
-
-def _until_busy(checker: Checker) -> object:
-    """What another domain gets; the thread may not have begun yet."""
-    deadline = time.monotonic() + BOUND
-    while time.monotonic() < deadline:
-        found = checker.examine(Domain("other.example"))
-        if isinstance(found, CheckProblem) and found.trouble is Trouble.BUSY:
-            return found
-    return None
+    assert isinstance(checker.examine(Domain("other.example")), Examined)
 
 
 def test_a_bug_is_a_problem_and_a_report_and_the_next_is_answered(
