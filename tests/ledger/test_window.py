@@ -18,6 +18,9 @@ from sqlalchemy import Engine, create_engine, insert, text
 from sqlalchemy.exc import DBAPIError
 
 from alignd.config.settings import LedgerOptions
+from alignd.digest.facts import gather
+from alignd.digest.summary import Numbers, summarise
+from alignd.digest.week import Week
 from alignd.ledger.batch import DAY, HOUR
 from alignd.ledger.database import open_database
 from alignd.ledger.migration import migrate, newest_version
@@ -211,6 +214,18 @@ def test_a_reader_is_told_what_the_ledger_says(reading: Reading) -> None:
     assert reader.history("outbound", "good.example", 0, NOW).events
     assert reader.events("outbound", None, 0, NOW)
     assert reader.traffic("outbound", None, 0, NOW)
+
+
+def test_a_digest_is_made_of_what_a_reader_is_told(reading: Reading) -> None:
+    url, reader = reading
+    new_ledger(url)
+
+    summary = summarise(gather(reader, Week.ended(NOW), None, NOW + 3600))
+
+    assert summary.numbers == Numbers(473, 72, 2)
+    assert summary.before == Numbers(7, 0, 1)
+    assert [each.reason for each in summary.most_rewritten] == [REWRITTEN.reason]
+    assert [each.relay for each in summary.silent_relays] == ["smtp1"]
 
 
 def test_a_reader_is_told_what_was_written_since(reading: Reading) -> None:
