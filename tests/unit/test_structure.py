@@ -43,6 +43,7 @@ PLANTED = {
     "sdnotify is wrapped": ("service/worker", "sdnotify"),
     "structlog is wrapped": ("service/worker", "structlog"),
     "Databases are known to the ledger alone": ("service/worker", "sqlalchemy"),
+    "The web framework is known to the web application alone": ("web/access", "flask"),
     "urllib3 is wrapped": ("ledger/spool", "urllib3"),
     "webencodings is wrapped": ("mail/display_name", "webencodings"),
 }
@@ -196,7 +197,8 @@ def test_time_counts_for_the_stage_that_names_it_most_exactly(
 
 
 def test_no_package_is_a_crowd() -> None:
-    for folder in {path.parent for path in MODULES.values()}:
+    # A command has a module of its own, whatever their number.
+    for folder in {path.parent for path in MODULES.values()} - {SOURCE / "cli/commands"}:
         modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
         assert len(modules) <= MAX_MODULES, folder
 
