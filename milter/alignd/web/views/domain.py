@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignd.judgement.reasons import Action
 from alignd.languages.texts import Texts, msgid
@@ -14,11 +14,10 @@ from alignd.web.desk.examined import (
     CheckProblem,
     Examined,
     NoLink,
-    Trouble,
     WhyNoLink,
 )
 from alignd.web.listing import UNKNOWN
-from alignd.web.views.events import Notice, Tone, say_trouble
+from alignd.web.views.events import Notice, say_trouble
 from alignd.web.views.parts.evidence import Check, PublishedRecord, checks_of, published_now
 from alignd.web.views.parts.example import Example, example_of
 from alignd.web.views.parts.past import Past, past_of, since
@@ -96,7 +95,6 @@ def domain_page(
     notice: Notice | None = None,
 ) -> DomainPage:
     """Make the page at the Unix time *now*; *history* is None where the ledger did not answer."""
-    examined = found if isinstance(found, Examined) else found.found
     state = state_of_domain(found)
     past = past_of(history, days, now, texts) if history else None
     began = since(history, state) if history else 0.0
@@ -107,10 +105,10 @@ def domain_page(
         sentence=happens(domain, found, texts),
         why=_why(domain, found, texts),
         since=texts.date(began) if began else "",
-        findings=_findings(examined, texts) if examined else Findings(),
+        findings=_findings(found, texts),
         past=past,
-        has_letter=bool(examined and examined.advice.alternatives),
-        notice=notice or _problem_notice(found, texts),
+        has_letter=isinstance(found, Examined) and bool(found.advice.alternatives),
+        notice=notice,
     )
 
 
@@ -118,7 +116,8 @@ def state_of_domain(found: Examined | CheckProblem) -> str:
     """What would happen to its mail now: the word of an `Action`, or UNKNOWN."""
     if isinstance(found, CheckProblem) or found.advice.is_unknown:
         return UNKNOWN
-    return found.reason.action.value
+    word: str = found.reason.action.value
+    return word
 
 
 def happens(domain: Domain, found: Examined | CheckProblem, texts: Texts) -> str:
@@ -137,26 +136,29 @@ def _why(domain: Domain, found: Examined | CheckProblem, texts: Texts) -> str:
     return why(found.reason, domain.name, texts, found.advice.prediction)
 
 
-def _problem_notice(found: Examined | CheckProblem, texts: Texts) -> Notice | None:
-    if not isinstance(found, CheckProblem) and not found.advice.is_unknown:
-        return None
-    problem = found if isinstance(found, CheckProblem) else CheckProblem(Trouble.DNS)
-    return Notice(Tone.BAD, say_trouble(problem, texts))
-
-
-def _findings(examined: Examined, texts: Texts) -> Findings:
-    advice, link = examined.advice, examined.domain_connect
-    return Findings(
+def _findings(found: Examined | CheckProblem, texts: Texts) -> Findings:
+    if isinstance(found, CheckProblem):
+        return evidence(found.found, texts) if found.found else Findings()
+    advice, link = found.advice, found.domain_connect
+    return replace(
+        evidence(found, texts),
         example=example_of(advice),
-        envelope=_envelope(examined, texts),
-        checks=tuple(checks_of(advice.prediction, texts)),
-        published=tuple(published_now(examined, texts)),
-        records=records_of(examined, texts),
-        no_record=no_record(examined, texts),
+        envelope=_envelope(found, texts),
+        records=records_of(found, texts),
+        no_record=no_record(found, texts),
         refused=advice.refused,
         apply_url=link.url if isinstance(link, ApplyLink) else "",
         apply_host=link.provider if isinstance(link, ApplyLink) else "",
         no_link=_no_link(link, texts),
+    )
+
+
+def evidence(examined: Examined, texts: Texts, *, is_public: bool = False) -> Findings:
+    """What DNS says, and no verdict: all that is known where it did not say everything."""
+    checks = checks_of(examined.advice.prediction, texts, is_public=is_public)
+    return Findings(
+        checks=tuple(checks),
+        published=tuple(published_now(examined, texts)),
         looked_at=looked_at(examined, texts),
     )
 

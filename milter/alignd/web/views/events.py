@@ -56,6 +56,7 @@ _TROUBLES = {
     Trouble.DNS: msgid("DNS did not answer everything, so nobody can say what would happen now."),
     Trouble.BUSY: msgid("Too many domains are being looked at. Try again in a moment."),
     Trouble.TIMEOUT: msgid("DNS takes too long to answer. Try again in a moment."),
+    Trouble.NO_AUTHOR: msgid("No mail can come from such a name."),
     Trouble.INTERNAL: msgid("The check failed. The fault is on our side."),
     Trouble.CLOSED: msgid("This service is being restarted. Try again in a moment."),
 }

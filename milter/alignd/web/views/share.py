@@ -26,13 +26,12 @@ from alignd.mail.domain import Domain
 from alignd.web.desk.examined import ApplyLink, CheckProblem, Examined
 from alignd.web.views.domain import (
     Findings,
+    evidence,
     happens,
-    looked_at,
     no_record,
     state_of_domain,
 )
 from alignd.web.views.events import OF_THE_DOMAIN, Notice, kind_of, say_trouble
-from alignd.web.views.parts.evidence import checks_of, published_now
 from alignd.web.views.parts.example import example_of
 from alignd.web.views.parts.past import Past, of_tenant, past_of
 from alignd.web.views.parts.records import RecordView, records_of
@@ -80,7 +79,6 @@ def share_page(  # noqa: PLR0913  all that a page is made of
     notice: Notice | None = None,
 ) -> SharePage:
     """Make the page of a link for *domain* and *tenant* that ends at the Unix time *ends*."""
-    examined = found if isinstance(found, Examined) else found.found
     state = state_of_domain(found)
     own = _own(history, tenant) if history else None
     counted = own.states if own else ()
@@ -90,7 +88,7 @@ def share_page(  # noqa: PLR0913  all that a page is made of
         state_word=state_word(state, texts),
         sentence=_happens(domain, found, texts),
         why=_why(domain, found, texts),
-        findings=_findings(examined, texts) if examined else Findings(),
+        findings=_findings(found, texts),
         past=past_of(own, days, now, texts) if own else None,
         messages=texts.number(sum(each.messages for each in counted)),
         rewritten=texts.number(sum(each.rewritten for each in counted)),
@@ -118,17 +116,17 @@ def _why(domain: Domain, found: Examined | CheckProblem, texts: Texts) -> str:
     return say_reason(found.reason, domain.name, texts, found.advice.prediction)
 
 
-def _findings(examined: Examined, texts: Texts) -> Findings:
-    advice, link = examined.advice, examined.domain_connect
-    return Findings(
+def _findings(found: Examined | CheckProblem, texts: Texts) -> Findings:
+    if isinstance(found, CheckProblem):
+        return evidence(found.found, texts, is_public=True) if found.found else Findings()
+    advice, link = found.advice, found.domain_connect
+    return replace(
+        evidence(found, texts, is_public=True),
         example=example_of(advice),
-        checks=tuple(checks_of(advice.prediction, texts, is_public=True)),
-        published=tuple(published_now(examined, texts)),
-        records=tuple(map(_without_notes, records_of(examined, texts))),
-        no_record=no_record(examined, texts),
+        records=tuple(map(_without_notes, records_of(found, texts))),
+        no_record=no_record(found, texts),
         apply_url=link.url if isinstance(link, ApplyLink) else "",
         apply_host=link.provider if isinstance(link, ApplyLink) else "",
-        looked_at=looked_at(examined, texts),
     )
 
 

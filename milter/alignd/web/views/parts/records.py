@@ -12,6 +12,7 @@ from alignd.languages.texts import Texts
 from alignd.letter.entry import Entry
 from alignd.letter.hosting import UNKNOWN_HOSTING, Hosting
 from alignd.letter.layout.blocks import Block, Form, Heading, Listed, Paragraph, Verbatim
+from alignd.letter.proof import how_to_see
 from alignd.letter.record import record, replaced
 from alignd.letter.traps import traps
 from alignd.letter.where import where_to_enter
@@ -57,6 +58,8 @@ class RecordView:
     replaced: tuple[Part, ...]
     where: tuple[Part, ...]
     traps: tuple[Part, ...]
+    proof: tuple[Part, ...]
+    """How the admin sees that it worked, and whom he tells."""
     checked: str = ""
     """A sentence; empty where mail was not seen to pass with it."""
     lookups: str = ""
@@ -97,6 +100,7 @@ def _record(number: int, alternative: Alternative, hosting: Hosting, texts: Text
         replaced=parts(replaced(entry, texts)),
         where=parts(where_to_enter(entry, texts)),
         traps=parts(traps(entry, texts)),
+        proof=parts(how_to_see(entry, alternative, texts, link="")),
         checked=texts.text("Checked: mail would pass.") if alternative.checked else "",
         lookups=_lookups(alternative, texts),
         notes=alternative.notes,
