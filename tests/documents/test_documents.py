@@ -14,6 +14,7 @@ from alignd.cli.main import main
 from alignd.config.endpoint import InetEndpoint, InetSocket
 from alignd.config.file import DEFAULT_PATH, load_configuration, option_names, parse_configuration
 from alignd.config.settings import Configuration, DkimOptions, Helpdesk, Rules
+from alignd.doctor.report.document import STALE_SECONDS
 from alignd.judgement.reasons import Reason, Rule
 from alignd.judgement.return_reasons import ReturnReason
 from alignd.judgement.words import WORDS
@@ -166,7 +167,7 @@ def units(tmp_path: Path) -> Path:
     """The units, with a program that is here in place of the one to be installed."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
-    for unit in (ROOT / "systemd").glob("alignd*.s[oe]*"):
+    for unit in (ROOT / "systemd").glob("alignd*.[st][oei]*"):
         text = unit.read_text().replace("/opt/alignd/bin/alignd", "/bin/true")
         (tmp_path / unit.name).write_text(text)
     return tmp_path
@@ -178,18 +179,50 @@ def systemd_analyze(*arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("unit", ["alignd.service", "alignd.socket", "alignd-return.service"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("alignd.service", "alignd.socket", "alignd-return.service"),
+        *("alignd-doctor.service", "alignd-doctor.timer"),
+    ],
+)
 def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
     assert unit not in systemd_analyze("verify", "--man=no", str(units / unit))
 
 
-@pytest.mark.parametrize("unit", ["alignd.service", "alignd-return.service"])
-def test_the_sandbox_is_tight(units: Path, unit: str) -> None:
+@pytest.mark.parametrize(
+    ("unit", "most"),
+    [
+        pytest.param("alignd.service", 1.5, id="alignd"),
+        pytest.param("alignd-return.service", 1.5, id="return"),
+        # It is root, who looks at all files, and can be Postfix's user.
+        pytest.param("alignd-doctor.service", 2.5, id="doctor"),
+    ],
+)
+def test_the_sandbox_is_tight(units: Path, unit: str, most: float) -> None:
     said = systemd_analyze("security", "--offline=yes", "--no-pager", str(units / unit))
 
     exposure = re.search(rf"exposure level for {re.escape(unit)}: ([\d.]+)", said)
     assert exposure is not None, said
-    assert float(exposure[1]) <= 1.5
+    assert float(exposure[1]) <= most
+
+
+def test_the_unit_of_doctor_writes_where_the_page_looks() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read(ROOT / "systemd/alignd-doctor.service")
+    service = unit["Service"]
+    report = load_configuration(CONF).web.doctor
+
+    _, *command = service["ExecStart"].split()
+    assert command == ["doctor", "--save", report, "--config", str(DEFAULT_PATH)]
+    assert Path(report).parent == Path("/var/lib") / service["StateDirectory"]
+    # Who reads it is in this group, as are files in a directory with its set-group-ID bit.
+    assert f"g {service['Group']} -" in (ROOT / "systemd/alignd.sysusers").read_text()
+    assert service["StateDirectoryMode"] == "2750"
+    timer = configparser.ConfigParser(strict=False, interpolation=None)
+    timer.read(ROOT / "systemd/alignd-doctor.timer")
+    assert timer["Timer"]["OnCalendar"] == "hourly"
+    assert STALE_SECONDS > 2 * 3600, "one that is late is not too old yet"
 
 
 def test_the_socket_unit_is_where_postfix_looks(units: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from alignd.advice.alternatives import Advice, Alternative
 from alignd.advice.publication import TTL
-from alignd.doctor.findings import TopicReport
 from alignd.judgement.prediction import Prediction, Verdict
 from alignd.judgement.reasons import Reason, Word
 from alignd.judgement.review import Judgement, add_trace_field
@@ -63,33 +62,6 @@ def advice_json(advice: Advice) -> dict[str, Any]:
         # A list of records for each alternative; today each needs only one.
         "publish": [[_publication(each)] for each in advice.alternatives],
         "cannot": advice.cannot,
-    }
-
-
-def examination_json(topics: tuple[TopicReport, ...]) -> dict[str, Any]:
-    return {
-        "findings": [
-            {
-                "id": finding.id.value,
-                "severity": finding.severity.value,
-                "topic": topic.topic.value,
-                "what": finding.what,
-                "why": finding.why,
-                "fix": finding.fix,
-            }
-            for topic in topics
-            for finding in topic.findings
-        ],
-        "checked": [
-            {
-                "topic": topic.topic.value,
-                "findings": len(topic.findings),
-                "could_not_check": [unknown.text for unknown in topic.unknown],
-                "left_out": [skipped.text for skipped in topic.skipped],
-                "notes": [note.text for note in topic.notes],
-            }
-            for topic in topics
-        ],
     }
 
 
