@@ -1,1 +1,1 @@
-"""What each page shows: values made of what was found, in the language of the reader. Pure."""
+"""What each page shows, as values that a template spells out, and as JSON. Pure."""

@@ -10,7 +10,9 @@ from typing import Any
 from alignd.doctor.report.document import ReportProblem, SavedReport
 from alignd.languages.texts import Texts, msgid
 from alignd.ledger.queries.relays import RelayRow
+from alignd.ledger.window.protocol import Obstacle
 from alignd.web.views.ages import ago, instant
+from alignd.web.views.errors import why_unreadable
 from alignd.web.views.examination import (
     Badge,
     ExaminationView,
@@ -28,8 +30,9 @@ _LEGS = {"outbound": msgid("mail to customers"), "return": msgid("answers and bo
 class NoRelays:
     """The ledger does not say which relays there are."""
 
+    obstacle: Obstacle
     problem: str
-    """Why not, in English, for operators."""
+    """In the operator's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class RelaysPage:
     relays: tuple[RelayView, ...]
     """The silent ones first."""
     summary: str
-    """How many relays there are and are silent, or that there are none."""
+    """How many relays there are and are silent, or why that is not known."""
     problem: str
     """Why the relays are not known, in English; empty if they are."""
     has_silent: bool
@@ -93,19 +96,12 @@ def relays_json(
     report: SavedReport | ReportProblem, relays: Sequence[RelayRow] | NoRelays, now: float
 ) -> dict[str, Any]:
     """The same for programs, in no language: each part is null where it is not known, and why."""
-    rows = () if isinstance(relays, NoRelays) else relays
-    others = having_another_configuration(rows)
-    is_known = isinstance(report, SavedReport)
     return {
         "time": instant(now),
         "doctor": _report_json(report, now) if isinstance(report, SavedReport) else None,
-        "doctor_problem": None if is_known else _problem_json(report),
-        "relays": (
-            None
-            if isinstance(relays, NoRelays)
-            else [_row_json(row, has_other=_key(row) in others) for row in rows]
-        ),
-        "relays_problem": relays.problem if isinstance(relays, NoRelays) else None,
+        "doctor_problem": None if isinstance(report, SavedReport) else _problem_json(report),
+        "relays": None if isinstance(relays, NoRelays) else _rows_json(relays),
+        "relays_problem": _obstacle_json(relays) if isinstance(relays, NoRelays) else None,
     }
 
 
@@ -157,7 +153,7 @@ def _relay(row: RelayRow, now: float, texts: Texts, *, has_other: bool) -> Relay
 
 def _summary(relays: Sequence[RelayRow] | NoRelays, texts: Texts) -> str:
     if isinstance(relays, NoRelays):
-        return texts.text("The ledger does not say which relays there are.")
+        return why_unreadable(relays.obstacle, texts)
     if not relays:
         return texts.text("No relay has written to the ledger yet.")
     names = {row.relay for row in relays}
@@ -210,9 +206,17 @@ def _topics_json(report: SavedReport) -> Iterator[dict[str, Any]]:
         }
 
 
-def _problem_json(report: SavedReport | ReportProblem) -> dict[str, str]:
-    assert isinstance(report, ReportProblem)
-    return {"reason": report.trouble.value, "text": report.text}
+def _problem_json(problem: ReportProblem) -> dict[str, str]:
+    return {"reason": problem.trouble.value, "text": problem.text}
+
+
+def _obstacle_json(relays: NoRelays) -> dict[str, str]:
+    return {"reason": relays.obstacle.value, "text": relays.problem}
+
+
+def _rows_json(rows: Sequence[RelayRow]) -> list[dict[str, Any]]:
+    others = having_another_configuration(rows)
+    return [_row_json(row, has_other=_key(row) in others) for row in rows]
 
 
 def _row_json(row: RelayRow, *, has_other: bool) -> dict[str, Any]:

@@ -3,14 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from jinja2 import DictLoader, Environment, FileSystemLoader, StrictUndefined
-from jinja2.loaders import ChoiceLoader
 
-import alignd.web
 from alignd.doctor.findings import Severity
 from alignd.doctor.report.document import (
     ReportProblem,
@@ -23,6 +19,8 @@ from alignd.languages.catalogues import load_texts
 from alignd.languages.language import Language
 from alignd.languages.texts import Texts
 from alignd.ledger.queries.relays import RelayRow
+from alignd.ledger.window.protocol import Obstacle
+from alignd.web.app.rendering import Renderer
 from alignd.web.views.ages import ago, instant
 from alignd.web.views.examination import (
     MAX_SHOWN,
@@ -85,19 +83,17 @@ def examined(said: SavedReport) -> ExaminationView:
     return view
 
 
-def rendered(page: RelaysPage, texts: Texts = ENGLISH) -> str:
-    layout = "{% block title %}{% endblock %}{% block content %}{% endblock %}"
-    templates = Path(alignd.web.__file__).parent / "templates"
-    environment = Environment(
-        # Its own layout: what is around the page is not what is claimed here.
-        loader=ChoiceLoader(
-            [DictLoader({"layout.html": layout}), FileSystemLoader(templates)],
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
+def rendered(page: RelaysPage, language: Language = Language.EN) -> str:
+    text = Renderer({language: load_texts(language)}).render(
+        "relays.html",
+        language,
+        page=page,
+        here="relays",
+        is_share=False,
+        language_links=[],
+        link=str,
     )
-    environment.globals["text"] = texts.text
-    return environment.get_template("relays.html").render(page=page)
+    return text.partition("<main")[2]
 
 
 @pytest.mark.parametrize(
@@ -237,11 +233,14 @@ def test_two_services_of_one_relay_are_one_relay() -> None:
 
 
 def test_no_relay_and_no_ledger_are_different_sentences() -> None:
-    none, unknown = page_of(relays=[]), page_of(relays=NoRelays("nobody answers <there>"))
+    none, unknown = (
+        page_of(relays=[]),
+        page_of(relays=NoRelays(Obstacle.DATABASE, "nobody is <there>")),
+    )
 
     assert none.summary == "No relay has written to the ledger yet."
-    assert unknown.summary == "The ledger does not say which relays there are."
-    assert "nobody answers &lt;there&gt;" in rendered(unknown)
+    assert unknown.summary == "The database of the ledger cannot be read at the moment."
+    assert "nobody is &lt;there&gt;" in rendered(unknown)
     assert "<table" not in rendered(none) + rendered(unknown)
 
 
@@ -302,7 +301,7 @@ def test_hostile_texts_are_shown_and_not_executed() -> None:
 def test_what_is_english_is_marked_and_the_page_around_it_is_translated() -> None:
     texts = load_texts(Language.DA)
 
-    text = rendered(page_of(BAD, [row(), SILENT], texts), texts)
+    text = rendered(page_of(BAD, [row(), SILENT], texts), Language.DA)
 
     assert "Sidste livstegn" in text
     assert "for 12 minutter siden" in text
@@ -336,11 +335,11 @@ def test_the_same_for_programs() -> None:
 def test_what_is_not_known_is_null_for_programs_and_not_empty() -> None:
     problem = ReportProblem(ReportTrouble.ABSENT, "/x")
 
-    found = relays_json(problem, NoRelays("closed"), NOW)
+    found = relays_json(problem, NoRelays(Obstacle.BUSY, "closed"), NOW)
 
     assert (found["doctor"], found["relays"]) == (None, None)
     assert found["doctor_problem"] == {"reason": "absent", "text": "/x"}
-    assert found["relays_problem"] == "closed"
+    assert found["relays_problem"] == {"reason": "busy", "text": "closed"}
 
 
 @pytest.mark.parametrize(
