@@ -2,6 +2,7 @@
 
 import ctypes.util
 import json
+import re
 import shutil
 import sys
 import time
@@ -159,9 +160,15 @@ UNIT = ROOT / "systemd/alignd-doctor.service"
     not (shutil.which("systemd-analyze") and ctypes.util.find_library("seccomp")),
     reason="systemd-analyze or libseccomp is not installed",
 )
-def test_under_the_filter_of_its_unit_it_finds_the_same(relay: Relay) -> None:
+def test_with_no_more_rights_than_its_unit_gives_it_finds_the_same(relay: Relay) -> None:
+    (kept,) = re.findall(r"^CapabilityBoundingSet=(.*)$", UNIT.read_text(), re.MULTILINE)
+    names = (name.removeprefix("CAP_").lower() for name in kept.split())
+    rights = ",".join(("-all", *(f"+{name}" for name in names)))
+    under = (
+        *("setpriv", f"--bounding-set={rights}", "--no-new-privs", "--"),
+        *(sys.executable, "-m", "tests.support.syscallfilter", str(UNIT)),
+    )
     fault = Fault(zone={SPF: ""})
-    under = (sys.executable, "-m", "tests.support.syscallfilter", str(UNIT))
     path = relay.directory / "report.json"
 
     free = relay.examine(replace(fault, before=("env",)), "--json")
