@@ -28,6 +28,7 @@ README = (ROOT / "README.md").read_text()
 OPERATION = (ROOT / "docs/operation.md").read_text()
 HOW_IT_DECIDES = (ROOT / "docs/how-it-decides.md").read_text()
 WITHOUT_CONFIGURATION = {"reasons"}
+SERVICES = ("alignd.service", "alignd-return.service", "alignd-web.service")
 PAGES = [
     path.relative_to(ROOT)
     for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
@@ -146,7 +147,7 @@ def test_the_lines_of_the_way_back_reach_its_sockets() -> None:
         assert f"proxy:socketmap:unix:{own.socket.path}:return }}" in text
 
 
-@pytest.mark.parametrize("name", ["alignd.service", "alignd-return.service"])
+@pytest.mark.parametrize("name", SERVICES)
 def test_the_unit_starts_a_command_that_exists(name: str) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
@@ -159,7 +160,8 @@ def test_the_unit_starts_a_command_that_exists(name: str) -> None:
     assert arguments == ["--config", str(DEFAULT_PATH)]
     accounts = (ROOT / "systemd/alignd.sysusers").read_text()
     assert f"u {service['User']} - " in accounts
-    assert f"g {service['SupplementaryGroups']} -" in accounts
+    for group in service["SupplementaryGroups"].split():
+        assert f"g {group} -" in accounts
 
 
 @pytest.fixture
@@ -180,11 +182,7 @@ def systemd_analyze(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "unit",
-    [
-        *("alignd.service", "alignd.socket", "alignd-return.service"),
-        *("alignd-doctor.service", "alignd-doctor.timer"),
-    ],
+    "unit", [*SERVICES, "alignd.socket", "alignd-doctor.service", "alignd-doctor.timer"]
 )
 def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
     assert unit not in systemd_analyze("verify", "--man=no", str(units / unit))
@@ -193,8 +191,7 @@ def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
 @pytest.mark.parametrize(
     ("unit", "most"),
     [
-        pytest.param("alignd.service", 1.5, id="alignd"),
-        pytest.param("alignd-return.service", 1.5, id="return"),
+        *(pytest.param(unit, 1.5, id=unit) for unit in SERVICES),
         # It is root, who looks at all files, and can be Postfix's user.
         pytest.param("alignd-doctor.service", 2.5, id="doctor"),
     ],
@@ -217,6 +214,8 @@ def test_the_unit_of_doctor_writes_where_the_page_looks() -> None:
     assert command == ["doctor", "--save", report, "--config", str(DEFAULT_PATH)]
     assert Path(report).parent == Path("/var/lib") / service["StateDirectory"]
     # Who reads it is in this group, as are files in a directory with its set-group-ID bit.
+    web = (ROOT / "systemd/alignd-web.service").read_text()
+    assert re.search(rf"^SupplementaryGroups=.*\b{service['Group']}\b", web, re.MULTILINE)
     assert f"g {service['Group']} -" in (ROOT / "systemd/alignd.sysusers").read_text()
     assert service["StateDirectoryMode"] == "2750"
     timer = configparser.ConfigParser(strict=False, interpolation=None)

@@ -37,6 +37,22 @@ class NoChecks:
     def check_now(self, domain: Domain) -> TooSoon:
         raise AssertionError(domain)
 
+    def last_check(self, domain: Domain) -> None:
+        raise AssertionError(domain)
+
+
+class NoLog:
+    """There is nothing to log either."""
+
+    def refused(self, why: str) -> None:
+        raise AssertionError(why)
+
+    def failed(self, error: Exception) -> None:
+        raise error
+
+    def no_links(self, problem: str) -> None:
+        raise AssertionError(problem)
+
 
 def knowing(question: Any) -> Any:
     assert isinstance(question, RelaysQuestion)
@@ -50,20 +66,16 @@ def refusing(question: Any) -> Any:
 def get(path: str, report: Path, ask: Any = knowing) -> TestResponse:
     ledger = LedgerReader(ask)
 
-    def fail(failure: Exception) -> None:
-        raise failure
-
     desk = Desk(
         options=WebOptions(doctor=str(report)),
         ledger=ledger,
-        snapshots=Snapshots(ledger),
+        snapshots=Snapshots(ledger, lambda _: None),
         checker=NoChecks(),
         texts=load_all_texts(),
         providers=frozenset(),
         clock=lambda: NOW,
         form_secret=b"x" * 32,
-        note_failure=fail,
-        note_refusal=lambda _: None,
+        log=NoLog(),
     )
     return make_pages(desk).test_client().get(path, base_url="http://127.0.0.1:18880")
 
