@@ -162,6 +162,8 @@ def chart_svg(chart: Chart, texts: ChartTexts, name: str = "chart") -> str:
     else:
         _draw_scale(svg, scale, texts)
     _draw_days(svg, chart.rows, scale, texts)
+    if not chart.is_empty:
+        _draw_sides(svg, scale, texts)
     _draw_dates(svg, chart.rows, texts)
     _draw_marks(svg, chart.rows, texts)
     svg.end("svg")
@@ -214,6 +216,12 @@ def _draw_scale(svg: _Svg, scale: _Scale, texts: ChartTexts) -> None:
         svg.element(
             "text", texts.number(abs(messages)), x=_LEFT - 6, y=_n(y + 4), text_anchor="end"
         )
+    svg.end("g")
+
+
+def _draw_sides(svg: _Svg, scale: _Scale, texts: ChartTexts) -> None:
+    """What is on each side of the middle; after the bars, which would hide it."""
+    svg.begin("g", class_="chart-sides", aria_hidden="true")
     for side, what, y in (
         (scale.above, texts.passed, _TOP + 12.0),
         (scale.below, texts.rewritten, _TOP + _PLOT_HEIGHT - 4.0),

@@ -31,7 +31,7 @@
   };
 
   /**
-   * Copy what *element* says; where there is no clipboard (a page by HTTP), as browsers did before.
+   * Copy what *element* says; where there is no clipboard (a page by HTTP), as it was once done.
    * @param {Element} element
    * @returns {Promise<boolean>} whether it is copied; if not, it is selected
    */
@@ -77,8 +77,8 @@
       page.searchParams.set("checked", "1");
       page.hash = "";
       window.location.replace(page.href);
-    } else if (typeof answer.message === "string") {
-      status.textContent = answer.message;
+    } else if (typeof answer.problem === "string") {
+      status.textContent = answer.problem;
     } else {
       throw new Error("no answer that can be shown");
     }
