@@ -43,6 +43,7 @@ PLANTED = {
     "sdnotify is wrapped": ("service/worker", "sdnotify"),
     "structlog is wrapped": ("service/worker", "structlog"),
     "Databases are known to the ledger alone": ("service/worker", "sqlalchemy"),
+    "The web framework is known to the web application alone": ("web/access", "flask"),
     "urllib3 is wrapped": ("ledger/spool", "urllib3"),
     "webencodings is wrapped": ("mail/display_name", "webencodings"),
 }

@@ -1,0 +1,114 @@
+"""The pages for supporters: the list, and each domain."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import NotFound, ServiceUnavailable
+
+from alignd.ledger.queries.history import History
+from alignd.ledger.window.protocol import WindowError
+from alignd.mail.domain import Domain, DomainError
+from alignd.web.access import Allowed, Entrance, Refused, Request, Site, decide
+from alignd.web.app.answers import Answers, new_application
+from alignd.web.desk.desk import Desk
+from alignd.web.headers import Kind
+from alignd.web.views.errors import why_unreadable
+from alignd.web.views.list import list_json, list_page
+from alignd.web.views.query import wanted_of
+
+HISTORY_SECONDS = 400 * 86_400
+
+
+def make_pages(desk: Desk) -> Flask:
+    """The application that supporters ask."""
+    site = Site.of(desk.options.listen, desk.options.url)
+    entrance = Entrance(desk.options, desk.tokens)
+
+    def admit(asked: Request) -> Allowed | Refused:
+        return decide(asked, site, entrance)
+
+    answers = Answers(desk, Kind.PAGE)
+    application = new_application(desk, admit, answers)
+    pages = _Pages(desk, answers)
+    for path, view, methods in (
+        ("/", pages.list, ["GET"]),
+        ("/domains.json", pages.list_json, ["GET"]),
+        ("/domains/<name>", pages.domain, ["GET"]),
+        ("/domains/<name>.json", pages.domain_json, ["GET"]),
+        ("/domains/<name>/check", pages.check, ["POST"]),
+    ):
+        application.add_url_rule(path, view_func=view, endpoint=path, methods=methods)
+    return application
+
+
+class _Pages:
+    """What is answered at each path."""
+
+    def __init__(self, desk: Desk, answers: Answers) -> None:
+        self._desk = desk
+        self._answers = answers
+
+    def list(self) -> Response:
+        """The author domains."""
+        latest = self._desk.snapshots.latest()
+        texts = self._answers.texts
+        if latest.snapshot is None:
+            assert latest.trouble is not None, "there is no snapshot for a reason"
+            return self._answers.message(
+                503,
+                texts.text("The list cannot be shown now"),
+                why_unreadable(latest.trouble.obstacle, texts),
+                latest.trouble.problem,
+            )
+        wanted = wanted_of(request.args.to_dict())
+        now = self._desk.clock()
+        trouble = why_unreadable(latest.trouble.obstacle, texts) if latest.trouble else ""
+        page = list_page(latest.snapshot, wanted, texts, now, trouble)
+        return self._answers.page("list.html", page=page, here="list")
+
+    def list_json(self) -> Response:
+        """The same for programs."""
+        latest = self._desk.snapshots.latest()
+        if latest.snapshot is None:
+            assert latest.trouble is not None, "there is no snapshot for a reason"
+            trouble = latest.trouble
+            return self._answers.error_json(503, trouble.obstacle.value, trouble.problem)
+        return self._answers.json(list_json(latest.snapshot, wanted_of(request.args.to_dict())))
+
+    def domain(self, name: str) -> Response:
+        """One author domain."""
+        domain = _domain(name)
+        now = self._desk.clock()
+        history = self._history(domain, now)
+        examined = self._desk.checker.examine(domain)
+        return self._answers.page(
+            "domain.html", domain=domain, history=history, examined=examined, here="domain"
+        )
+
+    def domain_json(self, name: str) -> Response:
+        """The same for programs."""
+        domain = _domain(name)
+        history = self._history(domain, self._desk.clock())
+        return self._answers.json({"domain": domain.name, "known": history.is_known})
+
+    def check(self, name: str) -> Response:
+        """Ask DNS anew, and go back to the page."""
+        domain = _domain(name)
+        self._answers.require_form_token()
+        result = self._desk.checker.check_now(domain)
+        return self._answers.checked(result, f"/domains/{domain.name}")
+
+    def _history(self, domain: Domain, now: float) -> History:
+        try:
+            since = max(0.0, now - HISTORY_SECONDS)
+            return self._desk.ledger.history("outbound", domain.name, since, now)
+        except WindowError as error:
+            text = why_unreadable(error.obstacle, self._answers.texts)
+            raise ServiceUnavailable(text) from error
+
+
+def _domain(name: str) -> Domain:
+    try:
+        return Domain.parse(name)
+    except DomainError as error:
+        raise NotFound from error

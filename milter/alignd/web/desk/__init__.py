@@ -1,0 +1,1 @@
+"""What pages ask for while somebody waits: DNS anew, within bounds."""

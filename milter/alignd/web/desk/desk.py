@@ -1,0 +1,62 @@
+"""Holds all that the page works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from alignd.config.settings import WebOptions
+from alignd.languages.language import Language
+from alignd.languages.texts import Texts
+from alignd.ledger.window.reader import LedgerReader
+from alignd.mail.domain import Domain
+from alignd.return_path.keyring import Keyring
+from alignd.web.desk.examined import Checked, CheckProblem, Examined, TooSoon
+from alignd.web.desk.snapshots import Snapshots
+from alignd.web.tokens import Tokens
+
+
+class Checks(Protocol):
+    """Finds out what DNS says about a domain, within bounds."""
+
+    def examine(self, domain: Domain) -> Examined | CheckProblem:
+        """What was found when it was looked at last, or is found now."""
+        raise NotImplementedError
+
+    def check_now(self, domain: Domain) -> Checked | TooSoon | CheckProblem:
+        """What its own nameservers say at this moment."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """All that the page works with. Everything in it can be used from any thread."""
+
+    options: WebOptions
+    ledger: LedgerReader
+    snapshots: Snapshots
+    checker: Checks
+    texts: Mapping[Language, Texts]
+    """Of each language that is offered."""
+    providers: Container[Domain]
+    """Of mailboxes: there is no link to their domains."""
+    clock: Callable[[], float]
+    """Unix time."""
+    form_secret: bytes = field(repr=False)
+    """Of this process, so that its forms are known again."""
+    note_failure: Callable[[Exception], None]
+    """Called with a bug."""
+    note_refusal: Callable[[str], None]
+    """Called with why a request was refused, in a word."""
+    tokens: Tokens | None = None
+    share_keys: Keyring | None = None
+    """Those that sign links; None where there are no links."""
+    revoked: Path | None = None
+    """The file of links that were revoked, if there may be one."""
+
+    @property
+    def language(self) -> Language:
+        """Of those who ask for none."""
+        return Language(self.options.language)

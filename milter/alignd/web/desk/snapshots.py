@@ -1,0 +1,123 @@
+"""Reads the list of all author domains anew every few seconds, while somebody looks at it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alignd.ledger.queries.overview import Selection
+from alignd.ledger.window.protocol import Obstacle, WindowError
+from alignd.ledger.window.reader import LedgerReader
+from alignd.web.listing import Snapshot
+
+EVERY_SECONDS = 10.0
+"""From the end of one reading to the next, while somebody looks."""
+LOOKED_SECONDS = 60.0
+"""So long after it was asked for, somebody looks. A list of 10,000 domains takes the ledger a
+second of a processor: nobody should pay that all night."""
+WAIT_SECONDS = 15.0
+"""For the first reading."""
+STALE_SECONDS = 3.0
+"""For a new one, where there is an older one to show instead."""
+KEPT_SECONDS = 900.0
+"""What is older is not shown any more: it would be taken for the state of things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the ledger could not be read."""
+
+    obstacle: Obstacle
+    problem: str
+    """In the operator's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """What is known of the list: the newest snapshot, and whether a newer one failed."""
+
+    snapshot: Snapshot | None
+    trouble: Trouble | None = None
+
+
+class Snapshots:
+    """The newest snapshot of a ledger, for any thread; `run` takes them in one of its own."""
+
+    def __init__(
+        self,
+        ledger: LedgerReader,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._monotonic = monotonic
+        self._changed = threading.Condition()
+        self._latest = Latest(None, Trouble(Obstacle.SLOW, "it was not read yet"))
+        self._read_at: float | None = None
+        """When the last reading ended, well or not; monotonic."""
+        self._asked_at: float | None = None
+        self._ended = False
+
+    def latest(self) -> Latest:
+        """The newest snapshot, not much older than EVERY_SECONDS while the ledger can be read."""
+        with self._changed:
+            now = self._monotonic()
+            self._asked_at = now
+            self._changed.notify_all()
+            patience = STALE_SECONDS if self._shown().snapshot else WAIT_SECONDS
+            self._changed.wait_for(lambda: self._ended or self._is_fresh(now), timeout=patience)
+            return self._shown()
+
+    def take(self) -> None:
+        """Read the ledger, and keep what it says."""
+        try:
+            now = self._clock()
+            latest = Latest(Snapshot(self._ledger.overview(Selection(), now), now))
+        except WindowError as error:
+            latest = Latest(self._latest.snapshot, Trouble(error.obstacle, str(error)))
+        with self._changed:
+            self._latest = latest
+            self._read_at = self._monotonic()
+            self._changed.notify_all()
+
+    def run(self) -> None:
+        """Take snapshots until `end`."""
+        while self._await_turn():
+            self.take()
+
+    def end(self) -> None:
+        """Have `run` return, and whoever waits go on."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _await_turn(self) -> bool:
+        """Wait until it is time to read; the result is False if it is time to end."""
+        with self._changed:
+            while not self._ended:
+                now = self._monotonic()
+                if self._is_watched(now) and not self._is_fresh(now):
+                    return True
+                self._changed.wait(self._seconds_left(now))
+            return False
+
+    def _seconds_left(self, now: float) -> float | None:
+        """Until the next reading; None where nobody looks."""
+        if not self._is_watched(now) or self._read_at is None:
+            return None
+        return max(0.0, self._read_at + EVERY_SECONDS - now)
+
+    def _is_watched(self, now: float) -> bool:
+        return self._asked_at is not None and now - self._asked_at < LOOKED_SECONDS
+
+    def _is_fresh(self, now: float) -> bool:
+        return self._read_at is not None and now - self._read_at < EVERY_SECONDS
+
+    def _shown(self) -> Latest:
+        found = self._latest
+        if found.snapshot and found.snapshot.age(self._clock()) > KEPT_SECONDS:
+            return Latest(None, found.trouble or Trouble(Obstacle.SLOW, "it is not read"))
+        return found

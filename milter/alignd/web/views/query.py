@@ -1,0 +1,63 @@
+"""The list that somebody wants, as the fields of a URL have it, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from alignd.web.listing import MAX_SEARCH, Column, Wanted
+
+STATE, TENANT, SEARCH, SORT, PAGE = "state", "tenant", "search", "sort", "page"
+GENERAL = "-"
+"""The tenant of a field that means the general options: an empty one means all."""
+_DESCENDING = "-"
+_MAX_TENANT = 255
+_MAX_DIGITS = 6
+_FIRST_DOWN = {Column.SINCE, Column.DAY, Column.MESSAGES, Column.REWRITTEN, Column.SEEN}
+"""Of these people want to see the most, or the newest."""
+
+
+def wanted_of(query: Mapping[str, str]) -> Wanted:
+    """What *query* asks for; what it says wrongly is as if it were not said."""
+    default = Wanted()
+    sort = query.get(SORT, "")
+    column = _column(sort.removeprefix(_DESCENDING))
+    page = query.get(PAGE, "")
+    is_number = page.isascii() and page.isdigit() and len(page) <= _MAX_DIGITS
+    return Wanted(
+        state=query.get(STATE, "")[:_MAX_TENANT],
+        tenant=_tenant(query.get(TENANT, "")),
+        search=query.get(SEARCH, "")[:MAX_SEARCH],
+        column=column or default.column,
+        is_descending=sort.startswith(_DESCENDING) if column else default.is_descending,
+        page=max(1, int(page)) if is_number else 1,
+    )
+
+
+def query_of(wanted: Wanted) -> dict[str, str]:
+    """The fields that ask for it; those that say nothing are left out."""
+    default = Wanted()
+    is_sorted = (wanted.column, wanted.is_descending) == (default.column, default.is_descending)
+    down = _DESCENDING if wanted.is_descending else ""
+    fields = {
+        SEARCH: wanted.search,
+        STATE: wanted.state,
+        TENANT: GENERAL if wanted.tenant == "" else wanted.tenant or "",
+        SORT: "" if is_sorted else f"{down}{wanted.column.value}",
+        PAGE: str(wanted.page) if wanted.page > 1 else "",
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def begins_descending(column: Column) -> bool:
+    """Whether the first click on the head of *column* sorts downwards."""
+    return column in _FIRST_DOWN
+
+
+def _column(word: str) -> Column | None:
+    return next((each for each in Column if each.value == word), None)
+
+
+def _tenant(field: str) -> str | None:
+    if not field:
+        return None
+    return "" if field == GENERAL else field[:_MAX_TENANT]
