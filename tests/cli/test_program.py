@@ -139,6 +139,7 @@ alignd.conf:6: notifications.address: not an address: 'helpdesk' (expected '@' b
         pytest.param(("check-config",), 78, id="check-config"),
         pytest.param(("serve",), 78, id="serve"),
         pytest.param(("return",), 78, id="return"),
+        pytest.param(("web",), 78, id="web"),
         pytest.param(("explain", "marky.eml", "--mail-from", ""), 2, id="explain"),
     ],
 )
@@ -152,7 +153,7 @@ def test_a_bad_configuration_is_shown_whole(
     assert outcome == Outcome(status, "", PROBLEMS)
 
 
-@pytest.mark.parametrize("command", ["check-config", "serve", "return"])
+@pytest.mark.parametrize("command", ["check-config", "serve", "return", "web"])
 def test_a_configuration_that_is_not_there(cli: CommandLine, command: str) -> None:
     outcome = cli.run(command, "--config", "none.conf")
 

@@ -27,6 +27,7 @@ README = (ROOT / "README.md").read_text()
 OPERATION = (ROOT / "docs/operation.md").read_text()
 HOW_IT_DECIDES = (ROOT / "docs/how-it-decides.md").read_text()
 WITHOUT_CONFIGURATION = {"reasons"}
+SERVICES = ("alignd.service", "alignd-return.service", "alignd-web.service")
 PAGES = [
     path.relative_to(ROOT)
     for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
@@ -145,7 +146,7 @@ def test_the_lines_of_the_way_back_reach_its_sockets() -> None:
         assert f"proxy:socketmap:unix:{own.socket.path}:return }}" in text
 
 
-@pytest.mark.parametrize("name", ["alignd.service", "alignd-return.service"])
+@pytest.mark.parametrize("name", SERVICES)
 def test_the_unit_starts_a_command_that_exists(name: str) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
@@ -178,12 +179,12 @@ def systemd_analyze(*arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("unit", ["alignd.service", "alignd.socket", "alignd-return.service"])
+@pytest.mark.parametrize("unit", [*SERVICES, "alignd.socket"])
 def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
     assert unit not in systemd_analyze("verify", "--man=no", str(units / unit))
 
 
-@pytest.mark.parametrize("unit", ["alignd.service", "alignd-return.service"])
+@pytest.mark.parametrize("unit", SERVICES)
 def test_the_sandbox_is_tight(units: Path, unit: str) -> None:
     said = systemd_analyze("security", "--offline=yes", "--no-pager", str(units / unit))
 

@@ -196,7 +196,8 @@ def test_time_counts_for_the_stage_that_names_it_most_exactly(
 
 
 def test_no_package_is_a_crowd() -> None:
-    for folder in {path.parent for path in MODULES.values()}:
+    # A command has a module of its own, whatever their number.
+    for folder in {path.parent for path in MODULES.values()} - {SOURCE / "cli/commands"}:
         modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
         assert len(modules) <= MAX_MODULES, folder
 

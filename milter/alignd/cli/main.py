@@ -20,6 +20,7 @@ from alignd.mail.printable import printable
 _COMMANDS = {
     "serve": "alignd.cli.commands.serve:serve",
     "return": "alignd.cli.commands.return_:return_",
+    "web": "alignd.cli.commands.web:web",
     "explain": "alignd.cli.commands.explain:explain",
     "domain": "alignd.cli.commands.domain:domain",
     "letter": "alignd.cli.commands.letter:letter_",

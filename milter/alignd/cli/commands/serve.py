@@ -43,7 +43,7 @@ def run_service(config: Path, *, is_return_leg: bool = False) -> NoReturn:
     from alignd.telemetry.log import MessageLog  # noqa: PLC0415
 
     leg = Leg.RETURN if is_return_leg else Leg.OUTBOUND
-    _open_standard_streams()
+    open_standard_streams()
     try:
         # Standard error is None where it was closed at the start: lines are dropped, and counted.
         sys.exit(Supervisor(partial(load_setup, config, leg=leg), MessageLog(sys.stderr)).run())
@@ -58,7 +58,7 @@ def run_service(config: Path, *, is_return_leg: bool = False) -> NoReturn:
         sys.exit(os.EX_UNAVAILABLE)
 
 
-def _open_standard_streams() -> None:
+def open_standard_streams() -> None:
     """Open what is closed of the first three descriptors on /dev/null.
 
     Else the milter's socket would get the number of standard error, and log lines would go there.

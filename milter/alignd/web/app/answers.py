@@ -170,7 +170,7 @@ def new_application(desk: Desk, decide: Decide, answers: Answers) -> Flask:
     application.register_error_handler(HTTPException, answers.failure)
     application.register_error_handler(Exception, _on_bug(desk, answers))
     application.after_request(_complete_asset)
-    gate = Gate(application.wsgi_app, decide, answers.kind, desk.note_refusal)
+    gate = Gate(application.wsgi_app, decide, answers.kind, desk.log.refused)
     application.wsgi_app = gate  # type: ignore[method-assign]
     return application
 
@@ -185,7 +185,7 @@ def wants_json() -> bool:
 
 def _on_bug(desk: Desk, answers: Answers) -> Callable[[Exception], Response]:
     def answer(error: Exception) -> Response:
-        desk.note_failure(error)
+        desk.log.failed(error)
         said = sentences_of(500, answers.texts)
         if wants_json():
             return answers.error_json(500, said.word, said.sentence)

@@ -7,7 +7,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIApplication
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
@@ -17,9 +18,6 @@ from waitress.task import ErrorTask
 from alignd.config.option_types import ListenAddress
 from alignd.web.app.requests import MAX_BODY
 from alignd.web.headers import Kind, headers_of
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
 
 MAX_HEADER = 16_384
 """Octets of the head of a request."""
@@ -34,6 +32,7 @@ _THREADS = 8
 _BACKLOG = 128
 _ROUND_SECONDS = 0.5
 _SWEEP_SECONDS = 1.0
+_STUCK_SECONDS = 10.0
 
 
 class ListenError(Exception):
@@ -50,6 +49,7 @@ class Listener:
         """
         self._map: dict[int, Any] = {}
         self._ending = threading.Event()
+        self._turned_at = time.monotonic()
         self._listening = _bind(address)
         self._server = _serve(application, self._listening, self._map)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -58,8 +58,10 @@ class Listener:
         """Answer requests from now on."""
         self._thread.start()
 
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
+    @property
+    def is_well(self) -> bool:
+        """Whether it looks after its connections."""
+        return self._thread.is_alive() and time.monotonic() - self._turned_at < _STUCK_SECONDS
 
     def end(self) -> None:
         """Take no connection more, and begin to drain."""
@@ -80,6 +82,7 @@ class Listener:
         self._drain()
 
     def _turn(self) -> None:
+        self._turned_at = time.monotonic()
         wasyncore.loop(timeout=_ROUND_SECONDS, use_poll=True, map=self._map, count=1)
 
     def _sweep(self, now: float) -> None:

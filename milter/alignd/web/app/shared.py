@@ -70,7 +70,7 @@ class _Shared:
         try:
             revoked = read_revoked(desk.revoked) if desk.revoked else frozenset[str]()
         except RevocationError as error:
-            desk.note_failure(error)
+            desk.log.no_links(str(error))
             raise ServiceUnavailable from error
         found = read_token(token, desk.share_keys, revoked, desk.providers, desk.clock())
         if isinstance(found, ShareLink):

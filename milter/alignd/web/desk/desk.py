@@ -29,6 +29,26 @@ class Checks(Protocol):
         """What its own nameservers say at this moment."""
         raise NotImplementedError
 
+    def last_check(self, domain: Domain) -> Checked | None:
+        """What the last check found, if that is what is known now."""
+        raise NotImplementedError
+
+
+class DeskLog(Protocol):
+    """Hears of what operators should know. Nothing of a request is told: links are secrets."""
+
+    def refused(self, why: str) -> None:
+        """A request was refused; *why* is a word."""
+        raise NotImplementedError
+
+    def failed(self, error: Exception) -> None:
+        """A bug."""
+        raise NotImplementedError
+
+    def no_links(self, problem: str) -> None:
+        """No link is good, because it is not known which were revoked."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -46,10 +66,7 @@ class Desk:
     """Unix time."""
     form_secret: bytes = field(repr=False)
     """Of this process, so that its forms are known again."""
-    note_failure: Callable[[Exception], None]
-    """Called with a bug."""
-    note_refusal: Callable[[str], None]
-    """Called with why a request was refused, in a word."""
+    log: DeskLog
     tokens: Tokens | None = None
     share_keys: Keyring | None = None
     """Those that sign links; None where there are no links."""

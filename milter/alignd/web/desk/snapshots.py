@@ -26,7 +26,7 @@ KEPT_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Unreadable:
     """Why the ledger could not be read."""
 
     obstacle: Obstacle
@@ -39,7 +39,7 @@ class Latest:
     """What is known of the list: the newest snapshot, and whether a newer one failed."""
 
     snapshot: Snapshot | None
-    trouble: Trouble | None = None
+    trouble: Unreadable | None = None
 
 
 class Snapshots:
@@ -48,14 +48,18 @@ class Snapshots:
     def __init__(
         self,
         ledger: LedgerReader,
+        changed: Callable[[Unreadable | None], None],
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*changed* is told when the ledger cannot be read any more, and of None when it can."""
         self._ledger = ledger
+        self._tell = changed
         self._clock = clock
         self._monotonic = monotonic
         self._changed = threading.Condition()
-        self._latest = Latest(None, Trouble(Obstacle.SLOW, "it was not read yet"))
+        """Of all that follows."""
+        self._latest = Latest(None, Unreadable(Obstacle.SLOW, "it was not read yet"))
         self._read_at: float | None = None
         """When the last reading ended, well or not; monotonic."""
         self._asked_at: float | None = None
@@ -77,11 +81,14 @@ class Snapshots:
             now = self._clock()
             latest = Latest(Snapshot(self._ledger.overview(Selection(), now), now))
         except WindowError as error:
-            latest = Latest(self._latest.snapshot, Trouble(error.obstacle, str(error)))
+            latest = Latest(self._latest.snapshot, Unreadable(error.obstacle, str(error)))
         with self._changed:
+            had_trouble = self._read_at is not None and self._latest.trouble is not None
             self._latest = latest
             self._read_at = self._monotonic()
             self._changed.notify_all()
+        if had_trouble != (latest.trouble is not None):
+            self._tell(latest.trouble)
 
     def run(self) -> None:
         """Take snapshots until `end`."""
@@ -119,5 +126,5 @@ class Snapshots:
     def _shown(self) -> Latest:
         found = self._latest
         if found.snapshot and found.snapshot.age(self._clock()) > KEPT_SECONDS:
-            return Latest(None, found.trouble or Trouble(Obstacle.SLOW, "it is not read"))
+            return Latest(None, found.trouble or Unreadable(Obstacle.SLOW, "it is not read"))
         return found

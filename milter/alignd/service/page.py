@@ -1,0 +1,216 @@
+"""Runs the page: a process of its own, which reads the ledger and DNS, and touches no mail."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignd.config.domain_lists import FreemailDomains
+from alignd.config.file import ConfigError, ConfigProblem, load_configuration
+from alignd.config.settings import Configuration, WebOptions
+from alignd.languages.catalogues import load_texts
+from alignd.languages.language import Language
+from alignd.ledger.window.opening import reader_of
+from alignd.ledger.window.reader import LedgerReader
+from alignd.mail.domain import Domain
+from alignd.return_path.key_file import load_keyring
+from alignd.return_path.keyring import Keyring
+from alignd.service.processes.notification import ServiceManager, Watchdog
+from alignd.telemetry.log import MessageLog, described
+from alignd.web.app.pages import make_pages
+from alignd.web.app.server import LibraryLog, Listener
+from alignd.web.app.shared import make_shared
+from alignd.web.desk.desk import Checks, Desk
+from alignd.web.desk.examined import CheckProblem, Trouble
+from alignd.web.desk.snapshots import Snapshots, Unreadable
+from alignd.web.revocation import path_of
+from alignd.web.token_file import load_tokens
+from alignd.web.tokens import Tokens
+
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_ROUND_SECONDS = 1.0
+_SECRET_OCTETS = 32
+_NOWHERE = "there is nowhere to listen: set web.listen"
+_NO_LEDGER = (
+    "there is no ledger that the page may read: restart alignd with "
+    'ledger.window = "unix:/run/alignd/window/ledger.sock", or let ledger.url name PostgreSQL'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PageSetup:
+    """The configuration of the page, and all that is read along with it."""
+
+    configuration: Configuration
+    ledger: LedgerReader
+    tokens: Tokens | None
+    share_keys: Keyring | None
+    revoked: Path | None
+
+    @property
+    def web(self) -> WebOptions:
+        return self.configuration.web
+
+
+def load_page(path: Path, environment: Mapping[str, str]) -> PageSetup:
+    """Read the configuration file at *path*, and what it names for the page.
+
+    Raises:
+        ConfigError: something of it is wrong.
+    """
+    configuration = load_configuration(path)
+    web = configuration.web
+    ledger = reader_of(configuration.ledger)
+    if web.listen is None and web.share_listen is None:
+        raise ConfigError((ConfigProblem(str(path), 1, _NOWHERE),))
+    if ledger is None:
+        raise ConfigError((ConfigProblem(str(path), 1, _NO_LEDGER),))
+    return PageSetup(
+        configuration,
+        ledger,
+        load_tokens(web.tokens) if web.tokens else None,
+        load_keyring(web.share_keys) if web.share_keys and web.share_listen else None,
+        path_of(web, environment),
+    )
+
+
+class PageService:
+    """The process of `alignd web`."""
+
+    def __init__(self, setup: PageSetup, log: MessageLog, environment: Mapping[str, str]) -> None:
+        """Open its sockets.
+
+        Raises:
+            ListenError: one of them cannot be opened.
+        """
+        self._log = log
+        own = PageLog(log)
+        LibraryLog(own.failed).install()
+        self._snapshots = Snapshots(setup.ledger, own.ledger)
+        desk = make_desk(setup, self._snapshots, _Unasked(), own)
+        self._listeners = tuple(_listeners(desk))
+        self._manager = ServiceManager()
+        self._watchdog = Watchdog(self._manager, self._is_well, environment)
+        self._web = setup.web
+
+    def run(self) -> int:
+        """Serve until TERM or INT; the result is the exit status."""
+        # Before there are threads, which have the mask of whoever starts them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        reading = threading.Thread(target=self._snapshots.run, name="snapshots", daemon=True)
+        reading.start()
+        for each in self._listeners:
+            each.start()
+        listen, share_listen = (
+            str(each or "") for each in (self._web.listen, self._web.share_listen)
+        )
+        self._log.service("page is served", listen=listen, share_listen=share_listen)
+        self._manager.ready()
+        self._watchdog.begin()
+        status = self._wait()
+        self._manager.stopping()
+        for each in self._listeners:
+            each.end()
+        self._snapshots.end()
+        for each in self._listeners:
+            each.join()
+        self._log.service("page is served no longer")
+        self._log.close()
+        return status
+
+    def _wait(self) -> int:
+        while True:
+            found = signal.sigtimedwait(_SIGNALS, _ROUND_SECONDS)
+            if found is not None and found.si_signo != signal.SIGHUP:
+                return os.EX_OK
+            if found is not None:
+                self._log.service("the page reads its configuration at a start only: restart it")
+            self._manager.tell_untold()
+            self._watchdog.feed()
+            if not self._is_well():
+                self._log.service("the page has stopped answering: it ends")
+                return os.EX_SOFTWARE
+
+    def _is_well(self) -> bool:
+        return all(each.is_well for each in self._listeners)
+
+
+class PageLog:
+    """Writes what operators should know; see `DeskLog`."""
+
+    def __init__(self, log: MessageLog) -> None:
+        self._log = log
+
+    def refused(self, why: str) -> None:
+        self._log.once_a_minute("a request for a page was refused", why=why)
+
+    def failed(self, error: Exception) -> None:
+        self._log.once_a_minute("a page failed", error=described(error))
+
+    def no_links(self, problem: str) -> None:
+        self._log.once_a_minute(
+            "no link is good: it is not known which are revoked", problem=problem
+        )
+
+    def ledger(self, trouble: Unreadable | None) -> None:
+        """The ledger cannot be read for *trouble*, or can be read again."""
+        if trouble is None:
+            self._log.service("the page reads the ledger again")
+        else:
+            what = trouble.obstacle.value
+            self._log.service(
+                "the page cannot read the ledger", obstacle=what, problem=trouble.problem
+            )
+
+
+def make_desk(
+    setup: PageSetup,
+    snapshots: Snapshots,
+    checker: Checks,
+    log: PageLog,
+    clock: Callable[[], float] = time.time,
+) -> Desk:
+    """What the page works with."""
+    return Desk(
+        options=setup.web,
+        ledger=setup.ledger,
+        snapshots=snapshots,
+        checker=checker,
+        texts={language: load_texts(language) for language in map(Language, setup.web.languages)},
+        providers=FreemailDomains(),
+        clock=clock,
+        form_secret=secrets.token_bytes(_SECRET_OCTETS),
+        log=log,
+        tokens=setup.tokens,
+        share_keys=setup.share_keys,
+        revoked=setup.revoked,
+    )
+
+
+def _listeners(desk: Desk) -> list[Listener]:
+    options = desk.options
+    found = []
+    if options.listen:
+        found.append(Listener(make_pages(desk), options.listen, "pages"))
+    if options.share_listen:
+        found.append(Listener(make_shared(desk), options.share_listen, "links"))
+    return found
+
+
+class _Unasked:
+    """Asks DNS nothing."""
+
+    def examine(self, domain: Domain) -> CheckProblem:  # noqa: ARG002
+        return CheckProblem(Trouble.CLOSED)
+
+    def check_now(self, domain: Domain) -> CheckProblem:  # noqa: ARG002
+        return CheckProblem(Trouble.CLOSED)
+
+    def last_check(self, domain: Domain) -> None:  # noqa: ARG002
+        return None
