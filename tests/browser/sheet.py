@@ -13,7 +13,7 @@ from tests.lab.places import ROOT
 
 _STATIC = ROOT / "milter/alignd/web/static"
 _SHEET = Path(__file__).with_name("sheet.html")
-_TYPES = {".css": "text/css", ".js": "text/javascript"}
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _LAST = 20_600
 """A day."""
 _TEXTS = ChartTexts(
@@ -49,8 +49,6 @@ def run_sheet() -> Iterator[Site]:
             file = _STATIC / self.path.rpartition("/")[2]
             if self.path.startswith("/static/") and file.is_file():
                 self._send(200, Kind.ASSET, _TYPES[file.suffix], file.read_bytes())
-            elif self.path == "/favicon.ico":
-                self._send(200, Kind.ASSET, "image/x-icon", b"")
             else:
                 self._send(200, Kind.PAGE, "text/html", _page())
 

@@ -1,8 +1,11 @@
 // Comfort for pages that work without it: buttons that copy a record, and a check without a wait.
-// Its words stand in data attributes, since they are translated; none becomes HTML.
+// Its words stand in data attributes of the body, since they are translated; none becomes HTML.
 
 (() => {
   "use strict";
+
+  /** @type {DOMStringMap} copied, selected, busy: what is said then */
+  const words = document.body.dataset;
 
   /**
    * A place beside *element* from which screen readers read what is said in it.
@@ -56,7 +59,7 @@
     button.addEventListener("click", async () => {
       status.textContent = "";
       const copied = await copy(record);
-      status.textContent = (copied ? button.dataset.copied : button.dataset.selected) ?? "";
+      status.textContent = (copied ? words.copied : words.selected) ?? "";
     });
   };
 
@@ -97,7 +100,7 @@
     };
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      status.textContent = form.dataset.busy ?? "";
+      status.textContent = words.busy ?? "";
       setBusy(true);
       try {
         if (!(await check(form, status))) {
