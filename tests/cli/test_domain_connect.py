@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from alignd.cli.commands.domain_connect import Reach
 from alignd.cli.main import main
+from alignd.domain_connect.assembly import Reach
 from tests.lab.nameserver import run_nameserver
 from tests.lab.settings import configuration, world
 from tests.lab.webhook_receiver import Authority, Receiver, run_receiver, status

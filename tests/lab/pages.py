@@ -1,4 +1,4 @@
-"""The page, over a made-up ledger: whose mail is rewritten, since when, and what DNS says of it."""
+"""The page, over a made-up ledger: whose mail is rewritten, since when, and what DNS says."""
 
 import json
 import subprocess
@@ -139,9 +139,10 @@ def _mails() -> Iterator[Mail]:
         else:
             yield Mail(PASSING, PASSED, 30 + 2 * wave, days_ago)
     for name, finding, messages in _OTHERS:
+        ages: tuple[float, ...] = (26, 19, 12, 5, 0.5)
         domain = name.encode("idna").decode()
-        for days_ago in (26, 19, 12, 5, 0.5):
-            yield Mail(domain, finding, messages // (1 + int(days_ago) % 3) + 1, days_ago)
+        for age in ages:
+            yield Mail(domain, finding, messages // (1 + int(age) % 3) + 1, age)
 
 
 def _change_states(engine: Engine, now: float) -> None:

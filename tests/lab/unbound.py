@@ -64,14 +64,18 @@ def run_authority(name: str, zone: str, port: int, address: str) -> Iterator[Non
 
 
 @contextmanager
-def run_recursor(name: str, servers: Iterable[str], port: int) -> Iterator[int]:
+def run_recursor(
+    name: str, servers: Iterable[str], port: int, *, world: str = ""
+) -> Iterator[int]:
     """Run an unbound that asks *servers*, at *port* of theirs, for names in *name*.
 
-    It remembers the answers for as long as they say. Returns its own port.
+    It remembers the answers for as long as they say. For other names it has the zone *world*, and
+    asks the Internet where there is none. Returns its own port.
     """
     addresses = "".join(f"  stub-addr: {server}@{port}\n" for server in servers)
     stub = f'stub-zone:\n  name: "{name}"\n{addresses}'
-    with _run(free_ports(1)[0], "127.0.0.1", None, {}, more=stub) as own:
+    zones = {".": ROOT_RECORDS + world} if world else {}
+    with _run(free_ports(1)[0], "127.0.0.1", None, zones, more=stub) as own:
         yield own
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from alignd.advice.alternatives import Advice, advise
+from alignd.advice.json import advice_json
 from alignd.cli.names import LISTED, read_authors
 from alignd.cli.options import (
     CONFIG,
@@ -23,7 +24,7 @@ from alignd.cli.options import (
 )
 from alignd.cli.render import csv
 from alignd.cli.render.advice import advice_lines
-from alignd.cli.render.json import advice_json, json_line
+from alignd.cli.render.json import json_line
 from alignd.cli.text import BLANK, print_lines, with_progress
 from alignd.judgement.reasons import Action
 from alignd.judgement.review import make_reviewer

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +22,15 @@ from alignd.cli.options import (
 )
 from alignd.cli.render.json import json_line
 from alignd.cli.text import Line, fold, print_lines, verbatim
-from alignd.config.domain_lists import FreemailDomains, SuffixList
+from alignd.config.domain_lists import FreemailDomains
 from alignd.config.file import ConfigError
-from alignd.config.settings import Configuration, DomainConnectOptions
-from alignd.domain_connect.address_check import is_public
-from alignd.domain_connect.discovery import Discovery, Offer, Unknown, Unsupported
-from alignd.domain_connect.https import GuardedHttps
-from alignd.domain_connect.key_record import is_published, make_records, record_name
-from alignd.domain_connect.link import apply_link
-from alignd.domain_connect.signing_key import SigningKey, load_signing_key
-from alignd.domain_connect.template import Group, TemplateId, groups_of, make_template
-from alignd.domain_connect.url import HTTPS_PORT
+from alignd.domain_connect.assembly import Reach, Service, make_discovery
+from alignd.domain_connect.discovery import Offer, Unknown, Unsupported
+from alignd.domain_connect.key_record import is_published, make_records
+from alignd.domain_connect.signing_key import load_signing_key
+from alignd.domain_connect.template import Group, groups_of, make_template
 from alignd.mail.domain import Domain, DomainError
-from alignd.mail.ip_address import IpAddress
 from alignd.mail.printable import printable
-from alignd.mailauth.dns import Lookup
 from alignd.mailauth.ternary import Ternary
 
 _EXIT_NO_LINK = 1
@@ -46,37 +38,6 @@ _KEY_TEXT = """\
 Publish these TXT records, all at {name}, each as one string. DNS hosts verify with them what \
 {path} has signed."""
 _TRUTH = {Ternary.YES: True, Ternary.NO: False, Ternary.UNKNOWN: None}
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """What may be reached of the network, and how servers are verified; another one in tests."""
-
-    may_connect: Callable[[IpAddress], bool] = is_public
-    ports: frozenset[int] = frozenset({HTTPS_PORT})
-    certificates: str = ""
-    """A file; empty for those of the system."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Service:
-    """What the configuration says of us."""
-
-    configuration: Configuration
-    provider: Domain
-    key: SigningKey
-
-    @property
-    def options(self) -> DomainConnectOptions:
-        return self.configuration.domain_connect
-
-    @property
-    def template(self) -> TemplateId:
-        return TemplateId.of(self.options, self.provider)
-
-    @property
-    def record_name(self) -> str:
-        return record_name(self.provider, self.options.key_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +152,7 @@ def link(
     for problem in checked.problems:
         click.echo(printable(problem), err=True)
     if isinstance(checked.outcome, Offer) and checked.key[0] is not Ternary.NO:
-        options, key = service.options, service.key
-        click.echo(
-            apply_link(checked.outcome, service.template, options.key_name, key.sign, groups)
-        )
+        click.echo(service.link(checked.outcome, groups))
     sys.exit(checked.exit_status)
 
 
@@ -227,19 +185,19 @@ def check(
     sys.exit(checked.exit_status)
 
 
-def _service(path: Path) -> _Service:
+def _service(path: Path) -> Service:
     configuration, _ = load_or_exit(path, exit_status=EXIT_INCOMPLETE)
     options = configuration.domain_connect
     if options.provider is None:
         raise InputError(f"{path}: Domain Connect is off; domain_connect.provider switches it on")
     try:
-        return _Service(configuration, options.provider, load_signing_key(options.key_file))
+        return Service(configuration, options.provider, load_signing_key(options.key_file))
     except ConfigError as error:
         print_problems(error)
         sys.exit(EXIT_INCOMPLETE)
 
 
-def _check(service: _Service, text: str, zone: Path | None, reach: Reach) -> _Checked:
+def _check(service: Service, text: str, zone: Path | None, reach: Reach) -> _Checked:
     try:
         domain = Domain.parse(text)
     except DomainError as error:
@@ -249,30 +207,15 @@ def _check(service: _Service, text: str, zone: Path | None, reach: Reach) -> _Ch
         reason = f"{domain} is a mailbox provider's: it will never authorise this relay"
         outcome: Offer | Unsupported | Unknown = Unsupported(reason)
     else:
-        outcome = _discovery(service, lookups, reach).offer(domain, service.template)
+        outcome = make_discovery(service.configuration, lookups, reach).offer(
+            domain, service.template
+        )
     return _Checked(
         domain, outcome, is_published(service.key.public_key, service.record_name, lookups())
     )
 
 
-def _discovery(service: _Service, lookups: Callable[[], Lookup], reach: Reach) -> Discovery:
-    own = frozenset(
-        address
-        for settings in service.configuration.all_settings
-        for address in settings.relay.addresses
-    )
-    fetch = GuardedHttps(
-        lookups,
-        f"alignd/{version('alignd')}",
-        ssl.create_default_context(cafile=reach.certificates or None),
-        # What listens on the relay's own public addresses may trust them.
-        may_connect=lambda address: address not in own and reach.may_connect(address),
-        ports=reach.ports,
-    )
-    return Discovery(lookups, fetch, SuffixList().registered_domain)
-
-
-def _lines(checked: _Checked, service: _Service) -> Iterator[Line]:
+def _lines(checked: _Checked, service: Service) -> Iterator[Line]:
     outcome = checked.outcome
     if place := outcome.place:
         provider = place.provider
@@ -288,7 +231,7 @@ def _lines(checked: _Checked, service: _Service) -> Iterator[Line]:
         yield from fold(f"{said} for {checked.domain}: {problem}.")
 
 
-def _json(checked: _Checked, service: _Service) -> dict[str, Any]:
+def _json(checked: _Checked, service: Service) -> dict[str, Any]:
     outcome = checked.outcome
     place = outcome.place
     supported = {Offer: True, Unsupported: False, Unknown: None}[type(outcome)]

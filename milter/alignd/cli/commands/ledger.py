@@ -41,14 +41,8 @@ from alignd.cli.render.ledger import (
     DAY_COLUMNS,
     DOMAIN_COLUMNS,
     RELAY_COLUMNS,
-    date,
-    day_json,
-    domain_json,
-    history_json,
     history_lines,
-    instant,
     overview_lines,
-    relay_json,
     relay_lines,
 )
 from alignd.cli.text import print_lines
@@ -64,6 +58,14 @@ from alignd.ledger.queries.export import JSON_TEXTS, TIMES, Exported, columns
 from alignd.ledger.queries.export import export as export_rows
 from alignd.ledger.queries.forget import forget as forget_domain
 from alignd.ledger.queries.history import history
+from alignd.ledger.queries.json import (
+    date,
+    day_json,
+    domain_json,
+    history_json,
+    instant,
+    relay_json,
+)
 from alignd.ledger.queries.overview import (
     SHOWN_DAYS,
     Order,

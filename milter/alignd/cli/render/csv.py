@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 
 from alignd.advice.alternatives import Advice
-from alignd.cli.render.json import advice_json
+from alignd.advice.json import advice_json
 from alignd.mail.printable import printable
 
 COLUMNS = (

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from alignd.advice.whatif import Outcome, Subject, Total, by_tenant
-from alignd.cli.render.ledger import fix_for, is_unwanted, plural
+from alignd.cli.render.ledger import plural
 from alignd.cli.text import (
     BLANK,
     GOOD_HEADING,
@@ -19,6 +19,7 @@ from alignd.cli.text import (
     fold,
 )
 from alignd.judgement.reasons import Reason
+from alignd.ledger.queries.json import fix_for, is_unwanted
 
 _FINDING = ("action", "reason", "policy", "spf", "dkim")
 COLUMNS = (

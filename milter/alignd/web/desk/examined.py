@@ -108,6 +108,8 @@ class Trouble(Enum):
     """Too many domains are being examined: whoever asks again in a moment may be answered."""
     TIMEOUT = "timeout"
     """It took longer than anybody waits."""
+    NO_AUTHOR = "no-author"
+    """No mail comes from such a name: a single label, or no room for an address."""
     INTERNAL = "internal"
     """A bug; a log line has it."""
     CLOSED = "closed"

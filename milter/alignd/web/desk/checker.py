@@ -1,0 +1,268 @@
+"""Examines author domains for pages, within bounds, and asks DNS anew where somebody wants it.
+
+Any number of threads may ask. Of one domain, one examination runs at a time, and whoever asks
+meanwhile shares what it finds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from alignd.judgement.review import Reviewer
+from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox
+from alignd.mailauth.dns import Lookup
+from alignd.resolver.single_flight import SingleFlight
+from alignd.web.desk.budget import Budget
+from alignd.web.desk.comparison import changes_between
+from alignd.web.desk.examination import author_at, examine
+from alignd.web.desk.examined import (
+    ApplyLink,
+    Checked,
+    CheckProblem,
+    Examined,
+    NoLink,
+    TooSoon,
+    Trouble,
+)
+from alignd.web.desk.memory import Known, Memory
+from alignd.web.rates import RateLimiter
+
+_ALL = ""
+"""The key of the limit for all domains together."""
+
+OpenLookup = Callable[[Budget], AbstractContextManager[Lookup]]
+_Found = Examined | Checked | TooSoon | CheckProblem
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """What came of one examination, for all who have waited for it."""
+
+    found: _Found
+    is_check: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is asked of DNS, how often, and for how long somebody waits."""
+
+    kept: float = 300.0
+    """Seconds for which what was found is shown again."""
+    max_kept: int = 300
+    """Domains."""
+    at_once: int = 4
+    """Examinations, of different domains."""
+    patience: float = 2.0
+    """Seconds to wait for one of them to end."""
+    usual_seconds: float = 5.0
+    """For an examination as mail asks."""
+    seconds: float = 10.0
+    """For one at the servers of zones, which takes several questions for each."""
+    questions: int = 400
+    burst: int = 3
+    """Checks of one domain at once; then one *every* so many seconds."""
+    every: float = 20.0
+    burst_of_all: int = 20
+    every_of_all: float = 2.0
+
+
+class Links(Protocol):
+    """Has the links with which DNS hosts publish records."""
+
+    def link_for(self, examined: Examined) -> ApplyLink | NoLink:
+        """The link for what *examined* advises; it does not wait for long."""
+        ...
+
+    def close(self) -> None:
+        """Ask nobody any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Whom is asked."""
+
+    usual: OpenLookup
+    """The nameservers that mail asks."""
+    authoritative: OpenLookup
+    """The servers of the zones."""
+    links: Links
+
+
+class Checker:
+    """Examines domains; safe for threads."""
+
+    def __init__(
+        self,
+        reviewer: Reviewer,
+        sources: Sources,
+        failed: Callable[[Domain, Exception], None],
+        limits: Limits = Limits(),
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*failed* is told of bugs. *clock* gives Unix time, *monotonic* what ages."""
+        self._reviewer = reviewer
+        self._sources = sources
+        self._failed = failed
+        self._limits = limits
+        self._clock = clock
+        self._monotonic = monotonic
+        self._memory = Memory(limits.max_kept, limits.kept, monotonic)
+        self._flights: SingleFlight[Domain, _Flight] = SingleFlight()
+        self._places = threading.BoundedSemaphore(limits.at_once)
+        self._by_domain = RateLimiter(limits.burst, limits.every)
+        self._of_all = RateLimiter(limits.burst_of_all, limits.every_of_all)
+        self._is_closed = threading.Event()
+
+    def examine(self, domain: Domain) -> Examined | CheckProblem:
+        """What is known of *domain*, from memory where that is not too old."""
+        deadline = self._monotonic() + self._patience
+        known = self._memory.fresh(domain)
+        found: _Found | None = known.examined if known else None
+        while found is None or isinstance(found, TooSoon):  # a check that examined nothing
+            found = self._share(domain, self._look, deadline).found
+        if isinstance(found, CheckProblem):
+            return found
+        return self._with_link(found.now if isinstance(found, Checked) else found)
+
+    def check_now(self, domain: Domain) -> Checked | TooSoon | CheckProblem:
+        """Ask DNS anew, past all caches, and say what has changed."""
+        deadline = self._monotonic() + self._patience
+        while True:
+            flight = self._share(domain, self._check, deadline, is_check=True)
+            if flight.is_check and not isinstance(flight.found, Examined):
+                found = flight.found
+                break
+        if isinstance(found, Checked):
+            return replace(found, now=self._with_link(found.now))
+        return found
+
+    def last_check(self, domain: Domain) -> Checked | None:
+        """What the last check found, if that is what is known now."""
+        known = self._memory.fresh(domain)
+        if known is None or known.checked is None:
+            return None
+        return replace(known.checked, now=self._with_link(known.checked.now))
+
+    def close(self) -> None:
+        """Examine nothing more; what is under way ends within its bounds."""
+        self._is_closed.set()
+        self._sources.links.close()
+
+    @property
+    def _patience(self) -> float:
+        """For how long anybody waits for the examinations of others."""
+        limits = self._limits
+        return limits.patience + limits.usual_seconds + limits.seconds
+
+    def _with_link(self, examined: Examined) -> Examined:
+        return replace(examined, domain_connect=self._sources.links.link_for(examined))
+
+    def _share(
+        self,
+        domain: Domain,
+        work: Callable[[Mailbox], _Found],
+        deadline: float,
+        *,
+        is_check: bool = False,
+    ) -> _Flight:
+        """What *work* finds, or what is under way already."""
+        if self._is_closed.is_set():
+            return _Flight(CheckProblem(Trouble.CLOSED), is_check)
+        author = author_at(domain)
+        if author is None:
+            return _Flight(CheckProblem(Trouble.NO_AUTHOR), is_check)
+        seconds = max(0.0, deadline - self._monotonic())
+        try:
+            flight, _ = self._flights.run(
+                domain, lambda: _Flight(self._safely(author, work), is_check), seconds
+            )
+        except TimeoutError:
+            return _Flight(CheckProblem(Trouble.TIMEOUT), is_check)
+        return flight
+
+    def _safely(self, author: Mailbox, work: Callable[[Mailbox], _Found]) -> _Found:
+        """What *work* finds, in one of the places that there are."""
+        if not self._places.acquire(timeout=self._limits.patience):
+            return CheckProblem(Trouble.BUSY)
+        try:
+            return work(author)
+        except Exception as error:
+            self._failed(author.domain, error)
+            return CheckProblem(Trouble.INTERNAL, type(error).__name__)
+        finally:
+            self._places.release()
+
+    def _look(self, author: Mailbox) -> Examined | CheckProblem:
+        """As mail does; but after a check that was ahead of its caches, as that did."""
+        domain = author.domain
+        if (known := self._memory.fresh(domain)) is not None:  # of another, a moment ago
+            return known.examined
+        known = self._memory.last(domain)
+        usual = self._examine(author, self._sources.usual, self._limits.usual_seconds)
+        checked = known.checked if known else None
+        if checked is not None and checked.is_seen_by_mail is False:
+            now = self._past_caches(author, usual)
+            checked = replace(checked, now=now, is_seen_by_mail=_agree(usual, now))
+        else:
+            now, checked = usual, None
+        return self._kept(domain, now, checked)
+
+    def _check(self, author: Mailbox) -> Checked | TooSoon | CheckProblem:
+        domain = author.domain
+        seconds = self._by_domain.take(domain.name, self._monotonic())
+        seconds = seconds or self._of_all.take(_ALL, self._monotonic())
+        if seconds:
+            return TooSoon(seconds)
+        known = self._memory.last(domain)
+        usual = self._examine(author, self._sources.usual, self._limits.usual_seconds)
+        now = self._past_caches(author, usual)
+        before = known.examined if known else usual
+        if before.advice.is_unknown:
+            checked = Checked(None, now)
+        else:
+            checked = Checked(before, now, changes_between(before, now), _agree(usual, now))
+        found = self._kept(domain, now, checked)
+        return found if isinstance(found, CheckProblem) else checked
+
+    def _kept(
+        self, domain: Domain, now: Examined, checked: Checked | None
+    ) -> Examined | CheckProblem:
+        """*now*, which is remembered, or what DNS did not say, which is not."""
+        if now.advice.is_unknown:
+            return CheckProblem(Trouble.DNS, found=now)
+        self._memory.put(domain, Known(now, checked))
+        return now
+
+    def _past_caches(self, author: Mailbox, usual: Examined) -> Examined:
+        """What the servers of the zones say; *usual* where these do not."""
+        open_lookup = self._sources.authoritative
+        found = self._examine(author, open_lookup, self._limits.seconds, is_authoritative=True)
+        return usual if found.advice.is_unknown else found
+
+    def _examine(
+        self,
+        author: Mailbox,
+        open_lookup: OpenLookup,
+        seconds: float,
+        *,
+        is_authoritative: bool = False,
+    ) -> Examined:
+        budget = Budget(self._limits.questions, seconds, self._monotonic)
+        at = self._clock()
+        with open_lookup(budget) as lookup:
+            return examine(self._reviewer, author, lookup, at, is_authoritative=is_authoritative)
+
+
+def _agree(usual: Examined, now: Examined) -> bool | None:
+    """Whether mail gets what is published *now*; None where that is not known."""
+    if usual.advice.is_unknown or not now.is_authoritative:
+        return None
+    return not changes_between(usual, now)

@@ -1,0 +1,138 @@
+"""The records that a domain can publish, each as it is entered at its DNS host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from alignd.advice.alternatives import Alternative
+from alignd.advice.publication import TTL
+from alignd.advice.spf_cost import MAX_LOOKUPS
+from alignd.languages.texts import Texts
+from alignd.letter.entry import Entry
+from alignd.letter.hosting import UNKNOWN_HOSTING, Hosting
+from alignd.letter.layout.blocks import Block, Form, Heading, Listed, Paragraph, Verbatim
+from alignd.letter.proof import how_to_see
+from alignd.letter.record import record, replaced
+from alignd.letter.traps import traps
+from alignd.letter.where import where_to_enter
+from alignd.web.desk.examined import Examined
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of what a letter says, for a template: one of its fields has something."""
+
+    text: str = ""
+    url: str = ""
+    """What *text* leads to."""
+    lines: tuple[str, ...] = ()
+    """To be compared or copied, each as it stands."""
+    items: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """A field of the DNS host's form."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """One record to publish."""
+
+    number: int
+    """From 1, the best first; `alignd domain` counts the same."""
+    type: str
+    name: str
+    value: str
+    """As `alignd domain` proves it."""
+    ttl: int
+    fields: tuple[FieldView, ...]
+    """The same as the form of the DNS host wants it."""
+    host: str
+    """The DNS host; empty where it is not known."""
+    replaced: tuple[Part, ...]
+    where: tuple[Part, ...]
+    traps: tuple[Part, ...]
+    proof: tuple[Part, ...]
+    """How the admin sees that it worked, and whom he tells."""
+    checked: str = ""
+    """A sentence; empty where mail was not seen to pass with it."""
+    lookups: str = ""
+    """A sentence; empty where SPF has no part in it."""
+    notes: tuple[str, ...] = ()
+    """For supporters, in English, in the words of `alignd domain`."""
+
+    @property
+    def value_id(self) -> str:
+        """The id of what is copied."""
+        return f"record-{self.number}"
+
+
+def records_of(examined: Examined, texts: Texts) -> tuple[RecordView, ...]:
+    """The records of the advice, best first."""
+    alternatives = examined.advice.alternatives
+    hostings = examined.hostings or (examined.hosting,) * len(alternatives)
+    padded = (*hostings, *(UNKNOWN_HOSTING,) * len(alternatives))
+    return tuple(
+        _record(number, alternative, hosting, texts)
+        for number, (alternative, hosting) in enumerate(
+            zip(alternatives, padded, strict=False), start=1
+        )
+    )
+
+
+def _record(number: int, alternative: Alternative, hosting: Hosting, texts: Texts) -> RecordView:
+    publication, entry = alternative.publication, Entry(alternative.publication, hosting)
+    fields = record(entry, texts).fields
+    return RecordView(
+        number=number,
+        type=publication.kind.value,
+        name=publication.name,
+        value=publication.value,
+        ttl=TTL,
+        fields=tuple(FieldView(each.label, each.value, each.note) for each in fields),
+        host=hosting.host.name if hosting.host else "",
+        replaced=parts(replaced(entry, texts)),
+        where=parts(where_to_enter(entry, texts)),
+        traps=parts(traps(entry, texts)),
+        proof=parts(how_to_see(entry, alternative, texts, link="")),
+        checked=texts.text("Checked: mail would pass.") if alternative.checked else "",
+        lookups=_lookups(alternative, texts),
+        notes=alternative.notes,
+    )
+
+
+def _lookups(alternative: Alternative, texts: Texts) -> str:
+    before, after = alternative.before, alternative.after
+    if before is None or after is None:
+        return ""
+    return texts.text(
+        "DNS lookups of the SPF record: {before} before, {after} after; {most} are allowed.",
+        before=texts.number(before.lookups),
+        after=texts.number(after.lookups),
+        most=texts.number(MAX_LOOKUPS),
+    )
+
+
+def parts(blocks: Iterable[Block]) -> tuple[Part, ...]:
+    """What a letter says, for a template."""
+    return tuple(map(_part, blocks))
+
+
+def _part(block: Block) -> Part:
+    match block:
+        case Heading(text):
+            return Part(text)
+        case Paragraph(text, url):
+            return Part(text, url)
+        case Verbatim(lines):
+            return Part(lines=lines)
+        case Listed(texts):
+            return Part(items=texts)
+        case Form(fields):
+            return Part(lines=tuple(f"{each.label}: {each.value}" for each in fields))
