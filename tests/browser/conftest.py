@@ -32,7 +32,7 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
     with ExitStack() as running:
 
         def get(sight: Sight) -> Browser:
-            kind = replace(sight, width=0, is_dark=False)
+            kind = replace(sight, width=0, height=0, is_dark=False)
             if kind not in browsers:
                 directory = tmp_path_factory.mktemp("browser")
                 browsers[kind] = running.enter_context(run_browser(directory, sight))

@@ -20,7 +20,6 @@ from tests.lab.readiness import PATIENCE, wait_until
 PROGRAMS = ("chromium", "chromedriver")
 PHONE, DESK = 390, 1280
 """Pixels across."""
-_HEIGHTS = {PHONE: 844, DESK: 900}
 _AXE = DATA / "axe.min.js"
 # It is root in a container, and finds nothing but this machine: no update, no other host.
 _ARGUMENTS = (
@@ -79,6 +78,7 @@ class Sight:
     """How somebody looks at pages."""
 
     width: int = DESK
+    height: int = 900
     is_dark: bool = False
     text_percent: int = 100
     """Of the usual size of text, as set in the browser."""
@@ -96,7 +96,7 @@ class Browser:
         self._command(
             "Emulation.setDeviceMetricsOverride",
             width=sight.width,
-            height=_HEIGHTS.get(sight.width, 900),
+            height=sight.height,
             deviceScaleFactor=1,
             mobile=False,
         )
@@ -165,6 +165,10 @@ class Browser:
         self.driver.execute_async_script(
             "navigator.clipboard.writeText('').then(arguments[0], arguments[0])"
         )
+
+    def unfold(self) -> None:
+        """Show all that is folded away."""
+        self.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
 
     def clipboard(self) -> str:
         """What was copied last; see `allow_copying`."""

@@ -25,8 +25,8 @@ _STEPS = 4
 _NICE = (1, 2, 5, 10)
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML can hold, escaped or not (XML 1.0, section 2.2)."""
-_DATES = 6
-"""The most dates below a chart."""
+_DATES = 4
+"""The most dates below a chart: long ones, such as 30 September 2026, have room."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,8 @@
       page.searchParams.set("checked", "1");
       page.hash = "";
       window.location.replace(page.href);
-    } else if (typeof answer.problem === "string") {
-      status.textContent = answer.problem;
+    } else if (typeof (answer.sentence ?? answer.problem) === "string") {
+      status.textContent = answer.sentence ?? answer.problem;
     } else {
       throw new Error("no answer that can be shown");
     }
