@@ -167,7 +167,7 @@ def units(tmp_path: Path) -> Path:
     """The units, with a program that is here in place of the one to be installed."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
-    for unit in (ROOT / "systemd").glob("alignd*.s[oe]*"):
+    for unit in (ROOT / "systemd").glob("alignd*.[st][oei]*"):
         text = unit.read_text().replace("/opt/alignd/bin/alignd", "/bin/true")
         (tmp_path / unit.name).write_text(text)
     return tmp_path
@@ -191,6 +191,46 @@ def test_the_sandbox_is_tight(units: Path, unit: str) -> None:
     exposure = re.search(rf"exposure level for {re.escape(unit)}: ([\d.]+)", said)
     assert exposure is not None, said
     assert float(exposure[1]) <= 1.5
+
+
+@pytest.mark.parametrize("unit", ["alignd-digest.service", "alignd-digest.timer"])
+def test_systemd_accepts_the_units_of_the_digest(units: Path, unit: str) -> None:
+    assert unit not in systemd_analyze("verify", "--man=no", str(units / unit))
+
+
+def test_the_unit_of_the_digest_starts_a_command_that_sends_it() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read(ROOT / "systemd/alignd-digest.service")
+
+    program, command, *arguments = unit["Service"]["ExecStart"].split()
+    assert Path(program).name == "alignd"
+    assert arguments == ["--send", "--config", str(DEFAULT_PATH)]
+    assert "--send" in [option.opts[0] for option in main.commands[command].params]
+    assert f"u {unit['Service']['User']} - " in (ROOT / "systemd/alignd.sysusers").read_text()
+
+
+def test_the_unit_of_the_digest_lets_postdrop_have_its_group() -> None:
+    """systemd.exec(5) names what implies NoNewPrivileges= for a unit with User=."""
+    implied = {
+        *("SystemCallFilter", "SystemCallArchitectures", "SystemCallLog", "DynamicUser"),
+        *("RestrictAddressFamilies", "RestrictFileSystems", "RestrictNamespaces"),
+        *("RestrictRealtime", "RestrictSUIDSGID", "MemoryDenyWriteExecute", "LockPersonality"),
+        *("PrivateDevices", "PrivateUsers", "ProtectClock", "ProtectHostname"),
+        *("ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables"),
+    }
+    text = (ROOT / "systemd/alignd-digest.service").read_text()
+
+    names = set(re.findall(r"^(\w+)=", text, re.MULTILINE))
+    assert not names & implied
+    assert "\nNoNewPrivileges=no\n" in text
+
+
+def test_the_timer_of_the_digest_is_that_of_a_monday_morning() -> None:
+    timer = configparser.ConfigParser(strict=False, interpolation=None)
+    timer.read(ROOT / "systemd/alignd-digest.timer")
+
+    assert timer["Timer"]["OnCalendar"] == "Mon 07:00"
+    assert timer["Timer"]["Persistent"] == "true"
 
 
 def test_the_socket_unit_is_where_postfix_looks(units: Path) -> None:

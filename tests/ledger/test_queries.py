@@ -10,12 +10,15 @@ from alignd.ledger.batch import DAY
 from alignd.ledger.database import LedgerError, open_database, open_for_reading, shown
 from alignd.ledger.fleet import outbox
 from alignd.ledger.migration import SchemaError, migrate
+from alignd.ledger.queries import events as events_module
+from alignd.ledger.queries.events import events_between
 from alignd.ledger.queries.export import Exported, columns, export
 from alignd.ledger.queries.forget import forget
 from alignd.ledger.queries.history import history
 from alignd.ledger.queries.opening import open_ledger
 from alignd.ledger.queries.overview import Order, Selection, other_messages, overview
 from alignd.ledger.queries.relays import relays
+from alignd.ledger.queries.traffic import Traffic, traffic
 from alignd.ledger.tables import DAYS, EVENTS, METADATA, OUTBOX
 from alignd.ledger.writer import Writer
 from tests.lab.ledger_rows import NOW, PASSED, REWRITTEN, Mail, new_ledger, write
@@ -138,6 +141,80 @@ def test_an_event_that_a_later_version_wrote_is_told_all_the_same(
     with open_ledger(ledger_url) as connection:
         (event,) = history(connection, "outbound", "mycompany.com", 0, NOW).events
     assert (event.kind, event.was, event.now) == ("no-such", {}, {})
+
+
+EVENT_TIMES = {"1": NOW - 7 * DAY, "2": NOW - 3 * DAY, "3": NOW - 3 * DAY, "4": NOW}
+
+
+def with_events(engine: Engine) -> None:
+    """Add events of mycompany.com, two of them at one moment, and one of the way back."""
+    words = {"leg": "outbound", "domain": "mycompany.com", "kind": "began", "relay": "smtp1"}
+    rows = [
+        {"id": name, "at": at, "tenant": "", "was": "", "now": '{"action":"rewrite"}', **words}
+        for name, at in EVENT_TIMES.items()
+    ]
+    with engine.begin() as connection:
+        connection.execute(EVENTS.insert(), [*rows, {**rows[1], "id": "5", "leg": "return"}])
+
+
+def test_the_events_of_a_time_are_those_of_all_domains_the_newest_first(
+    engine: Engine, ledger_url: str
+) -> None:
+    with_events(engine)
+
+    with open_ledger(ledger_url) as connection:
+        of_week = events_between(connection, "outbound", None, NOW - 7 * DAY, NOW)
+        of_easy = events_between(connection, "outbound", "easy", NOW - 7 * DAY, NOW)
+        of_nobody = events_between(connection, "outbound", "nobody", 0, NOW + DAY)
+        back = events_between(connection, "return", None, 0, NOW)
+    assert [(each.domain, each.kind, NOW - each.at) for each in of_week] == [
+        ("good.example", "another-tenant", DAY),
+        *[("mycompany.com", "began", 3 * DAY)] * 2,
+        ("mycompany.com", "began", 7 * DAY),
+    ]
+    assert (of_week[1].was, of_week[1].now, of_week[1].relay) == (
+        {},
+        {"action": "rewrite"},
+        "smtp1",
+    )
+    assert (of_easy, of_nobody, len(back)) == (of_week[:1], [], 1)
+
+
+def test_of_too_many_events_the_newest_are_told(
+    engine: Engine, ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_events(engine)
+    monkeypatch.setattr(events_module, "MAX_EVENTS", 2)
+
+    with open_ledger(ledger_url) as connection:
+        found = events_between(connection, "outbound", None, 0, NOW + 1)
+    assert [NOW - each.at for each in found] == [0, DAY]
+
+
+def test_the_traffic_of_a_time_is_that_of_its_whole_days(url: str) -> None:
+    midnight = int(NOW) // DAY * DAY
+    mine, easy = Traffic("", "mycompany.com", 20, 20), Traffic("easy", "good.example", 1, 0)
+    good, others, none = (
+        *(Traffic("", "good.example", 400, 0), Traffic("", OTHER, 50, 50)),
+        Traffic("", "", 2, 2),
+    )
+    week = [none, others, good, mine, easy]
+    with open_ledger(url) as connection:
+
+        def told(
+            tenant: str | None, since: float, until: float, limit: int = 100
+        ) -> list[Traffic]:
+            return traffic(connection, "outbound", tenant, since, until, limit=limit)
+
+        assert told(None, midnight - 7 * DAY, midnight) == week
+        assert told(None, midnight - 3 * DAY + 1, midnight) == [none, others, good, easy]
+        assert told("easy", midnight - 7 * DAY, midnight) == [easy]
+        assert told("", midnight - 14 * DAY, midnight - 7 * DAY) == [
+            Traffic("", "mycompany.com", 7, 0)
+        ]
+        assert told(None, midnight, midnight + DAY) == [Traffic("", "mycompany.com", 3, 3)]
+        assert told(None, midnight - 7 * DAY, midnight, limit=2) == week[:2]
+        assert traffic(connection, "return", None, 0, NOW, limit=9) == []
 
 
 def test_a_relay_that_says_nothing_is_silent(engine: Engine, ledger_url: str) -> None:

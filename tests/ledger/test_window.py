@@ -18,13 +18,18 @@ from sqlalchemy import Engine, create_engine, insert, text
 from sqlalchemy.exc import DBAPIError
 
 from alignd.config.settings import LedgerOptions
+from alignd.digest.facts import gather
+from alignd.digest.summary import Numbers, summarise
+from alignd.digest.week import Week
 from alignd.ledger.batch import DAY, HOUR
 from alignd.ledger.database import open_database
 from alignd.ledger.migration import migrate, newest_version
+from alignd.ledger.queries.events import events_between
 from alignd.ledger.queries.history import history
 from alignd.ledger.queries.opening import open_ledger
 from alignd.ledger.queries.overview import Order, Selection, other_messages, overview
 from alignd.ledger.queries.relays import relays
+from alignd.ledger.queries.traffic import traffic
 from alignd.ledger.tables import DAYS, HOURS, STATES
 from alignd.ledger.window import questions
 from alignd.ledger.window.client import SocketAsks
@@ -201,8 +206,26 @@ def test_a_reader_is_told_what_the_ledger_says(reading: Reading) -> None:
             assert reader.history("outbound", domain, NOW - 12 * DAY, NOW) == expected_history
         assert reader.relays(NOW + 3600) == relays(connection, NOW + 3600)
         assert reader.relays(NOW, "return") == []
+        for tenant in (None, "", "easy", "nobody"):
+            span = ("outbound", tenant, NOW - 7 * DAY, NOW)
+            assert reader.events(*span) == events_between(connection, *span)
+            assert reader.traffic(*span) == traffic(connection, *span, limit=100)
     assert reader.overview(Selection(), NOW)
     assert reader.history("outbound", "good.example", 0, NOW).events
+    assert reader.events("outbound", None, 0, NOW)
+    assert reader.traffic("outbound", None, 0, NOW)
+
+
+def test_a_digest_is_made_of_what_a_reader_is_told(reading: Reading) -> None:
+    url, reader = reading
+    new_ledger(url)
+
+    summary = summarise(gather(reader, Week.ended(NOW), None, NOW + 3600))
+
+    assert summary.numbers == Numbers(473, 72, 2)
+    assert summary.before == Numbers(7, 0, 1)
+    assert [each.reason for each in summary.most_rewritten] == [REWRITTEN.reason]
+    assert [each.relay for each in summary.silent_relays] == ["smtp1"]
 
 
 def test_a_reader_is_told_what_was_written_since(reading: Reading) -> None:
@@ -227,6 +250,8 @@ def test_10000_domains_are_read_whole(reading: Reading) -> None:
     assert {(row.messages, row.last_day, row.rewritten) for row in rows} == {(21, 3, 21)}
     assert {(row.by_day[0], row.by_day[24], row.by_day[-1]) for row in rows} == {(7, 7, 7)}
     assert len(reader.overview(Selection(tenant="t7"), NOW)) == DOMAINS / 50
+    assert {each.messages for each in reader.traffic("outbound", None, 0, NOW)} == {21}
+    assert len(reader.traffic("outbound", None, 0, NOW)) == DOMAINS
 
 
 def test_more_domains_than_there_is_room_for_are_not_read(
@@ -237,6 +262,8 @@ def test_more_domains_than_there_is_room_for_are_not_read(
     monkeypatch.setattr(questions, "MAX_ROWS", 3)
     assert obstacle_of(lambda: reader.overview(Selection(), NOW)) is Obstacle.TOO_LARGE
     assert len(reader.overview(Selection(actions=("pass",)), NOW)) == 3
+    assert obstacle_of(lambda: reader.traffic("outbound", None, 0, NOW)) is Obstacle.TOO_LARGE
+    assert len(reader.traffic("outbound", "easy", 0, NOW)) == 1
 
 
 @pytest.mark.parametrize(
@@ -249,6 +276,9 @@ def test_more_domains_than_there_is_room_for_are_not_read(
         pytest.param(lambda r: r.history("outbound", "\ud800", 0, NOW), id="half-a-surrogate"),
         pytest.param(lambda r: r.history("elsewhere", "a.example", 0, NOW), id="no-leg"),
         pytest.param(lambda r: r.relays(float("nan")), id="no-time"),
+        pytest.param(lambda r: r.events("outbound", "\n", 0, NOW), id="events-of-no-tenant"),
+        pytest.param(lambda r: r.events("outbound", None, 0, 1e12), id="events-of-no-time"),
+        pytest.param(lambda r: r.traffic("sideways", None, 0, NOW), id="traffic-of-no-leg"),
         pytest.param(lambda r: r.overview(Selection(since=-1), NOW), id="before-all-time"),
         pytest.param(lambda r: r.overview(Selection(tenant="\n"), NOW), id="no-tenant"),
         pytest.param(lambda r: r.overview(Selection(pattern="*" * 9), NOW), id="wildcards"),

@@ -3,14 +3,24 @@
 import subprocess
 from collections.abc import Iterator
 from email import message_from_bytes
+from pathlib import Path
 
 import pytest
 
+from alignd.digest.digest import digest
+from alignd.digest.facts import Facts
+from alignd.digest.message import Addressed, as_message
+from alignd.digest.sendmail import hand_over
+from alignd.digest.week import Week
+from alignd.languages.catalogues import load_texts
+from alignd.languages.language import Language
+from alignd.ledger.queries.traffic import Traffic
+from alignd.mail.mailbox import Mailbox
 from tests.lab import cast
 from tests.lab.alignd import Fleet
 from tests.lab.nameserver import Nameserver
 from tests.lab.postfix import Postfix, obstacle, run_relay_services
-from tests.lab.readiness import free_ports
+from tests.lab.readiness import free_ports, wait_until
 from tests.lab.settings import world
 from tests.lab.sink import Arrival, Inbox, run_inbox
 from tests.lab.submission import submit
@@ -94,3 +104,38 @@ def test_mail_of_sendmail(nameserver: Nameserver, postfix: Postfix, inbox: Inbox
     inbox.wait_for(lambda arrival: arrival in inbox.arrivals[before:])
 
     assert_rewritten(inbox.arrivals[before])
+
+
+@pytest.mark.parametrize("language", Language, ids=lambda language: language.value)
+def test_a_digest_leaves_as_it_is(
+    language: Language,
+    fleet: Fleet,
+    nameserver: Nameserver,
+    postfix: Postfix,
+    inbox: Inbox,
+    tmp_path: Path,
+) -> None:
+    nameserver.serve(world(ZONE))
+    before, alignd = len(inbox.arrivals), fleet.alignd()
+    logged = len(alignd.log())
+    week = Week.ended(1_782_900_000.0)
+    made = digest(Facts(week, None, (Traffic("", "mycompany.com", 9, 9),)), load_texts(language))
+    sender = Mailbox("alignd", Mailbox.from_address(cast.NOTIFICATIONS).domain)
+    message = as_message(
+        made, Addressed(sender, [Mailbox.from_address(cast.JULIA)], week.until), language
+    )
+    sendmail = tmp_path / "sendmail"
+    sendmail.write_text(f'#!/bin/sh\nexec /usr/sbin/sendmail -C "{postfix.directory}/etc" "$@"\n')
+    sendmail.chmod(0o755)
+
+    assert hand_over(str(sendmail), sender.address, [cast.JULIA], message) == ""
+    arrival = inbox.wait_for(lambda arrival: arrival in inbox.arrivals[before:])
+
+    assert arrival.envelope_sender == sender.address
+    header, _, body = arrival.message.partition(b"\r\n\r\n")
+    sent_header, _, sent_body = message.partition(b"\r\n\r\n")
+    assert body.rstrip() == sent_body.rstrip()
+    assert header.endswith(sent_header)
+    assert b"Reply-To" not in header
+    wait_until(lambda: "action=" in alignd.log()[logged:], "its line in the log")
+    assert "action=pass" in alignd.log()[logged:]

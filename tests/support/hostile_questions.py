@@ -47,6 +47,10 @@ HOSTILE = {
     "a-time-before-all": '{"version":1,"ask":"relays","now":-1,"leg":null}',
     "a-time-beyond-an-integer": '{"version":1,"ask":"relays","now":1' + "0" * 400 + ',"leg":null}',
     "more-digits-than-python-reads": '{"version":1,"ask":"relays","now":' + "9" * 4_050 + "}",
+    "a-span-without-an-end": '{"version":1,"ask":"events","leg":"outbound","tenant":"","since":1}',
+    "a-span-of-a-tenant-that-is-a-list": json.dumps(
+        {"version": 1, "ask": "traffic", "leg": "outbound", "tenant": [], "since": 0, "until": 1}
+    ),
     "an-unknown-leg": '{"version":1,"ask":"relays","now":1,"leg":"sideways"}',
     "an-unknown-order": json.dumps(OVERVIEW | {"order": "domain; DROP TABLE states"}),
     "a-selection-of-text": json.dumps(OVERVIEW | {"selection": "all"}),

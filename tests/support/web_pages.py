@@ -16,7 +16,6 @@ from alignd.config.signer import load_signer
 from alignd.judgement.review import Reviewer, make_reviewer
 from alignd.languages.catalogues import load_all_texts
 from alignd.languages.language import Language
-from alignd.languages.texts import Texts
 from alignd.ledger.answer import Finding
 from alignd.ledger.queries.history import DayCount, History, PastEvent
 from alignd.ledger.queries.overview import SHOWN_DAYS, DomainRow
@@ -39,6 +38,7 @@ KEY = next(
     if line.startswith("easy1.dkim.easy.cz.")
 )
 SUFFIXES = SuffixList()
+NO_LINK = NoLink(WhyNoLink.OFF)
 LAYOUT = (
     "<html><head><title>{% block title %}{% endblock %}</title></head>"
     "<body><main>{% block content %}{% endblock %}</main></body></html>"
@@ -52,14 +52,14 @@ def reviewer(changes: str) -> Reviewer:
     return make_reviewer(settings, load_signer(settings.dkim), lambda: 0.0, SUFFIXES)
 
 
-def examined(  # noqa: PLR0913  all that differs
+def examined(
     zone: str,
     domain: str = "mycompany.com",
     changes: str = DELEGATE,
     *,
     records: tuple[Records, ...] = (),
     hosting: Hosting = UNKNOWN_HOSTING,
-    link: ApplyLink | NoLink = NoLink(WhyNoLink.OFF),
+    link: ApplyLink | NoLink = NO_LINK,
 ) -> Examined:
     """What was found of *domain* in a world with *zone*."""
     name = Domain.parse(domain)
@@ -68,7 +68,7 @@ def examined(  # noqa: PLR0913  all that differs
     return Examined(name, advice, NOW - 60, hosting, records=records, domain_connect=link)
 
 
-def row(  # noqa: PLR0913  all that differs
+def row(
     domain: str,
     finding: Finding,
     *,
@@ -93,25 +93,31 @@ def history(
     return History("outbound", domain, tuple(states), tuple(days), tuple(events))
 
 
-def render(template: str, texts: Texts = TEXTS[Language.EN], **values: Any) -> str:
+def render(template: str, language: Language = Language.EN, **values: Any) -> str:
     """*template* as the service renders it, but for its layout."""
-    environment = Environment(
+    given = {"form_token": "t0ken", "link": link, "carried": {}, "is_share": False}
+    return environment(language).get_template(template).render({**given, **values})
+
+
+@cache
+def environment(language: Language) -> Environment:
+    texts = TEXTS[language]
+    made = Environment(
         loader=ChoiceLoader([DictLoader({"layout.html": LAYOUT}), PackageLoader("alignd.web")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
+    made.globals.update(
         text=texts.text,
         plural=texts.plural,
         number=texts.number,
         date=texts.date,
-        language=texts.language,
+        language=language,
         Markup=Markup,
     )
-    given = {"form_token": "t0ken", "link": link, "carried": {}, "is_share": False}
-    return environment.get_template(template).render({**given, **values})
+    return made
 
 
 def link(path: str, query: Mapping[str, object] | None = None) -> str:

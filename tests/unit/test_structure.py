@@ -56,6 +56,7 @@ MORE_PLANTED = [
     ("The core does no input or output", "doctor/dns", "alignd.doctor.evidence.machine"),
     ("Catalogues are known to the languages alone", "letter/entry", "gettext"),
     ("Packages import downwards only", "mail/domain", "alignd.languages.texts"),
+    ("Packages import downwards only", "digest/digest", "alignd.web.chart"),
 ]
 
 

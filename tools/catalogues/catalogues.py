@@ -18,7 +18,7 @@ from alignd.languages.catalogues import DOMAIN
 from alignd.languages.language import SOURCE, Language
 
 ROOT = Path(__file__).parents[2]
-SOURCES = tuple(ROOT / "milter/alignd" / package for package in ("letter", "web"))
+SOURCES = tuple(ROOT / "milter/alignd" / package for package in ("digest", "letter", "web"))
 """The packages that speak to people in their language."""
 TRANSLATED = tuple(language for language in Language if language is not SOURCE)
 _METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2")]

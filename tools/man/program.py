@@ -51,7 +51,7 @@ _FILES = {
 _STATUSES = {
     "0": "Done. Of commands that judge many: nothing would be rewritten.",
     "1": "Of commands that judge many: some would be rewritten. Of `alignd address`: one does not "
-    "hold.",
+    "hold. Of `alignd digest`: it was not sent.",
     "2": "Could not say: something that was asked for could not be read or judged.",
     "64": "The command line is wrong (EX_USAGE).",
     "69": "`alignd serve` cannot use its socket or nameservers (EX_UNAVAILABLE).",

@@ -25,6 +25,7 @@ _COMMANDS = {
     "domain": "alignd.cli.commands.domain:domain",
     "letter": "alignd.cli.commands.letter:letter_",
     "ledger": "alignd.cli.commands.ledger:ledger",
+    "digest": "alignd.cli.commands.digest:digest_",
     "whatif": "alignd.cli.commands.whatif:whatif",
     "replay": "alignd.cli.commands.replay:replay",
     "doctor": "alignd.cli.commands.doctor:doctor",

@@ -213,5 +213,6 @@ def option_names() -> dict[str, tuple[str, ...]]:
     for table, field in Configuration.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Table):
-            names[field.alias or table] = tuple(kind.model_fields)
+            options = kind.model_fields.items()
+            names[field.alias or table] = tuple(each.alias or name for name, each in options)
     return names | {"tenant": ("match", *TENANT_TABLES)}

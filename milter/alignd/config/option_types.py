@@ -247,6 +247,17 @@ def _agent_or_address(value: object) -> Mailbox | Literal["agent"]:
         raise ValueError(f"{error}; or write 'agent'") from None
 
 
+def _address_or_none(value: object) -> Mailbox | None:
+    return _address(value) if _text(value) else None
+
+
+def _program(value: object) -> str:
+    text = _text(value)
+    if not text.startswith("/") or not text.isprintable():
+        raise ValueError(f"not the path of a program: {value!r}; write '/usr/sbin/sendmail'")
+    return text
+
+
 def _duration(value: object) -> float:
     match = _DURATION.fullmatch(_text(value))
     if not match:
@@ -551,6 +562,9 @@ HostName = Annotated[Domain, PlainValidator(_host_name)]
 RelayAddress = Annotated[IpAddress, PlainValidator(parse_relay_address)]
 IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
 Address = Annotated[Mailbox, PlainValidator(_address)]
+OptionalAddress = Annotated[Mailbox | None, PlainValidator(_address_or_none)]
+"""None when it is written as an empty text."""
+ProgramPath = Annotated[str, PlainValidator(_program)]
 AgentOrAddress = Annotated[Mailbox | Literal["agent"], PlainValidator(_agent_or_address)]
 Duration = Annotated[float, PlainValidator(_duration)]
 """Seconds; written as "0s", "500ms", "2s", "5m", "1h" or "3d"."""

@@ -49,8 +49,10 @@ from alignd.config.option_types import (
     ListenAddress,
     NameserverAddress,
     NameTemplate,
+    OptionalAddress,
     PageAddress,
     Patterns,
+    ProgramPath,
     Proxy,
     RelayAddress,
     Retention,
@@ -352,6 +354,16 @@ class WebOptions(Table):
             yield "language", f"{self.language!r} is none of web.languages"
 
 
+class DigestOptions(Table):
+    """The mail that tells the operator each week what happened."""
+
+    to: Annotated[tuple[Address, ...], List, Field(max_length=50)] = ()
+    sender: Annotated[OptionalAddress, Field(alias="from")] = None
+    language: LanguageCode = "en"
+    tenant: str = ""
+    sendmail: ProgramPath = "/usr/sbin/sendmail"
+
+
 class Settings(Table):
     """The options that can differ from message to message: the general ones, or a tenant's."""
 
@@ -444,6 +456,7 @@ class Configuration(Settings):
     notify: NotifyOptions = NotifyOptions()
     domain_connect: DomainConnectOptions = DomainConnectOptions()
     web: WebOptions = WebOptions()
+    digest: DigestOptions = DigestOptions()
     tenant: Annotated[Tenants, List] = Tenants()
 
     @model_validator(mode="before")
@@ -459,6 +472,11 @@ class Configuration(Settings):
     def return_domains(self) -> frozenset[str]:
         """The names of the domains of return addresses, those of tenants too."""
         return _return_domains([self]) | self.tenant.return_domains
+
+    @property
+    def digest_sender(self) -> Mailbox:
+        """Whom the digest is from: alignd, at a domain whose mail is never rewritten."""
+        return self.digest.sender or Mailbox("alignd", self.notifications.domain)
 
     @property
     def all_settings(self) -> tuple[Settings, ...]:
@@ -508,6 +526,7 @@ class Configuration(Settings):
             *self._conflicts_of_notify(),
             *self._conflicts_of_domain_connect(),
             *web,
+            *self._conflicts_of_digest(),
             *found,
         )
 
@@ -532,11 +551,20 @@ class Configuration(Settings):
             name = "webhook" if notify.webhook else "command"
             text = 'gets no events: ledger.url = "" switches the ledger off'
             yield ("notify", name), f"notify.{name} {text}"
-        known = {each.label for each in self.tenant}
         for label in notify.tenants:
-            if label not in known:
-                text = f"names no tenant: {label!r}; write the name of a [[tenant]]"
-                yield ("notify", "tenants"), f"notify.tenants {text}"
+            if not self._has_tenant(label):
+                yield ("notify", "tenants"), f"notify.tenants {_no_tenant(label)}"
+
+    def _conflicts_of_digest(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        digest = self.digest
+        if digest.to and not self.ledger.url:
+            text = 'has nothing to tell: ledger.url = "" switches the ledger off'
+            yield ("digest", "to"), f"digest.to {text}"
+        if digest.tenant and not self._has_tenant(digest.tenant):
+            yield ("digest", "tenant"), f"digest.tenant {_no_tenant(digest.tenant)}"
+
+    def _has_tenant(self, label: str) -> bool:
+        return any(each.label == label for each in self.tenant)
 
     def _conflicts_of_domain_connect(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if self.domain_connect.provider is None:
@@ -569,6 +597,10 @@ class Configuration(Settings):
         own = {name: getattr(settings.return_path, name) for name in ReturnOptions.model_fields}
         options["return_path"] = self.return_path.model_copy(update=own)
         return self.model_copy(update=options | {"tenant": Tenants()})
+
+
+def _no_tenant(label: str) -> str:
+    return f"names no tenant: {label!r}; write the name of a [[tenant]]"
 
 
 TENANT_TABLES = {field.alias or name: name for name, field in Settings.model_fields.items()}

@@ -1,4 +1,4 @@
-"""The questions that may be asked of a ledger from outside: there are four.
+"""The questions that may be asked of a ledger from outside: there are six.
 
 Each knows what it asks of a connection, and how it and its answer are spelled in JSON.
 """
@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from alignd.judgement.reasons import Action
 from alignd.ledger.answer import Finding
 from alignd.ledger.apply import OUTBOUND
+from alignd.ledger.queries.events import DomainEvent, events_between
 from alignd.ledger.queries.history import DayCount, History, PastEvent, history
 from alignd.ledger.queries.overview import (
     SHOWN_DAYS,
@@ -25,6 +26,7 @@ from alignd.ledger.queries.overview import (
     overview,
 )
 from alignd.ledger.queries.relays import RelayRow, relays
+from alignd.ledger.queries.traffic import Traffic, traffic
 from alignd.ledger.window import protocol
 from alignd.ledger.window.protocol import MalformedError, Obstacle, WindowError
 
@@ -251,10 +253,122 @@ class RelaysQuestion:
         return [_relay(row) for row in rows]
 
 
-AnyQuestion = OverviewQuestion | OtherMessagesQuestion | HistoryQuestion | RelaysQuestion
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time, and whose mail: what reports are about."""
+
+    leg: str
+    tenant: str | None
+    """A label; empty for the general options, None for all."""
+    since: float
+    until: float
+    """Before that."""
+
+    def __post_init__(self) -> None:
+        protocol.one_of(self.leg, _LEGS)
+        if self.tenant is not None:
+            protocol.name(self.tenant)
+        protocol.time(self.since)
+        protocol.time(self.until)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What JSON has of it."""
+        times = {"since": self.since, "until": self.until}
+        return {"leg": self.leg, "tenant": self.tenant, **times}
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Read *fields* of JSON.
+
+        Raises:
+            MalformedError: they are others, or have values that they cannot have.
+        """
+        protocol.require_names(fields, "leg", "tenant", "since", "until")
+        tenant = fields["tenant"]
+        return cls(
+            protocol.text(fields["leg"]),
+            None if tenant is None else protocol.text(tenant),
+            protocol.time(fields["since"]),
+            protocol.time(fields["until"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventsQuestion:
+    """What changed in that time?"""
+
+    span: Span
+
+    word: ClassVar[str] = "events"
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return self.span.fields
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        return cls(Span.of(fields))
+
+    def ask(self, connection: Connection) -> list[DomainEvent]:
+        span = self.span
+        return events_between(connection, span.leg, span.tenant, span.since, span.until)
+
+    def rows(self, connection: Connection) -> Iterator[Row]:
+        for each in self.ask(connection):
+            said = dict(each.was), dict(each.now)
+            yield [each.at, each.tenant, each.domain, each.kind, *said, each.relay]
+
+    def read(self, rows: Iterable[Row]) -> list[DomainEvent]:
+        return [_domain_event(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficQuestion:
+    """How many messages had each domain on the days of that time?"""
+
+    span: Span
+
+    word: ClassVar[str] = "traffic"
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return self.span.fields
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        return cls(Span.of(fields))
+
+    def ask(self, connection: Connection) -> list[Traffic]:
+        span, limit = self.span, MAX_ROWS + 1
+        key = (span.leg, span.tenant, span.since, span.until)
+        found = traffic(connection, *key, limit=limit)
+        if len(found) == limit:
+            raise WindowError(Obstacle.TOO_LARGE, f"over {MAX_ROWS} domains; ask for some of them")
+        return found
+
+    def rows(self, connection: Connection) -> Iterator[Row]:
+        for each in self.ask(connection):
+            yield [each.tenant, each.domain, each.messages, each.rewritten]
+
+    def read(self, rows: Iterable[Row]) -> list[Traffic]:
+        return [_traffic(row) for row in rows]
+
+
+AnyQuestion = (
+    OverviewQuestion
+    | OtherMessagesQuestion
+    | HistoryQuestion
+    | RelaysQuestion
+    | EventsQuestion
+    | TrafficQuestion
+)
 _QUESTIONS: dict[str, type[AnyQuestion]] = {
     each.word: each
-    for each in (OverviewQuestion, OtherMessagesQuestion, HistoryQuestion, RelaysQuestion)
+    for each in (
+        *(OverviewQuestion, OtherMessagesQuestion, HistoryQuestion, RelaysQuestion),
+        *(EventsQuestion, TrafficQuestion),
+    )
 }
 
 
@@ -350,6 +464,19 @@ def _event(columns: Row) -> PastEvent:
     return PastEvent(
         protocol.number(at), tenant, kind, protocol.mapping(was), protocol.mapping(now)
     )
+
+
+def _domain_event(row: Row) -> DomainEvent:
+    at, tenant, domain, kind, was, now, relay = _columns(row, 7)
+    tenant, domain, kind, relay = map(protocol.text, (tenant, domain, kind, relay))
+    said = protocol.mapping(was), protocol.mapping(now)
+    return DomainEvent(protocol.number(at), tenant, domain, kind, *said, relay)
+
+
+def _traffic(row: Row) -> Traffic:
+    tenant, domain, messages, rewritten = _columns(row, 4)
+    counts = protocol.count(messages), protocol.count(rewritten)
+    return Traffic(protocol.text(tenant), protocol.text(domain), *counts)
 
 
 def _relay(row: Row) -> RelayRow:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from alignd.ledger.queries.events import DomainEvent
 from alignd.ledger.queries.history import History
 from alignd.ledger.queries.overview import DomainRow, Order, Selection
 from alignd.ledger.queries.relays import RelayRow
+from alignd.ledger.queries.traffic import Traffic
 from alignd.ledger.window.protocol import MalformedError, Obstacle, WindowError
 from alignd.ledger.window.questions import (
+    EventsQuestion,
     HistoryQuestion,
     OtherMessagesQuestion,
     OverviewQuestion,
     Question,
     RelaysQuestion,
+    Span,
+    TrafficQuestion,
 )
 
 T = TypeVar("T")
@@ -61,6 +66,16 @@ class LedgerReader:
     def relays(self, now: float, leg: str | None = None) -> list[RelayRow]:
         """The relays that write to it."""
         return self._ask(_made(lambda: RelaysQuestion(now, leg)))
+
+    def events(
+        self, leg: str, tenant: str | None, since: float, until: float
+    ) -> list[DomainEvent]:
+        """What changed in that time, the newest MAX_EVENTS first; None: for all tenants."""
+        return self._ask(_made(lambda: EventsQuestion(Span(leg, tenant, since, until))))
+
+    def traffic(self, leg: str, tenant: str | None, since: float, until: float) -> list[Traffic]:
+        """The messages of each domain on the days that begin in that time, at most MAX_ROWS."""
+        return self._ask(_made(lambda: TrafficQuestion(Span(leg, tenant, since, until))))
 
 
 def _made(make: Callable[[], T]) -> T:

@@ -28,6 +28,13 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Linked:
+    """The same, each with the page that it leads to."""
+
+    paragraphs: tuple[Paragraph, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Verbatim:
     """Lines that are copied or compared, each as it stands."""
 
@@ -52,4 +59,4 @@ class Form:
     fields: tuple[Field, ...]
 
 
-Block = Heading | Paragraph | Listed | Verbatim | Form
+Block = Heading | Paragraph | Listed | Linked | Verbatim | Form

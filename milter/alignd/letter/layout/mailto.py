@@ -11,12 +11,16 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 def mailto(subject: str, bodies: Iterable[str]) -> str:
     """Make the link with the first of *bodies* that has room; none where none has."""
-    head = f"mailto:?subject={_percent_encoded(subject)}"
-    links = (f"{head}&body={_percent_encoded(body)}" for body in bodies)
+    head = f"mailto:?subject={percent_encoded(subject)}"
+    links = (f"{head}&body={percent_encoded(_with_crlf(body))}" for body in bodies)
     return next((link for link in links if len(link) <= MAX_MAILTO), head)
 
 
-def _percent_encoded(text: str) -> str:
+def percent_encoded(text: str) -> str:
+    """Write *text* as a part of a URL (RFC 3986, section 2.1)."""
+    return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in text.encode())
+
+
+def _with_crlf(text: str) -> str:
     # RFC 6068, section 5: line breaks are %0D%0A.
-    octets = text.replace("\n", "\r\n").encode()
-    return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in octets)
+    return text.replace("\n", "\r\n")

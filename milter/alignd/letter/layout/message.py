@@ -14,9 +14,9 @@ def as_message(subject: str, text: str, html: str, language: Language) -> bytes:
     message = EmailMessage(SMTP)
     message["Subject"] = subject
     message["X-Unsent"] = "1"  # Outlook opens it to be sent, not read
-    message["Content-Language"] = language.value
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
+    message["Content-Language"] = language.value  # the content takes away what is there before
     # By content, so that the same letter is the same message, and no line of it is a boundary.
     message.set_boundary(f"alignd-{sha256((text + html).encode()).hexdigest()[:32]}")
     return message.as_bytes()

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 from html import escape
 
 from alignd.languages.texts import Texts
-from alignd.letter.layout.blocks import Block, Field, Form, Heading, Listed, Paragraph, Verbatim
+from alignd.letter.layout.blocks import (
+    Block,
+    Field,
+    Form,
+    Heading,
+    Linked,
+    Listed,
+    Paragraph,
+    Verbatim,
+)
 
 # Mail programs keep these, and know no style sheets. The page of a letter takes its own.
 _COPIED = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: monospace"
@@ -37,11 +46,19 @@ def _html(block: Block) -> str:
         case Listed(texts):
             items = "\n".join(f"<li>{escape(text)}</li>" for text in texts)
             return f"<ul>\n{items}\n</ul>"
+        case Linked(paragraphs):
+            items = "\n".join(f"<li>{_linked(each)}</li>" for each in paragraphs)
+            return f"<ul>\n{items}\n</ul>"
         case Verbatim(lines):
             return "\n".join(f'<pre style="{_COPIED}">{escape(line)}</pre>' for line in lines)
         case Form(fields):
             rows = "".join(map(_row, fields))
             return f"<table>\n{rows}</table>"
+
+
+def _linked(paragraph: Paragraph) -> str:
+    text = escape(paragraph.text)
+    return f'<a href="{escape(paragraph.url)}">{text}</a>' if paragraph.url else text
 
 
 def _row(field: Field) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from textwrap import wrap
 
-from alignd.letter.layout.blocks import Block, Form, Heading, Listed, Paragraph, Verbatim
+from alignd.letter.layout.blocks import Block, Form, Heading, Linked, Listed, Paragraph, Verbatim
 
 WIDTH = 76
 """Columns of what is folded: what mail is written in (RFC 5322, section 2.1.1)."""
@@ -25,10 +25,17 @@ def _lines(block: Block) -> list[str]:
             return [*_folded(text), *([_INDENT + url] if url else [])]
         case Listed(texts):
             return [line for text in texts for line in _folded(text, "- ", "  ")]
+        case Linked(paragraphs):
+            return [line for each in paragraphs for line in _linked(each)]
         case Verbatim(lines):
             return [_INDENT + line for line in lines]
         case Form():
             return _form(block)
+
+
+def _linked(paragraph: Paragraph) -> list[str]:
+    link = [f"  {paragraph.url}"] if paragraph.url else []
+    return [*_folded(paragraph.text, "- ", "  "), *link]
 
 
 def _form(form: Form) -> list[str]:

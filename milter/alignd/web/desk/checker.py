@@ -1,7 +1,7 @@
 """Examines author domains for pages, within bounds, and asks DNS anew where somebody wants it.
 
-Any number of threads may ask. Of one domain, one examination runs at a time, and whoever asks
-meanwhile shares what it finds.
+Any number of threads may ask. Of one domain, as one tenant sends from it, one examination runs at
+a time, and whoever asks meanwhile shares what it finds.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from alignd.judgement.review import Reviewer
+from alignd.ledger.watch.look import TenantReviewers
 from alignd.mail.domain import Domain
-from alignd.mail.mailbox import Mailbox
+from alignd.mail.printable import printable
 from alignd.mailauth.dns import Lookup
 from alignd.resolver.single_flight import SingleFlight
 from alignd.web.desk.budget import Budget
@@ -30,9 +31,10 @@ from alignd.web.desk.examined import (
     TooSoon,
     Trouble,
 )
-from alignd.web.desk.memory import Known, Memory
+from alignd.web.desk.memory import Known, Memory, Subject
 from alignd.web.rates import RateLimiter
 
+_MAX_SHOWN = 300  # characters of what DNS did not say
 _ALL = ""
 """The key of the limit for all domains together."""
 
@@ -109,34 +111,44 @@ class Checker:
     ) -> None:
         """*failed* is told of bugs. *clock* gives Unix time, *monotonic* what ages."""
         self._reviewer = reviewer
+        self._reviewers = TenantReviewers(reviewer)
         self._sources = sources
         self._failed = failed
         self._limits = limits
         self._clock = clock
         self._monotonic = monotonic
         self._memory = Memory(limits.max_kept, limits.kept, monotonic)
-        self._flights: SingleFlight[Domain, _Flight] = SingleFlight()
+        self._flights: SingleFlight[Subject, _Flight] = SingleFlight()
         self._places = threading.BoundedSemaphore(limits.at_once)
         self._by_domain = RateLimiter(limits.burst, limits.every)
         self._of_all = RateLimiter(limits.burst_of_all, limits.every_of_all)
         self._is_closed = threading.Event()
 
-    def examine(self, domain: Domain) -> Examined | CheckProblem:
-        """What is known of *domain*, from memory where that is not too old."""
+    def examine(self, domain: Domain, tenant: str = "") -> Examined | CheckProblem:
+        """What is known of *domain*, as *tenant* sends from it; from memory if not too old.
+
+        A tenant that the configuration does not have is judged under the general options.
+        """
+        subject = self._subject(domain, tenant)
+        if subject is None:
+            return CheckProblem(Trouble.NO_AUTHOR)
         deadline = self._monotonic() + self._patience
-        known = self._memory.fresh(domain)
+        known = self._memory.fresh(subject)
         found: _Found | None = known.examined if known else None
         while found is None or isinstance(found, TooSoon):  # a check that examined nothing
-            found = self._share(domain, self._look, deadline).found
+            found = self._share(subject, self._look, deadline).found
         if isinstance(found, CheckProblem):
             return found
         return self._with_link(found.now if isinstance(found, Checked) else found)
 
-    def check_now(self, domain: Domain) -> Checked | TooSoon | CheckProblem:
+    def check_now(self, domain: Domain, tenant: str = "") -> Checked | TooSoon | CheckProblem:
         """Ask DNS anew, past all caches, and say what has changed."""
+        subject = self._subject(domain, tenant)
+        if subject is None:
+            return CheckProblem(Trouble.NO_AUTHOR)
         deadline = self._monotonic() + self._patience
         while True:
-            flight = self._share(domain, self._check, deadline, is_check=True)
+            flight = self._share(subject, self._check, deadline, is_check=True)
             if flight.is_check and not isinstance(flight.found, Examined):
                 found = flight.found
                 break
@@ -144,9 +156,10 @@ class Checker:
             return replace(found, now=self._with_link(found.now))
         return found
 
-    def last_check(self, domain: Domain) -> Checked | None:
+    def last_check(self, domain: Domain, tenant: str = "") -> Checked | None:
         """What the last check found, if that is what is known now."""
-        known = self._memory.fresh(domain)
+        subject = self._subject(domain, tenant)
+        known = self._memory.fresh(subject) if subject else None
         if known is None or known.checked is None:
             return None
         return replace(known.checked, now=self._with_link(known.checked.now))
@@ -165,10 +178,15 @@ class Checker:
     def _with_link(self, examined: Examined) -> Examined:
         return replace(examined, domain_connect=self._sources.links.link_for(examined))
 
+    def _subject(self, domain: Domain, tenant: str) -> Subject | None:
+        """Whose mail that is; None where no mail can come from *domain*."""
+        author = author_at(domain)
+        return Subject(author, tenant if self._reviewers.has(tenant) else "") if author else None
+
     def _share(
         self,
-        domain: Domain,
-        work: Callable[[Mailbox], _Found],
+        subject: Subject,
+        work: Callable[[Subject], _Found],
         deadline: float,
         *,
         is_check: bool = False,
@@ -176,89 +194,93 @@ class Checker:
         """What *work* finds, or what is under way already."""
         if self._is_closed.is_set():
             return _Flight(CheckProblem(Trouble.CLOSED), is_check)
-        author = author_at(domain)
-        if author is None:
-            return _Flight(CheckProblem(Trouble.NO_AUTHOR), is_check)
         seconds = max(0.0, deadline - self._monotonic())
         try:
             flight, _ = self._flights.run(
-                domain, lambda: _Flight(self._safely(author, work), is_check), seconds
+                subject, lambda: _Flight(self._safely(subject, work), is_check), seconds
             )
         except TimeoutError:
             return _Flight(CheckProblem(Trouble.TIMEOUT), is_check)
         return flight
 
-    def _safely(self, author: Mailbox, work: Callable[[Mailbox], _Found]) -> _Found:
+    def _safely(self, subject: Subject, work: Callable[[Subject], _Found]) -> _Found:
         """What *work* finds, in one of the places that there are."""
         if not self._places.acquire(timeout=self._limits.patience):
             return CheckProblem(Trouble.BUSY)
         try:
-            return work(author)
+            return work(subject)
         except Exception as error:
-            self._failed(author.domain, error)
+            self._failed(subject.author.domain, error)
             return CheckProblem(Trouble.INTERNAL, type(error).__name__)
         finally:
             self._places.release()
 
-    def _look(self, author: Mailbox) -> Examined | CheckProblem:
+    def _look(self, subject: Subject) -> Examined | CheckProblem:
         """As mail does; but after a check that was ahead of its caches, as that did."""
-        domain = author.domain
-        if (known := self._memory.fresh(domain)) is not None:  # of another, a moment ago
+        if (known := self._memory.fresh(subject)) is not None:  # of another, a moment ago
             return known.examined
-        known = self._memory.last(domain)
-        usual = self._examine(author, self._sources.usual, self._limits.usual_seconds)
+        known = self._memory.last(subject)
+        usual = self._examine(subject, self._sources.usual, self._limits.usual_seconds)
         checked = known.checked if known else None
         if checked is not None and checked.is_seen_by_mail is False:
-            now = self._past_caches(author, usual)
-            checked = replace(checked, now=now, is_seen_by_mail=_agree(usual, now))
+            now, obstacle = self._past_caches(subject, usual)
+            seen = _agree(usual, now)
+            checked = replace(checked, now=now, is_seen_by_mail=seen, obstacle=obstacle)
         else:
             now, checked = usual, None
-        return self._kept(domain, now, checked)
+        return self._kept(subject, now, checked)
 
-    def _check(self, author: Mailbox) -> Checked | TooSoon | CheckProblem:
-        domain = author.domain
-        seconds = self._by_domain.take(domain.name, self._monotonic())
+    def _check(self, subject: Subject) -> Checked | TooSoon | CheckProblem:
+        seconds = self._by_domain.take(subject.author.domain.name, self._monotonic())
         seconds = seconds or self._of_all.take(_ALL, self._monotonic())
         if seconds:
             return TooSoon(seconds)
-        known = self._memory.last(domain)
-        usual = self._examine(author, self._sources.usual, self._limits.usual_seconds)
-        now = self._past_caches(author, usual)
+        known = self._memory.last(subject)
+        usual = self._examine(subject, self._sources.usual, self._limits.usual_seconds)
+        now, obstacle = self._past_caches(subject, usual)
         before = known.examined if known else usual
         if before.advice.is_unknown:
-            checked = Checked(None, now)
+            checked = Checked(None, now, obstacle=obstacle)
         else:
-            checked = Checked(before, now, changes_between(before, now), _agree(usual, now))
-        found = self._kept(domain, now, checked)
+            changes = changes_between(before, now)
+            checked = Checked(before, now, changes, _agree(usual, now), obstacle)
+        found = self._kept(subject, now, checked)
         return found if isinstance(found, CheckProblem) else checked
 
     def _kept(
-        self, domain: Domain, now: Examined, checked: Checked | None
+        self, subject: Subject, now: Examined, checked: Checked | None
     ) -> Examined | CheckProblem:
         """*now*, which is remembered, or what DNS did not say, which is not."""
         if now.advice.is_unknown:
-            return CheckProblem(Trouble.DNS, found=now)
-        self._memory.put(domain, Known(now, checked))
+            return CheckProblem(Trouble.DNS, _why(now), now)
+        self._memory.put(subject, Known(now, checked))
         return now
 
-    def _past_caches(self, author: Mailbox, usual: Examined) -> Examined:
-        """What the servers of the zones say; *usual* where these do not."""
+    def _past_caches(self, subject: Subject, usual: Examined) -> tuple[Examined, str]:
+        """What the servers of the zones say; *usual* where these do not, and why not."""
         open_lookup = self._sources.authoritative
-        found = self._examine(author, open_lookup, self._limits.seconds, is_authoritative=True)
-        return usual if found.advice.is_unknown else found
+        found = self._examine(subject, open_lookup, self._limits.seconds, is_authoritative=True)
+        return (usual, _why(found)) if found.advice.is_unknown else (found, "")
 
     def _examine(
         self,
-        author: Mailbox,
+        subject: Subject,
         open_lookup: OpenLookup,
         seconds: float,
         *,
         is_authoritative: bool = False,
     ) -> Examined:
         budget = Budget(self._limits.questions, seconds, self._monotonic)
-        at = self._clock()
+        at, reviewer, tenant = self._clock(), self._reviewer, subject.tenant
+        if tenant:  # else as `alignd domain` does
+            reviewer = self._reviewers.of(tenant)
         with open_lookup(budget) as lookup:
-            return examine(self._reviewer, author, lookup, at, is_authoritative=is_authoritative)
+            return examine(reviewer, subject.author, lookup, at, is_authoritative=is_authoritative)
+
+
+def _why(unknown: Examined) -> str:
+    """What DNS did not say, for operators."""
+    return printable(unknown.advice.cannot or "")[:_MAX_SHOWN]
 
 
 def _agree(usual: Examined, now: Examined) -> bool | None:

@@ -66,7 +66,7 @@ def _records(reviewer: Reviewer, advice: Advice, lookup: Lookup) -> Iterator[Rec
     if delegate := reviewer.configuration.dkim.delegate:
         keys.append(key_name(domain, delegate.selector))
     for name in dict.fromkeys(keys):
-        yield _records_at(name, lookup, tuple)
+        yield _records_at(name, lookup, _of_keys)
 
 
 def _records_at(name: str, lookup: Lookup, choose: _Choose) -> Records:
@@ -79,6 +79,11 @@ def _records_at(name: str, lookup: Lookup, choose: _Choose) -> Records:
 def _of_spf(texts: tuple[bytes, ...]) -> tuple[bytes, ...]:
     """Those of SPF, and those that were meant for it: an admin sees what he has entered."""
     return (*find_records(texts), *find_resembling(texts))
+
+
+def _of_keys(texts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Those of DKIM: an alias may lead to any name, whose other records are nobody's business."""
+    return tuple(text for text in texts if b"p=" in text)
 
 
 def _of_dmarc(texts: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -209,3 +209,6 @@ class Checked:
     is_seen_by_mail: bool | None = None
     """Whether the nameservers that mail asks say the same already, or have an old answer in their
     caches; None where that is not known."""
+    obstacle: str = ""
+    """Why the servers of the zones were not believed and *now* is what mail gets, for operators:
+    they may not answer, or not all have the new record yet. Printable; mostly empty."""

@@ -75,7 +75,7 @@ class HostLinks:
         self._is_closed = False
 
     def link_for(self, examined: Examined) -> ApplyLink | NoLink:
-        groups = groups_for(examined.advice)
+        groups = groups_for(examined.advice, self._service.configuration.relay.spf_include)
         if not groups:
             is_proven = bool(examined.advice.alternatives)
             why = WhyNoLink.NOT_OUR_TEMPLATE if is_proven else WhyNoLink.NOTHING_TO_PUBLISH
@@ -150,9 +150,14 @@ class HostLinks:
         return offer
 
 
-def groups_for(advice: Advice) -> tuple[Group, ...]:
-    """The groups of the template's records that do what was proven; none where it has none."""
-    proven = [(_group_of(each, advice), each) for each in advice.alternatives]
+def groups_for(advice: Advice, include: Domain | None) -> tuple[Group, ...]:
+    """The groups of the template's records that do what was proven; none where it has none.
+
+    *include* is the template's: that of the general options, where a tenant may have another.
+    """
+    proven = [
+        (_group_of(each, advice.author.domain, include), each) for each in advice.alternatives
+    ]
     # What takes a step of the operator as well is not published beside what is enough.
     enough = [
         group for group, each in proven if group and not (each.before is None and each.notes)
@@ -161,13 +166,12 @@ def groups_for(advice: Advice) -> tuple[Group, ...]:
     return tuple(sorted(groups, key=lambda group: group.value))
 
 
-def _group_of(alternative: Alternative, advice: Advice) -> Group | None:
-    publication, domain = alternative.publication, advice.author.domain
+def _group_of(alternative: Alternative, domain: Domain, include: Domain | None) -> Group | None:
+    publication = alternative.publication
     if alternative.before is None:  # DKIM
         # Where the signer signs for a domain above, the name is not where the template has it.
         is_below = publication.name.endswith(f"._domainkey.{domain}")
         return Group.DKIM if is_below else None
-    include = advice.judgement.settings.relay.spf_include
     is_at_domain = publication.name == domain.name
     if include is None or not is_at_domain or not _merges(publication, f"include:{include}"):
         return None

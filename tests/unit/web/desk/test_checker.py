@@ -1,10 +1,13 @@
 """What pages ask of DNS: as mail does, or anew; within bounds, and a value whatever it holds."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from traceback import walk_stack
 
 import dns.flags
 import dns.message
@@ -66,7 +69,6 @@ class Desk:
     authorities: tuple[Authority, Authority]
     port: int
     failures: list[str] = field(default_factory=list)
-    now: float = 1_000_000.0
 
     def checker(self, limits: Limits = OFTEN, changes: str = "") -> Checker:
         return make(self.everybodys.port, self.port, limits, changes, self.failures)
@@ -193,12 +195,40 @@ def test_where_the_servers_of_the_zone_do_not_answer_what_mail_gets_is_told(desk
     assert found.is_seen_by_mail is None
 
 
+def test_servers_that_do_not_agree_yet_are_told_of(desk: Desk) -> None:
+    desk.authorities[0].serve(WITH)
+    found = checked(desk.checker().check_now(MARKYS))
+    assert "the servers of the zone do not agree" in found.obstacle
+    assert not found.now.is_authoritative
+    assert found.changes == ()
+
+
 def test_the_host_of_the_zone_and_the_relays_own_options_are_told(desk: Desk) -> None:
     found = examined(desk.checker().examine(MARKYS))
     assert found.hosting.zone == MARKYS
     assert found.hosting.nameservers == ("ns1.mycompany.com", "ns2.mycompany.com")
     assert len(found.hostings) == len(found.advice.alternatives)
     assert found.domain_connect == NoLink(WhyNoLink.OFF)
+
+
+TENANT = """
+[[tenant]]
+name = "beta"
+match = { "X-Redmine-Host" = "beta.*" }
+relay = { addresses = ["192.0.2.77"], spf_include = "spf.beta.example" }
+"""
+
+
+def test_a_tenant_with_a_relay_of_its_own_gets_records_of_its_own(desk: Desk) -> None:
+    zone = world(f'{WITHOUT}spf.beta.example. TXT "v=spf1 ip4:192.0.2.77 -all"\n')
+    desk.everybodys.serve(zone)
+    checker = desk.checker(changes=TENANT)
+
+    def value(tenant: str) -> str:
+        return examined(checker.examine(MARKYS, tenant)).advice.alternatives[0].publication.value
+
+    assert value("beta") == "v=spf1 include:spf.beta.example -all"
+    assert value("") == value("unheard of") == "v=spf1 include:spf.mailing.easy.cz -all"
 
 
 def test_who_checks_too_often_is_told_when_to_come_back(desk: Desk) -> None:
@@ -221,16 +251,15 @@ def test_many_domains_together_have_a_limit_too(desk: Desk) -> None:
 def test_twenty_who_ask_at_once_share_one_examination(desk: Desk, *, is_check: bool) -> None:
     checker = desk.checker(Limits(burst=1))
     found: list[object] = []
-    barrier = threading.Barrier(20)
 
     def ask() -> None:
-        barrier.wait()
         found.append(checker.check_now(MARKYS) if is_check else checker.examine(MARKYS))
 
     threads = [threading.Thread(target=ask) for _ in range(20)]
     with _held(desk.everybodys):
         for each in threads:
             each.start()
+        wait_until(lambda: _waiting(threads) == 19, "all but one wait for that one")
     for each in threads:
         each.join(BOUND)
 
@@ -240,19 +269,56 @@ def test_twenty_who_ask_at_once_share_one_examination(desk: Desk, *, is_check: b
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("check_first", [False, True], ids=["look first", "check first"])
+def test_a_look_shares_a_check_and_a_check_asks_anew_after_a_look(
+    desk: Desk, *, check_first: bool
+) -> None:
+    checker = desk.checker(Limits(burst=1))
+    desk.publish(WITH)
+    found: dict[str, object] = {}
+    calls = {
+        "look": lambda: found.update(look=checker.examine(MARKYS)),
+        "check": lambda: found.update(check=checker.check_now(MARKYS)),
+    }
+    first, second = ("check", "look") if check_first else ("look", "check")
+    threads = [threading.Thread(target=calls[name]) for name in (first, second)]
+    with _held(desk.everybodys) as asked:
+        threads[0].start()
+        assert asked.wait(BOUND)
+        threads[1].start()
+    for each in threads:
+        each.join(BOUND)
+
+    now = checked(found["check"]).now
+    assert now.reason is Reason.SPF_ALIGNED
+    looked = examined(found["look"])
+    assert looked.is_authoritative is check_first
+    assert (looked == now) is check_first
+
+
+def _waiting(threads: list[threading.Thread]) -> int:
+    """How many of *threads* wait for what another finds."""
+    frames = sys._current_frames()
+    stacks = (walk_stack(frames[each.ident]) for each in threads if each.ident in frames)
+    return sum(
+        any(frame.f_code is Future.result.__code__ for frame, _ in stack) for stack in stacks
+    )
+
+
 @contextmanager
-def _held(nameserver: Nameserver) -> Iterator[None]:
-    """Have *nameserver* answer nothing until the end of the block."""
+def _held(nameserver: Nameserver) -> Iterator[threading.Event]:
+    """Have *nameserver* answer nothing until the end of the block; the event is a question."""
     answers = nameserver.respond
-    gate = threading.Event()
+    asked, gate = threading.Event(), threading.Event()
 
     def respond(data: bytes, *, over_udp: bool) -> bytes | None:
+        asked.set()
         gate.wait(BOUND)
         return answers(data, over_udp=over_udp)
 
     nameserver.respond = respond  # type: ignore[method-assign]
     try:
-        yield
+        yield asked
     finally:
         gate.set()
         del nameserver.respond
@@ -267,6 +333,7 @@ def test_silent_dns_is_a_problem_within_the_bound(desk: Desk) -> None:
         for found in (checker.examine(MARKYS), checker.check_now(MARKYS)):
             assert isinstance(found, CheckProblem)
             assert found.trouble is Trouble.DNS
+            assert "DNS did not say" in found.detail
             assert found.found is not None
             assert found.found.advice.is_unknown
     desk.everybodys.serve(world(WITHOUT))
@@ -281,21 +348,12 @@ def _probes() -> list[str]:
 def test_who_finds_no_place_is_told_that_it_is_busy(desk: Desk) -> None:
     checker = desk.checker(Limits(at_once=1, patience=0.05))
     other = threading.Thread(target=checker.examine, args=(MARKYS,))
-    with _held(desk.everybodys):
+    with _held(desk.everybodys) as asked:
         other.start()
-        found = _until_busy(checker)
+        assert asked.wait(BOUND)
+        assert checker.examine(Domain("other.example")) == CheckProblem(Trouble.BUSY)
     other.join(BOUND)
-    assert found == CheckProblem(Trouble.BUSY)
-
-
-def _until_busy(checker: Checker) -> object:
-    """What another domain gets; the thread may not have begun yet."""
-    deadline = time.monotonic() + BOUND
-    while time.monotonic() < deadline:
-        found = checker.examine(Domain("other.example"))
-        if isinstance(found, CheckProblem) and found.trouble is Trouble.BUSY:
-            return found
-    return None
+    assert isinstance(checker.examine(Domain("other.example")), Examined)
 
 
 def test_a_bug_is_a_problem_and_a_report_and_the_next_is_answered(

@@ -1,0 +1,136 @@
+"""The list is read anew while somebody looks, and not while nobody does."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alignd.ledger.window.protocol import Obstacle, WindowError
+from alignd.ledger.window.reader import LedgerReader
+from alignd.web.desk.snapshots import (
+    EVERY_SECONDS,
+    KEPT_SECONDS,
+    LOOKED_SECONDS,
+    Snapshots,
+    Unreadable,
+)
+from tests.lab.ledger_rows import NOW, new_ledger
+from tests.lab.readiness import wait_until
+from tests.support.desks import Ledger
+
+AWAY = WindowError(Obstacle.UNREACHABLE, "nobody there")
+
+
+class Clock:
+    """A time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def wall(self) -> float:
+        return NOW + self.passed
+
+    def monotonic(self) -> float:
+        return self.passed
+
+
+class Reading:
+    """Snapshots, and who takes them."""
+
+    def __init__(self, url: str) -> None:
+        self.clock, self.ledger = Clock(), Ledger(url)
+        self.told: list[Unreadable | None] = []
+        self.snapshots = Snapshots(
+            LedgerReader(self.ledger), self.told.append, self.clock.wall, self.clock.monotonic
+        )
+        self.thread = threading.Thread(target=self.snapshots.run)
+
+
+@pytest.fixture
+def reading(tmp_path: Path) -> Iterator[Reading]:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    new_ledger(url)
+    reading = Reading(url)
+    reading.thread.start()
+    yield reading
+    reading.snapshots.end()
+    reading.thread.join()
+
+
+def test_nothing_is_read_until_somebody_looks(reading: Reading) -> None:
+    reading.clock.passed = 3600
+    assert reading.ledger.asked == 0
+    found = reading.snapshots.latest()
+    assert found.snapshot is not None
+    assert found.snapshot.total == 4
+    assert found.trouble is None
+    assert reading.ledger.asked == 1
+
+
+def test_all_who_look_within_ten_seconds_see_the_same(reading: Reading) -> None:
+    first = reading.snapshots.latest().snapshot
+    for passed in (1.0, 5.0, EVERY_SECONDS - 0.1):
+        reading.clock.passed = passed
+        assert reading.snapshots.latest().snapshot is first
+    assert reading.ledger.asked == 1
+    reading.clock.passed = EVERY_SECONDS
+    assert reading.snapshots.latest().snapshot is not first
+    assert reading.ledger.asked == 2
+
+
+def test_twenty_who_look_at_once_have_it_read_once(reading: Reading) -> None:
+    found = []
+    looking = [
+        threading.Thread(target=lambda: found.append(reading.snapshots.latest().snapshot))
+        for _ in range(20)
+    ]
+    for each in looking:
+        each.start()
+    for each in looking:
+        each.join()
+    assert len(found) == 20
+    assert len(set(map(id, found))) == 1
+    assert reading.ledger.asked == 1
+
+
+def test_who_looks_again_after_a_night_sees_what_is_so_now(reading: Reading) -> None:
+    reading.snapshots.latest()
+    reading.clock.passed = LOOKED_SECONDS + KEPT_SECONDS
+    found = reading.snapshots.latest().snapshot
+    assert found is not None
+    assert found.age(reading.clock.wall()) == 0
+
+
+def test_what_was_read_stays_while_the_ledger_is_away_and_not_for_ever(reading: Reading) -> None:
+    first = reading.snapshots.latest().snapshot
+    reading.ledger.obstacle = AWAY
+    reading.clock.passed = EVERY_SECONDS
+    found = reading.snapshots.latest()
+    assert found.snapshot is first
+    assert found.trouble == Unreadable(Obstacle.UNREACHABLE, "nobody there")
+    reading.clock.passed = KEPT_SECONDS + 1
+    assert reading.snapshots.latest().snapshot is None
+    reading.ledger.obstacle = None
+    reading.clock.passed += EVERY_SECONDS
+    again = reading.snapshots.latest()
+    assert again.snapshot is not None
+    assert again.trouble is None
+    wait_until(lambda: len(reading.told) == 2, "all to be told")
+    assert reading.told == [found.trouble, None]
+
+
+def test_a_ledger_that_was_never_read_is_told_of(reading: Reading) -> None:
+    reading.ledger.obstacle = AWAY
+    found = reading.snapshots.latest()
+    assert found.snapshot is None
+    assert found.trouble == Unreadable(Obstacle.UNREACHABLE, "nobody there")
+
+
+def test_whoever_waits_goes_on_when_it_ends(tmp_path: Path) -> None:
+    reading = Reading(f"sqlite:///{tmp_path / 'none.sqlite'}")  # and nobody reads
+    waiting = threading.Thread(target=reading.snapshots.latest)
+    waiting.start()
+    reading.snapshots.end()
+    waiting.join(timeout=10)
+    assert not waiting.is_alive()
