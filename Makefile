@@ -5,12 +5,12 @@ PYTHON ?= python3
 # gcc, libmilter-dev and python3-dev build pymilter; the tests and the demo run the rest.
 PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix postgresql \
-	iproute2 bind9-dnsutils spfquery systemd mandoc
+	iproute2 bind9-dnsutils spfquery systemd mandoc chromium chromium-driver
 
 # Of the tests; those that take longest come first.
-PARTS = test-relay test-wire test-unit test-receivers test-cli test-rest
+PARTS = test-relay test-wire test-unit test-receivers test-cli test-browser test-rest
 
-.PHONY: help check test $(PARTS) static demo storm bench man catalogues venv packages
+.PHONY: help check test $(PARTS) static demo storm bench man catalogues screenshots venv packages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -32,11 +32,11 @@ test-relay:
 test-receivers:
 	.venv/bin/pytest $(RECEIVERS)
 
-test-wire test-unit test-cli: test-%:
+test-wire test-unit test-cli test-browser: test-%:
 	.venv/bin/pytest tests/$*
 
 test-rest:
-	.venv/bin/pytest $(patsubst %,--ignore=tests/%,relay wire unit cli)
+	.venv/bin/pytest $(patsubst %,--ignore=tests/%,relay wire unit cli browser)
 
 static: venv
 	.venv/bin/ruff check
@@ -60,6 +60,10 @@ catalogues: venv  ## write the catalogues of other languages anew, from the sent
 
 man: venv  ## write the manual pages anew, from the program, its options and its reasons
 	.venv/bin/python -m tools.man
+
+screenshots: venv  ## take the pictures of the page anew; writes docs/images
+	-@sh tests/install-packages.sh pngquant
+	@.venv/bin/python -m demo.screenshots
 
 venv: .venv/.installed  ## install alignd and its tools for development, into .venv
 

@@ -22,7 +22,7 @@ from tests.lab.settings import configuration
 
 @dataclass(frozen=True, slots=True)
 class Alignd:
-    """A process of `alignd serve` or `alignd return`.
+    """A process of `alignd serve`, `alignd return` or `alignd web`.
 
     *socket* is where Postfix finds its milter, in Postfix's words.
     """
@@ -167,6 +167,14 @@ def run_return(
     launch = _Launch("return", environment or {}, None, under, None, outbound)
     with _run(directory, nameserver, changes, launch) as alignd:
         yield Return(alignd, directory / "map.sock")
+
+
+@contextmanager
+def run_web(directory: Path, nameserver: str, changes: str) -> Iterator[Alignd]:
+    """Run `alignd web`, as `run_alignd` runs `alignd serve`."""
+    launch = _Launch("web", {}, None, (), None)
+    with _run(directory, nameserver, changes, launch) as alignd:
+        yield alignd
 
 
 @contextmanager

@@ -25,8 +25,8 @@ _STEPS = 4
 _NICE = (1, 2, 5, 10)
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML can hold, escaped or not (XML 1.0, section 2.2)."""
-_DATES = 6
-"""The most dates below a chart."""
+_DATES = 4
+"""The most dates below a chart: long ones, such as 30 September 2026, have room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,8 @@ def chart_svg(chart: Chart, texts: ChartTexts, name: str = "chart") -> str:
     else:
         _draw_scale(svg, scale, texts)
     _draw_days(svg, chart.rows, scale, texts)
+    if not chart.is_empty:
+        _draw_sides(svg, scale, texts)
     _draw_dates(svg, chart.rows, texts)
     _draw_marks(svg, chart.rows, texts)
     svg.end("svg")
@@ -214,6 +216,12 @@ def _draw_scale(svg: _Svg, scale: _Scale, texts: ChartTexts) -> None:
         svg.element(
             "text", texts.number(abs(messages)), x=_LEFT - 6, y=_n(y + 4), text_anchor="end"
         )
+    svg.end("g")
+
+
+def _draw_sides(svg: _Svg, scale: _Scale, texts: ChartTexts) -> None:
+    """What is on each side of the middle; after the bars, which would hide it."""
+    svg.begin("g", class_="chart-sides", aria_hidden="true")
     for side, what, y in (
         (scale.above, texts.passed, _TOP + 12.0),
         (scale.below, texts.rewritten, _TOP + _PLOT_HEIGHT - 4.0),
