@@ -116,9 +116,8 @@ def test_what_was_read_stays_while_the_ledger_is_away_and_not_for_ever(reading: 
     first = reading.snapshots.latest().snapshot
     reading.ledger.obstacle = AWAY
     reading.clock.passed = EVERY_SECONDS
-    found = wait_until(
-        lambda: (latest := reading.snapshots.latest()).trouble and latest, "it to be read"
-    )
+    wait_until(lambda: reading.snapshots.latest().trouble, "it to be read")
+    found = reading.snapshots.latest()
     assert found.snapshot is first
     assert found.trouble == Unreadable(Obstacle.UNREACHABLE, "nobody there")
     reading.clock.passed = KEPT_SECONDS + 1
