@@ -1,7 +1,13 @@
 """What `alignd doctor` prints, on whatever it meets."""
 
+import ctypes.util
+import json
+import re
+import shutil
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +23,10 @@ from alignd.doctor.findings import (
     one_line,
     topic_report,
 )
+from alignd.doctor.report.document import SavedReport
+from alignd.doctor.report.file import load_report
 from tests.lab.alignd import Fleet
+from tests.lab.places import ROOT
 from tests.lab.postfix import obstacle
 from tests.lab.readiness import open_directory
 from tests.support.commandline import CommandLine
@@ -111,6 +120,62 @@ def test_json_has_all_that_was_found_and_all_that_was_checked(relay: Relay) -> N
         for topic in Topic
         if topic is not Topic.RETURN
     }
+
+
+def test_the_report_is_saved_beside_what_is_printed(relay: Relay) -> None:
+    path = relay.directory / "report.json"
+    fault = Fault(zone={SPF: ""})
+
+    printed = relay.examine(fault, f"--save={path}")
+    as_json = relay.examine(fault, "--json", f"--save={path}")
+
+    assert (printed.status, as_json.status) == (1, 1)
+    assert "13 topics checked: 1 error" in printed.stdout
+    saved = json.loads(path.read_text())
+    assert saved.pop("time") == pytest.approx(time.time(), abs=60)
+    assert (saved.pop("version"), saved.pop("exit_status")) == (1, 1)
+    assert saved.pop("relay") == "smtp2.easyredmine.com"
+    assert saved == as_json.json
+    report = load_report(str(path))
+    assert isinstance(report, SavedReport)
+    assert {each.topic for each in report.topics} == {
+        topic.value for topic in Topic if topic not in {Topic.RETURN, Topic.QUEUE_FIRST}
+    }
+
+
+def test_a_report_that_cannot_be_saved_is_printed_and_told(relay: Relay) -> None:
+    outcome = relay.examine(Fault(), "--save=/nowhere/report.json")
+
+    assert outcome.status == 2
+    assert "13 topics checked: 0 errors" in outcome.stdout
+    assert outcome.stderr == (
+        "Error: /nowhere/report.json: not saved: No such file or directory\n"
+    )
+
+
+UNIT = ROOT / "systemd/alignd-doctor.service"
+
+
+@pytest.mark.skipif(
+    not (shutil.which("systemd-analyze") and ctypes.util.find_library("seccomp")),
+    reason="systemd-analyze or libseccomp is not installed",
+)
+def test_with_no_more_rights_than_its_unit_gives_it_finds_the_same(relay: Relay) -> None:
+    (kept,) = re.findall(r"^CapabilityBoundingSet=(.*)$", UNIT.read_text(), re.MULTILINE)
+    names = (name.removeprefix("CAP_").lower() for name in kept.split())
+    rights = ",".join(("-all", *(f"+{name}" for name in names)))
+    under = (
+        *("setpriv", f"--bounding-set={rights}", "--no-new-privs", "--"),
+        *(sys.executable, "-m", "tests.support.syscallfilter", str(UNIT)),
+    )
+    fault = Fault(zone={SPF: ""})
+    path = relay.directory / "report.json"
+
+    free = relay.examine(replace(fault, before=("env",)), "--json")
+    confined = relay.examine(replace(fault, before=under), "--json", f"--save={path}")
+
+    assert confined.json == free.json
+    assert isinstance(load_report(str(path)), SavedReport)
 
 
 def test_what_is_hostile_does_not_drive_the_terminal(relay: Relay) -> None:

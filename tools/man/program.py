@@ -46,6 +46,7 @@ _FILES = {
     "/etc/alignd/alignd.conf": "The configuration, see alignd.conf(5).",
     "/var/lib/alignd/dns.sqlite": "The answers of DNS that are kept for an outage.",
     "/var/lib/alignd-web/revoked": "The links that `alignd share revoke` has ended.",
+    "/var/lib/alignd-doctor/report.json": "What `alignd doctor` said last, for the page.",
     "/etc/resolv.conf": "The nameservers, when `dns.nameservers` names none.",
 }
 _STATUSES = {

@@ -328,6 +328,8 @@ class WebOptions(Table):
     tokens: str = ""
     share_keys: str = ""
     revoked: str = ""
+    # Where alignd-doctor.service writes it.
+    doctor: str = "/var/lib/alignd-doctor/report.json"
     language: LanguageCode = "en"
     languages: Annotated[tuple[LanguageCode, ...], List, Field(min_length=1)] = LANGUAGES
 

@@ -17,6 +17,7 @@ import click
 from alignd.cli.options import (
     CONFIG,
     EXIT_INCOMPLETE,
+    FILE,
     SOCKET,
     ZONE,
     InputError,
@@ -25,7 +26,7 @@ from alignd.cli.options import (
     postfix_endpoint,
 )
 from alignd.cli.render.examination import examination_lines
-from alignd.cli.render.json import examination_json, json_line
+from alignd.cli.render.json import json_line
 from alignd.cli.text import print_lines
 from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
@@ -40,6 +41,8 @@ from alignd.doctor.evidence.return_leg import Instance, read_return_leg
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
 from alignd.doctor.facts import Files, Machine, Resolvers, TableLookup
 from alignd.doctor.findings import Unknown
+from alignd.doctor.report.document import examination_json, report_text
+from alignd.doctor.report.file import SaveError, save_report
 from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mailauth.dns import Lookup, LookupFailed
 from alignd.postfix.chain import outside_chroot
@@ -124,6 +127,12 @@ def _takes_places(command: Callable[..., None]) -> Callable[..., None]:
 @SOCKET
 @ZONE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--save",
+    type=FILE,
+    help="Also write the JSON object to this file, for the page on the relay: with the time, the "
+    "relay's name and the exit status; the group of its directory may read it.",
+)
 @CONFIG
 def doctor(
     places: _Places,
@@ -131,6 +140,7 @@ def doctor(
     socket: str | None,
     zone: Path | None,
     as_json: bool,
+    save: Path | None,
     config: Path,
 ) -> None:
     """Check the setup of this relay and show how to fix problems. Changes nothing.
@@ -139,7 +149,8 @@ def doctor(
     lookup tables, what the DKIM signer signs, the connection from Postfix to alignd, this machine,
     what the running service has in force and, where return.keys is set, the way back. Run it as
     root, so that it can check what Postfix's user may access. Exit status 0 if there are no
-    findings; 1 if there are; 2 if there are none, but something could not be checked.
+    findings; 1 if there are; 2 if there are none, but something could not be checked, and if
+    the report could not be saved.
 
     \b
     Examples:
@@ -147,7 +158,9 @@ def doctor(
       alignd doctor --application-address helpdesk@mycompany.com
       alignd doctor --return-postfix-config /etc/postfix-return
       alignd doctor --postfix-config /etc/postfix-out --zone what-if.zone --json
+      alignd doctor --save /var/lib/alignd-doctor/report.json
     """
+    began = time.time()
     configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
     application = _mailbox(application_address)
     _announce()
@@ -194,7 +207,18 @@ def doctor(
         click.echo(json_line(examination_json(topics)))
     else:
         print_lines(examination_lines(topics))
-    sys.exit(_EXIT[outcome(topics)])
+    status = _EXIT[outcome(topics)]
+    if save is not None:
+        name = configuration.ledger.name_of(configuration.relay)
+        _save(save, report_text(topics, name, status, began))
+    sys.exit(status)
+
+
+def _save(path: Path, text: str) -> None:
+    try:
+        save_report(path, text)
+    except SaveError as error:
+        raise InputError(str(error)) from error
 
 
 def _announce() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from alignd.cli.render.ledger import date, instant
 from alignd.digest.summary import Numbers, Summary
 from alignd.ledger.event import EventKind
+from alignd.ledger.queries.json import date, instant
 
 
 def digest_json(summary: Summary) -> dict[str, Any]:

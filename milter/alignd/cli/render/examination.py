@@ -16,26 +16,9 @@ from alignd.cli.text import (
     fold,
     verbatim,
 )
-from alignd.doctor.findings import Finding, Severity, Topic, TopicReport
+from alignd.doctor.findings import TITLES, Finding, Severity, TopicReport
 
 _INDENT = "    "
-_TITLES = {
-    Topic.NOTIFICATIONS: "DMARC of rewritten mail, from every relay address",
-    Topic.HELO: "the HELO name and the names of the relay addresses",
-    Topic.APPLICATION: "the application's own address",
-    Topic.OUTBOUND: "the addresses and the HELO name that Postfix uses",
-    Topic.CHAIN: "alignd's position among the milters",
-    Topic.BEHIND: "what Postfix changes behind alignd",
-    Topic.FAILURE: "what Postfix does when alignd fails",
-    Topic.QUEUE_FIRST: "the hop from Postfix's queue to its second listener",
-    Topic.RETURN: "the way back: what is sent to return addresses",
-    Topic.SIGNER: "what the DKIM signer signs, and for which clients",
-    Topic.SOCKET: "the connection from Postfix to alignd",
-    Topic.SERVICE: "what the running service has in force, and what it sees",
-    Topic.RESOLVER: "the nameservers: whether they answer, how fast, from where",
-    Topic.LIMITS: "enough connections and descriptors for Postfix",
-    Topic.VERSIONS: "versions with known bugs, and the age of the public suffix list",
-}
 _STYLES = {Severity.ERROR: ERROR, Severity.WARNING: WARNING}
 
 
@@ -56,7 +39,7 @@ def examination_lines(topics: tuple[TopicReport, ...]) -> Iterator[Line]:
 
 
 def _headline(topic: TopicReport) -> Line:
-    return Line.of(_mark(topic), f" {topic.topic.value}: {_TITLES[topic.topic]}")
+    return Line.of(_mark(topic), f" {topic.topic.value}: {TITLES[topic.topic]}")
 
 
 def _mark(topic: TopicReport) -> Span:

@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any
 
 from alignd.advice.json import decision_json
-from alignd.doctor.findings import TopicReport
 from alignd.judgement.reasons import Reason, Word
 from alignd.judgement.review import Judgement, add_trace_field
 from alignd.mail.domain import Domain
@@ -35,33 +34,6 @@ def judgement_json(message: Message, judgement: Judgement) -> dict[str, Any]:
         "edits": [_edit(edit) for edit in edits.header],
         "envelope_sender": message.envelope_sender if moved is None else moved,
         "dry_run": judgement.settings.rules.dry_run,
-    }
-
-
-def examination_json(topics: tuple[TopicReport, ...]) -> dict[str, Any]:
-    return {
-        "findings": [
-            {
-                "id": finding.id.value,
-                "severity": finding.severity.value,
-                "topic": topic.topic.value,
-                "what": finding.what,
-                "why": finding.why,
-                "fix": finding.fix,
-            }
-            for topic in topics
-            for finding in topic.findings
-        ],
-        "checked": [
-            {
-                "topic": topic.topic.value,
-                "findings": len(topic.findings),
-                "could_not_check": [unknown.text for unknown in topic.unknown],
-                "left_out": [skipped.text for skipped in topic.skipped],
-                "notes": [note.text for note in topic.notes],
-            }
-            for topic in topics
-        ],
     }
 
 

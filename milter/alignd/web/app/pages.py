@@ -1,11 +1,16 @@
-"""The pages for supporters: the list, and each domain."""
+"""The pages for supporters: the list, each domain, and the relays."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
+from alignd.doctor.report.document import ReportProblem, SavedReport
+from alignd.doctor.report.file import load_report
 from alignd.ledger.queries.history import History
+from alignd.ledger.queries.relays import RelayRow
 from alignd.ledger.window.protocol import WindowError
 from alignd.mail.domain import Domain, DomainError
 from alignd.web.access import Allowed, Entrance, Refused, Request, Site, decide
@@ -15,6 +20,7 @@ from alignd.web.headers import Kind
 from alignd.web.views.errors import why_unreadable
 from alignd.web.views.list import list_json, list_page
 from alignd.web.views.query import wanted_of
+from alignd.web.views.relays import NoRelays, relays_json, relays_page
 
 HISTORY_SECONDS = 400 * 86_400
 
@@ -36,6 +42,8 @@ def make_pages(desk: Desk) -> Flask:
         ("/domains/<name>", pages.domain, ["GET"]),
         ("/domains/<name>.json", pages.domain_json, ["GET"]),
         ("/domains/<name>/check", pages.check, ["POST"]),
+        ("/relays", pages.relays, ["GET"]),
+        ("/relays.json", pages.relays_json, ["GET"]),
     ):
         application.add_url_rule(path, view_func=view, endpoint=path, methods=methods)
     return application
@@ -97,6 +105,26 @@ class _Pages:
         self._answers.require_form_token()
         result = self._desk.checker.check_now(domain)
         return self._answers.checked(result, f"/domains/{domain.name}")
+
+    def relays(self) -> Response:
+        """This relay, and the others that write to the ledger."""
+        now = self._desk.clock()
+        page = relays_page(self._report(), self._relays(now), now, self._answers.texts)
+        return self._answers.page("relays.html", page=page, here="relays")
+
+    def relays_json(self) -> Response:
+        """The same for programs."""
+        now = self._desk.clock()
+        return self._answers.json(relays_json(self._report(), self._relays(now), now))
+
+    def _report(self) -> SavedReport | ReportProblem:
+        return load_report(self._desk.options.doctor)
+
+    def _relays(self, now: float) -> Sequence[RelayRow] | NoRelays:
+        try:
+            return self._desk.ledger.relays(now)
+        except WindowError as error:
+            return NoRelays(error.obstacle, str(error))
 
     def _history(self, domain: Domain, now: float) -> History:
         try:

@@ -30,6 +30,7 @@ from alignd.web.desk.examined import (
     NoLink,
     TooSoon,
     Trouble,
+    WhyNoLink,
 )
 from alignd.web.desk.memory import Known, Memory, Subject
 from alignd.web.rates import RateLimiter
@@ -176,7 +177,12 @@ class Checker:
         return limits.patience + limits.usual_seconds + limits.seconds
 
     def _with_link(self, examined: Examined) -> Examined:
-        return replace(examined, domain_connect=self._sources.links.link_for(examined))
+        try:
+            link = self._sources.links.link_for(examined)
+        except Exception as error:  # the page is as good without
+            self._failed(examined.domain, error)
+            link = NoLink(WhyNoLink.UNKNOWN, type(error).__name__)
+        return replace(examined, domain_connect=link)
 
     def _subject(self, domain: Domain, tenant: str) -> Subject | None:
         """Whose mail that is; None where no mail can come from *domain*."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 
@@ -101,7 +101,7 @@ class HostLinks:
             return NoLink(WhyNoLink.NOT_YET_KNOWN)
         try:
             return asked.result(self._patience).found
-        except NotYet:
+        except (NotYet, CancelledError):
             return NoLink(WhyNoLink.NOT_YET_KNOWN)
 
     def _asked_of(self, domain: Domain) -> _Outcome | Future[_Outcome] | None:

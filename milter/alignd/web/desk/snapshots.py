@@ -14,6 +14,8 @@ from alignd.web.listing import Snapshot
 
 EVERY_SECONDS = 10.0
 """From the end of one reading to the next, while somebody looks."""
+RETRY_SECONDS = 2.0
+"""The same after one that failed."""
 LOOKED_SECONDS = 60.0
 """So long after it was asked for, somebody looks. A list of 10,000 domains takes the ledger a
 second of a processor: nobody should pay that all night."""
@@ -115,13 +117,17 @@ class Snapshots:
         """Until the next reading; None where nobody looks."""
         if not self._is_watched(now) or self._read_at is None:
             return None
-        return max(0.0, self._read_at + EVERY_SECONDS - now)
+        return max(0.0, self._read_at + self._period - now)
 
     def _is_watched(self, now: float) -> bool:
         return self._asked_at is not None and now - self._asked_at < LOOKED_SECONDS
 
     def _is_fresh(self, now: float) -> bool:
-        return self._read_at is not None and now - self._read_at < EVERY_SECONDS
+        return self._read_at is not None and now - self._read_at < self._period
+
+    @property
+    def _period(self) -> float:
+        return RETRY_SECONDS if self._latest.trouble else EVERY_SECONDS
 
     def _shown(self) -> Latest:
         found = self._latest

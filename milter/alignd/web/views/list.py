@@ -243,10 +243,10 @@ def _tenants(snapshot: Snapshot, wanted: Wanted, texts: Texts) -> Iterator[Choic
 
 def _summary(snapshot: Snapshot, view: View, texts: Texts) -> str:
     if view.matching == snapshot.total:
-        return texts.plural("{n} domain", "{n} domains", snapshot.total)
+        return texts.plural("There is {n} domain.", "There are {n} domains.", snapshot.total)
     return texts.plural(
-        "{n} of {total} domains",
-        "{n} of {total} domains",
+        "{n} domain of {total} is like that.",
+        "{n} domains of {total} are like that.",
         view.matching,
         total=texts.number(snapshot.total),
     )

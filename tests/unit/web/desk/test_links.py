@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from alignd.config.file import parse_configuration
 from alignd.config.nameservers import nameservers_of
 from alignd.config.signer import load_signer
-from alignd.domain_connect.assembly import Reach
+from alignd.domain_connect.assembly import Reach, Service
+from alignd.domain_connect.discovery import Discovery
 from alignd.domain_connect.key_record import make_records
 from alignd.domain_connect.signing_key import load_signing_key
 from alignd.mail.domain import Domain
@@ -232,3 +233,24 @@ def test_what_is_closed_asks_no_host(story: Story) -> None:
         ),
         "the threads have ended",
     )
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        pytest.param(Discovery, "offer", id="while the host is asked"),
+        pytest.param(Service, "link", id="while the link is signed"),
+    ],
+)
+def test_a_bug_is_no_link_and_a_report(
+    story: Story, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("bug")
+
+    monkeypatch.setattr(owner, name, broken)
+    story.serve(ZONE)
+    with closing(story.checker()) as checker:
+        assert link(checker) == NoLink(WhyNoLink.UNKNOWN, "KeyError")
+    assert story.failures == ["mycompany.com: KeyError('bug')"]
+    story.failures.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from alignd.advice.alternatives import Alternative
@@ -11,7 +11,7 @@ from alignd.advice.spf_cost import MAX_LOOKUPS
 from alignd.languages.texts import Texts
 from alignd.letter.entry import Entry
 from alignd.letter.hosting import UNKNOWN_HOSTING, Hosting
-from alignd.letter.layout.blocks import Block, Form, Heading, Listed, Paragraph, Verbatim
+from alignd.letter.layout.blocks import Block, Form, Heading, Linked, Listed, Paragraph, Verbatim
 from alignd.letter.proof import how_to_see
 from alignd.letter.record import record, replaced
 from alignd.letter.traps import traps
@@ -121,18 +121,20 @@ def _lookups(alternative: Alternative, texts: Texts) -> str:
 
 def parts(blocks: Iterable[Block]) -> tuple[Part, ...]:
     """What a letter says, for a template."""
-    return tuple(map(_part, blocks))
+    return tuple(part for block in blocks for part in _parts(block))
 
 
-def _part(block: Block) -> Part:
+def _parts(block: Block) -> Iterator[Part]:
     match block:
         case Heading(text):
-            return Part(text)
+            yield Part(text)
         case Paragraph(text, url):
-            return Part(text, url)
+            yield Part(text, url)
         case Verbatim(lines):
-            return Part(lines=lines)
+            yield Part(lines=lines)
         case Listed(texts):
-            return Part(items=texts)
+            yield Part(items=texts)
+        case Linked(paragraphs):
+            yield from (Part(each.text, each.url) for each in paragraphs)
         case Form(fields):
-            return Part(lines=tuple(f"{each.label}: {each.value}" for each in fields))
+            yield Part(lines=tuple(f"{each.label}: {each.value}" for each in fields))

@@ -1,0 +1,33 @@
+"""Says how long ago something was."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from alignd.languages.texts import Texts
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_HOURS_TOLD = 48
+"""Up to so many; then days."""
+
+
+def ago(texts: Texts, seconds: float) -> str:
+    """How long ago something was that was *seconds* ago, in the largest unit that says enough."""
+    if seconds < _MINUTE:
+        return texts.text("less than a minute ago")
+    if seconds < _HOUR:
+        minutes = int(seconds // _MINUTE)
+        return texts.plural("{n} minute ago", "{n} minutes ago", minutes)
+    if seconds < _HOURS_TOLD * _HOUR:
+        hours = int(seconds // _HOUR)
+        return texts.plural("{n} hour ago", "{n} hours ago", hours)
+    return texts.plural("{n} day ago", "{n} days ago", int(seconds // _DAY))
+
+
+def instant(unix_time: float) -> str:
+    """*unix_time* as `<time datetime>` and JSON have it, in UTC; empty for no time of a clock."""
+    try:
+        moment = datetime.fromtimestamp(unix_time, UTC)
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
