@@ -78,9 +78,18 @@ class Ledger:
     url: str
     obstacle: WindowError | None = None
     asked: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Whoever asks waits while the block runs."""
+        with self._lock:
+            yield
 
     def __call__(self, question: Question[Any]) -> Any:
         self.asked += 1
+        with self._lock:
+            pass
         if self.obstacle:
             raise self.obstacle
         return DatabaseAsks(self.url)(question)

@@ -15,8 +15,9 @@ from tests.lab.alignd import Alignd, run_alignd
 from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import Nameserver
 from tests.lab.places import ROOT
-from tests.lab.readiness import open_directory, wait_until
+from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.lab.settings import world
+from tests.support.web import run_web, run_window
 
 pytestmark = [
     pytest.mark.wire,
@@ -67,6 +68,18 @@ def test_the_filter_of_the_unit_is_wide_enough(directory: Path, nameserver: Name
 
     assert alignd.returncode == 0
     assert "Operation not permitted" not in alignd.log()
+
+
+def test_the_filter_of_the_page_is_wide_enough(directory: Path) -> None:
+    unit = ROOT / "systemd/alignd-web.service"
+    under = (sys.executable, "-m", "tests.support.syscallfilter", str(unit))
+    with run_window(directory) as window, run_web(directory, window, under) as web:
+        # `systemd` starts no shell before it: the process itself is under the filter.
+        assert "Seccomp:\t2" in Path(f"/proc/{web.process.pid}/status").read_text()
+        assert web.ask("/")[0].status == 200
+        web.process.terminate()
+        assert web.process.wait(timeout=PATIENCE) == 0
+        assert "Operation not permitted" not in web.log()
 
 
 def test_what_a_filter_denies_costs_no_mail(directory: Path, nameserver: Nameserver) -> None:

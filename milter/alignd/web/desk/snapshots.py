@@ -16,13 +16,15 @@ EVERY_SECONDS = 10.0
 """From the end of one reading to the next, while somebody looks."""
 RETRY_SECONDS = 2.0
 """The same after one that failed."""
-LOOKED_SECONDS = 60.0
+LOOKED_SECONDS = 300.0
 """So long after it was asked for, somebody looks. A list of 10,000 domains takes the ledger a
 second of a processor: nobody should pay that all night."""
 WAIT_SECONDS = 15.0
 """For the first reading."""
+RECENT_SECONDS = 60.0
+"""What is not older is shown at once, whatever is being read."""
 STALE_SECONDS = 3.0
-"""For a new one, where there is an older one to show instead."""
+"""To wait for a new one, where there is an older one to show instead."""
 KEPT_SECONDS = 900.0
 """What is older is not shown any more: it would be taken for the state of things."""
 
@@ -68,12 +70,12 @@ class Snapshots:
         self._ended = False
 
     def latest(self) -> Latest:
-        """The newest snapshot, not much older than EVERY_SECONDS while the ledger can be read."""
+        """The newest snapshot; while somebody looks, it is not much older than EVERY_SECONDS."""
         with self._changed:
             now = self._monotonic()
             self._asked_at = now
             self._changed.notify_all()
-            patience = STALE_SECONDS if self._shown().snapshot else WAIT_SECONDS
+            patience = self._patience()
             self._changed.wait_for(lambda: self._ended or self._is_fresh(now), timeout=patience)
             return self._shown()
 
@@ -112,6 +114,13 @@ class Snapshots:
                     return True
                 self._changed.wait(self._seconds_left(now))
             return False
+
+    def _patience(self) -> float:
+        """For how long whoever asks waits for the next reading."""
+        snapshot = self._shown().snapshot
+        if snapshot is None:
+            return WAIT_SECONDS
+        return 0.0 if snapshot.age(self._clock()) <= RECENT_SECONDS else STALE_SECONDS
 
     def _seconds_left(self, now: float) -> float | None:
         """Until the next reading; None where nobody looks."""

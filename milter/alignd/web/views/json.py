@@ -51,9 +51,10 @@ def check_json(outcome: Checked | TooSoon | CheckProblem, texts: Texts) -> dict[
     }
     match outcome:
         case TooSoon(seconds):
-            return {"outcome": "too-soon", "seconds": seconds, **said}
+            return {"outcome": "too-soon", "seconds": seconds, "problem": notice.sentence, **said}
         case CheckProblem(trouble):
-            return {"outcome": "problem", "trouble": trouble.value, **said}
+            problem = {"trouble": trouble.value, "problem": notice.sentence}
+            return {"outcome": "problem", **problem, **said}
         case Checked(_, now, _, is_seen):
             state = state_of_domain(now)
             return {"outcome": "checked", "state": state, "seen_by_mail": is_seen, **said}

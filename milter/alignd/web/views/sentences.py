@@ -17,14 +17,14 @@ from alignd.web.listing import UNKNOWN
 
 _LATER = msgid("something else")
 _STATES = {
-    Action.SKIP.value: msgid("not touched"),
+    Action.SKIP.value: msgid("left alone"),
     Action.PASS.value: msgid("passes"),
-    Action.ENVELOPE.value: msgid("passes, with another return path"),
+    Action.ENVELOPE.value: msgid("envelope moved"),
     Action.REWRITE.value: msgid("rewritten"),
     Action.REFUSE.value: msgid("refused"),
     Action.FORWARD.value: msgid("forwarded"),
-    Action.DEFER.value: msgid("put off"),
-    UNKNOWN: msgid("unknown"),
+    Action.DEFER.value: msgid("deferred"),
+    UNKNOWN: msgid("not known"),
 }
 _OUTCOMES = {
     Action.SKIP: msgid("Mail of {domain} goes out as it is."),

@@ -15,43 +15,16 @@ from alignd.ledger.queries.relays import RelayRow
 from alignd.ledger.window.protocol import Obstacle, WindowError
 from alignd.ledger.window.questions import RelaysQuestion
 from alignd.ledger.window.reader import LedgerReader
-from alignd.mail.domain import Domain
 from alignd.web.app.pages import make_pages
 from alignd.web.desk.desk import Desk
-from alignd.web.desk.examined import Examined, TooSoon
 from alignd.web.desk.snapshots import Snapshots
+from tests.support.desks import ORIGIN, Heard, SilentDns
 
 NOW = 1_790_000_000.0
 TOPICS = (
     topic_report(Topic.HELO, [error(FindingId.HELO_UNRESOLVED, "<b>no</b>", "why", "fix it")]),
 )
 ROW = RelayRow("a.example", "outbound", NOW - 900, NOW - 30, "0.1.0", "ab", False, False, 7)
-
-
-class NoChecks:
-    """Nobody asks DNS for this page."""
-
-    def examine(self, domain: Domain) -> Examined:
-        raise AssertionError(domain)
-
-    def check_now(self, domain: Domain) -> TooSoon:
-        raise AssertionError(domain)
-
-    def last_check(self, domain: Domain) -> None:
-        raise AssertionError(domain)
-
-
-class NoLog:
-    """There is nothing to log either."""
-
-    def refused(self, why: str) -> None:
-        raise AssertionError(why)
-
-    def failed(self, error: Exception) -> None:
-        raise error
-
-    def no_links(self, problem: str) -> None:
-        raise AssertionError(problem)
 
 
 def knowing(question: Any) -> Any:
@@ -64,20 +37,21 @@ def refusing(question: Any) -> Any:
 
 
 def get(path: str, report: Path, ask: Any = knowing) -> TestResponse:
-    ledger = LedgerReader(ask)
-
+    ledger, heard = LedgerReader(ask), Heard()
     desk = Desk(
         options=WebOptions(doctor=str(report)),
         ledger=ledger,
-        snapshots=Snapshots(ledger, lambda _: None),
-        checker=NoChecks(),
+        snapshots=Snapshots(ledger, heard.ledger.append),
+        checker=SilentDns(),
         texts=load_all_texts(),
         providers=frozenset(),
         clock=lambda: NOW,
         form_secret=b"x" * 32,
-        log=NoLog(),
+        log=heard,
     )
-    return make_pages(desk).test_client().get(path, base_url="http://127.0.0.1:18880")
+    response = make_pages(desk).test_client().get(path, base_url=ORIGIN)
+    assert heard == Heard()
+    return response
 
 
 @pytest.fixture

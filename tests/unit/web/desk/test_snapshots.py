@@ -75,8 +75,18 @@ def test_all_who_look_within_ten_seconds_see_the_same(reading: Reading) -> None:
         assert reading.snapshots.latest().snapshot is first
     assert reading.ledger.asked == 1
     reading.clock.passed = EVERY_SECONDS
-    assert reading.snapshots.latest().snapshot is not first
+    wait_until(lambda: reading.snapshots.latest().snapshot is not first, "a new one")
     assert reading.ledger.asked == 2
+
+
+def test_nobody_waits_while_it_is_read_anew(reading: Reading) -> None:
+    first = reading.snapshots.latest().snapshot
+    with reading.ledger.held():
+        reading.clock.passed = EVERY_SECONDS + 1
+        assert reading.snapshots.latest().snapshot is first
+        wait_until(lambda: reading.ledger.asked == 2, "it to be read")
+        assert reading.snapshots.latest().snapshot is first
+    wait_until(lambda: reading.snapshots.latest().snapshot is not first, "a new one")
 
 
 def test_twenty_who_look_at_once_have_it_read_once(reading: Reading) -> None:
@@ -106,6 +116,7 @@ def test_what_was_read_stays_while_the_ledger_is_away_and_not_for_ever(reading: 
     first = reading.snapshots.latest().snapshot
     reading.ledger.obstacle = AWAY
     reading.clock.passed = EVERY_SECONDS
+    wait_until(lambda: reading.snapshots.latest().trouble, "it to be read")
     found = reading.snapshots.latest()
     assert found.snapshot is first
     assert found.trouble == Unreadable(Obstacle.UNREACHABLE, "nobody there")

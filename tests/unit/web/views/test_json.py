@@ -79,6 +79,7 @@ def test_why_there_is_no_link_is_a_word() -> None:
 def test_what_came_of_a_check_is_a_word_with_its_sentence() -> None:
     too_soon = check_json(TooSoon(3.0), EN)
     problem = check_json(CheckProblem(Trouble.BUSY), EN)
+    assert all(each["problem"] == each["sentence"] for each in (too_soon, problem))
     checked = check_json(Checked(None, FOUND, is_seen_by_mail=True), EN)
 
     assert (too_soon["outcome"], too_soon["seconds"]) == ("too-soon", 3.0)

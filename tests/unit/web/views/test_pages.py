@@ -179,6 +179,16 @@ def test_what_is_copied_is_the_record_that_is_advised() -> None:
                 assert page.by_id[f"record-{number}-name"] == publication.name
 
 
+def test_what_is_new_in_a_record_is_marked() -> None:
+    spf, dkim = made(BY_SPF).findings.records
+    first, *_ = made(FOUND["idn"]).findings.records
+
+    assert [each.text for each in spf.pieces if each.is_new] == ["include:spf.mailing.easy.cz"]
+    for record in (dkim, first):  # which replace nothing
+        assert not [each for each in record.pieces if each.is_new]
+        assert "".join(each.text for each in record.pieces) == record.value
+
+
 @pytest.mark.parametrize(
     ("name", "state", "said"),
     [

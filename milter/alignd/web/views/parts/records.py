@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from alignd.advice.alternatives import Alternative
-from alignd.advice.publication import TTL
+from alignd.advice.publication import TTL, Publication
 from alignd.advice.spf_cost import MAX_LOOKUPS
 from alignd.languages.texts import Texts
 from alignd.letter.entry import Entry
@@ -16,7 +17,10 @@ from alignd.letter.proof import how_to_see
 from alignd.letter.record import record, replaced
 from alignd.letter.traps import traps
 from alignd.letter.where import where_to_enter
+from alignd.mail.printable import record_text
 from alignd.web.desk.examined import Examined
+
+_TERM = re.compile(r"\s+|\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,15 @@ class FieldView:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a value."""
+
+    text: str
+    is_new: bool
+    """Whether the record that it replaces has it not."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordView:
     """One record to publish."""
 
@@ -50,6 +63,8 @@ class RecordView:
     name: str
     value: str
     """As `alignd domain` proves it."""
+    pieces: tuple[Piece, ...]
+    """The same value, with what is new in it."""
     ttl: int
     fields: tuple[FieldView, ...]
     """The same as the form of the DNS host wants it."""
@@ -94,6 +109,7 @@ def _record(number: int, alternative: Alternative, hosting: Hosting, texts: Text
         type=publication.kind.value,
         name=publication.name,
         value=publication.value,
+        pieces=tuple(_pieces(publication)),
         ttl=TTL,
         fields=tuple(FieldView(each.label, each.value, each.note) for each in fields),
         host=hosting.host.name if hosting.host else "",
@@ -105,6 +121,13 @@ def _record(number: int, alternative: Alternative, hosting: Hosting, texts: Text
         lookups=_lookups(alternative, texts),
         notes=alternative.notes,
     )
+
+
+def _pieces(publication: Publication) -> Iterator[Piece]:
+    old = {term for each in publication.replaces for term in record_text(each).lower().split()}
+    for piece in _TERM.findall(publication.value):
+        is_new = bool(old) and not piece.isspace() and piece.lower() not in old
+        yield Piece(piece, is_new)
 
 
 def _lookups(alternative: Alternative, texts: Texts) -> str:
