@@ -26,7 +26,7 @@ SIZES = {
 }
 KINDS = (
     *("list", "nothing found", "rewritten", "passing", "letter", "shared", "in Czech"),
-    *("not known", "never seen", "no page"),
+    *("not known", "never seen", "no page", "relays"),
 )
 PATIENCE = 60.0
 """Seconds: a list is read again every few."""
@@ -54,6 +54,7 @@ def addresses(pages: Pages) -> dict[str, str]:
         "not known": "domains/school.example",
         "never seen": "domains/nobody.example",
         "no page": "nothing",
+        "relays": "relays",
     }
     return {kind: pages.url + path for kind, path in own.items()} | {"shared": pages.share()}
 

@@ -8,7 +8,7 @@ from tests.lab.browser import DESK, PHONE, Sight
 from tests.lab.readiness import wait_until
 
 SIGHTS = {
-    f"{width}-{'dark' if is_dark else 'light'}": Sight(width, is_dark)
+    f"{width}-{'dark' if is_dark else 'light'}": Sight(width, is_dark=is_dark)
     for width in (PHONE, DESK)
     for is_dark in (False, True)
 }
