@@ -38,17 +38,17 @@ class SilentDns:
         self.result: Checked | TooSoon | CheckProblem = CheckProblem(Trouble.DNS)
         self.failure: Exception | None = None
 
-    def examine(self, domain: Domain) -> Examined | CheckProblem:
+    def examine(self, domain: Domain, tenant: str = "") -> Examined | CheckProblem:
         if self.failure:
             raise self.failure
-        return CheckProblem(Trouble.DNS, str(domain))
+        return CheckProblem(Trouble.DNS, f"{domain} of {tenant or 'nobody'}")
 
-    def check_now(self, domain: Domain) -> Checked | TooSoon | CheckProblem:
-        self.checked.append(domain.name)
+    def check_now(self, domain: Domain, tenant: str = "") -> Checked | TooSoon | CheckProblem:
+        self.checked.append(f"{domain} of {tenant}" if tenant else domain.name)
         return self.result
 
-    def last_check(self, domain: Domain) -> Checked | None:
-        assert domain
+    def last_check(self, domain: Domain, tenant: str = "") -> Checked | None:
+        assert domain or tenant
         return None
 
 
@@ -58,6 +58,7 @@ class Heard:
 
     refusals: list[str] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    no_past: list[WindowError] = field(default_factory=list)
     no_link: list[str] = field(default_factory=list)
     ledger: list[Unreadable | None] = field(default_factory=list)
 
@@ -66,6 +67,9 @@ class Heard:
 
     def failed(self, error: Exception) -> None:
         self.failures.append(error)
+
+    def no_history(self, error: WindowError) -> None:
+        self.no_past.append(error)
 
     def no_links(self, problem: str) -> None:
         self.no_link.append(problem)

@@ -13,21 +13,24 @@ from pathlib import Path
 
 from alignd.config.domain_lists import FreemailDomains
 from alignd.config.file import ConfigError, ConfigProblem, load_configuration
+from alignd.config.nameservers import Nameservers, nameservers_of
 from alignd.config.settings import Configuration, WebOptions
+from alignd.config.signer import TableSigner, load_signer
 from alignd.languages.catalogues import load_texts
 from alignd.languages.language import Language
 from alignd.ledger.window.opening import reader_of
+from alignd.ledger.window.protocol import WindowError
 from alignd.ledger.window.reader import LedgerReader
-from alignd.mail.domain import Domain
-from alignd.return_path.key_file import load_keyring
+from alignd.return_path.directory import Directory, make_directory
+from alignd.return_path.key_file import load_keyring, load_keyrings
 from alignd.return_path.keyring import Keyring
 from alignd.service.processes.notification import ServiceManager, Watchdog
 from alignd.telemetry.log import MessageLog, described
 from alignd.web.app.pages import make_pages
 from alignd.web.app.server import LibraryLog, Listener
 from alignd.web.app.shared import make_shared
+from alignd.web.desk.assembly import make_checker
 from alignd.web.desk.desk import Checks, Desk
-from alignd.web.desk.examined import CheckProblem, Trouble
 from alignd.web.desk.snapshots import Snapshots, Unreadable
 from alignd.web.revocation import path_of
 from alignd.web.token_file import load_tokens
@@ -48,6 +51,9 @@ class PageSetup:
     """The configuration of the page, and all that is read along with it."""
 
     configuration: Configuration
+    signer: TableSigner
+    directory: Directory
+    nameservers: Nameservers
     ledger: LedgerReader
     tokens: Tokens | None
     share_keys: Keyring | None
@@ -63,6 +69,7 @@ def load_page(path: Path, environment: Mapping[str, str]) -> PageSetup:
 
     Raises:
         ConfigError: something of it is wrong.
+        ResolverError: there is no nameserver to ask.
     """
     configuration = load_configuration(path)
     web = configuration.web
@@ -73,6 +80,10 @@ def load_page(path: Path, environment: Mapping[str, str]) -> PageSetup:
         raise ConfigError((ConfigProblem(str(path), 1, _NO_LEDGER),))
     return PageSetup(
         configuration,
+        load_signer(configuration.dkim),
+        # The keys of return addresses are not the page's to read: it tells none.
+        make_directory(configuration, load_keyrings(configuration, strict=False)),
+        nameservers_of(configuration.dns),
         ledger,
         load_tokens(web.tokens) if web.tokens else None,
         load_keyring(web.share_keys) if web.share_keys and web.share_listen else None,
@@ -87,13 +98,21 @@ class PageService:
         """Open its sockets.
 
         Raises:
+            ConfigError: the key of Domain Connect is no use.
             ListenError: one of them cannot be opened.
         """
         self._log = log
         own = PageLog(log)
         LibraryLog(own.failed).install()
         self._snapshots = Snapshots(setup.ledger, own.ledger)
-        desk = make_desk(setup, self._snapshots, _Unasked(), own)
+        self._checker = make_checker(
+            setup.configuration,
+            setup.signer,
+            setup.directory,
+            setup.nameservers,
+            lambda _domain, error: own.failed(error),
+        )
+        desk = make_desk(setup, self._snapshots, self._checker, own)
         self._listeners = tuple(_listeners(desk))
         self._manager = ServiceManager()
         self._watchdog = Watchdog(self._manager, self._is_well, environment)
@@ -118,6 +137,7 @@ class PageService:
         for each in self._listeners:
             each.end()
         self._snapshots.end()
+        self._checker.close()
         for each in self._listeners:
             each.join()
         self._log.service("page is served no longer")
@@ -152,6 +172,11 @@ class PageLog:
 
     def failed(self, error: Exception) -> None:
         self._log.once_a_minute("a page failed", error=described(error))
+
+    def no_history(self, error: WindowError) -> None:
+        self._log.once_a_minute(
+            "a page lacks its history: the ledger cannot be read", problem=str(error)
+        )
 
     def no_links(self, problem: str) -> None:
         self._log.once_a_minute(
@@ -201,16 +226,3 @@ def _listeners(desk: Desk) -> list[Listener]:
     if options.share_listen:
         found.append(Listener(make_shared(desk), options.share_listen, "links"))
     return found
-
-
-class _Unasked:
-    """Asks DNS nothing."""
-
-    def examine(self, domain: Domain) -> CheckProblem:  # noqa: ARG002
-        return CheckProblem(Trouble.CLOSED)
-
-    def check_now(self, domain: Domain) -> CheckProblem:  # noqa: ARG002
-        return CheckProblem(Trouble.CLOSED)
-
-    def last_check(self, domain: Domain) -> None:  # noqa: ARG002
-        return None

@@ -11,6 +11,7 @@ import click
 from alignd.cli.commands.serve import open_standard_streams
 from alignd.cli.options import CONFIG, print_problems
 from alignd.config.file import ConfigError
+from alignd.config.nameservers import ResolverError
 from alignd.mail.printable import printable
 
 
@@ -41,6 +42,9 @@ def web(config: Path) -> None:
     except ConfigError as error:
         print_problems(error)
         sys.exit(os.EX_CONFIG)
+    except ResolverError as error:
+        click.echo(f"alignd: cannot serve: {printable(str(error))}", err=True)
+        sys.exit(os.EX_UNAVAILABLE)
     except ListenError as error:
         click.echo(f"alignd: cannot serve on {printable(str(error))}", err=True)
         sys.exit(os.EX_UNAVAILABLE)

@@ -14,17 +14,18 @@ from alignd.languages.choice import choose
 from alignd.languages.language import Language
 from alignd.languages.texts import Texts
 from alignd.web.access import Allowed, form_token, form_token_holds
+from alignd.web.app.outcomes import query_of, status_of
 from alignd.web.app.rendering import Renderer, address
 from alignd.web.app.requests import ALLOWED, MAX_BODY, Decide, Gate
 from alignd.web.desk.desk import Desk
 from alignd.web.desk.examined import Checked, CheckProblem, TooSoon
 from alignd.web.headers import Kind, headers_of
 from alignd.web.views.errors import sentences_of
+from alignd.web.views.json import check_json
 
 LANGUAGE = "language"
 """The field of a query that chooses one."""
 _PREFERRED = "alignd.language"
-_TOO_MANY = 429  # RFC 6585, section 4
 _MAX_PARTS = 8  # fields of a form
 
 
@@ -112,19 +113,14 @@ class Answers:
         if not form_token_holds(self._desk.form_secret, user, token, self._desk.clock()):
             raise FormRefused
 
-    def checked(self, result: Checked | TooSoon | CheckProblem, path: str) -> Response:
+    def checked(self, outcome: Checked | TooSoon | CheckProblem, path: str) -> Response:
         """The answer to a check: what came of it for a script, or the page at *path* again."""
         if not wants_json():
-            word = {Checked: "1", TooSoon: "later"}.get(type(result), "failed")
-            there = {"Location": self.address(path, {"checked": word})}
+            there = {"Location": self.address(path, query_of(outcome))}
             return _with_headers(Response(status=303, headers=there), self.kind)
-        if isinstance(result, Checked):
-            return self.json({"checked": True, "changes": len(result.changes)})
-        if isinstance(result, CheckProblem):
-            return self.json({"checked": False, "trouble": result.trouble.value}, 503)
-        seconds = math.ceil(result.seconds)
-        response = self.json({"checked": False, "again_in_seconds": seconds}, _TOO_MANY)
-        response.headers["Retry-After"] = str(seconds)
+        response = self.json(check_json(outcome, self.texts), status_of(outcome))
+        if isinstance(outcome, TooSoon):
+            response.headers["Retry-After"] = str(math.ceil(outcome.seconds))
         return response
 
     def address(self, path: str, query: Mapping[str, str] | None = None) -> str:

@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import NotFound, ServiceUnavailable
+from werkzeug.exceptions import NotFound
 
 from alignd.doctor.report.document import ReportProblem, SavedReport
 from alignd.doctor.report.file import load_report
-from alignd.ledger.queries.history import History
+from alignd.languages.language import Language
 from alignd.ledger.queries.relays import RelayRow
 from alignd.ledger.window.protocol import WindowError
 from alignd.mail.domain import Domain, DomainError
 from alignd.web.access import Allowed, Entrance, Refused, Request, Site, decide
 from alignd.web.app.answers import Answers, new_application
-from alignd.web.desk.desk import Desk
+from alignd.web.app.outcomes import notice_of
+from alignd.web.desk.desk import Desk, tenant_of
+from alignd.web.desk.invitation import invite
 from alignd.web.headers import Kind
+from alignd.web.views.domain import domain_page
 from alignd.web.views.errors import why_unreadable
+from alignd.web.views.json import domain_page_json
+from alignd.web.views.letter import letter_page
 from alignd.web.views.list import list_json, list_page
+from alignd.web.views.parts.past import period_of
 from alignd.web.views.query import wanted_of
 from alignd.web.views.relays import NoRelays, relays_json, relays_page
 
-HISTORY_SECONDS = 400 * 86_400
+_MAX_DIGITS = 3
 
 
 def make_pages(desk: Desk) -> Flask:
@@ -42,6 +48,7 @@ def make_pages(desk: Desk) -> Flask:
         ("/domains/<name>", pages.domain, ["GET"]),
         ("/domains/<name>.json", pages.domain_json, ["GET"]),
         ("/domains/<name>/check", pages.check, ["POST"]),
+        ("/domains/<name>/letter", pages.letter, ["GET"]),
         ("/relays", pages.relays, ["GET"]),
         ("/relays.json", pages.relays_json, ["GET"]),
     ):
@@ -86,25 +93,52 @@ class _Pages:
     def domain(self, name: str) -> Response:
         """One author domain."""
         domain = _domain(name)
-        now = self._desk.clock()
-        history = self._history(domain, now)
-        examined = self._desk.checker.examine(domain)
-        return self._answers.page(
-            "domain.html", domain=domain, history=history, examined=examined, here="domain"
+        desk, texts, now = self._desk, self._answers.texts, self._desk.clock()
+        history = desk.history(domain, now)
+        tenant = tenant_of(history)
+        page = domain_page(
+            domain,
+            desk.checker.examine(domain, tenant),
+            history,
+            texts,
+            days=period_of(request.args.get("days", "")),
+            now=now,
+            notice=notice_of(request.args, desk.checker, domain, tenant, texts),
         )
+        return self._answers.page("domain.html", page=page, here="domain")
 
     def domain_json(self, name: str) -> Response:
         """The same for programs."""
         domain = _domain(name)
-        history = self._history(domain, self._desk.clock())
-        return self._answers.json({"domain": domain.name, "known": history.is_known})
+        history = self._desk.history(domain, self._desk.clock())
+        found = self._desk.checker.examine(domain, tenant_of(history))
+        return self._answers.json(domain_page_json(domain, found, history))
 
     def check(self, name: str) -> Response:
         """Ask DNS anew, and go back to the page."""
         domain = _domain(name)
         self._answers.require_form_token()
-        result = self._desk.checker.check_now(domain)
-        return self._answers.checked(result, f"/domains/{domain.name}")
+        tenant = tenant_of(self._desk.history(domain, self._desk.clock()))
+        outcome = self._desk.checker.check_now(domain, tenant)
+        return self._answers.checked(outcome, f"/domains/{domain.name}")
+
+    def letter(self, name: str) -> Response:
+        """The message to the admin of a domain."""
+        domain = _domain(name)
+        desk, texts = self._desk, self._answers.texts
+        language = Language.of(request.args.get("letter", "")) or self._answers.language
+        letter_texts = desk.texts.get(language, texts)
+        tenant = tenant_of(desk.history(domain, desk.clock()))
+        page = letter_page(
+            domain.name,
+            desk.checker.examine(domain, tenant),
+            texts,
+            letter_texts,
+            tuple(desk.texts),
+            number=_number(request.args.get("record", "")),
+            invitation=invite(desk, domain, tenant, letter_texts.language),
+        )
+        return self._answers.page("letter.html", page=page, here="domain")
 
     def relays(self) -> Response:
         """This relay, and the others that write to the ledger."""
@@ -126,17 +160,14 @@ class _Pages:
         except WindowError as error:
             return NoRelays(error.obstacle, str(error))
 
-    def _history(self, domain: Domain, now: float) -> History:
-        try:
-            since = max(0.0, now - HISTORY_SECONDS)
-            return self._desk.ledger.history("outbound", domain.name, since, now)
-        except WindowError as error:
-            text = why_unreadable(error.obstacle, self._answers.texts)
-            raise ServiceUnavailable(text) from error
-
 
 def _domain(name: str) -> Domain:
     try:
         return Domain.parse(name)
     except DomainError as error:
         raise NotFound from error
+
+
+def _number(text: str) -> int:
+    """Which record is asked for, from 1."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 1

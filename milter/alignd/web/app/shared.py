@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
 from alignd.web.access import Refused, Request, Site, decide_share
 from alignd.web.app.answers import Answers, new_application
+from alignd.web.app.outcomes import notice_of
 from alignd.web.desk.desk import Desk
 from alignd.web.headers import Kind
 from alignd.web.revocation import RevocationError, read_revoked
 from alignd.web.sharing import Bad, ShareLink, read_token
+from alignd.web.views.parts.past import period_of
+from alignd.web.views.share import share_page
 
 _ENDED = {Bad.EXPIRED, Bad.REVOKED, Bad.RETIRED, Bad.MAILBOX_PROVIDER}
 """Why a link that we have signed is not good: who has it may know that it was one."""
@@ -43,10 +46,19 @@ class _Shared:
         link = self._link(token)
         if isinstance(link, Response):
             return link
-        examined = self._desk.checker.examine(link.domain)
-        return self._answers.page(
-            "share.html", shared=link, token=token, examined=examined, here="domain"
+        desk, texts, now = self._desk, self._answers.texts, self._desk.clock()
+        page = share_page(
+            link.domain,
+            link.tenant,
+            desk.checker.examine(link.domain, link.tenant),
+            desk.history(link.domain, now),
+            texts,
+            days=period_of(request.args.get("days", "")),
+            now=now,
+            ends=link.expires,
+            notice=notice_of(request.args, desk.checker, link.domain, link.tenant, texts),
         )
+        return self._answers.page("share.html", page=page, token=token, here="domain")
 
     def check(self, token: str) -> Response:
         """Ask DNS anew, and go back to the page."""
@@ -54,7 +66,7 @@ class _Shared:
         if isinstance(link, Response):
             return link
         self._answers.require_form_token()
-        result = self._desk.checker.check_now(link.domain)
+        result = self._desk.checker.check_now(link.domain, link.tenant)
         return self._answers.checked(result, f"/{token}")
 
     def _link(self, token: str) -> ShareLink | Response:

@@ -10,6 +10,9 @@ from typing import Protocol
 from alignd.config.settings import WebOptions
 from alignd.languages.language import Language
 from alignd.languages.texts import Texts
+from alignd.ledger.apply import OUTBOUND
+from alignd.ledger.queries.history import History
+from alignd.ledger.window.protocol import WindowError
 from alignd.ledger.window.reader import LedgerReader
 from alignd.mail.domain import Domain
 from alignd.return_path.keyring import Keyring
@@ -17,19 +20,22 @@ from alignd.web.desk.examined import Checked, CheckProblem, Examined, TooSoon
 from alignd.web.desk.snapshots import Snapshots
 from alignd.web.tokens import Tokens
 
+HISTORY_SECONDS = 400 * 86_400
+"""Of the past that a page of a domain may show."""
+
 
 class Checks(Protocol):
     """Finds out what DNS says about a domain, within bounds."""
 
-    def examine(self, domain: Domain) -> Examined | CheckProblem:
+    def examine(self, domain: Domain, tenant: str = "") -> Examined | CheckProblem:
         """What was found when it was looked at last, or is found now."""
         raise NotImplementedError
 
-    def check_now(self, domain: Domain) -> Checked | TooSoon | CheckProblem:
+    def check_now(self, domain: Domain, tenant: str = "") -> Checked | TooSoon | CheckProblem:
         """What its own nameservers say at this moment."""
         raise NotImplementedError
 
-    def last_check(self, domain: Domain) -> Checked | None:
+    def last_check(self, domain: Domain, tenant: str = "") -> Checked | None:
         """What the last check found, if that is what is known now."""
         raise NotImplementedError
 
@@ -43,6 +49,10 @@ class DeskLog(Protocol):
 
     def failed(self, error: Exception) -> None:
         """A bug."""
+        raise NotImplementedError
+
+    def no_history(self, error: WindowError) -> None:
+        """The ledger did not say what happened to a domain."""
         raise NotImplementedError
 
     def no_links(self, problem: str) -> None:
@@ -73,7 +83,20 @@ class Desk:
     revoked: Path | None = None
     """The file of links that were revoked, if there may be one."""
 
+    def history(self, domain: Domain, now: float) -> History | None:
+        """What the ledger knows of *domain* at the Unix time *now*; None if it cannot be read."""
+        try:
+            return self.ledger.history(OUTBOUND, domain.name, max(0.0, now - HISTORY_SECONDS), now)
+        except WindowError as error:
+            self.log.no_history(error)
+            return None
+
     @property
     def language(self) -> Language:
         """Of those who ask for none."""
         return Language(self.options.language)
+
+
+def tenant_of(history: History | None) -> str:
+    """The tenant under whose options a domain is judged: the one with the most of its mail."""
+    return history.states[0].tenant if history and history.states else ""

@@ -212,3 +212,14 @@ class Checked:
     obstacle: str = ""
     """Why the servers of the zones were not believed and *now* is what mail gets, for operators:
     they may not answer, or not all have the new record yet. Printable; mostly empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A link for a customer's admin, as `alignd share new` makes it."""
+
+    url: str
+    id: str
+    """By which it is revoked."""
+    expires: float
+    """Unix time."""

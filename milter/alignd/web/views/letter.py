@@ -8,7 +8,7 @@ from alignd.languages.language import Language
 from alignd.languages.texts import Texts
 from alignd.letter.hosting import UNKNOWN_HOSTING, Hosting
 from alignd.letter.letter import NoLetter, letter
-from alignd.web.desk.examined import CheckProblem, Examined
+from alignd.web.desk.examined import CheckProblem, Examined, Invitation
 from alignd.web.views.events import say_trouble
 from alignd.web.views.sentences import nothing_to_ask
 
@@ -40,6 +40,12 @@ class LetterPage:
     mailto: str = ""
     no_letter: str = ""
     """Why there is none; else empty."""
+    link: str = ""
+    """Leads to the page that the admin may see; it is in the letter. Empty for none."""
+    link_id: str = ""
+    """By which it is revoked."""
+    link_ends: str = ""
+    """A date."""
 
 
 def letter_page(
@@ -50,11 +56,11 @@ def letter_page(
     offered: tuple[Language, ...],
     *,
     number: int = 1,
-    link: str = "",
+    invitation: Invitation | None = None,
 ) -> LetterPage:
     """Make the page in *texts* around a letter in *letter_texts*.
 
-    *number* is that of the record, from 1; *link* leads to the page that the admin may see.
+    *number* is that of the record, from 1; *invitation* leads to the page that the admin may see.
     """
     languages = tuple(
         Choice(each.value, each.own_name, each is letter_texts.language) for each in offered
@@ -67,7 +73,7 @@ def letter_page(
         _hosting(found, number),
         looked_at=found.looked_at,
         number=number,
-        link=link,
+        link=invitation.url if invitation else "",
     )
     if isinstance(made, NoLetter):
         return LetterPage(name, languages, (), no_letter=nothing_to_ask(made, texts))
@@ -80,6 +86,9 @@ def letter_page(
         made.text,
         made.html,
         made.mailto,
+        link=invitation.url if invitation else "",
+        link_id=invitation.id if invitation else "",
+        link_ends=texts.date(invitation.expires) if invitation else "",
     )
 
 

@@ -185,26 +185,37 @@ def test_a_check_needs_the_token_of_a_form(setting: Setting, form: dict[str, str
 
 
 @pytest.mark.parametrize(
-    ("result", "word"), [(CheckProblem(Trouble.DNS), "failed"), (TooSoon(4.2), "later")]
+    ("result", "query", "said"),
+    [
+        (CheckProblem(Trouble.BUSY), "checked=busy", "Prøv igen om lidt"),
+        (TooSoon(4.2), "checked=later&again=5", "om 5 sekunder"),
+    ],
 )
 def test_a_check_leads_back_to_the_page(
-    setting: Setting, result: CheckProblem | TooSoon, word: str
+    setting: Setting, result: CheckProblem | TooSoon, query: str, said: str
 ) -> None:
     setting.dns.result = result
     answer = post(setting, f"{CHECK}?language=da", data=FORM)
     assert answer.status_code == 303
-    assert answer.headers["Location"] == f"/domains/mycompany.com?checked={word}&language=da"
+    assert answer.headers["Location"] == f"/domains/mycompany.com?{query}&language=da"
     assert_headers(answer, Kind.PAGE)
     assert setting.dns.checked == ["mycompany.com"]
+    page = make_pages(setting.desk).test_client().get(answer.headers["Location"], base_url=ORIGIN)
+    assert said in page.get_data(as_text=True)
 
 
 def test_a_script_is_told_what_came_of_a_check(setting: Setting) -> None:
     headers = {"Origin": ORIGIN, "Accept": "application/json"}
     answer = post(setting, headers=headers, data=FORM)
-    assert (answer.status_code, answer.json) == (503, {"checked": False, "trouble": "dns"})
+    assert answer.status_code == 503
+    assert answer.json
+    assert (answer.json["outcome"], answer.json["trouble"]) == ("problem", "dns")
     setting.dns.result = TooSoon(4.2)
     answer = post(setting, headers=headers, data=FORM)
-    assert (answer.status_code, answer.json) == (429, {"checked": False, "again_in_seconds": 5})
+    assert answer.status_code == 429
+    assert answer.json
+    assert (answer.json["outcome"], answer.json["seconds"]) == ("too-soon", 4.2)
+    assert "in 5 seconds" in answer.json["sentence"]
     assert answer.headers["Retry-After"] == "5"
     answer = post(setting, headers=headers)
     assert (answer.status_code, answer.json and answer.json["error"]) == (403, "form")

@@ -75,8 +75,8 @@ def test_it_is_told_to_no_other_site_and_to_no_search_engine(setting: Setting) -
 def test_a_check_is_of_the_domain_of_the_link(setting: Setting) -> None:
     answer = ask(setting, f"/{TOKEN}/check", "POST")
     assert answer.status_code == 303
-    assert answer.headers["Location"] == f"/{TOKEN}?checked=failed"
-    assert setting.dns.checked == ["mycompany.com"]
+    assert answer.headers["Location"] == f"/{TOKEN}?checked=dns"
+    assert setting.dns.checked == ["mycompany.com of easy"]
 
 
 PATHS = {rule.replace("<name>", "mycompany.com") for rule in (

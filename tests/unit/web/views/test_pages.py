@@ -20,6 +20,7 @@ from alignd.web.desk.examined import (
     ApplyLink,
     CheckProblem,
     Examined,
+    Invitation,
     NoLink,
     Records,
     Trouble,
@@ -485,11 +486,13 @@ def lettered(found: Examined | CheckProblem, number: int = 1, **values: Any) -> 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_the_letter_can_be_copied_and_opened(number: int) -> None:
-    page = lettered(BY_SPF, number, link="https://alignd.example/abc")
+    invitation = Invitation("https://alignd.example/abc", "aafzak5m2qgx7tne", NOW)
+    page = lettered(BY_SPF, number, invitation=invitation)
 
     well_made(page)
     assert page.by_id["letter-text"].startswith("Hej")
     assert "https://alignd.example/abc" in page.by_id["letter-text"]
+    assert page.by_id["letter-link"] == "https://alignd.example/abc"
     assert page.by_id["letter-html"].startswith("<!DOCTYPE html>")
     assert BY_SPF.advice.alternatives[number - 1].publication.value in page.by_id["letter-text"]
     assert any(each["href"].startswith("mailto:?subject=") for each in page.names("a"))
