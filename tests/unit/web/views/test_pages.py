@@ -520,3 +520,8 @@ def test_where_there_is_no_letter_it_says_why(
     well_made(page)
     assert said in page.text
     assert "letter-text" not in page.by_id
+
+
+def test_that_one_of_two_mechanisms_fails_is_no_fault_where_the_other_suffices() -> None:
+    assert [check.tone for check in made(PASSING).findings.checks] == ["good", "info", "good"]
+    assert [check.tone for check in made(BY_SPF).findings.checks] == ["bad", "bad", "bad"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignd.judgement.prediction import Prediction, spf_passes
 from alignd.languages.texts import Texts, msgid
@@ -103,8 +103,15 @@ class PublishedRecord:
 
 def checks_of(prediction: Prediction, texts: Texts, *, is_public: bool = False) -> Iterator[Check]:
     """The three checks; *is_public* leaves out what our own resolver says of its troubles."""
-    yield _spf_check(prediction, texts, is_public=is_public)
-    yield _dkim_check(prediction, texts, is_public=is_public)
+    checks = (
+        _spf_check(prediction, texts, is_public=is_public),
+        _dkim_check(prediction, texts, is_public=is_public),
+    )
+    # One of the two suffices (RFC 9989, section 4.4): then that the other fails is no fault.
+    suffices = any(each.tone == _CSS[Ternary.YES] for each in checks)
+    for each in checks:
+        is_harmless = suffices and each.tone == _CSS[Ternary.NO]
+        yield replace(each, tone=_CSS[Ternary.UNKNOWN]) if is_harmless else each
     yield _dmarc_check(prediction, texts)
 
 
