@@ -22,6 +22,7 @@ from alignd.ledger.spool import Spool
 from alignd.ledger.thinning import thin_out
 from alignd.ledger.watch.assembly import make_watcher
 from alignd.ledger.watch.looking import Outcome
+from alignd.ledger.watch.watcher import Watcher
 from alignd.service.ledger.place import LedgerOptions
 from alignd.service.processes.trouble import Trouble
 from alignd.service.setup import Leg
@@ -50,6 +51,10 @@ class Tasks:
         """Why the database that relays share cannot be used as long as this process lives."""
         self._tellers: tuple[Teller, ...] = ()
         self._troubles: dict[str, Trouble] = {}
+        self._watcher: Watcher | None = None
+        self._watch_trouble = Trouble(
+            log, "author domains are not looked at", "author domains are looked at again"
+        )
 
     def start(self, spool: Spool, begin: Callable[[str, Task], None]) -> None:
         """Start all that there are; *spool* is the file, which is there."""
@@ -71,6 +76,8 @@ class Tasks:
         self._database_trouble.look(self.database_problem)
         for teller in self._tellers:
             self._troubles[teller.name].look(teller.problem)
+        if self._watcher:
+            self._watch_trouble.look(self._watcher.problem)
         self._metrics.set_ledger_untold(sum(each.waiting for each in self._tellers))
 
     def _wanted(self, spool: Spool) -> Iterator[tuple[str, Task]]:
@@ -113,14 +120,15 @@ class Tasks:
             processor_time=time.thread_time,
             directory=setup.directory,
         )
-        make_watcher(
+        self._watcher = make_watcher(
             open_database(self._options.place.url),
             reviewer,
             setup.nameservers,
             self._options.writer,
             _WatchObserver(self._metrics, self._log),
             self._metrics,
-        ).run(ended)
+        )
+        self._watcher.run(ended)
 
     def _thin_out_until_the_end(self, ended: threading.Event) -> None:
         keep = self._setup.configuration.ledger.keep
