@@ -58,3 +58,26 @@ def test_a_record_that_is_published_becomes_an_event_without_mail(
     before, after = json.loads(was), json.loads(now)
     assert (before["reason"], after["reason"]) == ("relay-not-authorised", "spf-aligned")
     assert before["since"] < after["since"]
+
+
+def test_that_nobody_looks_is_told_of_until_somebody_does(
+    nameserver: Nameserver, directory: Path
+) -> None:
+    nameserver.serve(BEFORE)
+    file = directory / "ledger.sqlite"
+    changes = f'[ledger]\nurl = "sqlite:///{file}"\n{OPTIONS}'
+
+    def rename(old: str, new: str) -> None:
+        with closing(sqlite3.connect(file, timeout=10, isolation_level=None)) as database:
+            database.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    with run_watched(directory / "alignd", nameserver.address, changes) as watched:
+        wait_until(lambda: watched.scrape().of("alignd_ledger_state", state="good"), "the ledger")
+        rename("states", "elsewhere")
+        wait_until(
+            lambda: "author domains are not looked at problem=" in watched.alignd.log(), "the line"
+        )
+        rename("elsewhere", "states")
+        wait_until(
+            lambda: "author domains are looked at again" in watched.alignd.log(), "it to be over"
+        )

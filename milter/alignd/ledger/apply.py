@@ -12,7 +12,7 @@ from sqlalchemy import Connection, case, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from alignd.ledger.batch import DAY, Batch, DomainKey, Seen
-from alignd.ledger.database import add_up, insert
+from alignd.ledger.database import add_up, execute_each, insert
 from alignd.ledger.event import EventKind
 from alignd.ledger.tables import DAYS, EVENTS, HOURS, RELAY_HOURS, RELAYS, STATES
 from alignd.ledger.writer import Writer
@@ -107,7 +107,8 @@ def _note_states(
     changed["last_seen"] = _greatest(old.last_seen, new.last_seen)
     changed["look_at"] = case((may_look & differs, now), else_=old.look_at)
     keys = ["leg", "tenant", "domain"]
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    execute_each(connection, statement, rows)
 
 
 def _state_row(key: DomainKey, seen: Seen, leg: str) -> dict[str, Any]:

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Insert,
+    Table,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -48,7 +57,9 @@ def open_database(url: str, *, patience: float = PATIENCE) -> Engine:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == _SQLITE:
-        engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": patience})
+        engine = create_engine(
+            parsed, poolclass=NullPool, paramstyle="named", connect_args={"timeout": patience}
+        )
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin)
         return engine
@@ -144,7 +155,22 @@ def add_up(
     statement = insert(connection, table)
     added = {column: table.c[column] + statement.excluded[column]}
     ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=added), ordered)
+    execute_each(
+        connection, statement.on_conflict_do_update(index_elements=keys, set_=added), ordered
+    )
+
+
+def execute_each(
+    connection: Connection, statement: Insert, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Execute *statement* for each of *rows*, which have the same columns.
+
+    SQLAlchemy compiles it; the driver gets the rows as they are. What SQLAlchemy makes of each row
+    before takes longer than SQLite takes to write it (measured: a third of a batch's time).
+    """
+    compiled = statement.compile(dialect=connection.dialect, column_keys=list(rows[0]))
+    fixed = compiled.params
+    connection.exec_driver_sql(compiled.string, [{**fixed, **row} for row in rows])
 
 
 def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-RING_OCTETS = 2**22
-"""Of each worker: some 30,000 messages, several seconds of the most that a worker answers."""
+RING_OCTETS = 2**23
+"""Of each worker: some 60,000 messages, ten seconds of the most that a worker answers."""
 MAX_RECORD = 4096
 """Octets; a longer one is dropped. An ordinary one has 130."""
 NO_QUEUE_ID = 0

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from alignd.ledger.answer import NO_DOMAIN, OTHER
 from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import DAY, Batch
-from alignd.ledger.database import create_file, open_database, problem_of
+from alignd.ledger.database import create_file, execute_each, open_database, problem_of
 from alignd.ledger.database import insert as upsert
 from alignd.ledger.fleet import outbox
 from alignd.ledger.fleet.outbox import Dropped, Waiting
@@ -266,7 +266,7 @@ def _note_senders(connection: Connection, batch: Batch) -> None:
     statement = upsert(connection, ADMITTED)
     is_later = ADMITTED.c.seen < statement.excluded.seen
     changed = {"seen": statement.excluded.seen}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["domain"], set_=changed, where=is_later),
-        rows,
+    statement = statement.on_conflict_do_update(
+        index_elements=["domain"], set_=changed, where=is_later
     )
+    execute_each(connection, statement, rows)

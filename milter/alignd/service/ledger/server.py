@@ -38,10 +38,10 @@ _LOOK_SECONDS = 0.25
 _MUCH = 0.2
 """Of a ring: what is less is read when it is written. The more is read at once, the less each
 message costs."""
-_WRITE_SECONDS, _MOST_WRITE_SECONDS = 1.0, 5.0  # from the end of one write to the next
-_WRITE_SHARE = 0.02
-"""Of a core, that writing takes at most: a batch of 1,000 domains takes 50 to 100 ms, and has as
-many rows after five seconds as after one."""
+_WRITE_SECONDS, _MOST_WRITE_SECONDS = 1.0, 10.0  # from the end of one write to the next
+_WRITE_SHARE = 0.01
+"""Of a core, that writing takes at most: a batch of 1,000 domains takes 40 to 70 ms, and has as
+many rows after ten seconds as after one."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two attempts to write
 _FILLING = 0.4  # of a ring: from then on it is written at once
 _HALF_FULL = 0.5  # of a ring: from then on its records wait in this process alone

@@ -24,6 +24,7 @@ from alignd.ledger.spool import Spool
 from alignd.ledger.thinning import thin_out
 from alignd.ledger.watch.assembly import make_watcher
 from alignd.ledger.watch.looking import Outcome
+from alignd.ledger.watch.watcher import Watcher
 from alignd.ledger.window.server import WindowServer
 from alignd.service.ledger.place import LedgerOptions
 from alignd.service.processes.trouble import Trouble
@@ -56,6 +57,10 @@ class Tasks:
         """Why the database that relays share cannot be used as long as this process lives."""
         self._tellers: tuple[Teller, ...] = ()
         self._troubles: dict[str, Trouble] = {}
+        self._watcher: Watcher | None = None
+        self._watch_trouble = Trouble(
+            log, "author domains are not looked at", "author domains are looked at again"
+        )
         self._window: WindowServer | None = None
         self._window_trouble = Trouble(log, "ledger has no window", "ledger has its window again")
 
@@ -93,6 +98,8 @@ class Tasks:
         self._database_trouble.look(self.database_problem)
         for teller in self._tellers:
             self._troubles[teller.name].look(teller.problem)
+        if self._watcher:
+            self._watch_trouble.look(self._watcher.problem)
         self._metrics.set_ledger_untold(sum(each.waiting for each in self._tellers))
         if self._window:
             self._window_trouble.look(self._window.problem)
@@ -137,14 +144,15 @@ class Tasks:
             processor_time=time.thread_time,
             directory=setup.directory,
         )
-        make_watcher(
+        self._watcher = make_watcher(
             open_database(self._options.place.url),
             reviewer,
             setup.nameservers,
             self._options.writer,
             _WatchObserver(self._metrics, self._log),
             self._metrics,
-        ).run(ended)
+        )
+        self._watcher.run(ended)
 
     def _note_failure(self, error: Exception) -> None:
         self._metrics.task_failed(words.Task.LEDGER)
