@@ -25,6 +25,7 @@ _COMMANDS = {
     "ledger": "alignd.cli.commands.ledger:ledger",
     "whatif": "alignd.cli.commands.whatif:whatif",
     "replay": "alignd.cli.commands.replay:replay",
+    "feedback": "alignd.cli.commands.feedback:feedback",
     "doctor": "alignd.cli.commands.doctor:doctor",
     "address": "alignd.cli.commands.address:address",
     "new-key": "alignd.cli.commands.new_key:new_key",

@@ -1,0 +1,271 @@
+"""Reads a log file as `tail -F` does, and goes on where it was.
+
+A log is rotated in two ways: the file is renamed and a new one made, or it is copied and cut
+short in place. After both, what was not read yet is read from the file with a number in its name.
+What is written between the copy and the cut is in neither, and lost to every reader.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_LINE = 65_536
+"""Octets of a line; the rest of a longer one is skipped."""
+LOOK_BACK = 64 * 1024 * 1024
+"""Octets before the position that are read for what was decided."""
+_CHUNK = 262_144
+_TAIL = 256
+"""Octets before a position by which a file is known: an inode is soon used again."""
+# What logrotate makes, with and without dateext; compressed files are left out.
+_ROTATED = re.compile(r"[.-][0-9][0-9-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a log, behind a whole line."""
+
+    inode: int
+    offset: int
+    checksum: int
+    """Of the octets before the offset."""
+
+
+class FollowedFile:
+    """The lines of the file at a path, whatever file that is.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, position: Position | None = None) -> None:
+        self._path = path
+        current = _File(_opened(path))
+        self._files = deque([current])
+        """Oldest first; what is rotated stays until it is read and the writer has left it."""
+        if position is not None:
+            self._resume(current, position)
+        self._start = self._files[0].offset
+
+    def read(self) -> list[bytes]:
+        """The next lines, without their ends; none if there is none yet."""
+        self._look_for_successor()
+        while True:
+            oldest = self._files[0]
+            # In this order: what is in the next file was written after the last of this one.
+            is_left = len(self._files) > 1 and self._files[1].size > 0
+            if len(self._files) == 1 and oldest.was_cut():
+                self._begin_again(oldest)
+                continue
+            if lines := oldest.lines():
+                return lines
+            if oldest.has_more():
+                continue
+            if not is_left:
+                # Its successor is empty: the writer may still be with it.
+                return []
+            last = oldest.last_line()
+            oldest.close()
+            self._files.popleft()
+            if last:
+                return last
+
+    def earlier(self) -> Iterator[bytes]:
+        """The lines before the place where reading began, as far as LOOK_BACK goes."""
+        oldest, budget = self._files[0], LOOK_BACK
+        before = [
+            (path, found)
+            for path, found in self._rotated()
+            if found.st_ino != oldest.inode and found.st_mtime_ns <= oldest.modified
+        ]
+        if before and self._start < budget:
+            with suppress(OSError):
+                file = _File(_opened(before[-1][0]))
+                try:
+                    yield from file.part(file.size, budget - self._start)
+                finally:
+                    file.close()
+        yield from oldest.part(self._start, budget)
+
+    def position(self) -> Position:
+        """The place behind the last line that was returned."""
+        return self._files[0].position()
+
+    def close(self) -> None:
+        for each in self._files:
+            each.close()
+
+    def _resume(self, current: _File, position: Position) -> None:
+        if current.inode == position.inode and current.is_at(position):
+            current.go_to(position.offset)
+            return
+        # Of a renamed file, the inode is the same; of a copy, the content is.
+        rotated = self._rotated()
+        for path, found in rotated:
+            if found.st_ino == current.inode:
+                continue
+            with suppress(OSError):
+                file = _File(_opened(path))
+                if not file.is_at(position):
+                    file.close()
+                    continue
+                file.go_to(position.offset)
+                self._files.appendleft(file)
+                self._add_between(file, current)
+                return
+
+    def _look_for_successor(self) -> None:
+        newest = self._files[-1]
+        try:
+            if os.stat(self._path).st_ino == newest.inode:
+                return
+            successor = _File(_opened(self._path))
+        except OSError:  # between the two steps of a rotation, or gone
+            return
+        if successor.inode == newest.inode:
+            successor.close()
+            return
+        self._files.append(successor)
+        self._add_between(newest, successor)
+
+    def _add_between(self, older: _File, newer: _File) -> None:
+        """Add the files that were rotated while nobody looked."""
+        known = {each.inode for each in self._files}
+        for path, found in self._rotated():
+            if found.st_ino in known or found.st_mtime_ns < older.modified:
+                continue
+            with suppress(OSError):
+                self._files.insert(self._files.index(newer), _File(_opened(path)))
+
+    def _begin_again(self, cut: _File) -> None:
+        """Read a file that was cut short from its beginning, after the rest of its copy."""
+        position = cut.position()
+        cut.go_to(0)
+        for path, found in reversed(self._rotated()):
+            if found.st_ino == cut.inode:
+                continue
+            with suppress(OSError):
+                copy = _File(_opened(path))
+                if position.offset and copy.is_at(position):
+                    copy.go_to(position.offset)
+                    self._files.appendleft(copy)
+                    return
+                copy.close()
+
+    def _rotated(self) -> list[tuple[Path, os.stat_result]]:
+        """The files that this one became, last written last."""
+        found, name = [], self._path.name
+        with suppress(OSError):
+            for entry in os.scandir(self._path.parent):
+                is_of_it = entry.name.startswith(name) and _ROTATED.fullmatch(
+                    entry.name[len(name) :]
+                )
+                if is_of_it:
+                    found.append((Path(entry.path), entry.stat()))
+        return sorted(found, key=lambda each: each[1].st_mtime_ns)
+
+
+class _File:
+    """One file that is read."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.inode = os.fstat(descriptor).st_ino
+        self.offset = 0
+        """Behind the last line that was returned."""
+        self._rest = b""
+        self._is_skipping = False
+        self._tail = b""
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    @property
+    def modified(self) -> int:
+        return os.fstat(self._descriptor).st_mtime_ns
+
+    def position(self) -> Position:
+        return Position(self.inode, self.offset, zlib.crc32(self._tail))
+
+    def is_at(self, position: Position) -> bool:
+        """Whether it has the same before that place."""
+        before = self._before(position.offset)
+        is_there = len(before) == min(position.offset, _TAIL)
+        return is_there and zlib.crc32(before) == position.checksum
+
+    def go_to(self, offset: int) -> None:
+        self.offset, self._rest, self._is_skipping = offset, b"", False
+        self._tail = self._before(offset)
+
+    def was_cut(self) -> bool:
+        """Whether what was read is there no more."""
+        is_short = self.size < self.offset + len(self._rest)
+        return is_short or self._before(self.offset) != self._tail
+
+    def has_more(self) -> bool:
+        return self.size > self.offset + len(self._rest)
+
+    def lines(self) -> list[bytes]:
+        """The lines that end in the next piece."""
+        data = os.pread(self._descriptor, _CHUNK, self.offset + len(self._rest))
+        *whole, rest = (self._rest + data).split(b"\n")
+        lines = [line[:MAX_LINE] for line in whole]
+        if whole and self._is_skipping:
+            del lines[0]
+            self._is_skipping = False
+        self.offset += sum(map(len, whole)) + len(whole)
+        if len(rest) > MAX_LINE:
+            if not self._is_skipping:
+                lines.append(rest[:MAX_LINE])
+            self._is_skipping = True
+            self.offset += len(rest)
+            rest = b""
+        self._rest = rest
+        if data:
+            self._tail = self._before(self.offset)
+        return lines
+
+    def last_line(self) -> list[bytes]:
+        """What has no line end, where nothing more will come."""
+        last = [] if self._is_skipping or not self._rest else [self._rest]
+        self.go_to(self.offset + len(self._rest))
+        return last
+
+    def part(self, end: int, budget: int) -> Iterator[bytes]:
+        """The whole lines in the *budget* of octets before *end*."""
+        start, rest = max(0, end - budget), b""
+        is_first = start > 0
+        while start < end:
+            data = os.pread(self._descriptor, min(_CHUNK, end - start), start)
+            if not data:
+                return
+            start += len(data)
+            *whole, rest = (rest + data).split(b"\n")
+            if whole and is_first:
+                is_first = False
+                del whole[0]
+            yield from (line[:MAX_LINE] for line in whole)
+            rest = rest[:MAX_LINE]
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _before(self, offset: int) -> bytes:
+        start = max(0, offset - _TAIL)
+        return os.pread(self._descriptor, offset - start, start)
+
+
+def _opened(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(0, "not a regular file", str(path))
+    return descriptor
