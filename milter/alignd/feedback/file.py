@@ -47,11 +47,8 @@ class FollowedFile:
 
     def __init__(self, path: Path, position: Position | None = None) -> None:
         self._path = path
-        current = _File(_opened(path))
-        self._files = deque([current])
+        self._files = self._first(position)
         """Oldest first; what is rotated stays until it is read and the writer has left it."""
-        if position is not None:
-            self._resume(current, position)
         self._start = self._files[0].offset
 
     def read(self) -> list[bytes]:
@@ -102,24 +99,41 @@ class FollowedFile:
         for each in self._files:
             each.close()
 
-    def _resume(self, current: _File, position: Position) -> None:
+    def _first(self, position: Position | None) -> deque[_File]:
+        """What is there to read, from *position* on if that is still somewhere."""
+        try:
+            current = _File(_opened(self._path))
+        except FileNotFoundError:
+            # Perhaps it is being rotated just now.
+            older = self._rotated_at(position, None) if position else None
+            if older is None:
+                raise
+            return deque([older])
+        if position is None:
+            return deque([current])
         if current.inode == position.inode and current.is_at(position):
             current.go_to(position.offset)
-            return
-        # Of a renamed file, the inode is the same; of a copy, the content is.
-        rotated = self._rotated()
-        for path, found in rotated:
-            if found.st_ino == current.inode:
+            return deque([current])
+        older = self._rotated_at(position, current)
+        if older is None:
+            return deque([current])
+        return deque([older, *self._between(older, {older.inode, current.inode}), current])
+
+    def _rotated_at(self, position: Position, current: _File | None) -> _File | None:
+        """The file that has the place now: a renamed one, or a copy, with an inode of its own."""
+        found = self._rotated()
+        found.sort(key=lambda each: each[1].st_ino == position.inode, reverse=True)
+        for path, status in found:
+            if current is not None and status.st_ino == current.inode:
                 continue
             with suppress(OSError):
                 file = _File(_opened(path))
-                if not file.is_at(position):
-                    file.close()
-                    continue
-                file.go_to(position.offset)
-                self._files.appendleft(file)
-                self._add_between(file, current)
-                return
+                is_known = position.offset or status.st_ino == position.inode
+                if is_known and file.is_at(position):
+                    file.go_to(position.offset)
+                    return file
+                file.close()
+        return None
 
     def _look_for_successor(self) -> None:
         newest = self._files[-1]
@@ -132,32 +146,25 @@ class FollowedFile:
         if successor.inode == newest.inode:
             successor.close()
             return
-        self._files.append(successor)
-        self._add_between(newest, successor)
+        known = {each.inode for each in self._files} | {successor.inode}
+        self._files += [*self._between(newest, known), successor]
 
-    def _add_between(self, older: _File, newer: _File) -> None:
-        """Add the files that were rotated while nobody looked."""
-        known = {each.inode for each in self._files}
-        for path, found in self._rotated():
-            if found.st_ino in known or found.st_mtime_ns < older.modified:
+    def _between(self, older: _File, known: set[int]) -> list[_File]:
+        """The files that were rotated after *older* while nobody looked."""
+        found = []
+        for path, status in self._rotated():
+            if status.st_ino in known or status.st_mtime_ns < older.modified:
                 continue
             with suppress(OSError):
-                self._files.insert(self._files.index(newer), _File(_opened(path)))
+                found.append(_File(_opened(path)))
+        return found
 
     def _begin_again(self, cut: _File) -> None:
         """Read a file that was cut short from its beginning, after the rest of its copy."""
-        position = cut.position()
+        copy = self._rotated_at(cut.position(), cut)
         cut.go_to(0)
-        for path, found in reversed(self._rotated()):
-            if found.st_ino == cut.inode:
-                continue
-            with suppress(OSError):
-                copy = _File(_opened(path))
-                if position.offset and copy.is_at(position):
-                    copy.go_to(position.offset)
-                    self._files.appendleft(copy)
-                    return
-                copy.close()
+        if copy is not None:
+            self._files.appendleft(copy)
 
     def _rotated(self) -> list[tuple[Path, os.stat_result]]:
         """The files that this one became, last written last."""

@@ -349,7 +349,7 @@ _MAYBE = (
 )
 _CODE = re.compile(r"[245]\.(7\.[0-9]{1,3})(?![0-9])")
 # Each line of a reply has the code again, and Postfix makes one line of them.
-_AGAIN = re.compile(r"\s+[45][0-9]{2}[- ](?:[45]\.[0-9]\.[0-9]{1,3}\s)?")
+_AGAIN = re.compile(r" [45][0-9]{2}[- ](?:[45]\.[0-9]\.[0-9]{1,3} )?")
 _URL = re.compile(r"https?://\S*")
 _BLANKS = re.compile(r"\s+")
 
@@ -360,7 +360,7 @@ def folded(reply: str) -> str:
     What a reply links to says nothing of this message: many link to pages on DMARC.
     """
     text = _URL.sub("", reply[:MAX_REPLY].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
-    return _BLANKS.sub(" ", _AGAIN.sub(" ", text))
+    return _AGAIN.sub(" ", _BLANKS.sub(" ", text))
 
 
 def classify(reply: str, enhanced_code: str = "") -> Pattern | None:
