@@ -26,7 +26,7 @@ CONF = ROOT / "conf/alignd.conf"
 README = (ROOT / "README.md").read_text()
 OPERATION = (ROOT / "docs/operation.md").read_text()
 HOW_IT_DECIDES = (ROOT / "docs/how-it-decides.md").read_text()
-WITHOUT_CONFIGURATION = {"reasons"}
+WITHOUT_CONFIGURATION = {"feedback", "reasons"}
 PAGES = [
     path.relative_to(ROOT)
     for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-MAX_REPLY = 2000
+MAX_REPLY = 1000
 """Characters of a reply that are looked at: the longest that are known have some 600."""
 
 
@@ -49,10 +49,12 @@ class Pattern:
     """Searched in the folded reply; none where the code is enough."""
     codes: frozenset[str] = frozenset()
     """Enhanced codes without their class, such as 7.26; any of them; none where words do."""
+    word: str = ""
+    """What *expression* cannot do without; a search for it alone is fast."""
 
     def matches(self, folded: str, code: str) -> bool:
         """Whether the reply *folded*, with the enhanced *code* without its class, is of it."""
-        if self.codes and code not in self.codes:
+        if (self.codes and code not in self.codes) or self.word not in folded:
             return False
         return self.expression is None or self.expression.search(folded) is not None
 
@@ -77,9 +79,10 @@ def _pattern(
     seen: str,
     expression: str = "",
     *codes: str,
+    word: str = "",
 ) -> Pattern:
     compiled = re.compile(expression) if expression else None
-    return Pattern(name, says, receiver, source, seen, compiled, frozenset(codes))
+    return Pattern(name, says, receiver, source, seen, compiled, frozenset(codes), word)
 
 
 # The first that matches counts: what names its code before what is only worded, what says more
@@ -147,8 +150,7 @@ PATTERNS = (
         "Google",
         _GOOGLE,
         "2025-08",
-        r"\bptr\b|forward dns|reverse dns",
-        "7.1",
+        r"ptr record|forward dns entry",
         "7.23",
         "7.25",
     ),
@@ -290,6 +292,7 @@ PATTERNS = (
         "2025-08",
         rf"\b(?:no|without(?: an?)?|missing) (?:valid )?dmarc (?:record|policy)"
         rf"|dmarc record {_GAP}(?:missing|not found|does not exist)",
+        word="dmarc",
     ),
     _pattern(
         "dmarc",
@@ -301,6 +304,7 @@ PATTERNS = (
         rf"polic)"
         rf"|\b(?:fail|reject|den[iy]|violat|block|refus|not pass|not accept|unauthenti)"
         rf"[a-z]{{0,10}}\b{_GAP}\bdmarc\b",
+        word="dmarc",
     ),
     _pattern(
         "spf",
@@ -312,6 +316,7 @@ PATTERNS = (
         rf"not authori|hard)"
         rf"|\b(?:fail|reject|den[iy]|violat|block|not pass)[a-z]{{0,10}}\b{_GAP}\bspf\b"
         rf"|not (?:listed|permitted|authori[sz]ed) {_GAP}\bspf\b",
+        word="spf",
     ),
     _pattern(
         "dkim",
@@ -322,6 +327,7 @@ PATTERNS = (
         rf"\bdkim\b{_GAP}\b(?:fail|reject|invalid|missing|required|not pass|not valid|bad)"
         rf"|\b(?:fail|reject|invalid|missing|without|no|bad)[a-z]{{0,10}} (?:valid )?{_GAP}"
         rf"\bdkim\b",
+        word="dkim",
     ),
     _pattern("rfc7372-several", Says.NOT_AUTHENTICATED, "any", _RFC7372, "2014-09", "", "7.26"),
     _pattern(

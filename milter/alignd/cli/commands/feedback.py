@@ -116,16 +116,19 @@ def feedback(
             tell = _tell_json if as_json else _tell_text
             run = _Run(source, state, since, partial(_save, state_path, state))
             run.to_the_end(tell if follow else None)
+            is_empty = not (run.entries or run.is_resumed or follow)
     except StateError as error:
         raise InputError(str(error)) from error
     except OSError as error:
         if error.filename is None:
             raise
         raise InputError(f"{error.filename}: {error.strerror}") from error
+    if isinstance(source, JournalSource) and source.exit_status and not follow:
+        raise InputError(f"journalctl ended with status {source.exit_status}")
+    if is_empty:  # which is no proof that nothing was refused
+        raise InputError(f"{name or 'the journal'}: no line of Postfix or alignd in it")
     if not follow:
         _print_table(state, as_json=as_json)
-        if isinstance(source, JournalSource) and source.exit_status:
-            raise InputError(f"journalctl ended with status {source.exit_status}")
     sys.exit(_EXIT_DISAGREEMENT if state.tally.has_disagreement else 0)
 
 
@@ -166,6 +169,13 @@ class _Run:
     save: Callable[[], None]
     join: Join = field(default_factory=lambda: Join(SuffixList()))
     is_stopped: bool = False
+    entries: int = 0
+    """That were read."""
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether something was read before."""
+        return self.state.last is not None or bool(self.state.tally.rows())
 
     def to_the_end(self, tell: Callable[[Disagreement | Alert], None] | None) -> None:
         """Read it; with *tell*, it is followed."""
@@ -173,11 +183,13 @@ class _Run:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._stop)
         for entry in self.source.earlier():
+            self.entries += 1
             self.join.learn(entry)
             if self.is_stopped:
                 return
         due = time.monotonic() + _SAVE_SECONDS
         while not self.is_stopped and (entries := self.source.read(_PAUSE)) is not None:
+            self.entries += len(entries)
             for entry in entries:
                 for each in self.join.take(entry, time.time()):
                     self._count(each, tell)

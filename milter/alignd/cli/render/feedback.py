@@ -38,7 +38,8 @@ def _row(row: Row, count: Count) -> Iterator[Line]:
     start = _HEAD.format(row.kind.value, row.action or "-", count.messages, _time(count.last), "")
     rest = " " * len(start)
     style = ERROR if row.kind.is_disagreement else PLAIN
-    yield from fold(_author(row.tenant, row.domain), start, rest, style)
+    author = _author(row.tenant, row.domain) if row.action else "-"
+    yield from fold(author, start, rest, style)
     said = f"{row.receiver}: {row.pattern.says.value} ({row.pattern.name})"
     yield from fold(said, rest, rest, style)
 
