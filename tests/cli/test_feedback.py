@@ -171,6 +171,26 @@ def test_with_a_state_each_line_counts_once_over_a_rotation(cli: CommandLine) ->
     assert [path.name for path in cli.directory.glob(".state*")] == []
 
 
+def test_a_message_that_is_tried_again_counts_once_with_a_state(cli: CommandLine) -> None:
+    later = reply("AAAAA1", f"4{DMARC[1:4]}4{DMARC[5:]}").replace("bounced", "deferred")
+    cli.write("log", decision("AAAAA1") + later)
+    counts = []
+    for _ in range(3):
+        shown = cli.run("feedback", "log", "--state", "state", "--json").json
+        counts.append(shown["rows"][0]["messages"])
+        with (cli.directory / "log").open("a") as stream:
+            stream.write(later)
+
+    assert counts == [1, 1, 1]
+
+
+def test_another_log_stays_no_proof_with_a_state(cli: CommandLine) -> None:
+    cli.write("empty", "Nov 28 11:44:57 relay cron[1]: nothing\n")
+
+    for _ in range(2):
+        assert cli.run("feedback", "empty", "--state", "state").status == 2
+
+
 @contextmanager
 def following(cli: CommandLine, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     out = cli.directory / "out"

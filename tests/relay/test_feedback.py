@@ -86,4 +86,8 @@ def test_every_refusal_is_joined_with_its_decision(
         "outage mycompany.com dmarc-failed": 1,
         "outage mycompany.com not-authenticated": 1,
         "outage mycompany.com spf-failed": 1,
+        # The receiver looks into what they quote.
+        "bounce  dmarc-failed": 2,
+        "bounce  not-authenticated": 2,
+        "bounce  spf-failed": 2,
     }

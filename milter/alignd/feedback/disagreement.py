@@ -7,7 +7,7 @@ from enum import Enum
 
 from alignd.feedback.decision import Decision
 from alignd.feedback.patterns import Pattern, Says
-from alignd.feedback.postfix_log import Delivery
+from alignd.feedback.postfix_log import Delivery, Status
 from alignd.judgement.reasons import Action, Reason, Rule
 
 
@@ -24,6 +24,8 @@ class Kind(Enum):
     """alignd knew, and a rule or rules.dry_run had it left alone."""
     ADVICE = "advice"
     """It is of nothing that alignd predicts."""
+    BOUNCE = "bounce"
+    """It is a bounce that this Postfix has written, and its sender does not hear of it."""
     OUTSIDE = "outside"
     """alignd predicted nothing for this message."""
     UNKNOWN = "unknown"
@@ -55,10 +57,18 @@ _OURS = frozenset({Reason.OWN_DOMAIN, Reason.OWN_DOMAIN_ENVELOPE})
 
 
 def disagreement_of(
-    delivery: Delivery, pattern: Pattern, decision: Decision | None, *, is_final: bool
+    delivery: Delivery,
+    pattern: Pattern,
+    decision: Decision | None,
+    *,
+    is_own_bounce: bool = False,
 ) -> Disagreement:
-    """Hold what a receiver says against what was decided."""
-    kind = Kind.UNKNOWN if decision is None else kind_of(decision, pattern.says)
+    """Hold what a receiver says against what was decided; *is_own_bounce* if nothing was."""
+    if decision is None:
+        kind = Kind.BOUNCE if is_own_bounce else Kind.UNKNOWN
+    else:
+        kind = kind_of(decision, pattern.says)
+    is_final = delivery.status is Status.BOUNCED
     return Disagreement(
         kind, delivery.queue_id, decision, delivery.receiver, pattern, is_final, delivery.when
     )
@@ -96,6 +106,8 @@ _FIXES = {
     "domain has to authorise every address of this relay.",
     Kind.FORETOLD: "alignd would not have left it alone: see what `alignd reasons` says of its "
     "reason.",
+    Kind.BOUNCE: "Bounces of this relay are refused, so that agents never hear of mail that did "
+    "not arrive: the HELO name needs an SPF record. Run `alignd doctor`.",
     Kind.OUTSIDE: "alignd did not look at it: if it is a helpdesk's, see the options in "
     "[helpdesk].",
     Kind.UNKNOWN: "The line of alignd on it is not in this log, or came too long before.",

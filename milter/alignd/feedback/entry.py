@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 MAX_LINE = 65_536
 """Characters of a line; what is beyond is not read."""
-_RELEVANT = ("status=", "action=")
+_RELEVANT = ("status=", "action=", " notification: ")
 """One of them is in each line that says something here; most lines of a mail log have none."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TAG = r"(?P<host>\S{1,255}) (?P<tag>[A-Za-z0-9_./-]{1,100})(?:\[[0-9]{1,10}\])?: (?P<text>.*)"

@@ -14,7 +14,13 @@ from alignd.feedback.decision import Decision, read_decision
 from alignd.feedback.disagreement import Disagreement, Kind, disagreement_of
 from alignd.feedback.entry import Entry
 from alignd.feedback.patterns import classify
-from alignd.feedback.postfix_log import Delivery, Status, organization_of, read_delivery
+from alignd.feedback.postfix_log import (
+    Delivery,
+    Status,
+    organization_of,
+    read_delivery,
+    read_notice,
+)
 from alignd.mailauth.rfc7489 import PublicSuffixes
 
 HOUR = 3600.0
@@ -22,6 +28,7 @@ MAX_DECISIONS = 200_000
 _MESSAGES = {Kind.OUTAGE: 1, Kind.LOST: 3, Kind.ENVELOPE: 3}
 """Distinct messages within an hour, from one receiver, that are worth an alert."""
 _MAX_TOLD = 100_000
+_MAX_BOUNCES = 20_000
 _MAX_WATCHED = 10_000
 _MAX_HOSTS = 10_000
 
@@ -73,13 +80,13 @@ class Join:
     def __init__(self, suffixes: PublicSuffixes, max_decisions: int = MAX_DECISIONS) -> None:
         self._organization = lru_cache(_MAX_HOSTS)(partial(organization_of, suffixes=suffixes))
         self._decisions = Bounded[str, Decision](max_decisions)
+        self._bounces = Bounded[str, None](_MAX_BOUNCES)
         self._told = Bounded[tuple[str, str, str], None](_MAX_TOLD)
         self._watch = Watch()
 
     def learn(self, entry: Entry) -> None:
         """Take what was decided, and nothing else: for entries that were taken before."""
-        if found := read_decision(entry):
-            self._decisions[found[0]] = found[1]
+        self._learns(entry)
 
     def take(self, entry: Entry, now: float) -> tuple[Disagreement | Alert, ...]:
         """Take one *entry*; what it says that was not said of the same message before.
@@ -87,8 +94,7 @@ class Join:
         Each message counts once for a receiver and a pattern, however many recipients it has and
         however often Postfix tries again.
         """
-        if found := read_decision(entry):
-            self._decisions[found[0]] = found[1]
+        if self._learns(entry):
             return ()
         delivery = read_delivery(entry, self._organization)
         if delivery is None:
@@ -103,11 +109,21 @@ class Join:
         if key in self._told:
             return ()
         self._told[key] = None
-        is_final = delivery.status is Status.BOUNCED
         decision = self._decisions.get(delivery.queue_id)
-        each = disagreement_of(delivery, pattern, decision, is_final=is_final)
+        is_own = delivery.queue_id in self._bounces
+        each = disagreement_of(delivery, pattern, decision, is_own_bounce=is_own)
         alert = self._watch.note(each, now)
         return (each,) if alert is None else (each, alert)
+
+    def _learns(self, entry: Entry) -> bool:
+        """Take the entry if it says what a queue id is."""
+        if found := read_decision(entry):
+            self._decisions[found[0]] = found[1]
+        elif bounce := read_notice(entry):
+            self._bounces[bounce] = None
+        else:
+            return False
+        return True
 
     def _follow(self, delivery: Delivery) -> None:
         """Know a message by its next queue id, where a filter behind alignd gives it back."""

@@ -55,6 +55,11 @@ _DELIVERY = re.compile(
 )
 # The daemon that speaks to receivers; the middle is the service's name where it has one.
 _TAG = re.compile(r"[A-Za-z0-9_.-]{1,60}(?:/[A-Za-z0-9_.-]{1,60})?/(?:smtp|lmtp)")
+_BOUNCE_TAG = re.compile(r"[A-Za-z0-9_.-]{1,60}(?:/[A-Za-z0-9_.-]{1,60})?/bounce")
+_NOTICE = re.compile(
+    rf"{QUEUE_ID}: (?:sender|postmaster) (?:non-delivery|delay|delivery status) notification: "
+    rf"({QUEUE_ID})"
+)
 _SAID = re.compile(r"host \S{1,300} (?:said|refused to talk to me): ")
 _NEXT = re.compile(rf"queued as ({QUEUE_ID})\b")
 _WORD = re.compile(r"[^\s<>()]++")
@@ -84,6 +89,12 @@ def read_delivery(entry: Entry, organization: Callable[[str], str]) -> Delivery 
         _without_addresses(text[said.end() :].removesuffix(")")) if said else "",
         found[1] if found else "",
     )
+
+
+def read_notice(entry: Entry) -> str:
+    """The queue id of a bounce that Postfix itself has written; empty for every other *entry*."""
+    match = _NOTICE.fullmatch(entry.text) if _BOUNCE_TAG.fullmatch(entry.tag) else None
+    return match[1] if match else ""
 
 
 def organization_of(host: str, suffixes: PublicSuffixes) -> str:

@@ -25,7 +25,7 @@ class Source(Protocol):
     """A log that is read."""
 
     def earlier(self) -> Iterator[Entry]:
-        """Entries before the place where reading begins, for `Join.learn`."""
+        """Entries before the place where reading begins: what `Join` has to know."""
         ...
 
     def read(self, seconds: float) -> list[Entry] | None:
@@ -50,6 +50,7 @@ class FileSource:
     ) -> None:
         self._file = FollowedFile(path, state.position)
         self._state = state
+        self._last = state.last
         self._now = now
         self._is_followed = follow
 
@@ -66,11 +67,14 @@ class FileSource:
             time.sleep(seconds)
             return []
         now = self._now()
-        entries = (read_line(_text(line), now) for line in lines)
-        return [entry for entry in entries if entry is not None]
+        read = (read_line(_text(line), now) for line in lines)
+        entries = [entry for entry in read if entry is not None]
+        if entries:
+            self._last = entries[-1].when or now.timestamp()
+        return entries
 
     def mark(self) -> None:
-        self._state.position = self._file.position()
+        self._state.position, self._state.last = self._file.position(), self._last
 
     def close(self) -> None:
         self._file.close()

@@ -33,7 +33,7 @@ class State:
     position: Position | None = None
     cursor: str = ""
     last: float | None = None
-    """The time of the last entry of the journal."""
+    """The time of the last entry that said something."""
     tally: Tally = field(default_factory=Tally)
 
 

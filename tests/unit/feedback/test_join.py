@@ -148,6 +148,14 @@ def test_a_reply_without_a_decision_is_unknown() -> None:
     assert found.kind is Kind.UNKNOWN
 
 
+def test_a_bounce_of_this_relay_is_known() -> None:
+    text = "4bQx2K1: sender non-delivery notification: 5CRy3L2"
+    (found,) = told(Join(SUFFIXES), Entry(0.0, "postfix/bounce", text), refused("5CRy3L2"))
+
+    assert isinstance(found, Disagreement)
+    assert found.kind is Kind.BOUNCE
+
+
 def test_a_message_counts_once_for_a_receiver_whatever_postfix_tries() -> None:
     join = Join(SUFFIXES)
     found = told(

@@ -88,7 +88,8 @@ def feedback(
     contradicts alignd: lost (it would pass, and a receiver says that it fails), outage (it was
     rewritten, and fails) and envelope (the envelope sender fails). The rest does not: foretold
     (alignd knew, and a rule or dry_run left it alone), advice (a receiver asks for something
-    else), outside (alignd did not look at it) and unknown (alignd's line on it was not found).
+    else), bounce (it is one that this Postfix has written), outside (alignd did not look at it)
+    and unknown (alignd's line on it was not found).
 
     With --follow, each reply is printed as it comes, and an alert when a receiver has refused
     three such messages within an hour, or one that was rewritten. A log that is rotated is
@@ -182,9 +183,13 @@ class _Run:
         if tell is not None:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._stop)
+        was_told = self.is_resumed
         for entry in self.source.earlier():
             self.entries += 1
-            self.join.learn(entry)
+            if was_told:  # a message that Postfix tries again is not to count again
+                self.join.take(entry, time.time())
+            else:
+                self.join.learn(entry)
             if self.is_stopped:
                 return
         due = time.monotonic() + _SAVE_SECONDS
