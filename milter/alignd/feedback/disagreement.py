@@ -51,7 +51,7 @@ class Disagreement:
     when: float | None
 
 
-_DMARC = frozenset({Says.DMARC_FAILED, Says.NOT_AUTHENTICATED, Says.ALIGNMENT})
+_DMARC = frozenset({Says.DMARC_FAILED, Says.NOT_AUTHENTICATED, Says.ALIGNMENT, Says.SPOOFED})
 _PREDICTED = _DMARC | {Says.SPF_FAILED, Says.DKIM_MISSING}
 _OURS = frozenset({Reason.OWN_DOMAIN, Reason.OWN_DOMAIN_ENVELOPE})
 

@@ -24,6 +24,7 @@ LOOK_BACK = 64 * 1024 * 1024
 _CHUNK = 262_144
 _TAIL = 256
 """Octets before a position by which a file is known: an inode is soon used again."""
+_ATTEMPTS = 5
 # What logrotate makes, with and without dateext; compressed files are left out.
 _ROTATED = re.compile(r"[.-][0-9][0-9-]*")
 
@@ -117,7 +118,7 @@ class FollowedFile:
         older = self._rotated_at(position, current)
         if older is None:
             return deque([current])
-        return deque([older, *self._between(older, {older.inode, current.inode}), current])
+        return deque([older, *self._between(older, current, {older.inode}), current])
 
     def _rotated_at(self, position: Position, current: _File | None) -> _File | None:
         """The file that has the place now: a renamed one, or a copy, with an inode of its own."""
@@ -146,17 +147,33 @@ class FollowedFile:
         if successor.inode == newest.inode:
             successor.close()
             return
-        known = {each.inode for each in self._files} | {successor.inode}
-        self._files += [*self._between(newest, known), successor]
+        known = {each.inode for each in self._files}
+        self._files += [*self._between(newest, successor, known), successor]
 
-    def _between(self, older: _File, known: set[int]) -> list[_File]:
-        """The files that were rotated after *older* while nobody looked."""
-        found = []
-        for path, status in self._rotated():
-            if status.st_ino in known or status.st_mtime_ns < older.modified:
-                continue
+    def _between(self, older: _File, newer: _File, known: set[int]) -> list[_File]:
+        """The files that were rotated after *older* and before *newer* while nobody looked."""
+        for _ in range(_ATTEMPTS):
+            found = self._names_between(older, newer, known)
+            files: list[_File] = []
             with suppress(OSError):
-                found.append(_File(_opened(path)))
+                files += (_File(_opened(path)) for path, _inode in found)
+            if [each.inode for each in files] == [inode for _path, inode in found]:
+                return files
+            for each in files:  # they got other names meanwhile
+                each.close()
+        return []
+
+    def _names_between(
+        self, older: _File, newer: _File, known: set[int]
+    ) -> list[tuple[Path, int]]:
+        found: list[tuple[Path, int]] = []
+        for path, status in self._rotated():
+            if status.st_ino == newer.inode:  # by now it is rotated, too
+                break
+            if status.st_ino == older.inode:
+                found = []
+            elif status.st_ino not in known and status.st_mtime_ns >= older.modified:
+                found.append((path, status.st_ino))
         return found
 
     def _begin_again(self, cut: _File) -> None:
@@ -171,12 +188,11 @@ class FollowedFile:
         found, name = [], self._path.name
         with suppress(OSError):
             for entry in os.scandir(self._path.parent):
-                is_of_it = entry.name.startswith(name) and _ROTATED.fullmatch(
-                    entry.name[len(name) :]
-                )
-                if is_of_it:
-                    found.append((Path(entry.path), entry.stat()))
-        return sorted(found, key=lambda each: each[1].st_mtime_ns)
+                rest = entry.name.removeprefix(name)
+                if rest != entry.name and _ROTATED.fullmatch(rest):
+                    with suppress(OSError):  # renamed meanwhile
+                        found.append((Path(entry.path), entry.stat()))
+        return sorted(found, key=_age)
 
 
 class _File:
@@ -268,6 +284,13 @@ class _File:
     def _before(self, offset: int) -> bytes:
         start = max(0, offset - _TAIL)
         return os.pread(self._descriptor, offset - start, start)
+
+
+def _age(rotated: tuple[Path, os.stat_result]) -> tuple[int, int]:
+    """What sorts them: the kernel's clock is coarse, and of equal times the names decide."""
+    path, status = rotated
+    number = path.name.rpartition(".")[2]
+    return status.st_mtime_ns, -int(number) if number.isdecimal() else 0
 
 
 def _opened(path: Path) -> int:

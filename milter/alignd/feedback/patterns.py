@@ -23,6 +23,8 @@ class Says(Enum):
     """Neither SPF nor DKIM passes."""
     ALIGNMENT = "alignment"
     """Something passes, but not for the domain in From."""
+    SPOOFED = "spoofed"
+    """Mail in the receiver's own name does not come from outside."""
     SPF_FAILED = "spf-failed"
     DKIM_MISSING = "dkim-missing"
     """There is no DKIM signature that holds."""
@@ -240,6 +242,22 @@ PATTERNS = (
         r"spf sender invalid",
     ),
     _pattern(
+        "mimecast-spoofing",
+        Says.SPOOFED,
+        "Mimecast",
+        "https://smtp.codes/550",
+        "2025",
+        r"header based anti-spoofing policy",
+    ),
+    _pattern(
+        "barracuda-spoofing",
+        Says.SPOOFED,
+        "Barracuda",
+        "https://smtp.codes/550",
+        "2025",
+        r"rejecting spoofed message",
+    ),
+    _pattern(
         "opendmarc",
         Says.DMARC_FAILED,
         "OpenDMARC",
@@ -342,6 +360,7 @@ PATTERNS = (
 
 _MAYBE = (
     "dmarc",
+    "spoof",
     "spf",
     "dkim",
     "authent",

@@ -158,6 +158,26 @@ REPLIES = [
         Says.DMARC_FAILED,
         id="opendmarc",
     ),
+    pytest.param(
+        "550 Rejected by header based Anti-Spoofing policy: ADDRESS - https://x.example [x]",
+        "5.0.0",
+        Says.SPOOFED,
+        id="mimecast-on-its-own-domain",
+    ),
+    pytest.param("550 rejecting spoofed message", "5.0.0", Says.SPOOFED, id="barracuda"),
+    pytest.param(
+        "550 5.7.1 Your message was rejected due to my-company.com\u2019s DMARC policy.",
+        "5.7.1",
+        Says.DMARC_FAILED,
+        id="apple-with-a-typographer",
+    ),
+    pytest.param(
+        "550 5.7.1 Connections not accepted from servers without a valid sender domain. "
+        "Fix reverse DNS for 192.0.2.25",
+        "5.7.1",
+        Says.REVERSE_DNS,
+        id="at-and-t",
+    ),
     pytest.param("554 5.7.1 Action set by DMARC", "5.7.1", Says.DMARC_FAILED, id="rspamd"),
     pytest.param(
         "550 5.7.1 Email rejected per DMARC policy for mycompany.com",
@@ -226,6 +246,47 @@ OTHERS = [
         "421-4.7.28 Gmail has detected an unusual rate of unsolicited mail. - gsmtp",
         "4.7.28",
         id="too-much-spam",
+    ),
+    pytest.param(
+        "550 5.7.1 [192.0.2.25] Our system has detected that this message is likely suspicious "
+        "due to the very low reputation of the sending domain. - gsmtp",
+        "5.7.1",
+        id="a-bad-reputation",
+    ),
+    pytest.param(
+        "554 Message not allowed - [PH01] Email not accepted for policy reasons.",
+        "5.0.0",
+        id="yahoo-takes-it-for-phishing",
+    ),
+    pytest.param(
+        "550 5.7.1 [CS01] Message rejected due to local policy.", "5.7.1", id="apple-by-its-policy"
+    ),
+    pytest.param(
+        "550 5.7.1 Policy rejection on the target address", "5.7.1", id="yandex-by-its-policy"
+    ),
+    pytest.param(
+        "550 5.4.1 Recipient address rejected: Access denied", "5.4.1", id="microsoft-on-nobody"
+    ),
+    pytest.param(
+        "550 5.7.1 Service unavailable, MailFrom domain is listed in Spamhaus. (S8002)",
+        "5.7.1",
+        id="a-listed-domain",
+    ),
+    pytest.param(
+        "554 Email rejected due to security policies - https://community.example/dmarc [x]",
+        "5.0.0",
+        id="mimecast-by-its-policy",
+    ),
+    pytest.param(
+        "421 4.7.0 [TSS04] Messages from 192.0.2.25 temporarily deferred due to complaints",
+        "4.7.0",
+        id="complaints",
+    ),
+    pytest.param(
+        "550 Administrative prohibition - envelope blocked", "5.0.0", id="a-blocked-sender"
+    ),
+    pytest.param(
+        "454 4.7.0 TLS not available due to local problem", "4.7.0", id="tls-is-broken-there"
     ),
     pytest.param("550 5.7.1 Relay access denied", "5.7.1", id="no-relay"),
     pytest.param("", "", id="nothing"),
