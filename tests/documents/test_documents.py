@@ -27,7 +27,7 @@ CONF = ROOT / "conf/alignd.conf"
 README = (ROOT / "README.md").read_text()
 OPERATION = (ROOT / "docs/operation.md").read_text()
 HOW_IT_DECIDES = (ROOT / "docs/how-it-decides.md").read_text()
-WITHOUT_CONFIGURATION = {"reasons"}
+WITHOUT_CONFIGURATION = {"feedback", "reasons"}
 SERVICES = ("alignd.service", "alignd-return.service", "alignd-web.service")
 PAGES = [
     path.relative_to(ROOT)

@@ -1,0 +1,71 @@
+"""Reads what alignd logged of a message."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from alignd.feedback.entry import Entry
+from alignd.feedback.postfix_log import QUEUE_ID
+from alignd.judgement.reasons import Reason
+
+_LINE = re.compile(rf"(?P<queue_id>{QUEUE_ID}): (?=action=)")
+_FIELD = re.compile(r'([a-z_]{1,20})=("(?:[^"\\]|\\.)*+"|[^\s"]*+)(?: |$)')
+_MAX_FIELDS = 40
+_MAX_VALUE = 300
+_KEYS = frozenset({"action", "domain", "tenant", "reason", "dry_run"})
+# alignd, alignd-return, and instances such as alignd@2.
+_TAG = re.compile(r"alignd\b.*|")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What alignd did with a message, in the words of its log."""
+
+    action: str
+    reason: str
+    domain: str = ""
+    """The author domain; empty if it is unreadable."""
+    tenant: str = ""
+    is_dry: bool = False
+    """Whether rules.dry_run kept it from doing so."""
+
+    @property
+    def known_reason(self) -> Reason | None:
+        """The reason, if it is one on the mail of a helpdesk."""
+        return next((each for each in Reason if each.value == self.reason), None)
+
+
+def read_decision(entry: Entry) -> tuple[str, Decision] | None:
+    """Read a queue id and what was decided; None for every other *entry*."""
+    if not _TAG.fullmatch(entry.tag):
+        return None
+    match = _LINE.match(entry.text)
+    if match is None:
+        return None
+    fields: dict[str, str] = {}
+    place = match.end()
+    for _ in range(_MAX_FIELDS):
+        found = _FIELD.match(entry.text, place)
+        if found is None:
+            break
+        # The first counts: what an author chose comes later, and in quotes.
+        if found[1] in _KEYS:
+            fields.setdefault(found[1], found[2].strip('"')[:_MAX_VALUE])
+        place = found.end()
+    if "reason" not in fields:  # `fallback` and `tempfail`: another line has the outcome, or none
+        return None
+    return match["queue_id"], _shared(
+        fields["action"],
+        fields["reason"],
+        fields.get("domain", ""),
+        fields.get("tenant", ""),
+        fields.get("dry_run", ""),
+    )
+
+
+@lru_cache(maxsize=65_536)
+def _shared(action: str, reason: str, domain: str, tenant: str, dry_run: str) -> Decision:
+    """One value for equal ones: a ring of them takes little memory then."""
+    return Decision(action, reason, domain, tenant, dry_run == "yes")

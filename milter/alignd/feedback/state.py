@@ -1,0 +1,103 @@
+"""Keeps the place in a log and what was counted up to it, in one file that is never half."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alignd.feedback.file import Position
+from alignd.feedback.tally import Tally
+
+_VERSION = 1
+_MAX_OCTETS = 64 * 1024 * 1024
+
+
+class StateError(Exception):
+    """The file is no state; the message says why."""
+
+
+@dataclass(slots=True)
+class State:
+    """Where reading goes on, and the counts of all before.
+
+    Both are in one file, so that a line that counts once counts once after a crash, too.
+    """
+
+    log: str
+    """The path of the log; empty for the journal."""
+    position: Position | None = None
+    cursor: str = ""
+    last: float | None = None
+    """The time of the last entry that said something."""
+    tally: Tally = field(default_factory=Tally)
+
+
+def load(path: Path, log: str) -> State:
+    """Load the state of *log* from *path*; an empty one if there is no such file.
+
+    Raises:
+        StateError: it is no state, or that of another log.
+        OSError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_OCTETS)
+    except FileNotFoundError:
+        return State(log)
+    try:
+        values = json.loads(data)
+        state = _state_of(values)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise StateError(f"{path}: no state of `alignd feedback`") from error
+    if state.log != log:
+        raise StateError(f"{path}: the state of another log: {state.log or 'the journal'}")
+    return state
+
+
+def save(path: Path, state: State) -> None:
+    """Replace the file at *path*, as a whole.
+
+    Raises:
+        OSError: it cannot be written; what was there stays.
+    """
+    values = {
+        "version": _VERSION,
+        "log": state.log,
+        "position": asdict(state.position) if state.position else None,
+        "cursor": state.cursor,
+        "last": state.last,
+        "tally": state.tally.as_values(),
+    }
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump(values, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _state_of(values: Any) -> State:
+    if values["version"] != _VERSION:
+        raise ValueError("another version")
+    found = values["position"]
+    position = found and Position(
+        int(found["inode"]), int(found["offset"]), int(found["checksum"])
+    )
+    last = None if values["last"] is None else float(values["last"])
+    return State(
+        str(values["log"]),
+        position,
+        str(values["cursor"]),
+        last,
+        Tally.of_values(values["tally"]),
+    )
