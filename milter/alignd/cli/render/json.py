@@ -15,10 +15,10 @@ from alignd.judgement.reasons import Reason, Word
 from alignd.judgement.review import Judgement, add_trace_field
 from alignd.mail.domain import Domain
 from alignd.mail.message import AddField, ChangeField, DeleteField, HeaderEdit, Message
+from alignd.mail_store.messages import ProblemKind
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import LookupFailed
 from alignd.mailauth.ternary import Ternary
-from alignd.replay.mail_store import ProblemKind
 from alignd.replay.summary import SenderSource, Summary
 
 _NOT_PREDICTED = {
