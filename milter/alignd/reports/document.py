@@ -7,6 +7,7 @@ UTF-8, and bare ampersands; a document that stops short is not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -15,6 +16,9 @@ from alignd.reports.unpack import Piece
 
 MAX_NAMES = 1_000
 """Different names of elements, attributes and namespaces: libxml2 keeps each for good."""
+_UNFINISHED = "ERR_TAG_NOT_FINISHED"
+_LAST = 1_000  # octets in which the end of a report is looked for
+_ENDED = re.compile(rb"</(?:[\w.-]+:)?feedback\s*>", re.IGNORECASE)
 MAX_ATTRIBUTES = 50
 CURE = "reading reports needs lxml: pip install 'alignd[reports]', or apt install python3-lxml"
 
@@ -22,17 +26,18 @@ CURE = "reading reports needs lxml: pip install 'alignd[reports]', or apt instal
 class Handler(Protocol):
     """What wants to know of elements, by their local names in lower case."""
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether it has met what it looks for."""
-        ...
-
+    has_begun: bool
+    """Whether it has met what it looks for."""
     is_done: bool
     """Whether the rest may be ignored."""
 
     def start(self, name: str) -> ReportProblem | None: ...
     def text(self, text: str) -> None: ...
     def end(self, name: str) -> ReportProblem | None: ...
+
+    def finish(self) -> ReportProblem | None:
+        """Take it that all has ended, as the last octets say."""
+        ...
 
 
 class MissingLibraryError(Exception):
@@ -72,19 +77,35 @@ def read_document(pieces: Iterable[Piece], handler: Handler) -> ReportProblem | 
     return _damaged(_why(parser.feed_error_log))
 
 
+class _Error(Protocol):
+    message: str
+    type_name: str
+
+
 class _Parser(Protocol):
+    feed_error_log: Iterable[_Error]
+
     def feed(self, data: bytes) -> None: ...
     def close(self) -> object: ...
 
 
 def _feed(parser: _Parser, pieces: Iterable[Piece], handler: Handler) -> ReportProblem | None:
+    last = b""
     for piece in pieces:
         if isinstance(piece, ReportProblem):
             return piece
-        parser.feed(piece)
-        if handler.is_done:
-            return None
-    parser.close()
+        last = (last + piece)[-_LAST:] if len(piece) < _LAST else piece[-_LAST:]
+        # Behind the end of the report only a wrong checksum is of interest.
+        if not handler.is_done:
+            parser.feed(piece)
+    if not handler.is_done:
+        parser.close()
+    # Elements that never end have the last one never end, either. After other errors, such as a
+    # bare less-than sign, libxml2 has read no further.
+    if not handler.is_done and handler.has_begun and _ENDED.search(last):
+        errors = list(parser.feed_error_log)
+        if errors and errors[-1].type_name == _UNFINISHED:
+            return handler.finish()
     return None
 
 
@@ -92,8 +113,8 @@ def _damaged(text: str) -> ReportProblem:
     return ReportProblem(ProblemKind.DAMAGED, text)
 
 
-def _why(log: Iterable[object]) -> str:
-    messages = [str(getattr(each, "message", "")) for each in log]
+def _why(log: Iterable[_Error]) -> str:
+    messages = [each.message or "" for each in log]
     return f"it is no whole XML document: {messages[-1][:200].strip() if messages else 'empty'}"
 
 

@@ -39,6 +39,12 @@ MAX_ELEMENTS = 2_000
 MAX_RESULTS = 100
 """Results and reasons of a kind that are kept of a row."""
 
+_REPORT, _RECORD = "feedback", "record"
+_METADATA, _POLICY = "report_metadata", "policy_published"
+_SECTIONS = {_METADATA, _POLICY, _RECORD}
+_CONTAINERS = {"row", "policy_evaluated", "identifiers", "identities", "auth_results"}
+_GROUPS = {"reason": "policy_evaluated", "dkim": "auth_results", "spf": "auth_results"}
+"""What comes several times, and in what."""
 _OTHER_FAILURES = {"none", "neutral", "softfail", "hardfail", "permerror", "policy"}
 
 Fields = dict[str, str]
@@ -67,45 +73,44 @@ class _Groups:
     dkim: list[Fields] = field(default_factory=list)
     spf: list[Fields] = field(default_factory=list)
 
+    def of(self, name: str) -> list[Fields]:
+        return {"reason": self.reasons, "dkim": self.dkim}.get(name, self.spf)
+
 
 class _Reader:
-    """The `Handler` of a report. The report's element may be inside others, such as its XSD."""
+    """The `Handler` of a report.
+
+    What counts is what began last, not what is inside what: where one element never ends, libxml2
+    has all that follow end too late. The report's element may be inside others, such as its XSD.
+    """
 
     def __init__(self, on_row: Callable[[Row], None]) -> None:
         self._on_row = on_row
-        self._path: list[str] = []
-        self._root = 0  # the depth of the report's children; 0 before it
         self._text: list[str] = []
         self._left = MAX_TEXT
         self._elements = self._others = 0
-        self._record: _Groups | None = None
+        self._section = self._container = self._group_name = ""
+        self._record = _Groups()
         self._group: Fields = {}
-        self._metadata: Fields = {}
-        self._policy: Fields = {}
+        self._parts: dict[str, Fields] = {_METADATA: {}, _POLICY: {}}
         self._rows = self._messages = self._unreadable = 0
+        self.has_begun = False
         self.is_done = False
 
-    @property
-    def has_begun(self) -> bool:
-        return self._root > 0
-
     def start(self, name: str) -> ReportProblem | None:
-        path = self._path
-        path.append(name)
         self._text.clear()
         self._left = MAX_TEXT
-        if self._record is not None:
+        if name in _SECTIONS and self.has_begun:
+            problem = self._end_section()
+            self._begin_section(name)
+            return problem
+        if self._section == _RECORD:
             self._elements += 1
-            self._start_group(name)
+            self._start_in_record(name)
             if self._elements > MAX_ELEMENTS:
                 return _too_large(f"a row has more than {MAX_ELEMENTS} elements")
-        elif not self._root and name == "feedback":
-            self._root = len(path)
-        elif self._root and name == "record" and len(path) == self._root + 1:
-            self._record = _Groups()
-            self._group = self._record.fields
-            self._elements = 0
         else:
+            self.has_begun = self.has_begun or name == _REPORT
             self._others += 1
             if self._others > MAX_ELEMENTS:
                 return _too_large(f"it has more than {MAX_ELEMENTS} elements outside rows")
@@ -120,27 +125,58 @@ class _Reader:
         text = "".join(self._text).strip() if self._text else ""
         self._text.clear()
         self._left = MAX_TEXT
-        path = self._path
-        depth = len(path)
-        if path:
-            path.pop()
-        if self.is_done or not self._root:
-            return None
-        if self._record is not None:
-            return self._end_in_record(name, text, depth)
-        if depth == self._root:
-            self.is_done = True
-        elif text and depth > self._root + 1:
-            part = path[self._root]
-            if part == "report_metadata":
-                self._metadata.setdefault(name, text)
-            elif part == "policy_published":
-                self._policy.setdefault(name, text)
+        if name in {self._section, _REPORT}:
+            self.is_done = self.is_done or (name == _REPORT and self.has_begun)
+            return self._end_section()
+        if self._section == _RECORD:
+            self._end_in_record(name, text)
+        elif text and self._section:
+            self._parts[self._section].setdefault(name, text)
         return None
+
+    def finish(self) -> ReportProblem | None:
+        self.is_done = True
+        return self._end_section()
+
+    def _begin_section(self, name: str) -> None:
+        self._section = name
+        self._elements = 0
+        self._record = _Groups()
+        self._leave_group()
+        self._container = ""
+
+    def _end_section(self) -> ReportProblem | None:
+        was_record = self._section == _RECORD
+        self._section = ""
+        return self._end_row() if was_record else None
+
+    def _start_in_record(self, name: str) -> None:
+        if name in _CONTAINERS:
+            self._container = name
+            self._leave_group()
+        elif name in _GROUPS and self._container == _GROUPS[name]:
+            self._group, self._group_name = {}, name
+            kept = self._record.of(name)
+            if len(kept) < MAX_RESULTS:
+                kept.append(self._group)
+
+    def _end_in_record(self, name: str, text: str) -> None:
+        if name == self._group_name:
+            # Some write the reason as a bare text.
+            if text and name == "reason":
+                self._group.setdefault("type", text)
+            self._leave_group()
+        elif name == self._container:
+            self._container = ""
+        elif text:
+            self._group.setdefault(name, text)
+
+    def _leave_group(self) -> None:
+        self._group, self._group_name = self._record.fields, ""
 
     def report(self) -> Report | ReportProblem:
         """The report, once all is read."""
-        found, policy = self._metadata, self._policy
+        found, policy = self._parts[_METADATA], self._parts[_POLICY]
         domain = read_domain(policy.get("domain", ""))
         if domain is None:
             return _incomplete("it does not say which domain it is about")
@@ -173,42 +209,8 @@ class _Reader:
             self._unreadable,
         )
 
-    def _start_group(self, name: str) -> None:
-        parent = self._path[-2]
-        record = self._record
-        if record is None:
-            return
-        kept: list[Fields]
-        if name == "reason" and parent == "policy_evaluated":
-            kept = record.reasons
-        elif name == "dkim" and parent == "auth_results":
-            kept = record.dkim
-        elif name == "spf" and parent == "auth_results":
-            kept = record.spf
-        else:
-            return
-        self._group = {}
-        if len(kept) < MAX_RESULTS:
-            kept.append(self._group)
-
-    def _end_in_record(self, name: str, text: str, depth: int) -> ReportProblem | None:
-        record = self._record
-        if record is None:
-            return None
-        if depth == self._root + 1:
-            self._record = None
-            return self._end_row(record)
-        if name in _GROUPS and self._path[-1] == _GROUPS[name]:
-            # Some write the reason as a bare text.
-            if text and name == "reason":
-                self._group.setdefault("type", text)
-            self._group = record.fields
-        elif text:
-            self._group.setdefault(name, text)
-        return None
-
-    def _end_row(self, record: _Groups) -> ReportProblem | None:
-        row = _row(record)
+    def _end_row(self) -> ReportProblem | None:
+        row = _row(self._record)
         if self._rows + self._unreadable >= MAX_ROWS:
             return _too_large(f"it has more than {MAX_ROWS} rows")
         if row is None:
@@ -218,9 +220,6 @@ class _Reader:
             self._messages += row.count
             self._on_row(row)
         return None
-
-
-_GROUPS = {"reason": "policy_evaluated", "dkim": "auth_results", "spf": "auth_results"}
 
 
 def _row(record: _Groups) -> Row | None:
@@ -271,7 +270,8 @@ def _outcome(text: str) -> Outcome:
 
 
 def _result(fields: Fields) -> str:
-    return read_word(fields.get("result", "")) or "unknown"
+    word = read_word(fields.get("result", "")) or "unknown"
+    return "fail" if word == "hardfail" else word
 
 
 def _too_large(text: str) -> ReportProblem:
