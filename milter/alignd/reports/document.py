@@ -8,7 +8,7 @@ UTF-8, and bare ampersands; a document that stops short is not.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from alignd.reports.problem import ProblemKind, ReportProblem
@@ -19,6 +19,8 @@ MAX_NAMES = 1_000
 _UNFINISHED = "ERR_TAG_NOT_FINISHED"
 _LAST = 1_000  # octets in which the end of a report is looked for
 _ENDED = re.compile(rb"</(?:[\w.-]+:)?feedback\s*>", re.IGNORECASE)
+_BARE = re.compile(rb"<(?![A-Za-z_:/!?\x80-\xff])")
+_MARK = 4  # octets that tell UTF-16 from UTF-8
 MAX_ATTRIBUTES = 50
 CURE = "reading reports needs lxml: pip install 'alignd[reports]', or apt install python3-lxml"
 
@@ -91,7 +93,7 @@ class _Parser(Protocol):
 
 def _feed(parser: _Parser, pieces: Iterable[Piece], handler: Handler) -> ReportProblem | None:
     last = b""
-    for piece in pieces:
+    for piece in _mended(pieces):
         if isinstance(piece, ReportProblem):
             return piece
         last = (last + piece)[-_LAST:] if len(piece) < _LAST else piece[-_LAST:]
@@ -100,13 +102,35 @@ def _feed(parser: _Parser, pieces: Iterable[Piece], handler: Handler) -> ReportP
             parser.feed(piece)
     if not handler.is_done:
         parser.close()
-    # Elements that never end have the last one never end, either. After other errors, such as a
-    # bare less-than sign, libxml2 has read no further.
+    # Elements that never end have the last one never end, either. After other errors libxml2 may
+    # have read no further.
     if not handler.is_done and handler.has_begun and _ENDED.search(last):
         errors = list(parser.feed_error_log)
         if errors and errors[-1].type_name == _UNFINISHED:
             return handler.finish()
     return None
+
+
+def _mended(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Escape less-than signs that begin no markup: libxml2 stops at one that comes in pieces."""
+    held, is_first = b"", True
+    pieces = iter(pieces)
+    for piece in pieces:
+        if isinstance(piece, ReportProblem):
+            yield piece
+            return
+        octets = held + piece
+        if is_first and len(octets) < _MARK:
+            held = octets
+            continue
+        if is_first and b"\0" in octets[:_MARK]:
+            yield octets
+            yield from pieces  # UTF-16 or UTF-32, where octets are not characters
+            return
+        is_first = False
+        held = b"<" if octets.endswith(b"<") else b""
+        yield _BARE.sub(b"&lt;", octets.removesuffix(held) if held else octets)
+    yield held
 
 
 def _damaged(text: str) -> ReportProblem:

@@ -43,7 +43,7 @@ _REPORT, _RECORD = "feedback", "record"
 _METADATA, _POLICY = "report_metadata", "policy_published"
 _SECTIONS = {_METADATA, _POLICY, _RECORD}
 _CONTAINERS = {"row", "policy_evaluated", "identifiers", "identities", "auth_results"}
-_GROUPS = {"reason": "policy_evaluated", "dkim": "auth_results", "spf": "auth_results"}
+_GROUPS = {("policy_evaluated", "reason"), ("auth_results", "dkim"), ("auth_results", "spf")}
 """What comes several times, and in what."""
 _OTHER_FAILURES = {"none", "neutral", "softfail", "hardfail", "permerror", "policy"}
 
@@ -154,7 +154,7 @@ class _Reader:
         if name in _CONTAINERS:
             self._container = name
             self._leave_group()
-        elif name in _GROUPS and self._container == _GROUPS[name]:
+        elif (self._container, name) in _GROUPS:
             self._group, self._group_name = {}, name
             kept = self._record.of(name)
             if len(kept) < MAX_RESULTS:
