@@ -2,5 +2,5 @@
 
 Everything here is a stranger's: what is read is bounded, and what is wrong is a value. It imports
 `mail_store`, `judgement`, `mailauth` and `mail`; `document` alone knows lxml, and opens nothing.
-Begin with `intake.find_parcels`, which alone does I/O; `read.read_report` reads one.
+`intake` and `imap` alone do I/O. Begin with `intake.find_parcels`; `read.read_report` reads one.
 """
