@@ -2,7 +2,8 @@
 
 No tree is built. A document type is refused before anything in it is read, so that there are no
 entities; nothing is fetched. What is broken inside is recovered from, such as octets that are no
-UTF-8, and bare ampersands; a document that stops short is not.
+UTF-8, and bare ampersands; a document that stops short is not. An older libxml2, such as lxml
+4.9's in Debian 12, recovers from less, and what it does not is a problem.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _ENDED = re.compile(rb"</(?:[\w.-]+:)?feedback\s*>", re.IGNORECASE)
 _BARE = re.compile(rb"<(?![A-Za-z_:/!?\x80-\xff])")
 _MARK = 4  # octets that tell UTF-16 from UTF-8
 MAX_ATTRIBUTES = 50
-CURE = "reading reports needs lxml: pip install 'alignd[reports]', or apt install python3-lxml"
+CURE = "reading reports needs lxml: pip install 'alignd[reports]'"
 
 
 class Handler(Protocol):
