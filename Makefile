@@ -4,7 +4,7 @@ PYTHON ?= python3
 
 # gcc, libmilter-dev and python3-dev build pymilter; the tests and the demo run the rest.
 PACKAGES = gcc libmilter-dev python3-dev python3-venv \
-	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix postgresql \
+	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix postgresql dovecot-imapd \
 	iproute2 bind9-dnsutils spfquery systemd mandoc chromium chromium-driver
 
 # Of the tests; those that take longest come first.

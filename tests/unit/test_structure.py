@@ -39,6 +39,8 @@ PLANTED = {
     "dkimpy is wrapped": ("advice/dkim", "dkim"),
     "The lists of domains are wrapped": ("judgement/review", "publicsuffixlist"),
     "idna is wrapped": ("mail/mailbox", "idna"),
+    "IMAPClient is wrapped": ("reports/read", "imapclient"),
+    "lxml is wrapped": ("reports/read", "lxml"),
     "prometheus_client is wrapped": ("service/monitor", "prometheus_client"),
     "sdnotify is wrapped": ("service/worker", "sdnotify"),
     "structlog is wrapped": ("service/worker", "structlog"),

@@ -1,5 +1,5 @@
 """Judges the messages of a mail store, and counts the decisions.
 
-It imports `mta.transaction`, `judgement`, `mailauth` and `mail`; the only files it opens are those
-of the mail store. Begin with `summary.judge_stored`; `mail_store` finds and reads the messages.
+It imports `mta.transaction`, `mail_store`, `judgement`, `mailauth` and `mail`, and opens no file.
+Begin with `summary.judge_stored`; `mail_store.messages` finds and reads the messages.
 """

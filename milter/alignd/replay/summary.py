@@ -15,10 +15,10 @@ from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress
 from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import HeaderField, Message, split_message
+from alignd.mail_store.messages import ProblemKind, StoreProblem
 from alignd.mailauth.dmarc import Policy
 from alignd.mailauth.dns import Lookup
 from alignd.mta.transaction import as_judged
-from alignd.replay.mail_store import ProblemKind, StoreProblem
 
 MAX_NAMED = 100
 """Problems of a kind that are kept by name; the others are only counted."""

@@ -30,8 +30,8 @@ from alignd.judgement.review import Reviewer, make_reviewer
 from alignd.mail.ip_address import IpAddress
 from alignd.mail.mailbox import envelope_address
 from alignd.mail.message import MessageError
+from alignd.mail_store.messages import WHOLE_BODY, ProblemKind, StoreProblem, find_messages
 from alignd.mailauth.dns import Lookup
-from alignd.replay.mail_store import WHOLE_BODY, ProblemKind, StoreProblem, find_messages
 from alignd.replay.summary import Submission, Summary, judge_stored
 from alignd.telemetry.log import described
 

@@ -11,7 +11,7 @@ from alignd.judgement.reasons import Reason, Word
 from alignd.judgement.review import Judgement, add_trace_field
 from alignd.mail.domain import Domain
 from alignd.mail.message import AddField, ChangeField, DeleteField, HeaderEdit, Message
-from alignd.replay.mail_store import ProblemKind
+from alignd.mail_store.messages import ProblemKind
 from alignd.replay.summary import SenderSource, Summary
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from alignd.cli.text import BLANK, HEADING, Line, Span, fold, shortened
 from alignd.judgement.reasons import OUTBOUND_ACTIONS
-from alignd.replay.mail_store import ProblemKind
+from alignd.mail_store.messages import ProblemKind
 from alignd.replay.summary import SenderSource, Summary
 
 _SOURCES = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignd.mail.message import split_message
-from alignd.replay.mail_store import StoredMessage, find_messages
+from alignd.mail_store.messages import StoredMessage, StoreProblem, find_messages
 from tests.lab.readiness import open_directory
 
 FIRST = "From app@helpdesk.example Fri Nov 27 10:01:00 2026\n"
@@ -139,3 +139,15 @@ def test_an_mboxrd_is_read_back(messages: list[tuple[str, list[str]]]) -> None:
         (directory / "box").write_text("".join(f"{FIRST}{each}\n" for each in quoted))
 
         assert read(directory / "box") == [each.encode() for each in whole]
+
+
+@pytest.mark.parametrize("top", [pytest.param("", id="files"), pytest.param("cur", id="maildir")])
+def test_directories_without_end_are_not_followed_to_it(tmp_path: Path, top: str) -> None:
+    for name in ("cur", "new", "tmp") if top else ():
+        (tmp_path / name).mkdir()
+    (tmp_path / "/".join(["d"] * 300)).mkdir(parents=True)
+
+    (problem,) = find_messages(tmp_path)
+
+    assert isinstance(problem, StoreProblem)
+    assert "directories deep" in problem.text

@@ -13,10 +13,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from alignd.replay.mbox import Part, find_spans, is_mbox
+from alignd.mail_store.mbox import Part, find_spans, is_mbox
 
 MAX_HEADER = 16_000_000
 """Octets of a header; what has more is not a message."""
+
+MAX_DEPTH = 40
+"""Directories within one another that are searched."""
 
 _PARTS = frozenset({"cur", "new", "tmp"})
 """The directories of a Maildir that are no folders."""
@@ -79,15 +82,18 @@ class StoredMessage:
             file.close()
 
 
-def find_messages(path: Path) -> Iterator[StoredMessage | StoreProblem]:
+def find_messages(path: Path, depth: int = 0) -> Iterator[StoredMessage | StoreProblem]:
     """Find the messages in the mbox, Maildir, file or directory *path*, in the order of names.
 
     Directories are searched recursively, without following symbolic links to directories. Read
     each message before the next one is found: an mbox is closed after its last message.
     """
     try:
-        if path.is_dir():
-            yield from _maildir(path) if _is_maildir(path) else _directory(path)
+        if depth > MAX_DEPTH:
+            yield _too_deep(path)
+        elif path.is_dir():
+            found = _maildir if _is_maildir(path) else _directory
+            yield from found(path, depth + 1)
         elif path.is_file():
             yield from _file(path)
         elif not path.exists():
@@ -96,25 +102,25 @@ def find_messages(path: Path) -> Iterator[StoredMessage | StoreProblem]:
         yield StoreProblem(str(path), ProblemKind.UNREADABLE, _reason(error))
 
 
-def _directory(path: Path) -> Iterator[StoredMessage | StoreProblem]:
+def _directory(path: Path, depth: int) -> Iterator[StoredMessage | StoreProblem]:
     for name in sorted(os.listdir(path)):
         entry = path / name
         if not (entry.is_symlink() and entry.is_dir()):
-            yield from find_messages(entry)
+            yield from find_messages(entry, depth)
 
 
 def _is_maildir(path: Path) -> bool:
     return (path / "cur").is_dir() and (path / "new").is_dir()
 
 
-def _maildir(path: Path) -> Iterator[StoredMessage | StoreProblem]:
+def _maildir(path: Path, depth: int) -> Iterator[StoredMessage | StoreProblem]:
     folder = mailbox.Maildir(path, create=False)
     for key in sorted(folder.keys()):
         yield StoredMessage(f"{path}/{key}", lambda key=key: folder.get_file(key))  # type: ignore[misc]
-    yield from _folders(path)
+    yield from _folders(path, depth)
 
 
-def _folders(path: Path) -> Iterator[StoredMessage | StoreProblem]:
+def _folders(path: Path, depth: int) -> Iterator[StoredMessage | StoreProblem]:
     """Find the Maildirs below *path*, with a dot or without (LAYOUT=fs of Dovecot), and no files.
 
     What else lies there, such as indexes and filters, is no mail.
@@ -123,8 +129,12 @@ def _folders(path: Path) -> Iterator[StoredMessage | StoreProblem]:
         entry = path / name
         if name in _PARTS or entry.is_symlink() or not entry.is_dir():
             continue
+        if depth > MAX_DEPTH:
+            yield _too_deep(entry)
+            continue
         try:
-            yield from _maildir(entry) if _is_maildir(entry) else _folders(entry)
+            found = _maildir if _is_maildir(entry) else _folders
+            yield from found(entry, depth + 1)
         except OSError as error:
             yield StoreProblem(str(entry), ProblemKind.UNREADABLE, _reason(error))
 
@@ -149,6 +159,11 @@ def _read_header(file: _File) -> bytes:
         if not line.strip(b"\r\n"):
             break
     return b"".join(lines)
+
+
+def _too_deep(path: Path) -> StoreProblem:
+    text = f"it is more than {MAX_DEPTH} directories deep"
+    return StoreProblem(str(path), ProblemKind.UNREADABLE, text)
 
 
 def _reason(error: Exception) -> str:

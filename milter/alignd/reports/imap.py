@@ -1,0 +1,187 @@
+"""Reads the reports in a folder of a mailbox over IMAP, of which nothing is changed unless told.
+
+Wraps IMAPClient. The folder is opened to be read only (EXAMINE) and messages are fetched with
+BODY.PEEK, so that none is marked as read; moving one, when asked, needs a folder to move it to.
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from alignd.reports.intake import (
+    MAX_FOUND,
+    MAX_MESSAGE,
+    Found,
+    ParcelProblem,
+    find_in_file,
+)
+from alignd.reports.problem import ProblemKind, ReportProblem
+
+TIMEOUT = 60.0
+"""Seconds for the server to answer."""
+CURE = "reading a mailbox over IMAP needs IMAPClient: pip install 'alignd[reports]'"
+
+
+class ImapError(Exception):
+    """The mailbox cannot be reached, opened or read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImapFolder:
+    """A folder in a mailbox on a server."""
+
+    host: str
+    port: int
+    user: str
+    folder: str
+    is_encrypted: bool
+
+    @classmethod
+    def parse(cls, url: str) -> ImapFolder:
+        """Read `imaps://user@host[:port][/folder]`; `imap://`, in the clear, is for loopback.
+
+        Raises:
+            ValueError: it is no such URL; the message names the reason.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in {"imaps", "imap"}:
+            raise ValueError("expected imaps://user@host/folder")
+        if not parts.hostname or not parts.username:
+            raise ValueError("a user or a host is missing: imaps://user@host/folder")
+        if parts.password is not None:
+            raise ValueError("a password does not belong here, but into a file of its own")
+        if parts.query or parts.fragment:
+            raise ValueError("nothing may follow the folder")
+        is_encrypted = parts.scheme == "imaps"
+        if not is_encrypted and not _is_loopback(parts.hostname):
+            raise ValueError("imap:// sends the password in the clear: imaps:// does not")
+        return cls(
+            parts.hostname,
+            parts.port or (993 if is_encrypted else 143),
+            unquote(parts.username),
+            unquote(parts.path.removeprefix("/")) or "INBOX",
+            is_encrypted,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}/{self.folder}"
+
+
+class ImapMailbox:
+    """An open folder. Its messages are named by their UID."""
+
+    def __init__(self, client: Any, place: ImapFolder) -> None:
+        self._client = client
+        self._place = place
+
+    def messages(self) -> Iterator[tuple[int, tuple[Found, ...]]]:
+        """The UID of each message, oldest first, and the parcels in it.
+
+        Raises:
+            ImapError: the connection broke.
+        """
+        with _failures():
+            numbers = sorted(self._client.search(["UNDELETED"]))
+        for number in numbers[:MAX_FOUND]:
+            yield number, tuple(self._parcels(number))
+
+    def move(self, number: int, folder: str) -> None:
+        """Move a message to *folder*; only in a mailbox that was opened to be changed.
+
+        Raises:
+            ImapError: the server refused, or cannot move messages (RFC 6851).
+        """
+        with _failures():
+            self._client.move([number], folder)
+
+    def _parcels(self, number: int) -> Iterator[Found]:
+        name = f"{self._place}#{number}"
+        size = self._fetch(number, "RFC822.SIZE", b"RFC822.SIZE")
+        if size is not None and size > MAX_MESSAGE:
+            text = f"it has more than {MAX_MESSAGE} octets"
+            yield ParcelProblem(name, ReportProblem(ProblemKind.TOO_LARGE, text))
+            return
+        data = None if size is None else self._fetch(number, "BODY.PEEK[]", b"BODY[]")
+        if data is None:
+            text = "it is no longer there"
+            yield ParcelProblem(name, ReportProblem(ProblemKind.UNREADABLE, text))
+        else:
+            yield from find_in_file(name, io.BytesIO(data))
+
+    def _fetch(self, number: int, item: str, key: bytes) -> Any:
+        with _failures():
+            return self._client.fetch([number], [item]).get(number, {}).get(key)
+
+
+@contextmanager
+def open_mailbox(
+    place: ImapFolder,
+    password: str,
+    *,
+    may_change: bool = False,
+    context: ssl.SSLContext | None = None,
+) -> Iterator[ImapMailbox]:
+    """Log in and open the folder, to be read only unless it *may_change*.
+
+    Raises:
+        ImapError: that failed; the password is not in the message.
+    """
+    try:
+        from imapclient import IMAPClient  # noqa: PLC0415  # an extra, which most do without
+    except ImportError as error:
+        raise ImapError(CURE) from error
+    context = (context or ssl.create_default_context()) if place.is_encrypted else None
+    with _failures():
+        client = IMAPClient(
+            place.host,
+            port=place.port,
+            ssl=place.is_encrypted,
+            ssl_context=context,
+            timeout=TIMEOUT,
+        )
+    try:
+        with _failures():
+            client.login(place.user, password)
+            client.select_folder(place.folder, readonly=not may_change)
+        yield ImapMailbox(client, place)
+    finally:
+        _leave(client)
+
+
+def _leave(client: Any) -> None:
+    try:
+        with _failures():
+            client.logout()
+    except ImapError:
+        return  # what was wanted is done, and what failed is said
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Raise ImapError for what IMAPClient, the network or TLS raise."""
+    from imapclient.exceptions import IMAPClientError  # noqa: PLC0415
+
+    try:
+        yield
+    except (IMAPClientError, OSError, ValueError) as error:
+        raise ImapError(_text_of(error)[:200]) from error
+
+
+def _text_of(error: Exception) -> str:
+    """What the server said, which imaplib has as octets, or as their repr."""
+    text = str(error) or type(error).__name__
+    return text[2:-1] if text.startswith(("b'", 'b"')) else text
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
