@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import re
-import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -105,13 +104,14 @@ def test_rewritten_mail_that_fails_is_told_first(cli: CommandLine, mailed: Deliv
     outcome = run(cli, "mail")
 
     assert outcome.status == 1
-    first, second, *_ = outcome.stdout.splitlines()
-    assert first.startswith("OUTAGE: receivers say that 3 of 6 rewritten messages fail DMARC.")
+    first, *lines = outcome.stdout.splitlines()
+    assert first == "OUTAGE: 3 of 6 rewritten messages fail DMARC."
     assert f"{NOTIFICATIONS_DOMAIN} from {RELAY_IPV4}: the published DKIM key" in (
         " ".join(outcome.stdout.split())
     )
     assert re.search(r"^ +6 +50\.0 % +3 +0 +3  receiver\.example$", outcome.stdout, re.MULTILINE)
-    assert second
+    assert "compare the published key with the signer's" in outcome.stdout
+    assert max(map(len, lines)) <= 80
 
 
 def test_nothing_is_wrong_where_all_passes(cli: CommandLine, mailed: Deliver) -> None:
@@ -293,21 +293,21 @@ def test_a_thousand_reports_take_bounded_memory(cli: CommandLine, mailed: Delive
         rows = (record(f"d{number}-{place}.example", count=1) for place in range(200))
         cli.write(f"many/mail{number}", mailed(*rows, number=number))
 
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     arguments = ("reports", "many", "--json", "--zone", "what-if.zone", "--config", "alignd.conf")
-    done = subprocess.run(
-        [*PROGRAM, *arguments], cwd=cli.directory, env=cli.environment, capture_output=True,
-        check=False, timeout=60,
-    )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    with (cli.directory / "out").open("wb") as out:
+        process = subprocess.Popen(
+            [*PROGRAM, *arguments], cwd=cli.directory, env=cli.environment, stdout=out
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
 
-    found = json.loads(done.stdout)
-    assert done.returncode == 0
+    found = json.loads((cli.directory / "out").read_bytes())
+    assert process.returncode == 0
     assert found["reports"]["unverified"] == 1_000
     assert found["reports"]["counted"] == 20
     assert len(found["domains"]["rows"]) == 1_000
     assert found["domains"]["rest"]["messages"] == 20 * 200 - 1_000
-    assert max(before, after) < 200_000, "kB"
+    assert usage.ru_maxrss < 120_000, "kB"
 
 
 def test_progress_is_shown_on_a_terminal_only(cli: CommandLine, mailed: Deliver) -> None:

@@ -43,6 +43,13 @@ _SPF = {
     Fault.DNS: "the receiver could not get the SPF record",
     Fault.FAIL: "SPF does not authorise the address",
 }
+_FIXES = {
+    ("DKIM", Fault.NONE): "No signature: see that the signer runs, and signs for that domain.",
+    ("DKIM", Fault.FAIL): "A signature that fails: compare the published key with the signer's; "
+    "`alignd doctor` does. Else something changes mail behind the signer.",
+    ("SPF", Fault.FAIL): "SPF that fails: the record of the envelope sender's domain must have "
+    "the address; `alignd domain` makes a customer's.",
+}
 _DOUBTS = {
     Doubt.NO_MAIL: "a file without the mail that brought it",
     Doubt.NO_AUTHOR: "From of its mail cannot be read",
@@ -68,7 +75,7 @@ def report_lines(summary: Summary) -> Iterator[Line]:
     yield from _failures(summary)
     yield from _read(summary)
     yield from _table("receiver, of rewritten mail", summary.rewritten, str)
-    yield from _table("author domain, of mail from its own address", summary.domains, _name)
+    yield from _table("author domain of other mail", summary.domains, _name)
     yield from _sources(summary)
     yield from _unverified(summary)
     yield from _problems(summary)
@@ -77,14 +84,11 @@ def report_lines(summary: Summary) -> Iterator[Line]:
 def _verdict(summary: Summary) -> Iterator[Line]:
     rewritten, others = summary.rewritten.total(), summary.domains.total()
     if rewritten.faults:
-        text = (
-            f"OUTAGE: receivers say that {_share(rewritten.faults, rewritten)} rewritten messages "
-            "fail DMARC."
-        )
-        yield from fold(f"{text} Run `alignd doctor`.", style=ERROR)
+        text = f"OUTAGE: {_share(rewritten.faults, rewritten)} rewritten messages fail DMARC."
+        yield from fold(text, style=ERROR)
     if others.faults:
         text = f"{_share(others.faults, others)} messages that kept From fail DMARC."
-        yield from fold(f"Receivers say that {text}", style=ERROR)
+        yield from fold(text, style=ERROR)
     if not summary.counted:
         yield from fold("No report that somebody answers for was read.", style=WARNING)
     elif not summary.has_fault:
@@ -100,6 +104,10 @@ def _failures(summary: Summary) -> Iterator[Line]:
         text = f"{_name(failure.domain)} from {failure.source}: {_why(failure)}"
         yield from fold(text, start, " " * len(start), ERROR)
     yield from _more(len(rows))
+    faults = {("DKIM", each.dkim) for each, _ in rows} | {("SPF", each.spf) for each, _ in rows}
+    for fault, fix in _FIXES.items():
+        if fault in faults:
+            yield from fold(fix)
 
 
 def _why(failure: Failure) -> str:
@@ -118,8 +126,7 @@ def _read(summary: Summary) -> Iterator[Line]:
         yield from fold(f"{name}: {said}", _INDENT, _INDENT * 2)
     yield from _more(len(summary.receivers.rows()))
     if summary.duplicates:
-        text = f"{_count(summary.duplicates, 'report')} came again and is not counted twice."
-        yield from fold(text)
+        yield from fold(f"Copies, which are not counted again: {summary.duplicates}.")
     if summary.unreadable_rows:
         yield from fold(f"{_count(summary.unreadable_rows, 'row')} could not be read.")
 
