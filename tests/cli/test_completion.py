@@ -46,7 +46,7 @@ def test_every_command_is_offered(cli: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        pytest.param(("rep",), ["replay"], id="a-command"),
+        pytest.param(("repl",), ["replay"], id="a-command"),
         pytest.param(("explain", "--mail"), ["--mail-from"], id="an-option"),
         pytest.param(
             ("reasons", "relay-"),

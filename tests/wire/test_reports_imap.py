@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from alignd.reports.imap import ImapError, ImapFolder, open_mailbox
+from alignd.config.imap_folder import ImapFolder
+from alignd.reports.imap import ImapError, open_mailbox
 from alignd.reports.intake import Parcel, ParcelProblem
 from alignd.reports.report import Report
 from tests.lab.dovecot import PASSWORD, USER, Dovecot, obstacle, run_dovecot

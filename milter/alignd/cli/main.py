@@ -28,6 +28,7 @@ _COMMANDS = {
     "digest": "alignd.cli.commands.digest:digest_",
     "whatif": "alignd.cli.commands.whatif:whatif",
     "replay": "alignd.cli.commands.replay:replay",
+    "reports": "alignd.cli.commands.reports:reports",
     "feedback": "alignd.cli.commands.feedback:feedback",
     "doctor": "alignd.cli.commands.doctor:doctor",
     "domain-connect": "alignd.cli.commands.domain_connect:domain_connect",

@@ -148,6 +148,14 @@ class SigningTables:
             if location.startswith(b"/") and b"%" not in location:
                 yield location.decode(errors="surrogateescape")
 
+    def names_of_keys(self) -> Iterator[tuple[str, str]]:
+        """The d= and s= of the keys in the KeyTable, in lower case; d= is empty for any domain."""
+        for entry in self.keys.entries:
+            if not entry.problem:
+                domain, selector, _ = entry.value.lower().split(b":", _KEY_PARTS - 1)
+                name = b"" if domain == _AS_IS else domain
+                yield name.decode(errors="replace"), selector.decode(errors="replace")
+
     def problems(self) -> Iterator[TableProblem]:
         """Find the entries that do not do what was probably meant."""
         for is_key_table, table in ((False, self.signing), (True, self.keys)):

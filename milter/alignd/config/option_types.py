@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainValidator
 
 from alignd.config.endpoint import MilterSocket, UnixSocket, parse_socket
 from alignd.config.header_patterns import HeaderPattern, HeaderPatterns
+from alignd.config.imap_folder import ImapFolder
 from alignd.config.opendkim import split_table_name
 from alignd.mail.display_name import clean
 from alignd.mail.domain import Domain
@@ -339,6 +340,15 @@ def _share_url(value: object) -> PageUrl | None:
     return url
 
 
+def _imap_folder(value: object) -> ImapFolder | None:
+    text = _text(value)
+    try:
+        return ImapFolder.parse(text) if text else None
+    except ValueError as error:
+        shown = _without_password(text)
+        raise ValueError(f"not a folder over IMAP: {shown!r}: {error}; or '' for none") from None
+
+
 def _user_header(value: object) -> str:
     text = _text(value)
     if not text:
@@ -586,6 +596,8 @@ PageAddress = Annotated[PageUrl | None, PlainValidator(_page_url)]
 """None when it is written as an empty text."""
 ShareAddress = Annotated[PageUrl | None, PlainValidator(_share_url)]
 """The same; not without TLS, but on this machine."""
+OptionalImapFolder = Annotated[ImapFolder | None, PlainValidator(_imap_folder)]
+"""The same."""
 UserHeader = Annotated[str, PlainValidator(_user_header)]
 """Empty for none."""
 Proxy = Annotated[IPv4Network | IPv6Network, PlainValidator(_proxy)]

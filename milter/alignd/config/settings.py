@@ -50,6 +50,7 @@ from alignd.config.option_types import (
     NameserverAddress,
     NameTemplate,
     OptionalAddress,
+    OptionalImapFolder,
     PageAddress,
     Patterns,
     ProgramPath,
@@ -366,6 +367,14 @@ class DigestOptions(Table):
     sendmail: ProgramPath = "/usr/sbin/sendmail"
 
 
+class ReportsOptions(Table):
+    """The mailbox that receivers send aggregate reports to."""
+
+    imap: OptionalImapFolder = None
+    password_file: str = ""
+    move_to: str = ""
+
+
 class Settings(Table):
     """The options that can differ from message to message: the general ones, or a tenant's."""
 
@@ -459,6 +468,7 @@ class Configuration(Settings):
     domain_connect: DomainConnectOptions = DomainConnectOptions()
     web: WebOptions = WebOptions()
     digest: DigestOptions = DigestOptions()
+    reports: ReportsOptions = ReportsOptions()
     tenant: Annotated[Tenants, List] = Tenants()
 
     @model_validator(mode="before")
@@ -529,6 +539,7 @@ class Configuration(Settings):
             *self._conflicts_of_domain_connect(),
             *web,
             *self._conflicts_of_digest(),
+            *self._conflicts_of_reports(),
             *found,
         )
 
@@ -564,6 +575,11 @@ class Configuration(Settings):
             yield ("digest", "to"), f"digest.to {text}"
         if digest.tenant and not self._has_tenant(digest.tenant):
             yield ("digest", "tenant"), f"digest.tenant {_no_tenant(digest.tenant)}"
+
+    def _conflicts_of_reports(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if self.reports.imap and not self.reports.password_file:
+            text = "needs reports.password_file: the file with the password of the mailbox"
+            yield ("reports", "imap"), f"reports.imap {text}"
 
     def _has_tenant(self, label: str) -> bool:
         return any(each.label == label for each in self.tenant)

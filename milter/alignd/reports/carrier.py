@@ -6,6 +6,7 @@ judged as its receiver does, and only for domains in which strangers have no add
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +19,9 @@ from alignd.mailauth.dns import Lookup
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.mailauth.spf import SpfEvaluator
 from alignd.mailauth.ternary import Ternary
+
+_TIME = re.compile(rb"(?:^|;)\s*t\s*=\s*(\d{1,12})\s*(?:;|$)")
+"""t= of a signature (RFC 6376, section 3.5)."""
 
 
 class Doubt(Enum):
@@ -62,6 +66,9 @@ def judge_carrier(
 ) -> Carrier:
     """Judge *mail*, which has its body, at *now* in Unix time.
 
+    A signature that has expired since it was made still says who has written the report: who sends
+    the mail again sends the same report, which is a copy.
+
     SPF counts only where *mail* has the client that it came from: no field of its header says that
     reliably.
     """
@@ -73,7 +80,7 @@ def judge_carrier(
         return Unverified(Doubt.NO_AUTHOR, author.detail)
     if domain in providers:
         return Unverified(Doubt.MAILBOX_PROVIDER, domain.name)
-    signatures = check_signatures(mail, lookup, now, frozenset())
+    signatures = check_signatures(mail, lookup, min(now, _signed(mail, now)), frozenset())
     arrival = judge_arrival(mail, domain, signatures, lookup, suffixes, SpfEvaluator(lookup))
     if arrival.is_authentic is Ternary.YES:
         return Verified(domain)
@@ -81,3 +88,10 @@ def judge_carrier(
         return Unverified(Doubt.DNS, domain.name)
     said = (f"{each.domain}: {each.explanation}" for each in signatures.here)
     return Unverified(Doubt.FORGEABLE, "; ".join(said) or "no signature")
+
+
+def _signed(mail: Message, now: float) -> float:
+    """When the last signature on *mail* was made, as it says; *now* where none says so."""
+    fields = mail.fields("DKIM-Signature")
+    times = (float(found[1]) for each in fields if (found := _TIME.search(each.unfolded)))
+    return max(times, default=now)

@@ -7,14 +7,12 @@ BODY.PEEK, so that none is marked as read; moving one, when asked, needs a folde
 from __future__ import annotations
 
 import io
-import ipaddress
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from alignd.config.imap_folder import ImapFolder
 from alignd.reports.intake import (
     MAX_FOUND,
     MAX_MESSAGE,
@@ -33,47 +31,6 @@ class ImapError(Exception):
     """The mailbox cannot be reached, opened or read; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImapFolder:
-    """A folder in a mailbox on a server."""
-
-    host: str
-    port: int
-    user: str
-    folder: str
-    is_encrypted: bool
-
-    @classmethod
-    def parse(cls, url: str) -> ImapFolder:
-        """Read `imaps://user@host[:port][/folder]`; `imap://`, in the clear, is for loopback.
-
-        Raises:
-            ValueError: it is no such URL; the message names the reason.
-        """
-        parts = urlsplit(url)
-        if parts.scheme not in {"imaps", "imap"}:
-            raise ValueError("expected imaps://user@host/folder")
-        if not parts.hostname or not parts.username:
-            raise ValueError("a user or a host is missing: imaps://user@host/folder")
-        if parts.password is not None:
-            raise ValueError("a password does not belong here, but into a file of its own")
-        if parts.query or parts.fragment:
-            raise ValueError("nothing may follow the folder")
-        is_encrypted = parts.scheme == "imaps"
-        if not is_encrypted and not _is_loopback(parts.hostname):
-            raise ValueError("imap:// sends the password in the clear: imaps:// does not")
-        return cls(
-            parts.hostname,
-            parts.port or (993 if is_encrypted else 143),
-            unquote(parts.username),
-            unquote(parts.path.removeprefix("/")) or "INBOX",
-            is_encrypted,
-        )
-
-    def __str__(self) -> str:
-        return f"{self.user}@{self.host}/{self.folder}"
-
-
 class ImapMailbox:
     """An open folder. Its messages are named by their UID."""
 
@@ -81,15 +38,21 @@ class ImapMailbox:
         self._client = client
         self._place = place
 
+    def count(self) -> int:
+        """How many messages there are.
+
+        Raises:
+            ImapError: the connection broke.
+        """
+        return len(self._numbers())
+
     def messages(self) -> Iterator[tuple[int, tuple[Found, ...]]]:
         """The UID of each message, oldest first, and the parcels in it.
 
         Raises:
             ImapError: the connection broke.
         """
-        with _failures():
-            numbers = sorted(self._client.search(["UNDELETED"]))
-        for number in numbers[:MAX_FOUND]:
+        for number in self._numbers():
             yield number, tuple(self._parcels(number))
 
     def move(self, number: int, folder: str) -> None:
@@ -100,6 +63,10 @@ class ImapMailbox:
         """
         with _failures():
             self._client.move([number], folder)
+
+    def _numbers(self) -> list[int]:
+        with _failures():
+            return sorted(self._client.search(["UNDELETED"]))[:MAX_FOUND]
 
     def _parcels(self, number: int) -> Iterator[Found]:
         name = f"{self._place}#{number}"
@@ -178,10 +145,3 @@ def _text_of(error: Exception) -> str:
     """What the server said, which imaplib has as octets, or as their repr."""
     text = str(error) or type(error).__name__
     return text[2:-1] if text.startswith(("b'", 'b"')) else text
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

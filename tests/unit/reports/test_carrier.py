@@ -38,7 +38,9 @@ def zone(key: rsa.RSAPrivateKey) -> Zone:
     )
 
 
-def mail(key: rsa.RSAPrivateKey, author: str, signer: str = "receiver.example") -> Message:
+def mail(
+    key: rsa.RSAPrivateKey, author: str, signer: str = "receiver.example", **tags: str
+) -> Message:
     """A signed mail of *author*."""
     header = (
         ("From", f" Reports <{author}>".encode()),
@@ -47,7 +49,7 @@ def mail(key: rsa.RSAPrivateKey, author: str, signer: str = "receiver.example") 
         ("Date", b" Tue, 14 Nov 2023 22:13:20 +0000"),
         ("Message-ID", b" <1@receiver.example>"),
     )
-    draft = replace(Draft().with_tags(d=signer), header=header, body=b"a report\r\n")
+    draft = replace(Draft().with_tags(d=signer, **tags), header=header, body=b"a report\r\n")
     fields, body = split_message(draft.message(key))
     return Message("", (), fields, body=body)
 
@@ -96,6 +98,23 @@ def test_a_signature_vouches_for_nobody_else(
     key: rsa.RSAPrivateKey, zone: Zone, author: str, signer: str, wanted: Doubt
 ) -> None:
     assert doubt(mail(key, author, signer), zone) is wanted
+
+
+@pytest.mark.parametrize(
+    ("signed", "expires", "wanted"),
+    [
+        pytest.param(NOW - 90 * 86_400, NOW - 80 * 86_400, None, id="expired-since"),
+        pytest.param(NOW - 60, NOW + 7 * 86_400, None, id="in-force"),
+        pytest.param(NOW + 86_400, NOW + 7 * 86_400, Doubt.FORGEABLE, id="in-the-future"),
+        pytest.param(NOW - 60, NOW - 90, Doubt.FORGEABLE, id="never-in-force"),
+    ],
+)
+def test_a_signature_counts_at_the_time_that_it_was_made(
+    key: rsa.RSAPrivateKey, zone: Zone, signed: float, expires: float, wanted: Doubt | None
+) -> None:
+    times = {"t": str(int(signed)), "x": str(int(expires))}
+
+    assert doubt(mail(key, f"noreply@{REPORTER}", **times), zone) is wanted
 
 
 def test_a_body_that_was_changed_is_nobodys(key: rsa.RSAPrivateKey, zone: Zone) -> None:

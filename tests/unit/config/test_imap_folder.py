@@ -2,7 +2,7 @@
 
 import pytest
 
-from alignd.reports.imap import ImapFolder
+from alignd.config.imap_folder import ImapFolder
 
 
 @pytest.mark.parametrize(
