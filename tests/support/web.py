@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +74,15 @@ def read_all(peer: socket.socket) -> bytes:
 
 
 @contextmanager
-def run_window(directory: Path) -> Iterator[Path]:
-    """A ledger of the story, and a window on it."""
+def run_window(
+    directory: Path, more: Sequence[Mail] = (), count: Callable[[str], None] = lambda _: None
+) -> Iterator[Path]:
+    """A ledger of the story and *more*, and a window on it, which tells *count* what came."""
     url, path = f"sqlite:///{directory / 'ledger.sqlite'}", directory / "window.sock"
     now = time.time()
-    new_ledger(url, [*STORY, Mail(HOSTILE, REWRITTEN, 3)], now)
+    new_ledger(url, [*STORY, Mail(HOSTILE, REWRITTEN, 3), *more], now)
     ended = threading.Event()
-    server = WindowServer(url, lambda: listen_at(str(path), 0o660), lambda _: None, lambda _: None)
+    server = WindowServer(url, lambda: listen_at(str(path), 0o660), count, lambda _: None)
     thread = threading.Thread(target=server.run, args=(ended,))
     thread.start()
     try:
