@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -109,7 +110,7 @@ def run_page(options: str = "", nameserver: Nameserver | None = None) -> Iterato
               time.time())  # fmt: skip
         options = options.replace("DIRECTORY", str(directory))
         finding = error(FindingId.HELO_UNRESOLVED, BAIT, BAIT, BAIT)
-        report = report_text([topic_report(Topic.HELO, [finding])], BAIT, 1, time.time())
+        report = report_text((topic_report(Topic.HELO, [finding]),), BAIT, 1, time.time())
         save_report(directory / "report.json", report)
         (directory / "tokens").write_text(f"{SUPPORTER} {TOKEN}\n")
         (directory / "tokens").chmod(0o600)
@@ -441,7 +442,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("fields", FOREIGN.values(), ids=FOREIGN)
 def test_no_other_site_can_have_a_supporters_browser_check(
-    web: Web, fields: dict[str, str]
+    web: Web, fields: dict[str, Any]
 ) -> None:
     link = token()
     form, own = form_of(shared(web, link).text), form_of(ask(web, "/domains/good.example").text)
@@ -457,11 +458,11 @@ def test_no_other_site_can_have_a_browser_load_a_page_in_its_own(
     web: Web, mode: str, destination: str
 ) -> None:
     """Else each image of it would have DNS asked for a name of its choice."""
-    fields = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": mode}
+    fields: dict[str, Any] = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": mode}
     for path in ("/", "/domains/x.evil.example", "/domains/mycompany.com.json"):
         assert ask(web, path, Sec_Fetch_Dest=destination, **fields).status == 403
     assert shared(web, token(), Sec_Fetch_Dest=destination, **fields).status == 403
-    there = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    there: dict[str, Any] = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
     assert ask(web, "/", Sec_Fetch_Dest="document", **there).status == 200
 
 
@@ -583,13 +584,24 @@ def test_a_user_is_believed_from_a_trusted_proxy_that_names_one() -> None:
             # A value with a control character is no field, or that of nobody.
             assert found == status or (status == 400 and found == 403), name
             assert (b"mycompany" in answer) is (status == 200), name
+        path = "/domains/good.example"
+        form = form_of(ask(web, path, X_Remote_User="ann").text)
+        assert post(web, f"{path}/check", form, X_Remote_User="bob")[0] == 403
+        assert post(web, f"{path}/check", form, X_Remote_User="ann")[0] == 303
+
+
+NOT_BELIEVED: tuple[dict[str, Any], ...] = (
+    {},
+    {"X_Remote_User": "ann"},
+    {"X_Forwarded_For": "127.0.0.2"},
+    {"X_Real_IP": "127.0.0.2", "X_Remote_User": "ann"},
+    {"Forwarded": "for=127.0.0.2", "X_Remote_User": "ann"},
+)
 
 
 def test_a_user_is_not_believed_from_anybody_else() -> None:
     with run_page(PROXY.replace("127.0.0.1/32", "127.0.0.2/32")) as web:
-        for fields in ({}, {"X_Remote_User": "ann"}, {"X_Forwarded_For": "127.0.0.2"},
-                       {"X_Real_IP": "127.0.0.2", "X_Remote_User": "ann"},
-                       {"Forwarded": "for=127.0.0.2", "X_Remote_User": "ann"}):  # fmt: skip
+        for fields in NOT_BELIEVED:
             for path in ("/", "/domains.json", "/static/alignd.js", "/nothing"):
                 answer = ask(web, path, **fields)
                 assert answer.status == 403
