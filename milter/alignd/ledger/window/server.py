@@ -35,6 +35,8 @@ went away."""
 _SHARE, _SAVED_SECONDS = 0.25, 3.0
 """Of a core, for all questions. Of a list of 10,000 domains, which takes a second, there are three
 at once and one more each four seconds."""
+_EACH_SECOND, _SAVED_CONNECTIONS = 100.0, 400.0
+"""Connections: each is a thread of the process that counts mail, also if it asks nothing."""
 _ROUND_SECONDS = 0.5
 _GRACE_SECONDS = 0.1
 """For another connection to end: who has its answer may ask again before that is noted."""
@@ -81,6 +83,8 @@ class WindowServer:
         self._turn = threading.Lock()
         """Whose turn it is to ask the file, and to use `_share`."""
         self._share = ProcessorShare(_SHARE, _SAVED_SECONDS, time.monotonic())
+        self._connections = ProcessorShare(_EACH_SECOND, _SAVED_CONNECTIONS, time.monotonic())
+        """How many may come; for the thread that listens."""
         self.problem = ""
         """Why nobody can ask; empty where they can."""
 
@@ -99,11 +103,12 @@ class WindowServer:
 
     def _accept(self, listening: socket.socket, ended: threading.Event) -> None:
         listening.settimeout(_ROUND_SECONDS)
-        while not ended.is_set():
+        while not ended.wait(self._connections.wait(time.monotonic())):
             try:
                 peer, _ = listening.accept()
             except (TimeoutError, ConnectionError):  # it may be gone again
                 continue
+            self._connections.spend(1.0, time.monotonic())
             if self._free.acquire(timeout=_GRACE_SECONDS):
                 self._begin(peer)
             else:

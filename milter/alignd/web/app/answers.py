@@ -109,8 +109,7 @@ class Answers:
         if allowed is not None and not allowed.needs_form_token:
             return
         token = request.form.get("token", "")
-        user = allowed.user if allowed else ""
-        if not form_token_holds(self._desk.form_secret, user, token, self._desk.clock()):
+        if not form_token_holds(self._desk.form_secret, self._holder, token, self._desk.clock()):
             raise FormRefused
 
     def checked(self, outcome: Checked | TooSoon | CheckProblem, path: str) -> Response:
@@ -140,9 +139,18 @@ class Answers:
         ]
 
     def _form_token(self) -> str:
+        return form_token(self._desk.form_secret, self._holder, self._desk.clock())
+
+    @property
+    def _holder(self) -> str:
+        """To whom a form is given: a user, or who has a link, which is no name of a user.
+
+        The form of a link must not be good for the pages, nor for another link.
+        """
         allowed: Allowed | None = request.environ[ALLOWED]
-        user = allowed.user if allowed else ""
-        return form_token(self._desk.form_secret, user, self._desk.clock())
+        if allowed is not None:
+            return allowed.user
+        return "\0" + str((request.view_args or {}).get("token", ""))
 
 
 class FormRefused(HTTPException):

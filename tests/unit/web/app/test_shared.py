@@ -21,7 +21,7 @@ OTHERS = Keyring.parse(f"sign {'7c' * 32}\n")
 LINK = ShareLink(Domain("mycompany.com"), "easy", "da", new_id(30, NOW, b"\xa5" * 8))
 TOKEN = token_of(LINK, KEYRING.signing)
 OTHER = token_of(ShareLink(Domain("other.example"), "", "da", LINK.id), KEYRING.signing)
-FORM = {"token": form_token(b"s" * 32, "", NOW)}
+FORM = {"token": form_token(b"s" * 32, f"\0{TOKEN}", NOW)}
 
 
 @pytest.fixture
