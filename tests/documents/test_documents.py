@@ -221,7 +221,48 @@ def test_the_unit_of_doctor_writes_where_the_page_looks() -> None:
     timer = configparser.ConfigParser(strict=False, interpolation=None)
     timer.read(ROOT / "systemd/alignd-doctor.timer")
     assert timer["Timer"]["OnCalendar"] == "hourly"
+    # The random delay is one of all times of a timer: the first look would be minutes late.
+    assert timer["Unit"]["Wants"] == "alignd-doctor.service"
+    assert set(timer["Timer"]) == {"oncalendar", "randomizeddelaysec", "persistent"}
     assert STALE_SECONDS > 2 * 3600, "one that is late is not too old yet"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("systemd/*")), ids=lambda path: path.name)
+def test_the_readme_installs_every_unit(path: Path) -> None:
+    installing = README.partition("\n## Installing\n")[2].partition("\n## ")[0]
+
+    patterns = re.findall(r"systemd/\S+", installing)
+    assert any(path.relative_to(ROOT).match(pattern) for pattern in patterns)
+
+
+def test_the_units_are_ordered_by_the_postfix_of_debian_12_too() -> None:
+    """There `postfix.service` is /bin/true, and `postfix@-.service` the mail server."""
+    for path in ROOT.glob("systemd/*"):
+        for ordered in re.findall(r"^(?:After|Before)=(.*)$", path.read_text(), re.MULTILINE):
+            names = set(ordered.split())
+            assert ("postfix.service" in names) == ("postfix@-.service" in names), path.name
+
+
+def test_the_page_may_ask_at_the_window_that_the_configuration_shows() -> None:
+    unit = (ROOT / "systemd/alignd.service").read_text()
+    (made,) = re.findall(r"^ExecStartPre=-\+\S+ -d -o alignd -g (\S+) -m 2750 (\S+)$", unit, re.M)
+    group, directory = made
+
+    shown = re.findall(r"unix:(/run/alignd/\S+)/ledger\.sock", sections()["ledger"])
+    assert shown == [directory]
+    page = (ROOT / "systemd/alignd-web.service").read_text()
+    assert re.search(rf"^SupplementaryGroups=.*\b{group}\b", page, re.MULTILINE)
+
+
+def test_operators_are_told_of_every_group_of_the_page() -> None:
+    page = configparser.ConfigParser(strict=False, interpolation=None)
+    page.read(ROOT / "systemd/alignd-web.service")
+    service = page["Service"]
+    told = OPERATION.partition("\n## The page\n")[2].partition("\n## ")[0]
+
+    assert f"chgrp {service['Group']} " in told
+    for group in service["SupplementaryGroups"].split():
+        assert f"the group `{group}` " in told
 
 
 @pytest.mark.parametrize("unit", ["alignd-digest.service", "alignd-digest.timer"])

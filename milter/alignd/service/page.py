@@ -22,8 +22,8 @@ from alignd.ledger.window.opening import reader_of
 from alignd.ledger.window.protocol import WindowError
 from alignd.ledger.window.reader import LedgerReader
 from alignd.return_path.directory import Directory, make_directory
-from alignd.return_path.key_file import load_keyring, load_keyrings
-from alignd.return_path.keyring import Keyring
+from alignd.return_path.key_file import load_keyring
+from alignd.return_path.keyring import MIN_OCTETS, Key, Keyring, KeyState
 from alignd.service.processes.notification import ServiceManager, Watchdog
 from alignd.telemetry.log import MessageLog, described
 from alignd.web.app.pages import make_pages
@@ -81,14 +81,24 @@ def load_page(path: Path, environment: Mapping[str, str]) -> PageSetup:
     return PageSetup(
         configuration,
         load_signer(configuration.dkim),
-        # The keys of return addresses are not the page's to read: it tells none.
-        make_directory(configuration, load_keyrings(configuration, strict=False)),
+        make_directory(configuration, example_keyrings(configuration)),
         nameservers_of(configuration.dns),
         ledger,
         load_tokens(web.tokens) if web.tokens else None,
         load_keyring(web.share_keys) if web.share_keys and web.share_listen else None,
         path_of(web, environment),
     )
+
+
+def example_keyrings(configuration: Configuration) -> dict[str, Keyring]:
+    """A key of the page's own in the place of those in each file of `return.keys`.
+
+    The page shows what return addresses look like, and what receivers say of their domain. None
+    that it shows holds, so that its user, whom readers reach, need not read the keys.
+    """
+    key = Key(secrets.token_bytes(MIN_OCTETS), KeyState.SIGN)
+    paths = (each.return_path.keys for each in configuration.all_settings)
+    return {path: Keyring({key.id: key}, key) for path in paths if path}
 
 
 class PageService:
