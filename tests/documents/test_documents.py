@@ -258,7 +258,7 @@ def test_operators_are_told_of_every_group_of_the_page() -> None:
     page = configparser.ConfigParser(strict=False, interpolation=None)
     page.read(ROOT / "systemd/alignd-web.service")
     service = page["Service"]
-    told = OPERATION.partition("\n## The page\n")[2].partition("\n## ")[0]
+    told = (ROOT / "docs/page.md").read_text()
 
     assert f"chgrp {service['Group']} " in told
     for group in service["SupplementaryGroups"].split():
