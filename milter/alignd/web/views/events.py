@@ -26,7 +26,8 @@ from alignd.web.desk.examined import (
     TooSoon,
     Trouble,
 )
-from alignd.web.views.sentences import moment, state_word, why
+from alignd.web.views.badges import state_word
+from alignd.web.views.sentences import moment, why
 
 MAX_SHOWN = 400
 """Characters of a record in a sentence."""

@@ -13,19 +13,8 @@ from alignd.judgement.words import find
 from alignd.languages.texts import Texts, msgid
 from alignd.letter.letter import NoLetter
 from alignd.letter.reasons import say_reason
-from alignd.web.listing import UNKNOWN
+from alignd.web.views.badges import state_word
 
-_LATER = msgid("something else")
-_STATES = {
-    Action.SKIP.value: msgid("left alone"),
-    Action.PASS.value: msgid("passes"),
-    Action.ENVELOPE.value: msgid("envelope moved"),
-    Action.REWRITE.value: msgid("rewritten"),
-    Action.REFUSE.value: msgid("refused"),
-    Action.FORWARD.value: msgid("forwarded"),
-    Action.DEFER.value: msgid("deferred"),
-    UNKNOWN: msgid("not known"),
-}
 _OUTCOMES = {
     Action.SKIP: msgid("Mail of {domain} goes out as it is."),
     Action.PASS: msgid("Mail of {domain} goes out from the agents' own addresses."),
@@ -93,11 +82,6 @@ _NOTHING_TO_ASK = {
     NoLetter.NO_RECORD_HELPS: msgid("No record would help as things are."),
     NoLetter.NO_SUCH_RECORD: msgid("There is no such record to choose."),
 }
-
-
-def state_word(state: str, texts: Texts) -> str:
-    """The word for a state: the value of an `Action`, or UNKNOWN; a later alignd has others."""
-    return texts.text(_STATES.get(state, _LATER))
 
 
 def what_happens(action: Action, domain: str, texts: Texts, *, is_dry_run: bool = False) -> str:

@@ -1,5 +1,8 @@
 """Every word that a page meets has a sentence, in every language, and one of the letter's own."""
 
+import re
+from importlib.resources import files
+
 import pytest
 
 from alignd.advice.publication import Kind
@@ -28,6 +31,7 @@ from alignd.web.desk.examined import (
     Trouble,
 )
 from alignd.web.listing import UNKNOWN
+from alignd.web.views.badges import state_badge, state_word
 from alignd.web.views.events import (
     MAX_SHOWN,
     Tone,
@@ -39,7 +43,6 @@ from alignd.web.views.events import (
 from alignd.web.views.sentences import (
     moment,
     nothing_to_ask,
-    state_word,
     what_happens,
     why,
     why_of_word,
@@ -104,6 +107,12 @@ def test_states_have_different_words(language: Language) -> None:
 
     assert len(set(words)) == len(states)
     assert all(words)
+
+
+def test_every_state_has_a_look_that_the_style_sheet_has() -> None:
+    sheet = (files("alignd.web") / "static" / "alignd.css").read_text()
+    for state in (*(action.value for action in Action), UNKNOWN, "of a later alignd"):
+        assert re.search(rf"\.{state_badge(state, EN).style}(::before)? {{{{", sheet), state
 
 
 def test_a_dry_run_says_what_would_be() -> None:
