@@ -16,7 +16,13 @@ from alignd.ledger.window.reader import LedgerReader
 from alignd.mail.domain import Domain
 from alignd.return_path.keyring import Keyring
 from alignd.web.desk.desk import Desk
-from alignd.web.desk.examined import Checked, CheckProblem, Examined, TooSoon, Trouble
+from alignd.web.desk.examined import (
+    Checked,
+    CheckOutcome,
+    CheckProblem,
+    Examined,
+    Trouble,
+)
 from alignd.web.desk.snapshots import Snapshots, Unreadable
 from tests.lab.ledger_rows import NOW
 
@@ -35,7 +41,7 @@ class SilentDns:
 
     def __init__(self) -> None:
         self.checked: list[str] = []
-        self.result: Checked | TooSoon | CheckProblem = CheckProblem(Trouble.DNS)
+        self.result: CheckOutcome = CheckProblem(Trouble.DNS)
         self.failure: Exception | None = None
 
     def examine(self, domain: Domain, tenant: str = "") -> Examined | CheckProblem:
@@ -43,7 +49,7 @@ class SilentDns:
             raise self.failure
         return CheckProblem(Trouble.DNS, f"{domain} of {tenant or 'nobody'}")
 
-    def check_now(self, domain: Domain, tenant: str = "") -> Checked | TooSoon | CheckProblem:
+    def check_now(self, domain: Domain, tenant: str = "") -> CheckOutcome:
         self.checked.append(f"{domain} of {tenant}" if tenant else domain.name)
         return self.result
 
