@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 MAX_MAILTO = 2000
 """Characters; Windows and some browsers cut longer links, and half a record is worse than none."""
+# RFC 3986, section 2.3. Of urllib, which has a network too, a letter imports nothing.
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 

@@ -15,6 +15,7 @@ from alignd.mail.printable import printable, record_text
 from alignd.mailauth.dmarc import Policy
 from alignd.web.desk.examined import (
     Change,
+    Checked,
     CheckOutcome,
     CheckProblem,
     DkimChanged,
