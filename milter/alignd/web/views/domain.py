@@ -23,7 +23,8 @@ from alignd.web.views.parts.evidence import Check, PublishedRecord, checks_of, p
 from alignd.web.views.parts.example import Example, example_of
 from alignd.web.views.parts.past import Past, past_of, since
 from alignd.web.views.parts.records import RecordView, records_of
-from alignd.web.views.sentences import moment, nothing_to_ask, what_happens, why
+from alignd.web.views.sentences import nothing_to_ask, what_happens, why
+from alignd.web.views.times import moment
 
 _NO_LINK = {
     WhyNoLink.OFF: "",

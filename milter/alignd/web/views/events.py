@@ -28,7 +28,8 @@ from alignd.web.desk.examined import (
     Trouble,
 )
 from alignd.web.views.badges import state_word
-from alignd.web.views.sentences import moment, why
+from alignd.web.views.sentences import why
+from alignd.web.views.times import moment
 
 MAX_SHOWN = 400
 """Characters of a record in a sentence."""
@@ -181,7 +182,12 @@ def say_change(change: Change, domain: str, texts: Texts) -> str:
 
 def shown(record: bytes, most: int = MAX_SHOWN) -> str:
     """A record for people, cut where it is longer than anybody reads."""
-    text = printable(record_text(record))
+    return cut(record_text(record), most)
+
+
+def cut(text: str, most: int) -> str:
+    """*text* without what cannot be printed, and at most so long."""
+    text = printable(text)
     return text if len(text) <= most else f"{text[:most]} ..."
 
 

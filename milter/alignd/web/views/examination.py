@@ -14,8 +14,8 @@ from alignd.doctor.report.document import (
     SavedTopic,
 )
 from alignd.languages.texts import Texts, msgid
-from alignd.web.views.ages import ago, instant
 from alignd.web.views.badges import Badge
+from alignd.web.views.times import ago, instant
 
 MAX_SHOWN = 50
 """Findings, and remarks of each kind, that are shown of a topic; the terminal shows all."""

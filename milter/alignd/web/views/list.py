@@ -11,7 +11,7 @@ from alignd.ledger.queries.overview import SHOWN_DAYS, DomainRow
 from alignd.web.chart import curve_svg
 from alignd.web.listing import Column, Snapshot, View, Wanted, state_of
 from alignd.web.views.badges import STATES, Badge, state_badge, state_word
-from alignd.web.views.query import GENERAL, begins_descending, query_of
+from alignd.web.views.query import GENERAL, Choice, begins_descending, query_of
 
 _LABELS = {
     Column.DOMAIN: msgid("Domain"),
@@ -37,15 +37,6 @@ class Head:
     aria_sort: str
     """As ARIA has it; empty where it is sorted by another."""
     is_numeric: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What can be chosen in a filter."""
-
-    value: str
-    text: str
-    is_chosen: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""The list that somebody wants, as the fields of a URL have it, and back."""
+"""The fields of URLs: the list that they ask for and back, numbers, and what can be chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from alignd.web.listing import MAX_SEARCH, Column, Wanted
 
@@ -14,6 +15,15 @@ _MAX_TENANT = 255
 _MAX_DIGITS = 6
 _FIRST_DOWN = {Column.SINCE, Column.DAY, Column.MESSAGES, Column.REWRITTEN, Column.SEEN}
 """Of these people want to see the most, or the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What can be chosen for a field."""
+
+    value: str
+    text: str
+    is_chosen: bool
 
 
 def wanted_of(query: Mapping[str, str]) -> Wanted:

@@ -12,7 +12,6 @@ from alignd.languages.texts import Texts, msgid
 from alignd.ledger.queries.json import relay_json
 from alignd.ledger.queries.relays import RelayRow
 from alignd.ledger.window.protocol import Obstacle
-from alignd.web.views.ages import ago, instant
 from alignd.web.views.badges import Badge
 from alignd.web.views.errors import why_unreadable
 from alignd.web.views.examination import (
@@ -22,6 +21,7 @@ from alignd.web.views.examination import (
     verdict_of,
     verdict_of_topic,
 )
+from alignd.web.views.times import ago, instant
 
 _DIGEST_SHOWN = 12  # characters, which tell a thousand configurations apart
 _LEGS = {"outbound": msgid("mail to customers"), "return": msgid("answers and bounces")}

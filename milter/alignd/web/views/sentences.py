@@ -5,8 +5,6 @@ What is the same to the owner of the domain is said as in his letter (`letter.re
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from alignd.judgement.prediction import Prediction
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.words import find
@@ -114,9 +112,3 @@ def why_of_word(word: str, domain: str, texts: Texts) -> str:
 def nothing_to_ask(cause: NoLetter, texts: Texts) -> str:
     """Why there is no record to publish."""
     return texts.text(_NOTHING_TO_ASK[cause])
-
-
-def moment(at: float, texts: Texts) -> str:
-    """The date and time of *at*, a Unix time."""
-    clock = datetime.fromtimestamp(at, UTC).strftime("%H:%M")
-    return texts.text("{date}, {time} UTC", date=texts.date(at), time=clock)

@@ -41,13 +41,8 @@ from alignd.web.views.events import (
     say_event,
     say_trouble,
 )
-from alignd.web.views.sentences import (
-    moment,
-    nothing_to_ask,
-    what_happens,
-    why,
-    why_of_word,
-)
+from alignd.web.views.sentences import nothing_to_ask, what_happens, why, why_of_word
+from alignd.web.views.times import moment
 from tests.support.web_pages import NOW, TEXTS, examined
 
 EN = TEXTS[Language.EN]
