@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from alignd.config.settings import WebOptions
-from alignd.languages.catalogues import load_all_texts
 from alignd.ledger.window.database import DatabaseAsks
 from alignd.ledger.window.protocol import WindowError
 from alignd.ledger.window.questions import Question
@@ -25,6 +24,7 @@ from alignd.web.desk.examined import (
 )
 from alignd.web.desk.snapshots import Snapshots, Unreadable
 from tests.lab.ledger_rows import NOW
+from tests.support.languages import TEXTS
 
 HOST = "localhost:18880"
 ORIGIN = f"http://{HOST}"
@@ -128,7 +128,7 @@ def open_desk(
     reader = LedgerReader(ledger)
     snapshots = Snapshots(reader, heard.ledger.append, clock)
     desk = Desk(
-        OPTIONS, reader, snapshots, dns, load_all_texts(), {Domain("gmail.com")}, clock, b"s" * 32,
+        OPTIONS, reader, snapshots, dns, TEXTS, {Domain("gmail.com")}, clock, b"s" * 32,
         heard, share_keys=KEYRING, revoked=revoked,
     )  # fmt: skip
     reading = threading.Thread(target=snapshots.run)

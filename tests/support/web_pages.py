@@ -13,7 +13,6 @@ from alignd.config.domain_lists import SuffixList
 from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.review import Reviewer, make_reviewer
-from alignd.languages.catalogues import load_all_texts
 from alignd.languages.language import Language
 from alignd.ledger.answer import Finding
 from alignd.ledger.queries.history import DayCount, History, PastEvent
@@ -26,11 +25,11 @@ from alignd.web.app.rendering import new_environment, spoken
 from alignd.web.desk.examined import ApplyLink, Examined, NoLink, Records, WhyNoLink
 from tests.lab.places import CASES
 from tests.lab.settings import configuration, world
+from tests.support.languages import TEXTS
 
 NOW = 1_782_900_000.0
 """2026-07-01, 10:00 UTC."""
 DAY = 86_400
-TEXTS = load_all_texts()
 DELEGATE = '[dkim]\ndelegate = { selector = "easy1", target = "easy1.dkim.easy.cz" }\n'
 KEY = next(
     line

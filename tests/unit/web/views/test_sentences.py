@@ -43,7 +43,8 @@ from alignd.web.views.events import (
 )
 from alignd.web.views.sentences import nothing_to_ask, what_happens, why, why_of_word
 from alignd.web.views.times import moment
-from tests.support.web_pages import NOW, TEXTS, examined
+from tests.support.languages import TEXTS
+from tests.support.web_pages import NOW, examined
 
 EN = TEXTS[Language.EN]
 NAME = "mycompany.com"
