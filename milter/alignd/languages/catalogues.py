@@ -35,11 +35,6 @@ def load_texts(language: Language) -> Texts:
     )
 
 
-def load_all_texts() -> dict[Language, Texts]:
-    """Read every catalogue, for a service that answers in the language of its reader."""
-    return {language: load_texts(language) for language in Language}
-
-
 def _read(language: Language) -> NullTranslations:
     if language is SOURCE:
         return NullTranslations()

@@ -25,6 +25,7 @@ from alignd.web.desk.examination import author_at, examine
 from alignd.web.desk.examined import (
     ApplyLink,
     Checked,
+    CheckOutcome,
     CheckProblem,
     Examined,
     NoLink,
@@ -41,7 +42,7 @@ _ALL = ""
 """The key of the limit for all domains together."""
 
 OpenLookup = Callable[[Budget], AbstractContextManager[Lookup]]
-_Found = Examined | Checked | TooSoon | CheckProblem
+_Found = Examined | CheckOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Checker:
             return found
         return self._with_link(found.now if isinstance(found, Checked) else found)
 
-    def check_now(self, domain: Domain, tenant: str = "") -> Checked | TooSoon | CheckProblem:
+    def check_now(self, domain: Domain, tenant: str = "") -> CheckOutcome:
         """Ask DNS anew, past all caches, and say what has changed."""
         subject = self._subject(domain, tenant)
         if subject is None:
@@ -247,7 +248,7 @@ class Checker:
             now, checked = usual, None
         return self._kept(subject, now, checked)
 
-    def _check(self, subject: Subject) -> Checked | TooSoon | CheckProblem:
+    def _check(self, subject: Subject) -> CheckOutcome:
         seconds = self._by_domain.take(subject.author.domain.name, self._monotonic())
         seconds = seconds or self._of_all.take(_ALL, self._monotonic())
         if seconds:

@@ -15,7 +15,7 @@ from alignd.web.desk.snapshots import (
     Snapshots,
     Unreadable,
 )
-from tests.lab.ledger_rows import NOW, new_ledger
+from tests.lab.ledger_rows import NOW
 from tests.lab.readiness import wait_until
 from tests.support.desks import Ledger
 
@@ -48,10 +48,8 @@ class Reading:
 
 
 @pytest.fixture
-def reading(tmp_path: Path) -> Iterator[Reading]:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    new_ledger(url)
-    reading = Reading(url)
+def reading(story: str) -> Iterator[Reading]:
+    reading = Reading(story)
     reading.thread.start()
     yield reading
     reading.snapshots.end()
