@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from alignd.languages.texts import Texts, msgid
@@ -36,6 +37,8 @@ _LABELS = {
 }
 _MINUTES_FROM = 90
 """Seconds that are told as minutes."""
+_KEPT_ROWS = 4000
+"""Many look at the same part of a list: what is shown of a domain is the same until it changes."""
 _NUMERIC = {Column.DAY, Column.MESSAGES, Column.REWRITTEN}
 
 
@@ -184,6 +187,7 @@ def badge(state: str, texts: Texts) -> Badge:
     return Badge(_KINDS.get(state, state), texts.text(known)) if known else Badge(UNKNOWN, state)
 
 
+@lru_cache(_KEPT_ROWS)
 def _row(row: DomainRow, texts: Texts) -> ListRow:
     return ListRow(
         domain=row.domain,
