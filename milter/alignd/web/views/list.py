@@ -37,7 +37,7 @@ _LABELS = {
 }
 _MINUTES_FROM = 90
 """Seconds that are told as minutes."""
-_KEPT_ROWS = 4000
+_KEPT_ROWS = 10_000
 """Many look at the same part of a list: what is shown of a domain is the same until it changes."""
 _NUMERIC = {Column.DAY, Column.MESSAGES, Column.REWRITTEN}
 
