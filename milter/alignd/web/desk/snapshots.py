@@ -14,7 +14,7 @@ from alignd.web.listing import Snapshot
 
 EVERY_SECONDS = 10.0
 """From the end of one reading to the next, while somebody looks, at least; and at least:"""
-TIMES = 8.0
+TIMES = 20.0
 """As many times as the reading took: where mail leaves the ledger little, or there are many
 domains, it is read more seldom; but not more seldom than:"""
 SELDOM_SECONDS = 45.0
