@@ -84,8 +84,9 @@ priority of the page, which is lower than that of mail: what they take counts ag
 """
 _BOUND = """
 Programs get what mail leaves: the page is one process, which does its Python on one core, with \
-the priority of what can wait; eight requests are answered at a time, and the rest stand in a \
-queue. The list is read from the ledger every ten seconds or more seldom, however many look.
+the priority of what can wait; 24 requests are answered at a time, and the rest stand in a queue. \
+The list is read from the ledger every ten seconds or more seldom, however many look. Who looks \
+first, after minutes in which nobody did, waits until it is read; that is not measured here.
 """
 _MISSED = """
 What stands against a goal that is missed at one connection: there, an empty pymilter is itself \

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import setup, speed
 from bench.generator import Generator, Load
 from bench.peers import Peer
-from bench.readers import Looked, Readers, looking
+from bench.readers import Looked, Readers, ask, looking
 from bench.with_ledger import CountingLedger, Sum
 from tests.lab.alignd import Alignd, run_web
 from tests.lab.ledger_rows import new_large_ledger
@@ -31,6 +32,7 @@ PEOPLE = Readers(50, 2.0, 5.0)
 MACHINES = Readers(50, 0.0, 0.0)
 """As many programs that ask again at once: more than the page can bear."""
 _MOST = 1_000_000  # messages of one run
+_PATIENCE = 60.0  # seconds
 _STRETCH = 5  # times as long as other runs: people click seldom
 _CROWDS = ((PEOPLE, speed.CONNECTIONS), (MACHINES, speed.CONNECTIONS[1:2]))
 
@@ -174,4 +176,6 @@ def _run(directory: Path, nameserver: str) -> Iterator[_Bench]:
     with setup.run_ours(directory / "relay", nameserver, changes=changes) as relay:
         wait_until(window.exists, "the window of the ledger")
         with run_web(directory / "web", nameserver, changes) as web:
+            with closing(socket.create_connection(("127.0.0.1", port), _PATIENCE)) as peer:
+                ask(peer, port, "/")  # who is first waits for the ledger to be read
             yield _Bench(relay, web, port, CountingLedger(file))

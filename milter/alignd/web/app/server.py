@@ -28,7 +28,8 @@ REQUEST_SECONDS = 10.0
 its last request was answered."""
 DRAIN_SECONDS = 3.0
 """For answers that were begun when the service was told to end."""
-_THREADS = 8
+_THREADS = 24
+"""Most wait for DNS or the ledger: those who look at domains must not hold up the list."""
 _BACKLOG = 128
 _ROUND_SECONDS = 0.5
 _SWEEP_SECONDS = 1.0
