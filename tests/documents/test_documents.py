@@ -18,7 +18,10 @@ from alignd.doctor.report.document import STALE_SECONDS
 from alignd.judgement.reasons import Reason, Rule
 from alignd.judgement.return_reasons import ReturnReason
 from alignd.judgement.words import WORDS
+from bench.page import Results, written
+from bench.readers import DOMAIN, JSON, LIST, Looked
 from bench.speed import GOALS
+from bench.with_readers import MACHINES, PEOPLE, WithReaders
 from storm.table import STORMS
 from tests.lab.places import ROOT
 from tests.support.selection import CASES, RETURN_CASES
@@ -421,10 +424,35 @@ def test_the_page_of_the_benchmark_has_every_part_and_every_goal() -> None:
 
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == [
         *("Speed", "Workers", "A relay", "Single figures", "Where the time goes"),
-        *("Growth", "Goals"),
+        *("Growth", "The ledger", "The page", "Goals"),
     ]
     assert all(f"| times {peer} | " in page for peer in GOALS)
+    for goal in ("of alignd without a ledger", "of mail without readers", "95 of 100 lists"):
+        assert f"| {goal} | " in page
     assert (ROOT / "docs/bench.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("rate", "slowest", "reached"),
+    [
+        pytest.param(960.0, 0.1, ("yes", "yes"), id="both-goals"),
+        pytest.param(940.0, 0.1, ("**no**", "yes"), id="mail-is-slower"),
+        pytest.param(960.0, 0.3, ("yes", "**no**"), id="lists-are-slow"),
+    ],
+)
+def test_the_benchmark_tells_what_readers_of_the_page_take(
+    rate: float, slowest: float, reached: tuple[str, str]
+) -> None:
+    looked = Looked(seconds=10.0, answers={LIST: [0.01, slowest], DOMAIN: [0.5], JSON: []})
+    # What programs do is told, and no goal.
+    found = [WithReaders(PEOPLE, 10, rate, 1000.0, looked, 0.1, 0.1),
+             WithReaders(MACHINES, 10, 1.0, 1000.0, looked, 0.1, 0.1)]  # fmt: skip
+    page = written(Results(2, with_readers=found), "bench.svg")
+
+    assert "\n## The page\n" in page
+    assert f"| of mail without readers | {rate / 1000:.2f} | 0.95 | {reached[0]} |" in page
+    assert re.search(rf"^\| 95 of 100 lists \| .* \| 200 ms \| {re.escape(reached[1])} \|$",
+                     page, re.MULTILINE)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))

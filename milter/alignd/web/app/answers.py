@@ -187,7 +187,6 @@ def wants_json() -> bool:
     return best == "application/json"
 
 
-
 def _on_bug(desk: Desk, answers: Answers) -> Callable[[Exception], Response]:
     def answer(error: Exception) -> Response:
         desk.log.failed(error)

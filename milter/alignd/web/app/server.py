@@ -34,7 +34,7 @@ CROWDED_SECONDS = 2.0
 _CROWD = 90  # connections
 # More than those can hold up who have links to a few domains whose servers are silent: see
 # `checker.Limits.waiting`.
-_THREADS = 16
+_THREADS = 24
 _BACKLOG = 128
 _ROUND_SECONDS = 0.5
 _SWEEP_SECONDS = 1.0

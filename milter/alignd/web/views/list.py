@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from alignd.languages.texts import Texts, msgid
@@ -24,6 +25,8 @@ _LABELS = {
 }
 _MINUTES_FROM = 90
 """Seconds that are told as minutes."""
+_KEPT_ROWS = 10_000
+"""Many look at the same part of a list: what is shown of a domain is the same until it changes."""
 _NUMERIC = {Column.DAY, Column.MESSAGES, Column.REWRITTEN}
 
 
@@ -147,6 +150,7 @@ def list_json(snapshot: Snapshot, wanted: Wanted) -> dict[str, Any]:
     }
 
 
+@lru_cache(_KEPT_ROWS)
 def _row(row: DomainRow, texts: Texts) -> ListRow:
     return ListRow(
         domain=row.domain,
