@@ -23,6 +23,7 @@ from bench import (
     through_postfix,
     trifles,
     with_ledger,
+    with_readers,
     workers,
 )
 from bench.page import OVER_TCP, OVER_UNIX, Results
@@ -35,7 +36,7 @@ _MANY_DOMAINS = 100_000
 _DNS_PORT = 53
 _TCP_PORT = 8897
 _RUNS = speed.Runs()
-_PARTS = ("speed", "workers", "postfix", "figures", "stages", "growth", "ledger")
+_PARTS = ("speed", "workers", "postfix", "figures", "stages", "growth", "ledger", "page")
 
 Tell = Callable[[str], None]
 
@@ -84,7 +85,11 @@ def main(
 def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Tell) -> Results:
     results = Results(MilterOptions().workers_on(len(os.sched_getaffinity(0))))
     load = generator.build(directory)
-    domains = _MANY_DOMAINS if "growth" in parts else setup.DOMAINS
+    domains = setup.DOMAINS
+    if "page" in parts:
+        domains = with_readers.DOMAINS
+    if "growth" in parts:
+        domains = _MANY_DOMAINS
     tell("DNS")
     with unbound.run_unbound(setup.zone(domains), _DNS_PORT):
         if "speed" in parts or "postfix" in parts:
@@ -103,6 +108,10 @@ def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Te
             place = directory / "ledger"
             place.mkdir()
             results.with_ledger = list(with_ledger.measure(load, place, "127.0.0.1", tell, runs))
+        if "page" in parts:
+            place = directory / "page"
+            found = with_readers.measure(load, place, "127.0.0.1", tell, runs)
+            results.with_readers = list(found)
     return results
 
 

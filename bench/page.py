@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench.growth import Cost
+from bench.readers import DOMAIN, JSON, LIST, Readers
 from bench.speed import CONNECTIONS, GOALS, Speed, ratios
 from bench.stages import Profile
 from bench.through_postfix import ALONE, Relay
 from bench.trifles import Figure
 from bench.with_ledger import KEEPS as KEEPS_WITH_LEDGER
 from bench.with_ledger import WithLedger
+from bench.with_readers import KEEPS as KEEPS_WITH_READERS
+from bench.with_readers import QUICK, WithReaders, quantiles
 from bench.workers import Crew
 from tests.lab import machine
 
@@ -69,6 +72,22 @@ taken from the same cores: where they are not all busy, mail does not feel it. T
 is that of the ledger's process, its writing included; a worker takes 1.5 µs to tell it.
 
 """
+_READERS = """\
+`alignd web` on a ledger of 10,000 author domains in a file, beside mail at full speed, with 50 \
+readers and with nobody, by turns, and all runs added up; the ledger counts each message. A \
+reader asks for the list, a state, a search, another order or a later page, for domains at random \
+(which the page has then to look up in DNS) and for both as JSON, over a connection that is kept. \
+People take 2 to 5 seconds from an answer to the next click: a supporter who reads what he asked \
+for takes longer. Programs ask again at once. The readers are on this machine too, with the \
+priority of the page, which is lower than that of mail: what they take counts against it.
+
+"""
+_BOUND = """
+Programs get what mail leaves: the page is one process, which does its Python on one core, with \
+the priority of what can wait; 24 requests are answered at a time, and the rest stand in a queue. \
+The list is read from the ledger every ten seconds or more seldom, however many look. Who looks \
+first, after minutes in which nobody did, waits until it is read; that is not measured here.
+"""
 _MISSED = """
 What stands against a goal that is missed at one connection: there, an empty pymilter is itself \
 but little above it. Of the 35 microseconds that alignd takes longer than that, half are its \
@@ -89,6 +108,7 @@ class Results:
     profile: Profile | None = None
     costs: Sequence[Cost] = ()
     with_ledger: Sequence[WithLedger] = ()
+    with_readers: Sequence[WithReaders] = ()
     missing: list[str] = field(default_factory=list)
 
 
@@ -119,6 +139,9 @@ def written(results: Results, picture: str) -> str:
         parts += ["\n## Growth\n\n", _growth(results.costs), _SURPRISES]
     if results.with_ledger:
         parts += ["\n## The ledger\n\n", _LEDGER, _ledger_table(results.with_ledger)]
+    if results.with_readers:
+        parts += ["\n## The page\n\n", _READERS, _readers_table(results.with_readers)]
+        parts += ["\n", _views_table(results.with_readers), _BOUND]
     parts += ["\n## Goals\n\n", table(("goal", "reached", "to reach", ""), _goal_rows(results))]
     parts += [_MISSED] if missed(results) else []
     if results.missing:
@@ -146,6 +169,14 @@ def _goals(results: Results) -> list[tuple[str, str, str, bool]]:
         kept = min(shares) >= KEEPS_WITH_LEDGER
         text = f"{KEEPS_WITH_LEDGER:.2f}"
         goals.append(("of alignd without a ledger", _times(shares), text, kept))
+    if people := [each for each in results.with_readers if each.readers.thinks]:
+        shares = [each.share for each in people]
+        kept = min(shares) >= KEEPS_WITH_READERS
+        text = f"{KEEPS_WITH_READERS:.2f}"
+        goals.append(("of mail without readers", _times(shares), text, kept))
+        slowest = max(quantiles(each.looked.answers[LIST])[1] for each in people)
+        found_text, wanted_text = f"{slowest * 1000:.0f} ms", f"{QUICK * 1000:.0f} ms"
+        goals.append(("95 of 100 lists", found_text, wanted_text, slowest <= QUICK))
     goals += [
         (figure.what, figure.value, figure.goal, figure.reached)
         for figure in results.figures
@@ -216,6 +247,33 @@ def _ledger_table(found: Sequence[WithLedger]) -> str:
         rows.append((name, *rates, f"{each.share:.3f}", f"{each.microseconds:.1f} µs"))
     heads = ("messages a second", "with a ledger", "without", "share")
     return table((*heads, "processor time for one"), rows)
+
+
+def _readers_table(found: Sequence[WithReaders]) -> str:
+    rows = []
+    for each in found:
+        rates = (f"{each.rate:,.0f}", f"{each.without:,.0f}", f"{each.share:.3f}")
+        spent = (f"{each.page:.2f}", f"{each.ledger:.2f}")
+        name = f"{_who(each.readers)}, {each.connections} connections"
+        rows.append((name, *rates, f"{each.requests:.1f}", *spent))
+    heads = ("messages a second", "with readers", "without", "share", "requests a second")
+    return table((*heads, "cores of the page", "of the ledger"), rows)
+
+
+def _views_table(found: Sequence[WithReaders]) -> str:
+    rows = []
+    for each in found:
+        name = f"{_who(each.readers)}, {each.connections} connections"
+        for kind in (LIST, DOMAIN, JSON):
+            seconds = each.looked.answers[kind]
+            times = [f"{quantile * 1000:,.0f}" for quantile in quantiles(seconds)]
+            rows.append((name, kind, f"{len(seconds):,}", *times))
+    heads = ("milliseconds to the whole answer", "of", "answers")
+    return table((*heads, "50 of 100", "95 of 100", "99 of 100"), rows)
+
+
+def _who(readers: Readers) -> str:
+    return f"{readers.number} {'people' if readers.thinks else 'programs'}"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

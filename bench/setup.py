@@ -33,14 +33,23 @@ def zone(domains: int = DOMAINS) -> str:
     """The DNS of that many author domains, a third of which has not authorised the relay."""
     lines = ["mail.mailhost.example. A 198.51.100.25\n"]
     for number in range(domains):
-        unaligned = number % 3 == 0
-        name = f"{'unaligned' if unaligned else 'aligned'}{number}.authors.example."
+        unaligned = _is_unaligned(number)
+        name = f"{author_domain(number)}."
         # As the companies of the demo have it: all have a mail host of their own, too.
         spf = "mx -all" if unaligned else f"mx include:{cast.SPF_INCLUDE} -all"
         lines.append(f'{name} TXT "v=spf1 {spf}"\n')
         lines.append(f"{name} MX 10 mail.mailhost.example.\n")
         lines.append(f'_dmarc.{name} TXT "v=DMARC1; p=reject"\n')
     return f"$TTL {_TTL}\n{world(''.join(lines))}{ROOT_RECORDS}"
+
+
+def author_domain(number: int) -> str:
+    """One of them; the load generator has the same names."""
+    return f"{'unaligned' if _is_unaligned(number) else 'aligned'}{number}.authors.example"
+
+
+def _is_unaligned(number: int) -> bool:
+    return number % 3 == 0
 
 
 @contextmanager

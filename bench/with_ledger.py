@@ -60,12 +60,12 @@ def measure(
     ):
         for alignd in (ours, plain):
             speed.warm(generator, Peer(speed.OURS, alignd.socket), 2)
-        ledger = _Ledger(file)
+        ledger = CountingLedger(file)
         ledger.rest()
         (process,) = (pid for pid in ours.children() if calls_itself(pid, "alignd: ledger"))
         for connections in speed.CONNECTIONS:
             load = Load(connections, _MOST, runs.seconds, edits=setup.EDITS)
-            with_it, without = _Sum(ours), _Sum(plain)
+            with_it, without = Sum(ours), Sum(plain)
             before = processor_seconds(process)
             for number in range(runs.rounds):
                 tell(f"with a ledger, {connections} connections, round {number + 1}")
@@ -80,7 +80,7 @@ def measure(
 
 
 @dataclass(slots=True)
-class _Sum:
+class Sum:
     """All runs of one alignd. A median would leave out the runs in which the ledger writes."""
 
     alignd: Alignd
@@ -96,7 +96,7 @@ class _Sum:
         return self.messages / self.seconds
 
 
-class _Ledger:
+class CountingLedger:
     """Sees that the ledger counts every message."""
 
     def __init__(self, file: Path) -> None:

@@ -18,7 +18,10 @@ from alignd.doctor.report.document import STALE_SECONDS
 from alignd.judgement.reasons import Reason, Rule
 from alignd.judgement.return_reasons import ReturnReason
 from alignd.judgement.words import WORDS
+from bench.page import Results, written
+from bench.readers import DOMAIN, JSON, LIST, Looked
 from bench.speed import GOALS
+from bench.with_readers import MACHINES, PEOPLE, WithReaders
 from storm.table import STORMS
 from tests.lab.places import ROOT
 from tests.support.selection import CASES, RETURN_CASES
@@ -221,7 +224,48 @@ def test_the_unit_of_doctor_writes_where_the_page_looks() -> None:
     timer = configparser.ConfigParser(strict=False, interpolation=None)
     timer.read(ROOT / "systemd/alignd-doctor.timer")
     assert timer["Timer"]["OnCalendar"] == "hourly"
+    # The random delay is one of all times of a timer: the first look would be minutes late.
+    assert timer["Unit"]["Wants"] == "alignd-doctor.service"
+    assert set(timer["Timer"]) == {"oncalendar", "randomizeddelaysec", "persistent"}
     assert STALE_SECONDS > 2 * 3600, "one that is late is not too old yet"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("systemd/*")), ids=lambda path: path.name)
+def test_the_readme_installs_every_unit(path: Path) -> None:
+    installing = README.partition("\n## Installing\n")[2].partition("\n## ")[0]
+
+    patterns = re.findall(r"systemd/\S+", installing)
+    assert any(path.relative_to(ROOT).match(pattern) for pattern in patterns)
+
+
+def test_the_units_are_ordered_by_the_postfix_of_debian_12_too() -> None:
+    """There `postfix.service` is /bin/true, and `postfix@-.service` the mail server."""
+    for path in ROOT.glob("systemd/*"):
+        for ordered in re.findall(r"^(?:After|Before)=(.*)$", path.read_text(), re.MULTILINE):
+            names = set(ordered.split())
+            assert ("postfix.service" in names) == ("postfix@-.service" in names), path.name
+
+
+def test_the_page_may_ask_at_the_window_that_the_configuration_shows() -> None:
+    unit = (ROOT / "systemd/alignd.service").read_text()
+    (made,) = re.findall(r"^ExecStartPre=-\+\S+ -d -o alignd -g (\S+) -m 2750 (\S+)$", unit, re.M)
+    group, directory = made
+
+    shown = re.findall(r"unix:(/run/alignd/\S+)/ledger\.sock", sections()["ledger"])
+    assert shown == [directory]
+    page = (ROOT / "systemd/alignd-web.service").read_text()
+    assert re.search(rf"^SupplementaryGroups=.*\b{group}\b", page, re.MULTILINE)
+
+
+def test_operators_are_told_of_every_group_of_the_page() -> None:
+    page = configparser.ConfigParser(strict=False, interpolation=None)
+    page.read(ROOT / "systemd/alignd-web.service")
+    service = page["Service"]
+    told = (ROOT / "docs/page.md").read_text()
+
+    assert f"chgrp {service['Group']} " in told
+    for group in service["SupplementaryGroups"].split():
+        assert f"the group `{group}` " in told
 
 
 @pytest.mark.parametrize("unit", ["alignd-digest.service", "alignd-digest.timer"])
@@ -380,10 +424,35 @@ def test_the_page_of_the_benchmark_has_every_part_and_every_goal() -> None:
 
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == [
         *("Speed", "Workers", "A relay", "Single figures", "Where the time goes"),
-        *("Growth", "Goals"),
+        *("Growth", "The ledger", "The page", "Goals"),
     ]
     assert all(f"| times {peer} | " in page for peer in GOALS)
+    for goal in ("of alignd without a ledger", "of mail without readers", "95 of 100 lists"):
+        assert f"| {goal} | " in page
     assert (ROOT / "docs/bench.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("rate", "slowest", "reached"),
+    [
+        pytest.param(960.0, 0.1, ("yes", "yes"), id="both-goals"),
+        pytest.param(940.0, 0.1, ("**no**", "yes"), id="mail-is-slower"),
+        pytest.param(960.0, 0.3, ("yes", "**no**"), id="lists-are-slow"),
+    ],
+)
+def test_the_benchmark_tells_what_readers_of_the_page_take(
+    rate: float, slowest: float, reached: tuple[str, str]
+) -> None:
+    looked = Looked(seconds=10.0, answers={LIST: [0.01, slowest], DOMAIN: [0.5], JSON: []})
+    # What programs do is told, and no goal.
+    found = [WithReaders(PEOPLE, 10, rate, 1000.0, looked, 0.1, 0.1),
+             WithReaders(MACHINES, 10, 1.0, 1000.0, looked, 0.1, 0.1)]  # fmt: skip
+    page = written(Results(2, with_readers=found), "bench.svg")
+
+    assert "\n## The page\n" in page
+    assert f"| of mail without readers | {rate / 1000:.2f} | 0.95 | {reached[0]} |" in page
+    assert re.search(rf"^\| 95 of 100 lists \| .* \| 200 ms \| {re.escape(reached[1])} \|$",
+                     page, re.MULTILINE)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from alignd.ledger.answer import OTHER, Finding
 from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import DAY, HOUR, Batch, CountKey, DomainKey, Seen
 from alignd.ledger.database import open_database
 from alignd.ledger.migration import migrate
+from alignd.ledger.queries.overview import SHOWN_DAYS
+from alignd.ledger.tables import DAYS, HOURS, STATES
 from alignd.ledger.writer import Writer
 
 NOW = 1_782_900_000.0
@@ -72,3 +74,29 @@ def new_ledger(url: str, mails: Iterable[Mail] = STORY, now: float = NOW) -> Eng
     migrate(engine)
     write(engine, mails, now=now)
     return engine
+
+
+def new_large_ledger(url: str, domains: Iterable[str], now: float, tenants: int = 20) -> None:
+    """Make a ledger of many *domains*, each of which has sent on each of the last 30 days.
+
+    A third is rewritten; each has its tenant, of so many.
+    """
+    engine = open_database(url)
+    migrate(engine)
+    today, hour = int(now) // DAY * DAY, int(now) // HOUR * HOUR
+    key, states = [], []
+    for number, domain in enumerate(domains):
+        finding = PASSED if number % 3 else REWRITTEN
+        one = {"leg": WRITER.leg, "tenant": f"t{number % tenants}", "domain": domain}
+        since = now - (1 + number % 300) * DAY
+        times = {"since": since, "first_seen": since, "last_seen": now, "looked": now}
+        words = {"action": finding.action, "reason": finding.reason}
+        more = {"policy": finding.policy, "spf": finding.spf, "dkim": finding.dkim}
+        key.append(one | words | {"messages": 1 + number * 7 % 90})
+        states.append(one | words | more | times)
+    with engine.begin() as connection:
+        connection.execute(insert(STATES), states)
+        for ago in range(SHOWN_DAYS):
+            connection.execute(insert(DAYS), [{**each, "day": today - ago * DAY} for each in key])
+        connection.execute(insert(HOURS), [{**each, "hour": hour} for each in key])
+    engine.dispose()

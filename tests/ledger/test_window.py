@@ -26,8 +26,8 @@ from alignd.ledger.database import open_database
 from alignd.ledger.migration import migrate, newest_version
 from alignd.ledger.queries.events import events_between
 from alignd.ledger.queries.history import history
-from alignd.ledger.queries.opening import open_ledger
-from alignd.ledger.queries.overview import Order, Selection, other_messages, overview
+from alignd.ledger.queries.opening import OpenLedger, open_ledger
+from alignd.ledger.queries.overview import DomainRow, Order, Selection, other_messages, overview
 from alignd.ledger.queries.relays import relays
 from alignd.ledger.queries.traffic import traffic
 from alignd.ledger.tables import DAYS, HOURS, STATES
@@ -422,6 +422,33 @@ def test_whatever_is_sent_ends(window: Window, octets: bytes, result: str) -> No
     assert answer == b"" if result == UNFINISHED else result.encode() in answer
     window.await_result(result)
     assert window.results == {result: 1}
+
+
+def test_who_asks_for_a_domain_does_not_wait_for_who_asks_for_all(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked, goes_on = threading.Event(), threading.Event()
+
+    def slow(ledger: OpenLedger, wanted: Selection, now: float, order: Order) -> list[DomainRow]:
+        is_asked.set()
+        assert goes_on.wait(30.0)
+        return overview(ledger, wanted, now, order)
+
+    monkeypatch.setattr(questions, "overview", slow)
+    found: list[int] = []
+    asking = threading.Thread(
+        target=lambda: found.append(len(window.reader.overview(Selection(), NOW)))
+    )
+    asking.start()
+    try:
+        assert is_asked.wait(30.0)
+        assert window.reader.history("outbound", "mycompany.com", 0, NOW).states
+        assert window.reader.relays(NOW)
+        assert found == []
+    finally:
+        goes_on.set()
+        asking.join()
+    assert found == [4]
 
 
 def test_who_goes_away_is_forgotten(window: Window) -> None:

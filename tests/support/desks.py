@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from alignd.config.settings import WebOptions
-from alignd.languages.catalogues import load_all_texts
 from alignd.ledger.window.database import DatabaseAsks
 from alignd.ledger.window.protocol import WindowError
 from alignd.ledger.window.questions import Question
@@ -16,9 +15,16 @@ from alignd.ledger.window.reader import LedgerReader
 from alignd.mail.domain import Domain
 from alignd.return_path.keyring import Keyring
 from alignd.web.desk.desk import Desk
-from alignd.web.desk.examined import Checked, CheckProblem, Examined, TooSoon, Trouble
+from alignd.web.desk.examined import (
+    Checked,
+    CheckOutcome,
+    CheckProblem,
+    Examined,
+    Trouble,
+)
 from alignd.web.desk.snapshots import Snapshots, Unreadable
 from tests.lab.ledger_rows import NOW
+from tests.support.languages import TEXTS
 
 HOST = "localhost:18880"
 ORIGIN = f"http://{HOST}"
@@ -35,7 +41,7 @@ class SilentDns:
 
     def __init__(self) -> None:
         self.checked: list[str] = []
-        self.result: Checked | TooSoon | CheckProblem = CheckProblem(Trouble.DNS)
+        self.result: CheckOutcome = CheckProblem(Trouble.DNS)
         self.failure: Exception | None = None
 
     def examine(self, domain: Domain, tenant: str = "") -> Examined | CheckProblem:
@@ -43,7 +49,7 @@ class SilentDns:
             raise self.failure
         return CheckProblem(Trouble.DNS, f"{domain} of {tenant or 'nobody'}")
 
-    def check_now(self, domain: Domain, tenant: str = "") -> Checked | TooSoon | CheckProblem:
+    def check_now(self, domain: Domain, tenant: str = "") -> CheckOutcome:
         self.checked.append(f"{domain} of {tenant}" if tenant else domain.name)
         return self.result
 
@@ -122,7 +128,7 @@ def open_desk(
     reader = LedgerReader(ledger)
     snapshots = Snapshots(reader, heard.ledger.append, clock)
     desk = Desk(
-        OPTIONS, reader, snapshots, dns, load_all_texts(), {Domain("gmail.com")}, clock, b"s" * 32,
+        OPTIONS, reader, snapshots, dns, TEXTS, {Domain("gmail.com")}, clock, b"s" * 32,
         heard, share_keys=KEYRING, revoked=revoked,
     )  # fmt: skip
     reading = threading.Thread(target=snapshots.run)

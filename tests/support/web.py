@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,15 +53,16 @@ class Web:
             answer = peer.getresponse()
             return answer, answer.read().decode()
 
-    def send(self, octets: bytes) -> bytes:
+    def send(self, octets: bytes, *, share: bool = False) -> bytes:
         """What comes back until the connection is closed."""
-        with closing(self.connect()) as peer:
+        with closing(self.connect(share=share)) as peer:
             with suppress(OSError):
                 peer.sendall(octets)
             return read_all(peer)
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT)
+    def connect(self, *, share: bool = False) -> socket.socket:
+        port = self.share_port if share else self.port
+        return socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
 
 
 def read_all(peer: socket.socket) -> bytes:
@@ -73,13 +74,15 @@ def read_all(peer: socket.socket) -> bytes:
 
 
 @contextmanager
-def run_window(directory: Path) -> Iterator[Path]:
-    """A ledger of the story, and a window on it."""
+def run_window(
+    directory: Path, more: Sequence[Mail] = (), count: Callable[[str], None] = lambda _: None
+) -> Iterator[Path]:
+    """A ledger of the story and *more*, and a window on it, which tells *count* what came."""
     url, path = f"sqlite:///{directory / 'ledger.sqlite'}", directory / "window.sock"
     now = time.time()
-    new_ledger(url, [*STORY, Mail(HOSTILE, REWRITTEN, 3)], now)
+    new_ledger(url, [*STORY, Mail(HOSTILE, REWRITTEN, 3), *more], now)
     ended = threading.Event()
-    server = WindowServer(url, lambda: listen_at(str(path), 0o660), lambda _: None, lambda _: None)
+    server = WindowServer(url, lambda: listen_at(str(path), 0o660), count, lambda _: None)
     thread = threading.Thread(target=server.run, args=(ended,))
     thread.start()
     try:
@@ -91,15 +94,26 @@ def run_window(directory: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def run_web(directory: Path, window: Path, under: Sequence[str] = ()) -> Iterator[Web]:
-    """Run `alignd web`, behind the words *under*, on the ledger at *window*."""
+def run_web(
+    directory: Path,
+    window: Path,
+    under: Sequence[str] = (),
+    *,
+    options: str = "",
+    nameserver: str = "127.0.0.1:53",
+) -> Iterator[Web]:
+    """Run `alignd web`, behind the words *under*, on the ledger at *window*.
+
+    *options* are more lines of its part of the configuration.
+    """
     port, share_port = free_ports(2)
     keys = directory / "share.keys"
     keys.write_text(KEYS)
     keys.chmod(0o600)
     config = directory / "alignd.conf"
     config.write_text(
-        configuration(f"""\
+        configuration(
+            f"""\
 ledger.window = "unix:{window}"
 [web]
 listen = "127.0.0.1:{port}"
@@ -107,7 +121,10 @@ share_listen = "127.0.0.1:{share_port}"
 share_url = "https://{SHARE_HOST}"
 share_keys = "{keys}"
 revoked = "{directory}/revoked"
-""")
+{options}
+""",
+            nameserver=nameserver,
+        )
     )
     notices, log_path = Notices(directory / "notify"), directory / "log"
     with log_path.open("wb") as log:

@@ -6,15 +6,13 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode
 
-from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader
 
 from alignd.advice.alternatives import advise
 from alignd.config.domain_lists import SuffixList
 from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.review import Reviewer, make_reviewer
-from alignd.languages.catalogues import load_all_texts
 from alignd.languages.language import Language
 from alignd.ledger.answer import Finding
 from alignd.ledger.queries.history import DayCount, History, PastEvent
@@ -23,14 +21,15 @@ from alignd.letter.hosting import UNKNOWN_HOSTING, Hosting
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
 from alignd.resolver.zone import Zone
+from alignd.web.app.rendering import new_environment, spoken
 from alignd.web.desk.examined import ApplyLink, Examined, NoLink, Records, WhyNoLink
 from tests.lab.places import CASES
 from tests.lab.settings import configuration, world
+from tests.support.languages import TEXTS
 
 NOW = 1_782_900_000.0
 """2026-07-01, 10:00 UTC."""
 DAY = 86_400
-TEXTS = load_all_texts()
 DELEGATE = '[dkim]\ndelegate = { selector = "easy1", target = "easy1.dkim.easy.cz" }\n'
 KEY = next(
     line
@@ -96,28 +95,13 @@ def history(
 def render(template: str, language: Language = Language.EN, **values: Any) -> str:
     """*template* as the service renders it, but for its layout."""
     given = {"form_token": "t0ken", "link": link, "carried": {}, "is_share": False}
-    return environment(language).get_template(template).render({**given, **values})
+    return templates().get_template(template).render(spoken(TEXTS[language]), **given, **values)
 
 
 @cache
-def environment(language: Language) -> Environment:
-    texts = TEXTS[language]
-    made = Environment(
-        loader=ChoiceLoader([DictLoader({"layout.html": LAYOUT}), PackageLoader("alignd.web")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.globals.update(
-        text=texts.text,
-        plural=texts.plural,
-        number=texts.number,
-        date=texts.date,
-        language=language,
-        Markup=Markup,
-    )
-    return made
+def templates() -> Environment:
+    own = DictLoader({"layout.html": LAYOUT})
+    return new_environment(ChoiceLoader([own, PackageLoader("alignd.web")]))
 
 
 def link(path: str, query: Mapping[str, object] | None = None) -> str:

@@ -17,9 +17,9 @@ from alignd.digest.summary import Change, Summary, summarise
 from alignd.languages.texts import Texts
 from alignd.ledger.event import EventKind
 from alignd.letter.layout.blocks import Block, Field, Form, Heading, Linked, Listed, Paragraph
-from alignd.letter.layout.mailto import percent_encoded
 from alignd.letter.layout.page import as_html
 from alignd.letter.layout.plain_text import as_text
+from alignd.mail.percent_encoding import percent_encoded
 from alignd.mail.printable import printable
 
 MAX_LISTED = 20

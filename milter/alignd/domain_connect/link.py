@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 from alignd.domain_connect.discovery import Offer
 from alignd.domain_connect.template import Group, TemplateId
-
-_RESERVED = re.compile(rb"[^A-Za-z0-9._~-]")
+from alignd.mail.percent_encoding import percent_encoded
 
 
 def apply_link(
@@ -36,16 +34,10 @@ def signed_query(
     """The query string with its signature; nobody may change or reorder it (section 8.3.2.1)."""
     query = canonical_query(parameters)
     signature = base64.b64encode(sign(query.encode("ascii"))).decode("ascii")
-    return f"{query}&sig={_encoded(signature)}&key={_encoded(key_name)}"
+    return f"{query}&sig={percent_encoded(signature)}&key={percent_encoded(key_name)}"
 
 
 def canonical_query(parameters: Mapping[str, str]) -> str:
     """What is signed: each parameter encoded, in the order of the encoded names."""
-    encoded = {_encoded(name): _encoded(value) for name, value in parameters.items()}
+    encoded = {percent_encoded(name): percent_encoded(value) for name, value in parameters.items()}
     return "&".join(f"{name}={value}" for name, value in sorted(encoded.items()))
-
-
-def _encoded(text: str) -> str:
-    """Percent-encode all but the unreserved characters of RFC 3986, section 2.3."""
-    encoded = _RESERVED.sub(lambda found: f"%{ord(found[0]):02X}".encode(), text.encode())
-    return encoded.decode("ascii")

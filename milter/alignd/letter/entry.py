@@ -73,10 +73,6 @@ class Entry:
         ]
         return Domain(".".join(labels[hidden[-1] + 1 :] if hidden else labels))
 
-    @property
-    def is_host_known(self) -> bool:
-        return self.hosting.host is not None
-
     def has(self, habit: Habit) -> bool:
         """Whether its host is known to have *habit*."""
         return self.hosting.host is not None and habit in self.hosting.host.habits

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from alignd.ledger.window.opening import reader_of
 from alignd.ledger.window.protocol import WindowError
 from alignd.ledger.window.reader import LedgerReader
 from alignd.return_path.directory import Directory, make_directory
-from alignd.return_path.key_file import load_keyring, load_keyrings
-from alignd.return_path.keyring import Keyring
+from alignd.return_path.key_file import load_keyring
+from alignd.return_path.keyring import MIN_OCTETS, Key, Keyring, KeyState
 from alignd.service.processes.notification import ServiceManager, Watchdog
 from alignd.telemetry.log import MessageLog, described
 from alignd.web.app.pages import make_pages
@@ -36,7 +37,9 @@ from alignd.web.revocation import path_of
 from alignd.web.token_file import load_tokens
 from alignd.web.tokens import Tokens
 
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_ENDING = {signal.SIGTERM, signal.SIGINT}
+_SIGNALS = {*_ENDING, signal.SIGHUP}
+_NICENESS = 10  # as its unit has it: a tenth of the share of a process of mail
 _ROUND_SECONDS = 1.0
 _SECRET_OCTETS = 32
 _NOWHERE = "there is nowhere to listen: set web.listen"
@@ -81,14 +84,24 @@ def load_page(path: Path, environment: Mapping[str, str]) -> PageSetup:
     return PageSetup(
         configuration,
         load_signer(configuration.dkim),
-        # The keys of return addresses are not the page's to read: it tells none.
-        make_directory(configuration, load_keyrings(configuration, strict=False)),
+        make_directory(configuration, example_keyrings(configuration)),
         nameservers_of(configuration.dns),
         ledger,
         load_tokens(web.tokens) if web.tokens else None,
         load_keyring(web.share_keys) if web.share_keys and web.share_listen else None,
         path_of(web, environment),
     )
+
+
+def example_keyrings(configuration: Configuration) -> dict[str, Keyring]:
+    """A key of the page's own in the place of those in each file of `return.keys`.
+
+    The page shows what return addresses look like, and what receivers say of their domain. None
+    that it shows holds, so that its user, whom readers reach, need not read the keys.
+    """
+    key = Key(secrets.token_bytes(MIN_OCTETS), KeyState.SIGN)
+    paths = (each.return_path.keys for each in configuration.all_settings)
+    return {path: Keyring({key.id: key}, key) for path in paths if path}
 
 
 class PageService:
@@ -120,7 +133,8 @@ class PageService:
 
     def run(self) -> int:
         """Serve until TERM or INT; the result is the exit status."""
-        # Before there are threads, which have the mask of whoever starts them.
+        # Before there are threads, which have mask and priority of whoever starts them.
+        let_mail_go_first()
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         reading = threading.Thread(target=self._snapshots.run, name="snapshots", daemon=True)
         reading.start()
@@ -147,9 +161,12 @@ class PageService:
     def _wait(self) -> int:
         while True:
             found = signal.sigtimedwait(_SIGNALS, _ROUND_SECONDS)
-            if found is not None and found.si_signo != signal.SIGHUP:
+            # Python 3.11 to 3.13 give a siginfo that was not filled in to a process that was
+            # stopped for longer than the round, and goes on: its number is then none of these.
+            number = found.si_signo if found else 0
+            if number in _ENDING:
                 return os.EX_OK
-            if found is not None:
+            if number == signal.SIGHUP:
                 self._log.service("the page reads its configuration at a start only: restart it")
             self._manager.tell_untold()
             self._watchdog.feed()
@@ -159,6 +176,14 @@ class PageService:
 
     def _is_well(self) -> bool:
         return all(each.is_well for each in self._listeners)
+
+
+def let_mail_go_first() -> None:
+    """Take the priority of the unit, also where no systemd has given it."""
+    missing = _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)
+    if missing > 0:
+        with suppress(OSError):  # where a sandbox forbids it
+            os.nice(missing)
 
 
 class PageLog:

@@ -201,13 +201,13 @@ def refuse_malformed(request: Request, site: Site) -> Refused | None:
 
 
 def refuse_cross_site(request: Request, site: Site) -> Refused | None:
-    """Why a POST was not made by a page of this site; None if it was, or is no POST.
+    """Why a POST was not made by a page of this site, or a page is made part of another site's.
 
     With `Referrer-Policy: no-referrer` browsers send "null" as Origin from our own pages too
     (Fetch, "append a request Origin header"); then Sec-Fetch-Site has to say that they are.
     """
     if request.method in _READS:
-        return None
+        return Refused(Refusal.CROSS_SITE) if _is_embedded(request) else None
     sites, origins = request.all("sec-fetch-site"), request.all("origin")
     if sites not in ([], ["same-origin"]) or len(origins) > 1:
         return Refused(Refusal.CROSS_SITE)
@@ -215,6 +215,19 @@ def refuse_cross_site(request: Request, site: Site) -> Refused | None:
     if origin in site.origins or (sites and origin == "null"):
         return None
     return Refused(Refusal.CROSS_SITE)
+
+
+def _is_embedded(request: Request) -> bool:
+    """Whether the page of another site has a browser load this, and does not lead there.
+
+    That has DNS and the ledger asked, and the time that it takes tells what they know. Links of
+    other sites, such as those of tickets, are good (W3C, Fetch Metadata Request Headers).
+    """
+    sites = request.all("sec-fetch-site")
+    if sites in ([], ["same-origin"], ["none"]):
+        return False
+    modes, destinations = request.all("sec-fetch-mode"), request.all("sec-fetch-dest")
+    return modes not in ([], ["navigate"]) or destinations not in ([], ["document"])
 
 
 def form_token(secret: bytes, user: str, now: float) -> str:

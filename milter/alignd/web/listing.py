@@ -7,7 +7,7 @@ The ledger is asked for all domains now and then, and each request is answered f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -78,16 +78,14 @@ class View:
 
 
 class Snapshot:
-    """All author domains at one moment, sorted by each column. It is never changed."""
+    """All author domains at one moment. What it says never changes, and any thread may ask."""
 
     def __init__(self, rows: Iterable[DomainRow], taken_at: float) -> None:
         """*taken_at*: the Unix time of that moment."""
-        by_name = sorted(rows, key=_by_name)
-        self._sorted = {
-            (column, is_descending): some
-            for column, key in _KEYS.items()
-            for is_descending, some in zip((False, True), _both_ways(by_name, key), strict=True)
-        }
+        by_name = tuple(sorted(rows, key=_by_name))
+        self._by_name = by_name
+        self._sorted: dict[tuple[Column, bool], tuple[DomainRow, ...]] = {}
+        """By a column and a direction, once somebody has wanted that: few want each of them."""
         self.taken_at = taken_at
         self.total = len(by_name)
         self.states: Mapping[str, int] = Counter(map(state_of, by_name))
@@ -101,13 +99,21 @@ class Snapshot:
 
     def view(self, wanted: Wanted) -> View:
         """The page that is wanted."""
-        rows = self._sorted[wanted.column, wanted.is_descending]
-        matching = _matching(rows, wanted)
+        matching = _matching(
+            self._in_order(wanted.column, is_descending=wanted.is_descending), wanted
+        )
         pages = max(1, -(-len(matching) // PAGE_ROWS))
         page = min(max(1, wanted.page), pages)
         start = (page - 1) * PAGE_ROWS
         some = tuple(matching[start : start + PAGE_ROWS])
         return View(some, page, pages, len(matching), start + 1 if some else 0)
+
+    def _in_order(self, column: Column, *, is_descending: bool) -> tuple[DomainRow, ...]:
+        found = self._sorted.get((column, is_descending))
+        if found is None:  # two threads may find the same
+            found = _in_order(self._by_name, _KEYS[column], is_descending=is_descending)
+            self._sorted[column, is_descending] = found
+        return found
 
 
 def state_of(row: DomainRow) -> str:
@@ -141,15 +147,11 @@ def _matching(rows: tuple[DomainRow, ...], wanted: Wanted) -> list[DomainRow]:
     ]
 
 
-def _both_ways(
-    by_name: Sequence[DomainRow], key: Callable[[DomainRow], Any]
-) -> Iterator[tuple[DomainRow, ...]]:
-    """The rows upwards and downwards by *key*, those that are equal in the order of names."""
-    keys = list(map(key, by_name))
-    for is_descending in (False, True):
-        # Sorting is stable, downwards too.
-        places = sorted(range(len(keys)), key=keys.__getitem__, reverse=is_descending)
-        yield tuple(by_name[place] for place in places)
+def _in_order(
+    by_name: Sequence[DomainRow], key: Callable[[DomainRow], Any], *, is_descending: bool
+) -> tuple[DomainRow, ...]:
+    """The rows by *key*, those that are equal in the order of names."""
+    return tuple(sorted(by_name, key=key, reverse=is_descending))  # stable, downwards too
 
 
 def _by_name(row: DomainRow) -> tuple[list[str], str]:

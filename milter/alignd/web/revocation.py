@@ -59,6 +59,24 @@ def read_revoked(path: Path) -> frozenset[str]:
     return frozenset(ids)
 
 
+class RevokedLinks:
+    """The ids in the file at *path*, which is read when one is looked for.
+
+    So who guesses at links does not have it read: they are forged, whatever was revoked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __contains__(self, link_id: object) -> bool:
+        """Whether the file has *link_id*.
+
+        Raises:
+            RevocationError: as `read_revoked` does.
+        """
+        return link_id in read_revoked(self._path)
+
+
 def revoke(path: Path, link_id: str, now: float) -> None:
     """Add *link_id* to the file at *path*, and take out those that have ended by *now*.
 

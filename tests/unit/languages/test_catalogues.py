@@ -9,8 +9,9 @@ from string import Formatter
 import pytest
 from babel.messages.catalog import Message
 
-from alignd.languages.catalogues import load_all_texts, load_texts
+from alignd.languages.catalogues import load_texts
 from alignd.languages.language import Language
+from tests.support.languages import TEXTS
 from tools.catalogues.catalogues import (
     ROOT,
     TRANSLATED,
@@ -133,7 +134,7 @@ def test_a_catalogue_is_installed_with_the_package(language: Language) -> None:
 
 @pytest.mark.parametrize("language", Language, ids=lambda language: language.value)
 def test_every_sentence_can_be_said(language: Language) -> None:
-    texts = load_all_texts()[language]
+    texts = TEXTS[language]
 
     for message in MESSAGES:
         if isinstance(message.id, str):

@@ -17,7 +17,6 @@ from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
 from alignd.judgement.reasons import Reason
 from alignd.judgement.review import Reviewer, make_reviewer
-from alignd.languages.catalogues import load_all_texts
 from alignd.languages.language import Language
 from alignd.letter.hosting import UNKNOWN_HOSTING, Hosting, find_hosting
 from alignd.letter.hosts import HOSTS
@@ -30,6 +29,7 @@ from alignd.resolver.zone import Zone
 from tests.lab.places import CASES
 from tests.lab.settings import configuration, world
 from tests.support.customers import SHARED, customers
+from tests.support.languages import TEXTS
 from tests.support.letters import Entered, in_html, in_mailto, in_message, in_text
 
 DELEGATE = '[dkim]\ndelegate = { selector = "easy1", target = "easy1.dkim.easy.cz" }\n'
@@ -39,7 +39,6 @@ KEY = next(
     if line.startswith("easy1.dkim.easy.cz.")
 )
 NOVEMBER = 1795856400.0
-TEXTS = load_all_texts()
 HOST_BY_NAME = {host.name: host for host in HOSTS}
 SUFFIXES = SuffixList()
 LINK = "https://alignd.easysoftware.com/s/abcdefghijklmnop?language=da"
@@ -53,6 +52,7 @@ def reviewer(changes: str = DELEGATE) -> Reviewer:
     return make_reviewer(settings, load_signer(settings.dkim), lambda: 0.0, SUFFIXES)
 
 
+@cache
 def advice_for(zone: str, author: Mailbox = MARKY, changes: str = DELEGATE) -> Advice:
     return advise(reviewer(changes), author, Zone.parse(world(f"{zone}{KEY}\n")))
 

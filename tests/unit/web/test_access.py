@@ -319,6 +319,28 @@ def test_another_site_cannot_have_a_browser_post(
     assert isinstance(read, Allowed)
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "destination", "is_refused"),
+    [
+        pytest.param("cross-site", "navigate", "document", False, id="a link of a ticket"),
+        pytest.param("none", "navigate", "document", False, id="a bookmark"),
+        pytest.param("same-origin", "cors", "empty", False, id="our own script"),
+        pytest.param("cross-site", "no-cors", "image", True, id="an image"),
+        pytest.param("cross-site", "cors", "empty", True, id="a script of another site"),
+        pytest.param("cross-site", "navigate", "iframe", True, id="a frame"),
+        pytest.param("same-site", "no-cors", "script", True, id="a sister"),
+    ],
+)
+def test_another_site_cannot_have_a_browser_load_a_page_as_part_of_its_own(
+    site: str, mode: str, destination: str, *, is_refused: bool
+) -> None:
+    headers = (("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", destination))
+
+    read = asked(BEHIND_PROXY, USER, *headers)
+
+    assert (read == Refused(Refusal.CROSS_SITE)) is is_refused
+
+
 def test_a_program_with_a_token_posts_without_a_form() -> None:
     answer = asked(WITH_TOKENS, BEARER, method="POST")
 

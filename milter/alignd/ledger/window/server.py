@@ -1,8 +1,9 @@
 """Answers questions about a ledger in a file, for processes that may not read that file.
 
 It runs in threads of the process that owns the ledger, beside those that count. So few questions
-are open at a time, one is worked on, and all of them together get a part of a core. Whatever comes
-ends with an answer, an obstacle, or a closed connection.
+are open at a time, one is worked on, and beside it one that takes milliseconds, and all of them
+together get a part of a core. Whatever comes ends with an answer, an obstacle, or a closed
+connection.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ from alignd.ledger.window.protocol import (
     encode_obstacle,
     encode_row,
 )
-from alignd.ledger.window.questions import AnyQuestion, read_question
+from alignd.ledger.window.questions import (
+    AnyQuestion,
+    HistoryQuestion,
+    RelaysQuestion,
+    read_question,
+)
 from alignd.ledger.window.share import ProcessorShare
 
 ANSWERED, UNFINISHED = "answered", "unfinished"
@@ -35,6 +41,10 @@ went away."""
 _SHARE, _SAVED_SECONDS = 0.25, 3.0
 """Of a core, for all questions. Of a list of 10,000 domains, which takes a second, there are three
 at once and one more each four seconds."""
+_EACH_SECOND, _SAVED_CONNECTIONS = 100.0, 400.0
+"""Connections: each is a thread of the process that counts mail, also if it asks nothing."""
+_SHORT = (HistoryQuestion, RelaysQuestion)
+"""Of one domain, and of the relays."""
 _ROUND_SECONDS = 0.5
 _GRACE_SECONDS = 0.1
 """For another connection to end: who has its answer may ask again before that is noted."""
@@ -79,8 +89,14 @@ class WindowServer:
         self._limits = limits
         self._free = threading.Semaphore(limits.connections)
         self._turn = threading.Lock()
-        """Whose turn it is to ask the file, and to use `_share`."""
+        """Whose turn it is to ask the file for all domains."""
+        self._short_turn = threading.Lock()
+        """The same for what takes milliseconds: it does not wait for what takes seconds."""
+        self._share_lock = threading.Lock()
+        """Of the next one."""
         self._share = ProcessorShare(_SHARE, _SAVED_SECONDS, time.monotonic())
+        self._connections = ProcessorShare(_EACH_SECOND, _SAVED_CONNECTIONS, time.monotonic())
+        """How many may come; for the thread that listens."""
         self.problem = ""
         """Why nobody can ask; empty where they can."""
 
@@ -99,11 +115,12 @@ class WindowServer:
 
     def _accept(self, listening: socket.socket, ended: threading.Event) -> None:
         listening.settimeout(_ROUND_SECONDS)
-        while not ended.is_set():
+        while not ended.wait(self._connections.wait(time.monotonic())):
             try:
                 peer, _ = listening.accept()
             except (TimeoutError, ConnectionError):  # it may be gone again
                 continue
+            self._connections.spend(1.0, time.monotonic())
             if self._free.acquire(timeout=_GRACE_SECONDS):
                 self._begin(peer)
             else:
@@ -170,7 +187,8 @@ class WindowServer:
         return line
 
     def _answer(self, question: AnyQuestion) -> list[bytes]:
-        if not self._turn.acquire(timeout=self._limits.turn_seconds):
+        turn = self._short_turn if isinstance(question, _SHORT) else self._turn
+        if not turn.acquire(timeout=self._limits.turn_seconds):
             raise WindowError(Obstacle.BUSY, "others ask too much")
         try:
             self._await_share()
@@ -178,12 +196,15 @@ class WindowServer:
             try:
                 return self._pieces(question)
             finally:
-                self._share.spend(time.thread_time() - began, time.monotonic())
+                spent = time.thread_time() - began
+                with self._share_lock:
+                    self._share.spend(spent, time.monotonic())
         finally:
-            self._turn.release()
+            turn.release()
 
     def _await_share(self) -> None:
-        wait = self._share.wait(time.monotonic())
+        with self._share_lock:
+            wait = self._share.wait(time.monotonic())
         if wait > self._limits.turn_seconds:
             raise WindowError(Obstacle.BUSY, "others ask too much")
         time.sleep(wait)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from alignd.mail.percent_encoding import percent_encoded
+
 MAX_MAILTO = 2000
 """Characters; Windows and some browsers cut longer links, and half a record is worse than none."""
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 def mailto(subject: str, bodies: Iterable[str]) -> str:
@@ -14,11 +15,6 @@ def mailto(subject: str, bodies: Iterable[str]) -> str:
     head = f"mailto:?subject={percent_encoded(subject)}"
     links = (f"{head}&body={percent_encoded(_with_crlf(body))}" for body in bodies)
     return next((link for link in links if len(link) <= MAX_MAILTO), head)
-
-
-def percent_encoded(text: str) -> str:
-    """Write *text* as a part of a URL (RFC 3986, section 2.1)."""
-    return "".join(chr(each) if each in _UNRESERVED else f"%{each:02X}" for each in text.encode())
 
 
 def _with_crlf(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from alignd.languages.choice import choose
 from alignd.languages.language import Language
@@ -18,7 +18,7 @@ from alignd.web.app.outcomes import query_of, status_of
 from alignd.web.app.rendering import Renderer, address
 from alignd.web.app.requests import ALLOWED, MAX_BODY, Decide, Gate
 from alignd.web.desk.desk import Desk
-from alignd.web.desk.examined import Checked, CheckProblem, TooSoon
+from alignd.web.desk.examined import CheckOutcome, TooSoon
 from alignd.web.headers import Kind, headers_of
 from alignd.web.views.errors import sentences_of
 from alignd.web.views.json import check_json
@@ -109,11 +109,10 @@ class Answers:
         if allowed is not None and not allowed.needs_form_token:
             return
         token = request.form.get("token", "")
-        user = allowed.user if allowed else ""
-        if not form_token_holds(self._desk.form_secret, user, token, self._desk.clock()):
+        if not form_token_holds(self._desk.form_secret, self._holder, token, self._desk.clock()):
             raise FormRefused
 
-    def checked(self, outcome: Checked | TooSoon | CheckProblem, path: str) -> Response:
+    def checked(self, outcome: CheckOutcome, path: str) -> Response:
         """The answer to a check: what came of it for a script, or the page at *path* again."""
         if not wants_json():
             there = {"Location": self.address(path, query_of(outcome))}
@@ -140,9 +139,18 @@ class Answers:
         ]
 
     def _form_token(self) -> str:
+        return form_token(self._desk.form_secret, self._holder, self._desk.clock())
+
+    @property
+    def _holder(self) -> str:
+        """To whom a form is given: a user, or who has a link, which is no name of a user.
+
+        The form of a link must not be good for the pages, nor for another link.
+        """
         allowed: Allowed | None = request.environ[ALLOWED]
-        user = allowed.user if allowed else ""
-        return form_token(self._desk.form_secret, user, self._desk.clock())
+        if allowed is not None:
+            return allowed.user
+        return "\0" + str((request.view_args or {}).get("token", ""))
 
 
 class FormRefused(HTTPException):
@@ -182,10 +190,7 @@ def wants_json() -> bool:
 def _on_bug(desk: Desk, answers: Answers) -> Callable[[Exception], Response]:
     def answer(error: Exception) -> Response:
         desk.log.failed(error)
-        said = sentences_of(500, answers.texts)
-        if wants_json():
-            return answers.error_json(500, said.word, said.sentence)
-        return answers.message(500, said.title, said.sentence)
+        return answers.failure(InternalServerError())
 
     return answer
 

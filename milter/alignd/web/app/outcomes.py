@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from alignd.languages.texts import Texts
 from alignd.mail.domain import Domain
 from alignd.web.desk.desk import Checks
-from alignd.web.desk.examined import Checked, CheckProblem, TooSoon, Trouble
+from alignd.web.desk.examined import Checked, CheckOutcome, CheckProblem, TooSoon, Trouble
 from alignd.web.views.events import Notice, check_notice
+from alignd.web.views.query import number_of
 
 CHECKED = "checked"
 """The field of a query that says what came of a check."""
 _DONE, _LATER, _AGAIN = "1", "later", "again"
 _MOST_SECONDS = 3600
-_MAX_DIGITS = 4
 _TOO_MANY = 429  # RFC 6585, section 4
 
 
-def status_of(outcome: Checked | TooSoon | CheckProblem) -> int:
+def status_of(outcome: CheckOutcome) -> int:
     """The status of an answer to a script."""
     match outcome:
         case Checked():
@@ -30,7 +30,7 @@ def status_of(outcome: Checked | TooSoon | CheckProblem) -> int:
             return 503
 
 
-def query_of(outcome: Checked | TooSoon | CheckProblem) -> dict[str, str]:
+def query_of(outcome: CheckOutcome) -> dict[str, str]:
     """The fields of a query by which `notice_of` knows what came of it."""
     match outcome:
         case Checked():
@@ -50,10 +50,7 @@ def notice_of(
         last = checks.last_check(domain, tenant)
         return check_notice(last, texts) if last else None
     if word == _LATER:
-        again = query.get(_AGAIN, "")
-        seconds = (
-            int(again) if again.isascii() and again.isdigit() and len(again) <= _MAX_DIGITS else 1
-        )
-        return check_notice(TooSoon(min(seconds, _MOST_SECONDS)), texts)
+        seconds = min(number_of(query.get(_AGAIN, "")), _MOST_SECONDS)
+        return check_notice(TooSoon(seconds), texts)
     trouble = {each.value: each for each in Trouble}.get(word)
     return check_notice(CheckProblem(trouble), texts) if trouble else None

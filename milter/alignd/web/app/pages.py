@@ -25,10 +25,8 @@ from alignd.web.views.json import domain_page_json
 from alignd.web.views.letter import letter_page
 from alignd.web.views.list import list_json, list_page
 from alignd.web.views.parts.past import period_of
-from alignd.web.views.query import wanted_of
+from alignd.web.views.query import number_of, wanted_of
 from alignd.web.views.relays import NoRelays, relays_json, relays_page
-
-_MAX_DIGITS = 3
 
 
 def make_pages(desk: Desk) -> Flask:
@@ -135,7 +133,7 @@ class _Pages:
             texts,
             letter_texts,
             tuple(desk.texts),
-            number=_number(request.args.get("record", "")),
+            number=number_of(request.args.get("record", "")),
             invitation=invite(desk, domain, tenant, letter_texts.language),
         )
         return self._answers.page("letter.html", page=page, here="domain")
@@ -166,8 +164,3 @@ def _domain(name: str) -> Domain:
         return Domain.parse(name)
     except DomainError as error:
         raise NotFound from error
-
-
-def _number(text: str) -> int:
-    """Which record is asked for, from 1."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 1

@@ -16,6 +16,7 @@ from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask
 
 from alignd.config.option_types import ListenAddress
+from alignd.web.app.parser import StrictParser
 from alignd.web.app.requests import MAX_BODY
 from alignd.web.headers import Kind, headers_of
 
@@ -28,7 +29,12 @@ REQUEST_SECONDS = 10.0
 its last request was answered."""
 DRAIN_SECONDS = 3.0
 """For answers that were begun when the service was told to end."""
-_THREADS = 8
+CROWDED_SECONDS = 2.0
+"""The same while nearly all places are taken: who is slow gives way to those who wait."""
+_CROWD = 90  # connections
+# More than those can hold up who have links to a few domains whose servers are silent: see
+# `checker.Limits.waiting`.
+_THREADS = 24
 _BACKLOG = 128
 _ROUND_SECONDS = 0.5
 _SWEEP_SECONDS = 1.0
@@ -87,8 +93,10 @@ class Listener:
 
     def _sweep(self, now: float) -> None:
         """Cut off who is slow to ask, or to take an answer."""
-        for channel in self._channels():
-            if not channel.requests and not channel.is_in_time(now):
+        channels = self._channels()
+        seconds = REQUEST_SECONDS if len(channels) < _CROWD else CROWDED_SECONDS
+        for channel in channels:
+            if not channel.requests and not channel.is_in_time(now, seconds):
                 channel.handle_close()
 
     def _drain(self) -> None:
@@ -127,6 +135,7 @@ class _Channel(HTTPChannel):
     """A connection whose client has a bounded time."""
 
     error_task_class = _Error
+    parser_class = StrictParser
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -137,9 +146,9 @@ class _Channel(HTTPChannel):
         super().service()
         self._waits_since = time.time()
 
-    def is_in_time(self, now: float) -> bool:
-        """Whether its client may still go on."""
-        return 0 <= now - self._waits_since <= REQUEST_SECONDS
+    def is_in_time(self, now: float, seconds: float) -> bool:
+        """Whether its client, who has so many *seconds*, may still go on."""
+        return 0 <= now - self._waits_since <= seconds
 
 
 def _serve(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
@@ -10,7 +12,7 @@ from alignd.web.app.answers import Answers, new_application
 from alignd.web.app.outcomes import notice_of
 from alignd.web.desk.desk import Desk
 from alignd.web.headers import Kind
-from alignd.web.revocation import RevocationError, read_revoked
+from alignd.web.revocation import RevocationError, RevokedLinks
 from alignd.web.sharing import Bad, ShareLink, read_token
 from alignd.web.views.parts.past import period_of
 from alignd.web.views.share import share_page
@@ -79,12 +81,12 @@ class _Shared:
         desk = self._desk
         if desk.share_keys is None:
             raise NotFound
+        revoked: Container[str] = RevokedLinks(desk.revoked) if desk.revoked else ()
         try:
-            revoked = read_revoked(desk.revoked) if desk.revoked else frozenset[str]()
+            found = read_token(token, desk.share_keys, revoked, desk.providers, desk.clock())
         except RevocationError as error:
             desk.log.no_links(str(error))
             raise ServiceUnavailable from error
-        found = read_token(token, desk.share_keys, revoked, desk.providers, desk.clock())
         if isinstance(found, ShareLink):
             self._answers.prefer(found.language)
             return found

@@ -25,6 +25,7 @@ from alignd.web.desk.examination import author_at, examine
 from alignd.web.desk.examined import (
     ApplyLink,
     Checked,
+    CheckOutcome,
     CheckProblem,
     Examined,
     NoLink,
@@ -33,6 +34,7 @@ from alignd.web.desk.examined import (
     WhyNoLink,
 )
 from alignd.web.desk.memory import Known, Memory, Subject
+from alignd.web.desk.queues import QueueFullError, Queues
 from alignd.web.rates import RateLimiter
 
 _MAX_SHOWN = 300  # characters of what DNS did not say
@@ -40,7 +42,7 @@ _ALL = ""
 """The key of the limit for all domains together."""
 
 OpenLookup = Callable[[Budget], AbstractContextManager[Lookup]]
-_Found = Examined | Checked | TooSoon | CheckProblem
+_Found = Examined | CheckOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,15 @@ class Limits:
 
     kept: float = 300.0
     """Seconds for which what was found is shown again."""
+    kept_unknown: float = 15.0
+    """The same where DNS did not say: or each look at a page would have it asked again."""
     max_kept: int = 300
     """Domains."""
     at_once: int = 4
     """Examinations, of different domains."""
+    waiting: int = 6
+    """Who wait for one of them, or run it; others are told to come again. A domain whose servers
+    are silent must not hold up those who look at others."""
     patience: float = 2.0
     """Seconds to wait for one of them to end."""
     usual_seconds: float = 5.0
@@ -119,7 +126,9 @@ class Checker:
         self._clock = clock
         self._monotonic = monotonic
         self._memory = Memory(limits.max_kept, limits.kept, monotonic)
+        self._unknown = Memory(limits.max_kept, limits.kept_unknown, monotonic)
         self._flights: SingleFlight[Subject, _Flight] = SingleFlight()
+        self._queues = Queues(limits.waiting)
         self._places = threading.BoundedSemaphore(limits.at_once)
         self._by_domain = RateLimiter(limits.burst, limits.every)
         self._of_all = RateLimiter(limits.burst_of_all, limits.every_of_all)
@@ -135,14 +144,14 @@ class Checker:
             return CheckProblem(Trouble.NO_AUTHOR)
         deadline = self._monotonic() + self._patience
         known = self._memory.fresh(subject)
-        found: _Found | None = known.examined if known else None
+        found: _Found | None = known.examined if known else self._unknown_of(subject)
         while found is None or isinstance(found, TooSoon):  # a check that examined nothing
             found = self._share(subject, self._look, deadline).found
         if isinstance(found, CheckProblem):
             return found
         return self._with_link(found.now if isinstance(found, Checked) else found)
 
-    def check_now(self, domain: Domain, tenant: str = "") -> Checked | TooSoon | CheckProblem:
+    def check_now(self, domain: Domain, tenant: str = "") -> CheckOutcome:
         """Ask DNS anew, past all caches, and say what has changed."""
         subject = self._subject(domain, tenant)
         if subject is None:
@@ -202,9 +211,12 @@ class Checker:
             return _Flight(CheckProblem(Trouble.CLOSED), is_check)
         seconds = max(0.0, deadline - self._monotonic())
         try:
-            flight, _ = self._flights.run(
-                subject, lambda: _Flight(self._safely(subject, work), is_check), seconds
-            )
+            with self._queues.place(subject):
+                flight, _ = self._flights.run(
+                    subject, lambda: _Flight(self._safely(subject, work), is_check), seconds
+                )
+        except QueueFullError:
+            return _Flight(CheckProblem(Trouble.BUSY), is_check)
         except TimeoutError:
             return _Flight(CheckProblem(Trouble.TIMEOUT), is_check)
         return flight
@@ -236,7 +248,7 @@ class Checker:
             now, checked = usual, None
         return self._kept(subject, now, checked)
 
-    def _check(self, subject: Subject) -> Checked | TooSoon | CheckProblem:
+    def _check(self, subject: Subject) -> CheckOutcome:
         seconds = self._by_domain.take(subject.author.domain.name, self._monotonic())
         seconds = seconds or self._of_all.take(_ALL, self._monotonic())
         if seconds:
@@ -256,11 +268,17 @@ class Checker:
     def _kept(
         self, subject: Subject, now: Examined, checked: Checked | None
     ) -> Examined | CheckProblem:
-        """*now*, which is remembered, or what DNS did not say, which is not."""
+        """*now*, which is remembered; what DNS did not say is so for a moment only."""
         if now.advice.is_unknown:
-            return CheckProblem(Trouble.DNS, _why(now), now)
+            self._unknown.put(subject, Known(now))
+            return _unknown(now)
         self._memory.put(subject, Known(now, checked))
         return now
+
+    def _unknown_of(self, subject: Subject) -> CheckProblem | None:
+        """What DNS did not say a moment ago."""
+        known = self._unknown.fresh(subject)
+        return _unknown(known.examined) if known else None
 
     def _past_caches(self, subject: Subject, usual: Examined) -> tuple[Examined, str]:
         """What the servers of the zones say; *usual* where these do not, and why not."""
@@ -282,6 +300,10 @@ class Checker:
             reviewer = self._reviewers.of(tenant)
         with open_lookup(budget) as lookup:
             return examine(reviewer, subject.author, lookup, at, is_authoritative=is_authoritative)
+
+
+def _unknown(unknown: Examined) -> CheckProblem:
+    return CheckProblem(Trouble.DNS, _why(unknown), unknown)
 
 
 def _why(unknown: Examined) -> str:

@@ -16,7 +16,7 @@ from alignd.ledger.window.protocol import WindowError
 from alignd.ledger.window.reader import LedgerReader
 from alignd.mail.domain import Domain
 from alignd.return_path.keyring import Keyring
-from alignd.web.desk.examined import Checked, CheckProblem, Examined, TooSoon
+from alignd.web.desk.examined import Checked, CheckOutcome, CheckProblem, Examined
 from alignd.web.desk.snapshots import Snapshots
 from alignd.web.tokens import Tokens
 
@@ -31,7 +31,7 @@ class Checks(Protocol):
         """What was found when it was looked at last, or is found now."""
         raise NotImplementedError
 
-    def check_now(self, domain: Domain, tenant: str = "") -> Checked | TooSoon | CheckProblem:
+    def check_now(self, domain: Domain, tenant: str = "") -> CheckOutcome:
         """What its own nameservers say at this moment."""
         raise NotImplementedError
 

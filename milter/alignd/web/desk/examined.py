@@ -90,14 +90,6 @@ class Examined:
     def policy(self) -> Policy:
         return self.advice.prediction.policy
 
-    def age(self, now: float) -> float:
-        """How many seconds ago it was looked at; a clock that was set back makes nothing old."""
-        return max(0.0, now - self.looked_at)
-
-    def is_fresh(self, now: float, seconds: float) -> bool:
-        """Whether it is at most *seconds* old."""
-        return self.age(now) <= seconds
-
 
 class Trouble(Enum):
     """Why a domain could not be examined."""
@@ -212,6 +204,10 @@ class Checked:
     obstacle: str = ""
     """Why the servers of the zones were not believed and *now* is what mail gets, for operators:
     they may not answer, or not all have the new record yet. Printable; mostly empty."""
+
+
+CheckOutcome = Checked | TooSoon | CheckProblem
+"""What came of looking anew."""
 
 
 @dataclass(frozen=True, slots=True)

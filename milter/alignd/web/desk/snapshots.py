@@ -13,7 +13,11 @@ from alignd.ledger.window.reader import LedgerReader
 from alignd.web.listing import Snapshot
 
 EVERY_SECONDS = 10.0
-"""From the end of one reading to the next, while somebody looks."""
+"""From the end of one reading to the next, while somebody looks, at least; and at least:"""
+TIMES = 20.0
+"""As many times as the reading took: where mail leaves the ledger little, or there are many
+domains, it is read more seldom; but not more seldom than:"""
+SELDOM_SECONDS = 45.0
 RETRY_SECONDS = 2.0
 """The same after one that failed."""
 LOOKED_SECONDS = 300.0
@@ -24,7 +28,7 @@ WAIT_SECONDS = 15.0
 RECENT_SECONDS = 60.0
 """What is not older is shown at once, whatever is being read."""
 STALE_SECONDS = 3.0
-"""To wait for a new one, where there is an older one to show instead."""
+"""To wait for a new one where there is an older one to show instead, and nobody looked before."""
 KEPT_SECONDS = 900.0
 """What is older is not shown any more: it would be taken for the state of things."""
 
@@ -66,6 +70,8 @@ class Snapshots:
         self._latest = Latest(None, Unreadable(Obstacle.SLOW, "it was not read yet"))
         self._read_at: float | None = None
         """When the last reading ended, well or not; monotonic."""
+        self._took = 0.0
+        """Seconds, for the last reading."""
         self._asked_at: float | None = None
         self._ended = False
 
@@ -73,14 +79,15 @@ class Snapshots:
         """The newest snapshot; while somebody looks, it is not much older than EVERY_SECONDS."""
         with self._changed:
             now = self._monotonic()
+            patience = self._patience(is_watched=self._is_watched(now))
             self._asked_at = now
             self._changed.notify_all()
-            patience = self._patience()
             self._changed.wait_for(lambda: self._ended or self._is_fresh(now), timeout=patience)
             return self._shown()
 
     def take(self) -> None:
         """Read the ledger, and keep what it says."""
+        began = self._monotonic()
         try:
             now = self._clock()
             latest = Latest(Snapshot(self._ledger.overview(Selection(), now), now))
@@ -90,6 +97,7 @@ class Snapshots:
             had_trouble = self._read_at is not None and self._latest.trouble is not None
             self._latest = latest
             self._read_at = self._monotonic()
+            self._took = self._read_at - began
             self._changed.notify_all()
         if had_trouble != (latest.trouble is not None):
             self._tell(latest.trouble)
@@ -115,12 +123,15 @@ class Snapshots:
                 self._changed.wait(self._seconds_left(now))
             return False
 
-    def _patience(self) -> float:
+    def _patience(self, *, is_watched: bool) -> float:
         """For how long whoever asks waits for the next reading."""
         snapshot = self._shown().snapshot
         if snapshot is None:
             return WAIT_SECONDS
-        return 0.0 if snapshot.age(self._clock()) <= RECENT_SECONDS else STALE_SECONDS
+        # Somebody has looked, and yet it is old: the ledger is slow or away, and each who waited
+        # would hold up the others, on one of a few threads.
+        is_shown = is_watched or snapshot.age(self._clock()) <= RECENT_SECONDS
+        return 0.0 if is_shown else STALE_SECONDS
 
     def _seconds_left(self, now: float) -> float | None:
         """Until the next reading; None where nobody looks."""
@@ -136,7 +147,9 @@ class Snapshots:
 
     @property
     def _period(self) -> float:
-        return RETRY_SECONDS if self._latest.trouble else EVERY_SECONDS
+        if self._latest.trouble:
+            return RETRY_SECONDS
+        return min(max(EVERY_SECONDS, TIMES * self._took), SELDOM_SECONDS)
 
     def _shown(self) -> Latest:
         found = self._latest

@@ -17,12 +17,14 @@ from alignd.web.desk.examined import (
     WhyNoLink,
 )
 from alignd.web.listing import UNKNOWN
+from alignd.web.views.badges import Badge, state_badge, state_word
 from alignd.web.views.events import Notice, say_trouble
 from alignd.web.views.parts.evidence import Check, PublishedRecord, checks_of, published_now
 from alignd.web.views.parts.example import Example, example_of
 from alignd.web.views.parts.past import Past, past_of, since
 from alignd.web.views.parts.records import RecordView, records_of
-from alignd.web.views.sentences import moment, nothing_to_ask, state_word, what_happens, why
+from alignd.web.views.sentences import nothing_to_ask, what_happens, why
+from alignd.web.views.times import moment
 
 _NO_LINK = {
     WhyNoLink.OFF: "",
@@ -71,7 +73,7 @@ class DomainPage:
     name: str
     state: str
     """The word of an `Action`, or UNKNOWN."""
-    state_word: str
+    badge: Badge
     sentence: str
     why: str
     since: str
@@ -101,7 +103,7 @@ def domain_page(
     return DomainPage(
         name=domain.name,
         state=state,
-        state_word=state_word(state, texts),
+        badge=state_badge(state, texts),
         sentence=happens(domain, found, texts),
         why=_why(domain, found, texts),
         since=texts.date(began) if began else "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -16,6 +16,7 @@ from alignd.mailauth.dmarc import Policy
 from alignd.web.desk.examined import (
     Change,
     Checked,
+    CheckOutcome,
     CheckProblem,
     DkimChanged,
     PolicyChanged,
@@ -26,7 +27,9 @@ from alignd.web.desk.examined import (
     TooSoon,
     Trouble,
 )
-from alignd.web.views.sentences import moment, state_word, why
+from alignd.web.views.badges import state_word
+from alignd.web.views.sentences import why
+from alignd.web.views.times import moment
 
 MAX_SHOWN = 400
 """Characters of a record in a sentence."""
@@ -114,33 +117,35 @@ def say_trouble(problem: CheckProblem, texts: Texts) -> str:
     return texts.text(_TROUBLES[problem.trouble])
 
 
-def check_notice(outcome: Checked | TooSoon | CheckProblem, texts: Texts) -> Notice:
+def check_notice(outcome: CheckOutcome, texts: Texts) -> Notice:
     """What came of looking anew."""
     if isinstance(outcome, TooSoon):
         return Notice(Tone.INFO, _say_too_soon(outcome, texts))
     if isinstance(outcome, CheckProblem):
         return Notice(Tone.BAD, say_trouble(outcome, texts))
-    domain = outcome.now.domain.name
-    changes = tuple(say_change(each, domain, texts) for each in outcome.changes)
-    caches: tuple[str, ...] = ()
-    if outcome.is_seen_by_mail is False:
-        caches = (
-            texts.text(
-                "The change is published, but mail may meet the old answer for a while: it is "
-                "still kept in a cache of DNS."
-            ),
-        )
-    at = moment(outcome.now.looked_at, texts)
-    if outcome.now.advice.is_unknown:
+    now = outcome.now
+    changes = tuple(say_change(each, now.domain.name, texts) for each in outcome.changes)
+    if now.advice.is_unknown:
         return Notice(Tone.BAD, say_trouble(CheckProblem(Trouble.DNS), texts), changes)
-    tone = Tone.GOOD if outcome.now.advice.authenticates else Tone.INFO
+    tone = Tone.GOOD if now.advice.authenticates else Tone.INFO
+    return Notice(tone, _say_looked(outcome, texts), (*changes, *_say_cached(outcome, texts)))
+
+
+def _say_looked(outcome: Checked, texts: Texts) -> str:
+    at = moment(outcome.now.looked_at, texts)
     if outcome.before is None:
-        return Notice(tone, texts.text("Looked at {moment}.", moment=at), caches)
-    if not changes:
-        said = texts.text("Looked at {moment}: nothing has changed.", moment=at)
-        return Notice(tone, said, caches)
-    said = texts.text("Looked at {moment}. This has changed:", moment=at)
-    return Notice(tone, said, (*changes, *caches))
+        return texts.text("Looked at {moment}.", moment=at)
+    if not outcome.changes:
+        return texts.text("Looked at {moment}: nothing has changed.", moment=at)
+    return texts.text("Looked at {moment}. This has changed:", moment=at)
+
+
+def _say_cached(outcome: Checked, texts: Texts) -> Iterator[str]:
+    if outcome.is_seen_by_mail is False:
+        yield texts.text(
+            "The change is published, but mail may meet the old answer for a while: it is still "
+            "kept in a cache of DNS."
+        )
 
 
 def say_change(change: Change, domain: str, texts: Texts) -> str:
@@ -177,7 +182,12 @@ def say_change(change: Change, domain: str, texts: Texts) -> str:
 
 def shown(record: bytes, most: int = MAX_SHOWN) -> str:
     """A record for people, cut where it is longer than anybody reads."""
-    text = printable(record_text(record))
+    return cut(record_text(record), most)
+
+
+def cut(text: str, most: int) -> str:
+    """*text* without what cannot be printed, and at most so long."""
+    text = printable(text)
     return text if len(text) <= most else f"{text[:most]} ..."
 
 

@@ -14,7 +14,8 @@ from alignd.doctor.report.document import (
     SavedTopic,
 )
 from alignd.languages.texts import Texts, msgid
-from alignd.web.views.ages import ago, instant
+from alignd.web.views.badges import Badge
+from alignd.web.views.times import ago, instant
 
 MAX_SHOWN = 50
 """Findings, and remarks of each kind, that are shown of a topic; the terminal shows all."""
@@ -61,15 +62,6 @@ _TROUBLES = {
         "Another version of alignd has written what alignd doctor said last."
     ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Badge:
-    """A word with the style that gives it a shape and a colour."""
-
-    word: str
-    style: str
-    """A class of the style sheet."""
 
 
 @dataclass(frozen=True, slots=True)

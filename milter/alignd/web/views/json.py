@@ -17,6 +17,7 @@ from alignd.mail.printable import record_text
 from alignd.web.desk.examined import (
     ApplyLink,
     Checked,
+    CheckOutcome,
     CheckProblem,
     Examined,
     NoLink,
@@ -41,7 +42,7 @@ def domain_page_json(
     }
 
 
-def check_json(outcome: Checked | TooSoon | CheckProblem, texts: Texts) -> dict[str, Any]:
+def check_json(outcome: CheckOutcome, texts: Texts) -> dict[str, Any]:
     """What came of looking anew."""
     notice = check_notice(outcome, texts)
     said = {

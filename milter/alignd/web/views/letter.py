@@ -10,17 +10,8 @@ from alignd.letter.hosting import UNKNOWN_HOSTING, Hosting
 from alignd.letter.letter import NoLetter, letter
 from alignd.web.desk.examined import CheckProblem, Examined, Invitation
 from alignd.web.views.events import say_trouble
+from alignd.web.views.query import Choice
 from alignd.web.views.sentences import nothing_to_ask
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A letter that could be shown in place of this one."""
-
-    value: str
-    """Of the field in the query."""
-    text: str
-    is_chosen: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from alignd.languages.texts import Texts, msgid
 from alignd.ledger.queries.overview import SHOWN_DAYS, DomainRow
 from alignd.web.chart import curve_svg
-from alignd.web.listing import UNKNOWN, Column, Snapshot, View, Wanted, state_of
-from alignd.web.views.query import GENERAL, begins_descending, query_of
+from alignd.web.listing import Column, Snapshot, View, Wanted, state_of
+from alignd.web.views.badges import STATES, Badge, state_badge, state_word
+from alignd.web.views.query import GENERAL, Choice, begins_descending, query_of
 
-_STATES = {
-    "rewrite": msgid("rewritten"),
-    UNKNOWN: msgid("not known"),
-    "envelope": msgid("envelope moved"),
-    "pass": msgid("passes"),
-    "skip": msgid("left alone"),
-    "refuse": msgid("refused"),
-    "forward": msgid("forwarded"),
-    "defer": msgid("deferred"),
-}
-"""What happens to mail, in a word or two; what needs somebody comes first."""
-_KINDS = {"forward": "pass", "defer": UNKNOWN}
-"""Of those for which the stylesheet has no look of its own."""
 _LABELS = {
     Column.DOMAIN: msgid("Domain"),
     Column.STATE: msgid("State"),
@@ -36,16 +25,9 @@ _LABELS = {
 }
 _MINUTES_FROM = 90
 """Seconds that are told as minutes."""
+_KEPT_ROWS = 10_000
+"""Many look at the same part of a list: what is shown of a domain is the same until it changes."""
 _NUMERIC = {Column.DAY, Column.MESSAGES, Column.REWRITTEN}
-
-
-@dataclass(frozen=True, slots=True)
-class Badge:
-    """A state, as a word with a look."""
-
-    kind: str
-    """What the stylesheet calls it."""
-    word: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +43,13 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What can be chosen in a filter."""
-
-    value: str
-    text: str
-    is_chosen: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ListRow:
     """An author domain."""
 
     domain: str
     path: str
     tenant: str
-    state: Badge
+    badge: Badge
     since: str
     day: str
     messages: str
@@ -177,19 +150,13 @@ def list_json(snapshot: Snapshot, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def badge(state: str, texts: Texts) -> Badge:
-    """The look and the word of *state*, a word of `listing.state_of`."""
-    known = _STATES.get(state)
-    # A ledger may have the word of a later alignd.
-    return Badge(_KINDS.get(state, state), texts.text(known)) if known else Badge(UNKNOWN, state)
-
-
+@lru_cache(_KEPT_ROWS)
 def _row(row: DomainRow, texts: Texts) -> ListRow:
     return ListRow(
         domain=row.domain,
         path=f"/domains/{row.domain}",
         tenant=row.tenant,
-        state=badge(state_of(row), texts),
+        badge=state_badge(state_of(row), texts),
         since=texts.date(row.unknown_since or row.since),
         day=texts.number(row.last_day),
         messages=texts.number(row.messages),
@@ -221,13 +188,13 @@ def _heads(wanted: Wanted, texts: Texts, *, has_tenants: bool) -> Iterator[Head]
 
 def _states(snapshot: Snapshot, wanted: Wanted, texts: Texts) -> Iterator[Choice]:
     yield Choice("", texts.text("All states"), not wanted.state)
-    places = {state: place for place, state in enumerate(_STATES)}
+    places = {state: place for place, state in enumerate(STATES)}
     for state in sorted(snapshot.states, key=lambda each: (places.get(each, len(places)), each)):
         yield Choice(
             state,
             texts.text(
                 "{state} ({number})",
-                state=badge(state, texts).word,
+                state=state_word(state, texts),
                 number=texts.number(snapshot.states[state]),
             ),
             state == wanted.state,

@@ -1,8 +1,9 @@
-"""The list that somebody wants, as the fields of a URL have it, and back."""
+"""The fields of URLs: the list that they ask for and back, numbers, and what can be chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from alignd.web.listing import MAX_SEARCH, Column, Wanted
 
@@ -16,20 +17,27 @@ _FIRST_DOWN = {Column.SINCE, Column.DAY, Column.MESSAGES, Column.REWRITTEN, Colu
 """Of these people want to see the most, or the newest."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What can be chosen for a field."""
+
+    value: str
+    text: str
+    is_chosen: bool
+
+
 def wanted_of(query: Mapping[str, str]) -> Wanted:
     """What *query* asks for; what it says wrongly is as if it were not said."""
     default = Wanted()
     sort = query.get(SORT, "")
     column = _column(sort.removeprefix(_DESCENDING))
-    page = query.get(PAGE, "")
-    is_number = page.isascii() and page.isdigit() and len(page) <= _MAX_DIGITS
     return Wanted(
         state=query.get(STATE, "")[:_MAX_TENANT],
         tenant=_tenant(query.get(TENANT, "")),
         search=query.get(SEARCH, "")[:MAX_SEARCH],
         column=column or default.column,
         is_descending=sort.startswith(_DESCENDING) if column else default.is_descending,
-        page=max(1, int(page)) if is_number else 1,
+        page=number_of(query.get(PAGE, "")),
     )
 
 
@@ -46,6 +54,12 @@ def query_of(wanted: Wanted) -> dict[str, str]:
         PAGE: str(wanted.page) if wanted.page > 1 else "",
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def number_of(field: str) -> int:
+    """The number that a field has, from 1; 1 where it has none."""
+    is_number = field.isascii() and field.isdigit() and len(field) <= _MAX_DIGITS
+    return max(1, int(field)) if is_number else 1
 
 
 def begins_descending(column: Column) -> bool:

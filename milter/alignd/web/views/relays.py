@@ -9,18 +9,19 @@ from typing import Any
 
 from alignd.doctor.report.document import ReportProblem, SavedReport
 from alignd.languages.texts import Texts, msgid
+from alignd.ledger.queries.json import relay_json
 from alignd.ledger.queries.relays import RelayRow
 from alignd.ledger.window.protocol import Obstacle
-from alignd.web.views.ages import ago, instant
+from alignd.web.views.badges import Badge
 from alignd.web.views.errors import why_unreadable
 from alignd.web.views.examination import (
-    Badge,
     ExaminationView,
     NoExaminationView,
     examination_view,
     verdict_of,
     verdict_of_topic,
 )
+from alignd.web.views.times import ago, instant
 
 _DIGEST_SHOWN = 12  # characters, which tell a thousand configurations apart
 _LEGS = {"outbound": msgid("mail to customers"), "return": msgid("answers and bounces")}
@@ -220,15 +221,4 @@ def _rows_json(rows: Sequence[RelayRow]) -> list[dict[str, Any]]:
 
 
 def _row_json(row: RelayRow, *, has_other: bool) -> dict[str, Any]:
-    return {
-        "relay": row.relay,
-        "leg": row.leg,
-        "first_seen": instant(row.first_seen),
-        "last_seen": instant(row.last_seen),
-        "silent": row.is_silent,
-        "messages_day": row.last_day,
-        "version": row.version,
-        "digest": row.digest,
-        "dry_run": row.is_dry_run,
-        "other_configuration": has_other,
-    }
+    return {**relay_json(row), "other_configuration": has_other}

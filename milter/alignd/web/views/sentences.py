@@ -5,27 +5,14 @@ What is the same to the owner of the domain is said as in his letter (`letter.re
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from alignd.judgement.prediction import Prediction
 from alignd.judgement.reasons import Action, Reason
 from alignd.judgement.words import find
 from alignd.languages.texts import Texts, msgid
 from alignd.letter.letter import NoLetter
 from alignd.letter.reasons import say_reason
-from alignd.web.listing import UNKNOWN
+from alignd.web.views.badges import state_word
 
-_LATER = msgid("something else")
-_STATES = {
-    Action.SKIP.value: msgid("left alone"),
-    Action.PASS.value: msgid("passes"),
-    Action.ENVELOPE.value: msgid("envelope moved"),
-    Action.REWRITE.value: msgid("rewritten"),
-    Action.REFUSE.value: msgid("refused"),
-    Action.FORWARD.value: msgid("forwarded"),
-    Action.DEFER.value: msgid("deferred"),
-    UNKNOWN: msgid("not known"),
-}
 _OUTCOMES = {
     Action.SKIP: msgid("Mail of {domain} goes out as it is."),
     Action.PASS: msgid("Mail of {domain} goes out from the agents' own addresses."),
@@ -95,11 +82,6 @@ _NOTHING_TO_ASK = {
 }
 
 
-def state_word(state: str, texts: Texts) -> str:
-    """The word for a state: the value of an `Action`, or UNKNOWN; a later alignd has others."""
-    return texts.text(_STATES.get(state, _LATER))
-
-
 def what_happens(action: Action, domain: str, texts: Texts, *, is_dry_run: bool = False) -> str:
     """What happens to the mail of *domain*."""
     if is_dry_run and action in {Action.REWRITE, Action.ENVELOPE, Action.REFUSE}:
@@ -130,9 +112,3 @@ def why_of_word(word: str, domain: str, texts: Texts) -> str:
 def nothing_to_ask(cause: NoLetter, texts: Texts) -> str:
     """Why there is no record to publish."""
     return texts.text(_NOTHING_TO_ASK[cause])
-
-
-def moment(at: float, texts: Texts) -> str:
-    """The date and time of *at*, a Unix time."""
-    clock = datetime.fromtimestamp(at, UTC).strftime("%H:%M")
-    return texts.text("{date}, {time} UTC", date=texts.date(at), time=clock)

@@ -24,6 +24,7 @@ from alignd.ledger.queries.history import History
 from alignd.letter.reasons import say_reason
 from alignd.mail.domain import Domain
 from alignd.web.desk.examined import ApplyLink, CheckProblem, Examined
+from alignd.web.views.badges import Badge, state_badge
 from alignd.web.views.domain import (
     Findings,
     evidence,
@@ -35,7 +36,6 @@ from alignd.web.views.events import OF_THE_DOMAIN, Notice, kind_of, say_trouble
 from alignd.web.views.parts.example import example_of
 from alignd.web.views.parts.past import Past, of_tenant, past_of
 from alignd.web.views.parts.records import RecordView, records_of
-from alignd.web.views.sentences import state_word
 
 _OUTCOMES = {
     Action.PASS: msgid("Your helpdesk's mail goes out from your agents' own addresses."),
@@ -52,7 +52,7 @@ class SharePage:
 
     name: str
     state: str
-    state_word: str
+    badge: Badge
     sentence: str
     why: str
     findings: Findings
@@ -85,7 +85,7 @@ def share_page(  # noqa: PLR0913  all that a page is made of
     return SharePage(
         name=domain.name,
         state=state,
-        state_word=state_word(state, texts),
+        badge=state_badge(state, texts),
         sentence=_happens(domain, found, texts),
         why=_why(domain, found, texts),
         findings=_findings(found, texts),

@@ -20,7 +20,7 @@ from alignd.ledger.tables import DAYS, STATES
 from alignd.ledger.window.protocol import Obstacle, WindowError
 from alignd.web.app.pages import make_pages
 from alignd.web.listing import PAGE_ROWS
-from tests.lab.ledger_rows import NOW, REWRITTEN, Mail, new_ledger
+from tests.lab.ledger_rows import NOW, new_ledger
 from tests.support.desks import ORIGIN, Setting, open_desk
 
 ALL = {"mycompany.com", "good.example", "old_one.example"}
@@ -83,9 +83,8 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def setting(url: str) -> Iterator[Setting]:
-    new_ledger(url)
-    with open_desk(url) as setting:
+def setting(story: str) -> Iterator[Setting]:
+    with open_desk(story) as setting:
         yield setting
         assert setting.heard.failures == []
 
@@ -191,7 +190,7 @@ def test_a_filter_says_how_many_there_are_and_stays_chosen(client: FlaskClient) 
 
 
 def test_more_than_a_hundred_are_on_pages_that_keep_what_was_asked(url: str) -> None:
-    new_ledger(url, [Mail(f"d{n:03}.example", REWRITTEN, n + 1) for n in range(250)])
+    with_states(url, [f"d{n:03}.example" for n in range(250)], lambda n: n + 1)
     with open_desk(url) as setting:
         client = make_pages(setting.desk).test_client()
         page = Page(client, "/?search=d&sort=domain&language=da")
@@ -251,10 +250,9 @@ def test_of_a_domain_whose_history_cannot_be_read_the_rest_is_shown(
     assert [str(each) for each in setting.heard.no_past] == ["too many"] * 2
 
 
-def test_what_was_read_before_is_shown_with_its_age_while_the_ledger_is_away(url: str) -> None:
-    new_ledger(url)
+def test_what_was_read_before_is_shown_with_its_age_while_the_ledger_is_away(story: str) -> None:
     now = [NOW]
-    with open_desk(url, lambda: now[0]) as setting:
+    with open_desk(story, lambda: now[0]) as setting:
         client = make_pages(setting.desk).test_client()
         assert "The ledger was read 0 seconds ago." in Page(client, "/").text
         setting.ledger.obstacle = WindowError(Obstacle.UNREACHABLE, "nobody there")
@@ -282,7 +280,7 @@ def with_states(url: str, domains: list[str], messages: Callable[[int], int]) ->
     day = int(NOW) // DAY * DAY
     with engine.begin() as connection:
         connection.execute(insert(STATES), [key | words | {"since": NOW} for key in keys])
-        for ago in range(30):
+        for ago in (0, 29):  # the page shows thirty days, whichever of them had mail
             rows = [key | words | {"day": day - ago * DAY, "messages": messages(n)}
                     for n, key in enumerate(keys)]  # fmt: skip
             connection.execute(insert(DAYS), rows)

@@ -10,7 +10,6 @@ from alignd.config.settings import WebOptions
 from alignd.doctor.findings import FindingId, Topic, error, topic_report
 from alignd.doctor.report.document import report_text
 from alignd.doctor.report.file import save_report
-from alignd.languages.catalogues import load_all_texts
 from alignd.ledger.queries.relays import RelayRow
 from alignd.ledger.window.protocol import Obstacle, WindowError
 from alignd.ledger.window.questions import RelaysQuestion
@@ -19,6 +18,7 @@ from alignd.web.app.pages import make_pages
 from alignd.web.desk.desk import Desk
 from alignd.web.desk.snapshots import Snapshots
 from tests.support.desks import ORIGIN, Heard, SilentDns
+from tests.support.languages import TEXTS
 
 NOW = 1_790_000_000.0
 TOPICS = (
@@ -43,7 +43,7 @@ def get(path: str, report: Path, ask: Any = knowing) -> TestResponse:
         ledger=ledger,
         snapshots=Snapshots(ledger, heard.ledger.append),
         checker=SilentDns(),
-        texts=load_all_texts(),
+        texts=TEXTS,
         providers=frozenset(),
         clock=lambda: NOW,
         form_secret=b"x" * 32,

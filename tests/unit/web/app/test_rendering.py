@@ -3,16 +3,16 @@
 import pytest
 from jinja2 import UndefinedError
 
-from alignd.languages.catalogues import load_all_texts
 from alignd.languages.language import Language
 from alignd.web.app.rendering import Renderer, address
+from tests.support.languages import TEXTS
 
 PAGE = {"link": address, "language_links": [], "carried": {}, "is_share": False, "here": ""}
 HOSTILE = "<script>alert('1')</script>\"&{{ 7 * 7 }}"
 
 
 def test_what_is_shown_is_escaped() -> None:
-    renderer = Renderer(load_all_texts())
+    renderer = Renderer(TEXTS)
     text = renderer.render(
         "message.html", Language.EN, title=HOSTILE, sentence=HOSTILE, detail=HOSTILE, **PAGE
     )
@@ -22,7 +22,7 @@ def test_what_is_shown_is_escaped() -> None:
 
 def test_what_is_missing_is_an_error() -> None:
     with pytest.raises(UndefinedError):
-        Renderer(load_all_texts()).render("message.html", Language.EN, **PAGE)
+        Renderer(TEXTS).render("message.html", Language.EN, **PAGE)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from alignd.web.app.requests import MAX_BODY, request_of
 from alignd.web.desk.examined import CheckProblem, TooSoon, Trouble
 from alignd.web.headers import Kind, headers_of
 from alignd.web.tokens import Tokens
-from tests.lab.ledger_rows import NOW, new_ledger
+from tests.lab.ledger_rows import NOW
 from tests.support.desks import HOST, ORIGIN, Setting, open_desk
 
 TOKEN = "t" * 32
@@ -25,10 +25,8 @@ FORM = {"token": form_token(b"s" * 32, "", NOW)}
 
 
 @pytest.fixture
-def setting(tmp_path: Path) -> Iterator[Setting]:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    new_ledger(url)
-    with open_desk(url) as setting:
+def setting(story: str) -> Iterator[Setting]:
+    with open_desk(story) as setting:
         yield setting
 
 

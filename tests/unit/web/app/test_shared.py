@@ -14,14 +14,14 @@ from alignd.web.app.shared import make_shared
 from alignd.web.headers import Kind, headers_of
 from alignd.web.revocation import revoke
 from alignd.web.sharing import DAY, ShareLink, new_id, token_of
-from tests.lab.ledger_rows import NOW, new_ledger
+from tests.lab.ledger_rows import NOW
 from tests.support.desks import KEYRING, SHARE_ORIGIN, Setting, open_desk
 
 OTHERS = Keyring.parse(f"sign {'7c' * 32}\n")
 LINK = ShareLink(Domain("mycompany.com"), "easy", "da", new_id(30, NOW, b"\xa5" * 8))
 TOKEN = token_of(LINK, KEYRING.signing)
 OTHER = token_of(ShareLink(Domain("other.example"), "", "da", LINK.id), KEYRING.signing)
-FORM = {"token": form_token(b"s" * 32, "", NOW)}
+FORM = {"token": form_token(b"s" * 32, f"\0{TOKEN}", NOW)}
 
 
 @pytest.fixture
@@ -35,10 +35,8 @@ def revoked(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def setting(tmp_path: Path, now: list[float], revoked: Path) -> Iterator[Setting]:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    new_ledger(url)
-    with open_desk(url, lambda: now[0], revoked) as setting:
+def setting(story: str, now: list[float], revoked: Path) -> Iterator[Setting]:
+    with open_desk(story, lambda: now[0], revoked) as setting:
         yield setting
         assert setting.heard.failures == []
 

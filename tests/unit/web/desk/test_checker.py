@@ -249,7 +249,7 @@ def test_many_domains_together_have_a_limit_too(desk: Desk) -> None:
 
 @pytest.mark.parametrize("is_check", [False, True], ids=["look", "check"])
 def test_twenty_who_ask_at_once_share_one_examination(desk: Desk, *, is_check: bool) -> None:
-    checker = desk.checker(Limits(burst=1))
+    checker = desk.checker(Limits(burst=1, waiting=20))
     found: list[object] = []
 
     def ask() -> None:
@@ -267,6 +267,25 @@ def test_twenty_who_ask_at_once_share_one_examination(desk: Desk, *, is_check: b
     assert {type(each) for each in found} == {Checked if is_check else Examined}
     asked = [each for each in desk.everybodys.questions if each == ("mycompany.com.", "TXT")]
     assert len(asked) == 1
+
+
+def test_no_more_wait_for_one_domain_than_may(desk: Desk) -> None:
+    checker = desk.checker(Limits(waiting=2))
+    found: list[object] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(checker.examine(MARKYS))) for _ in range(2)
+    ]
+    with _held(desk.everybodys):
+        for each in threads:
+            each.start()
+        wait_until(lambda: _waiting(threads) == 1, "one waits for the other")
+        for refused in (checker.examine(MARKYS), checker.check_now(MARKYS)):
+            assert isinstance(refused, CheckProblem)
+            assert refused.trouble is Trouble.BUSY
+    for each in threads:
+        each.join(BOUND)
+    assert [type(each) for each in found] == [Examined, Examined]
+    assert isinstance(checker.check_now(MARKYS), Checked), "there are places again"
 
 
 @pytest.mark.parametrize("check_first", [False, True], ids=["look first", "check first"])
@@ -328,7 +347,7 @@ def test_silent_dns_is_a_problem_within_the_bound(desk: Desk) -> None:
     desk.everybodys.serve(
         "; TIMEOUT .\n; TIMEOUT mycompany.com.\n; TIMEOUT _dmarc.mycompany.com.\n"
     )
-    checker = desk.checker(replace(OFTEN, usual_seconds=1.0, seconds=1.0))
+    checker = desk.checker(replace(OFTEN, usual_seconds=1.0, seconds=1.0, kept_unknown=0.0))
     with within(BOUND):
         for found in (checker.examine(MARKYS), checker.check_now(MARKYS)):
             assert isinstance(found, CheckProblem)
@@ -339,6 +358,18 @@ def test_silent_dns_is_a_problem_within_the_bound(desk: Desk) -> None:
     desk.everybodys.serve(world(WITHOUT))
     assert isinstance(checker.examine(MARKYS), Examined), "what failed is not remembered"
     wait_until(lambda: not _probes(), "the probes of DNS have ended")
+
+
+def test_silent_dns_is_not_asked_by_each_look_at_a_page(desk: Desk) -> None:
+    desk.everybodys.serve("; TIMEOUT .\n; TIMEOUT mycompany.com.\n")
+    checker = desk.checker(replace(OFTEN, usual_seconds=0.5, seconds=0.5))
+    first = checker.examine(MARKYS)
+    wait_until(lambda: not _probes(), "the probes of DNS have ended")
+    desk.everybodys.serve(world(WITHOUT))
+    assert checker.examine(MARKYS) == first
+    assert not desk.everybodys.questions
+    assert isinstance(checker.check_now(MARKYS), Checked), "a check asks, and has its own limits"
+    assert isinstance(checker.examine(MARKYS), Examined)
 
 
 def _probes() -> list[str]:

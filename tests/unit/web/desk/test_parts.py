@@ -170,14 +170,6 @@ def test_a_link_publishes_what_was_proven_and_nothing_else(
     )
 
 
-def test_what_is_old_is_not_fresh_and_a_clock_set_back_makes_nothing_old() -> None:
-    found = examined(POLICY)
-    assert found.is_fresh(1_300.0, 300.0)
-    assert not found.is_fresh(1_301.0, 300.0)
-    assert found.is_fresh(0.0, 300.0)
-    assert found.age(0.0) == 0.0
-
-
 def subject(name: str) -> Subject:
     return Subject(Mailbox("agent", Domain(name)))
 

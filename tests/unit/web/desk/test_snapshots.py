@@ -1,6 +1,7 @@
 """The list is read anew while somebody looks, and not while nobody does."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,14 @@ from alignd.web.desk.snapshots import (
     EVERY_SECONDS,
     KEPT_SECONDS,
     LOOKED_SECONDS,
+    RECENT_SECONDS,
+    SELDOM_SECONDS,
+    STALE_SECONDS,
+    TIMES,
     Snapshots,
     Unreadable,
 )
-from tests.lab.ledger_rows import NOW, new_ledger
+from tests.lab.ledger_rows import NOW
 from tests.lab.readiness import wait_until
 from tests.support.desks import Ledger
 
@@ -48,10 +53,8 @@ class Reading:
 
 
 @pytest.fixture
-def reading(tmp_path: Path) -> Iterator[Reading]:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    new_ledger(url)
-    reading = Reading(url)
+def reading(story: str) -> Iterator[Reading]:
+    reading = Reading(story)
     reading.thread.start()
     yield reading
     reading.snapshots.end()
@@ -86,6 +89,42 @@ def test_nobody_waits_while_it_is_read_anew(reading: Reading) -> None:
         assert reading.snapshots.latest().snapshot is first
         wait_until(lambda: reading.ledger.asked == 2, "it to be read")
         assert reading.snapshots.latest().snapshot is first
+    wait_until(lambda: reading.snapshots.latest().snapshot is not first, "a new one")
+
+
+def test_nobody_waits_for_a_ledger_that_has_been_slow_for_a_minute(reading: Reading) -> None:
+    first = reading.snapshots.latest().snapshot
+    with reading.ledger.held():
+        reading.clock.passed = EVERY_SECONDS
+        reading.snapshots.latest()
+        wait_until(lambda: reading.ledger.asked == 2, "it to be read")
+        reading.clock.passed = RECENT_SECONDS + EVERY_SECONDS
+        began = time.monotonic()
+        for _ in range(50):
+            assert reading.snapshots.latest().snapshot is first
+        assert time.monotonic() - began < STALE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("took", "pause"),
+    [
+        pytest.param(0.4, EVERY_SECONDS, id="quick"),
+        pytest.param(2.0, TIMES * 2.0, id="slow"),
+        pytest.param(25.0, SELDOM_SECONDS, id="very-slow"),
+    ],
+)
+def test_what_takes_long_is_read_more_seldom(reading: Reading, took: float, pause: float) -> None:
+    with reading.ledger.held():
+        looking = threading.Thread(target=reading.snapshots.latest)
+        looking.start()
+        wait_until(lambda: reading.ledger.asked == 1, "it to be read")
+        reading.clock.passed = took
+    looking.join()
+    first = reading.snapshots.latest().snapshot
+    reading.clock.passed = took + pause - 0.1
+    assert reading.snapshots.latest().snapshot is first
+    assert reading.ledger.asked == 1
+    reading.clock.passed = took + pause
     wait_until(lambda: reading.snapshots.latest().snapshot is not first, "a new one")
 
 

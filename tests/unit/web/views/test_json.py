@@ -18,7 +18,8 @@ from alignd.web.desk.examined import (
     WhyNoLink,
 )
 from alignd.web.views.json import check_json, domain_page_json
-from tests.support.web_pages import TEXTS, examined, history, row
+from tests.support.languages import TEXTS
+from tests.support.web_pages import examined, history, row
 
 NAME = Domain("mycompany.com")
 EN = TEXTS[Language.EN]

@@ -33,7 +33,8 @@ from alignd.web.views.letter import letter_page
 from alignd.web.views.parts.past import DEFAULT_PERIOD, MAX_EVENTS, PERIODS, period_of
 from alignd.web.views.share import SharePage, share_page
 from tests.lab.cast import NOTIFICATIONS, VIA
-from tests.support.web_pages import DAY, NOW, TEXTS, Page, examined, history, render, row
+from tests.support.languages import TEXTS
+from tests.support.web_pages import DAY, NOW, Page, examined, history, render, row
 
 EN = TEXTS[Language.EN]
 NAME = "mycompany.com"

@@ -21,7 +21,6 @@ from alignd.languages.texts import Texts
 from alignd.ledger.queries.relays import RelayRow
 from alignd.ledger.window.protocol import Obstacle
 from alignd.web.app.rendering import Renderer
-from alignd.web.views.ages import ago, instant
 from alignd.web.views.examination import (
     MAX_SHOWN,
     ExaminationView,
@@ -36,6 +35,7 @@ from alignd.web.views.relays import (
     relays_json,
     relays_page,
 )
+from alignd.web.views.times import ago, instant
 
 NOW = 1_790_000_000.0
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0

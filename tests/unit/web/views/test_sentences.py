@@ -1,5 +1,8 @@
 """Every word that a page meets has a sentence, in every language, and one of the letter's own."""
 
+import re
+from importlib.resources import files
+
 import pytest
 
 from alignd.advice.publication import Kind
@@ -17,6 +20,7 @@ from alignd.mailauth.spf import SpfResult
 from alignd.web.desk.examined import (
     Change,
     Checked,
+    CheckOutcome,
     CheckProblem,
     DkimChanged,
     PolicyChanged,
@@ -28,6 +32,7 @@ from alignd.web.desk.examined import (
     Trouble,
 )
 from alignd.web.listing import UNKNOWN
+from alignd.web.views.badges import state_badge, state_word
 from alignd.web.views.events import (
     MAX_SHOWN,
     Tone,
@@ -36,15 +41,10 @@ from alignd.web.views.events import (
     say_event,
     say_trouble,
 )
-from alignd.web.views.sentences import (
-    moment,
-    nothing_to_ask,
-    state_word,
-    what_happens,
-    why,
-    why_of_word,
-)
-from tests.support.web_pages import NOW, TEXTS, examined
+from alignd.web.views.sentences import nothing_to_ask, what_happens, why, why_of_word
+from alignd.web.views.times import moment
+from tests.support.languages import TEXTS
+from tests.support.web_pages import NOW, examined
 
 EN = TEXTS[Language.EN]
 NAME = "mycompany.com"
@@ -104,6 +104,13 @@ def test_states_have_different_words(language: Language) -> None:
 
     assert len(set(words)) == len(states)
     assert all(words)
+
+
+def test_every_state_has_a_look_that_the_style_sheet_has() -> None:
+    sheet = (files("alignd.web") / "static" / "alignd.css").read_text()
+    for state in (*(action.value for action in Action), UNKNOWN, "of a later alignd"):
+        style = state_badge(state, EN).style
+        assert re.search(rf"\.{style}\b", sheet), state
 
 
 def test_a_dry_run_says_what_would_be() -> None:
@@ -215,9 +222,7 @@ def test_a_check_that_finds_the_record_is_good_news() -> None:
     ],
     ids=["in-a-second", "rounded-up", "problem", "no-change", "for-the-first-time", "unknown"],
 )
-def test_what_came_of_a_check_is_told(
-    outcome: Checked | TooSoon | CheckProblem, tone: Tone, said: str
-) -> None:
+def test_what_came_of_a_check_is_told(outcome: CheckOutcome, tone: Tone, said: str) -> None:
     notice = check_notice(outcome, EN)
 
     assert notice.tone is tone

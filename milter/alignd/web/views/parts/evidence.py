@@ -15,7 +15,7 @@ from alignd.mailauth.dns import LookupFailed
 from alignd.mailauth.spf import Spf, SpfResult
 from alignd.mailauth.ternary import Ternary
 from alignd.web.desk.examined import Examined, Records
-from alignd.web.views.events import shown
+from alignd.web.views.events import cut, shown
 
 MAX_EVIDENCE = 200
 """Characters of what DNS says, in evidence."""
@@ -147,7 +147,7 @@ def _spf_row(spf: Spf, domain: str, texts: Texts, *, is_public: bool) -> CheckRo
         address=spf.address,
     )
     is_ours = is_public and spf.result is SpfResult.TEMPERROR
-    evidence = "" if is_ours else _cut(spf.doubt if is_doubted else spf.explanation)
+    evidence = "" if is_ours else cut(spf.doubt if is_doubted else spf.explanation, MAX_EVIDENCE)
     return CheckRow(str(spf.address), spf.result.value, sentence, evidence)
 
 
@@ -175,13 +175,13 @@ def _valid(dkim: CheckedSignature) -> Ternary:
 
 def _dkim_row(dkim: CheckedSignature, texts: Texts, *, is_public: bool) -> CheckRow:
     domain = dkim.domain.name if dkim.domain else "?"
-    selector = _cut(dkim.selector) or "?"
+    selector = cut(dkim.selector, MAX_EVIDENCE) or "?"
     is_ours = is_public and dkim.result is not DkimResult.PERMERROR
     return CheckRow(
         f"{selector}._domainkey.{domain}",
         dkim.result.value,
         texts.text(_DKIM[dkim.result], selector=selector, domain=domain),
-        "" if is_ours else _cut(dkim.explanation),
+        "" if is_ours else cut(dkim.explanation, MAX_EVIDENCE),
     )
 
 
@@ -224,8 +224,3 @@ def _published(records: Records, texts: Texts) -> PublishedRecord:
         return PublishedRecord(texts.text(_PUBLISHED[Ternary.NO], name=name))
     values = tuple(shown(each, MAX_RECORD) for each in records.texts)
     return PublishedRecord(texts.text(_PUBLISHED[Ternary.YES], name=name), values)
-
-
-def _cut(text: str) -> str:
-    text = printable(text)
-    return text if len(text) <= MAX_EVIDENCE else f"{text[:MAX_EVIDENCE]} ..."

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from alignd.judgement.reasons import Action
 from alignd.languages.texts import Texts
 from alignd.ledger.queries.history import DayCount, History, PastEvent
-from alignd.ledger.queries.json import instant
 from alignd.ledger.queries.overview import DomainRow
 from alignd.web.chart import DAY, Chart, ChartTexts, DayMessages, Mark, chart_of, chart_svg
 from alignd.web.listing import state_of
+from alignd.web.views.badges import Badge, state_badge
 from alignd.web.views.events import say_event
-from alignd.web.views.sentences import moment, state_word, why_of_word
+from alignd.web.views.sentences import why_of_word
+from alignd.web.views.times import instant, moment
 
 PERIODS = (30, 90, 365)
 """Days of a chart that can be chosen."""
@@ -50,8 +51,7 @@ class TenantRow:
 
     tenant: str
     """Its label; empty for the general options."""
-    state: str
-    state_word: str
+    badge: Badge
     sentence: str
     """Why; empty where that is not known here."""
     since: str
@@ -168,15 +168,13 @@ def _events(
     for each in events:
         sentence = say_event(each, domain, texts)
         number = numbers.get(Mark(each.at, sentence), 0)
-        yield EventRow(number, moment(each.at, texts), instant(each.at) or "", sentence)
+        yield EventRow(number, moment(each.at, texts), instant(each.at), sentence)
 
 
 def _tenant(row: DomainRow, texts: Texts) -> TenantRow:
-    state = state_of(row)
     return TenantRow(
         tenant=row.tenant,
-        state=state,
-        state_word=state_word(state, texts),
+        badge=state_badge(state_of(row), texts),
         sentence=why_of_word(row.finding.reason, row.domain, texts),
         since=texts.date(row.since),
         messages=texts.number(row.messages),

@@ -1,4 +1,4 @@
-"""Says how long ago something was."""
+"""Says when something was: for people, for programs, and how long ago."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from alignd.languages.texts import Texts
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _HOURS_TOLD = 48
 """Up to so many; then days."""
+
+
+def moment(at: float, texts: Texts) -> str:
+    """The date and time of *at*, a Unix time."""
+    clock = datetime.fromtimestamp(at, UTC).strftime("%H:%M")
+    return texts.text("{date}, {time} UTC", date=texts.date(at), time=clock)
 
 
 def ago(texts: Texts, seconds: float) -> str:
@@ -27,7 +33,7 @@ def ago(texts: Texts, seconds: float) -> str:
 def instant(unix_time: float) -> str:
     """*unix_time* as `<time datetime>` and JSON have it, in UTC; empty for no time of a clock."""
     try:
-        moment = datetime.fromtimestamp(unix_time, UTC)
+        at = datetime.fromtimestamp(unix_time, UTC)
     except (ValueError, OverflowError, OSError):
         return ""
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
