@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench.growth import Cost
-from bench.readers import DOMAIN, JSON, LIST, Readers
+from bench.readers import DOMAIN, JSON, LIST
 from bench.speed import CONNECTIONS, GOALS, Speed, ratios
 from bench.stages import Profile
 from bench.through_postfix import ALONE, Relay
@@ -170,13 +170,13 @@ def _goals(results: Results) -> list[tuple[str, str, str, bool]]:
         text = f"{KEEPS_WITH_LEDGER:.2f}"
         goals.append(("of alignd without a ledger", _times(shares), text, kept))
     if people := [each for each in results.with_readers if each.readers.thinks]:
-        shares = [each.share for each in people]
+        shares = [each.share for each in people if each.connections]
         kept = min(shares) >= KEEPS_WITH_READERS
         text = f"{KEEPS_WITH_READERS:.2f}"
         goals.append(("of mail without readers", _times(shares), text, kept))
-        slowest = max(quantiles(each.looked.answers[LIST])[1] for each in people)
+        slowest = quantiles(people[0].looked.answers[LIST])[1]  # where there is no mail
         found_text, wanted_text = f"{slowest * 1000:.0f} ms", f"{QUICK * 1000:.0f} ms"
-        goals.append(("95 of 100 lists", found_text, wanted_text, slowest <= QUICK))
+        goals.append(("95 of 100 lists, no mail", found_text, wanted_text, slowest <= QUICK))
     goals += [
         (figure.what, figure.value, figure.goal, figure.reached)
         for figure in results.figures
@@ -252,9 +252,11 @@ def _ledger_table(found: Sequence[WithLedger]) -> str:
 def _readers_table(found: Sequence[WithReaders]) -> str:
     rows = []
     for each in found:
-        rates = (f"{each.rate:,.0f}", f"{each.without:,.0f}", f"{each.share:.3f}")
+        rates = ("", "", "")
+        if each.connections:
+            rates = (f"{each.rate:,.0f}", f"{each.without:,.0f}", f"{each.share:.3f}")
         spent = (f"{each.page:.2f}", f"{each.ledger:.2f}")
-        name = f"{_who(each.readers)}, {each.connections} connections"
+        name = _beside(each)
         rows.append((name, *rates, f"{each.requests:.1f}", *spent))
     heads = ("messages a second", "with readers", "without", "share", "requests a second")
     return table((*heads, "cores of the page", "of the ledger"), rows)
@@ -263,7 +265,7 @@ def _readers_table(found: Sequence[WithReaders]) -> str:
 def _views_table(found: Sequence[WithReaders]) -> str:
     rows = []
     for each in found:
-        name = f"{_who(each.readers)}, {each.connections} connections"
+        name = _beside(each)
         for kind in (LIST, DOMAIN, JSON):
             seconds = each.looked.answers[kind]
             times = [f"{quantile * 1000:,.0f}" for quantile in quantiles(seconds)]
@@ -272,8 +274,9 @@ def _views_table(found: Sequence[WithReaders]) -> str:
     return table((*heads, "50 of 100", "95 of 100", "99 of 100"), rows)
 
 
-def _who(readers: Readers) -> str:
-    return f"{readers.number} {'people' if readers.thinks else 'programs'}"
+def _beside(each: WithReaders) -> str:
+    who = f"{each.readers.number} {'people' if each.readers.thinks else 'programs'}"
+    return f"{who}, {each.connections} connections" if each.connections else f"{who}, no mail"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

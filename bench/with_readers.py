@@ -25,7 +25,7 @@ from tests.lab.readiness import free_ports, wait_until
 KEEPS = 0.95
 """The share of its messages a second that mail is to keep while 50 readers look."""
 QUICK = 0.2
-"""Seconds for a view of the list: of 95 in 100, with mail at full speed."""
+"""Seconds for 95 in 100 views of the list, while mail leaves the page room: it goes first."""
 DOMAINS = 10_000
 PEOPLE = Readers(50, 2.0, 5.0)
 """Supporters who work with it: each clicks, reads, and clicks again."""
@@ -45,6 +45,7 @@ class WithReaders:
 
     readers: Readers
     connections: int
+    """0 where there is no mail."""
     rate: float
     """Messages a second."""
     without: float
@@ -83,6 +84,8 @@ def measure(
     with _run(directory, nameserver) as bench:
         speed.warm(generator, Peer(speed.OURS, bench.relay.socket), 2)
         bench.ledger.rest()
+        tell("readers without mail")
+        yield bench.without_mail(_STRETCH * runs.rounds * runs.seconds)
         for readers, numbers in _CROWDS:
             for connections in numbers:
                 found = _Found(Sum(bench.relay), Sum(bench.relay), Looked())
@@ -156,6 +159,18 @@ class _Bench:
             found.page += after[0] - before[0]
             found.process += after[1] - before[1]
         self.ledger.count(run.messages)
+
+    def without_mail(self, seconds: float) -> WithReaders:
+        """What people see while there is no mail."""
+        looked = Looked()
+        with looking(self.port, PEOPLE, DOMAINS, looked):
+            before = self._spent()
+            time.sleep(seconds)
+            after = self._spent()
+        if looked.wrong or not looked.all:
+            raise UnansweredError(f"{looked.wrong} times: {looked.problem}")
+        cores = [(now - then) / seconds for now, then in zip(after, before, strict=True)]
+        return WithReaders(PEOPLE, 0, 0.0, 0.0, looked, *cores)
 
     def _spent(self) -> tuple[float, float]:
         children = self.relay.children()
