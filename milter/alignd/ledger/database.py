@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -67,7 +66,6 @@ def open_database(url: str, *, patience: float = PATIENCE) -> Engine:
     return _on_server(parsed, patience, patience)
 
 
-@lru_cache(maxsize=4)  # an engine knows the statements that it has compiled: half of a question
 def open_for_reading(url: str) -> Engine:
     """Open the database at *url* to read only, without being in the way of those who write.
 

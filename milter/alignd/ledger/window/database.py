@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from alignd.ledger.database import LedgerError, problem_of
 from alignd.ledger.migration import SchemaError
-from alignd.ledger.queries.opening import OpenLedger, open_ledger
+from alignd.ledger.queries.opening import LedgerDatabase, OpenLedger
 from alignd.ledger.window.protocol import Obstacle, WindowError
 from alignd.ledger.window.questions import Question
 
@@ -19,24 +19,23 @@ class DatabaseAsks:
     """The database at one URL, to which each question has a connection of its own."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._database = LedgerDatabase(url)
 
     def __call__(self, question: Question[T]) -> T:
-        with opened(self._url) as connection:
+        with self.opened() as connection:
             return question.ask(connection)
 
+    @contextmanager
+    def opened(self) -> Iterator[OpenLedger]:
+        """The ledger, to be asked.
 
-@contextmanager
-def opened(url: str) -> Iterator[OpenLedger]:
-    """The ledger at *url*, to be asked.
-
-    Raises:
-        WindowError: it cannot be, or not to the end.
-    """
-    try:
-        with open_ledger(url) as connection:
-            yield connection
-    except LedgerError as error:
-        raise WindowError(Obstacle.DATABASE, problem_of(error)) from error
-    except SchemaError as error:
-        raise WindowError(Obstacle.SCHEMA, str(error)) from error
+        Raises:
+            WindowError: it cannot be, or not to the end.
+        """
+        try:
+            with self._database.connected() as connection:
+                yield connection
+        except LedgerError as error:
+            raise WindowError(Obstacle.DATABASE, problem_of(error)) from error
+        except SchemaError as error:
+            raise WindowError(Obstacle.SCHEMA, str(error)) from error

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from alignd.ledger.database import give_up_when
 from alignd.ledger.pause import Pause
-from alignd.ledger.window.database import opened
+from alignd.ledger.window.database import DatabaseAsks
 from alignd.ledger.window.protocol import (
     MAX_ANSWER,
     MAX_QUESTION,
@@ -82,7 +82,7 @@ class WindowServer:
         """*url* is that of the file. *listen* opens the socket, and may raise OSError. *count* is
         called with what came of each connection, *note_failure* with a bug.
         """
-        self._url = url
+        self._database = DatabaseAsks(url)
         self._listen = listen
         self._count = count
         self._note_failure = note_failure
@@ -214,7 +214,7 @@ class WindowServer:
         deadline = time.monotonic() + self._limits.work_seconds
         pieces, rows, octets = list[bytes](), 0, 0
         try:
-            with opened(self._url) as connection:
+            with self._database.opened() as connection:
                 give_up_when(connection, lambda: time.monotonic() > deadline)
                 for row in question.rows(connection):
                     pieces.append(encode_row(row))
