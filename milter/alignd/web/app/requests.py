@@ -8,7 +8,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.datastructures import Headers
 
-from alignd.web.access import Allowed, Refused, Request
+from alignd.web.access import Allowed, Refusal, Refused, Request
 from alignd.web.headers import Kind, headers_of, headers_of_refusal
 
 MAX_BODY = 4096
@@ -23,12 +23,15 @@ _STATUSES = {
     405: "405 Method Not Allowed",
     421: "421 Misdirected Request",
 }
-_SENTENCES = {
-    400: "This is no path of this site.",
-    401: "A token is needed: see web.tokens.",
-    403: "You may not look at this: see web.trusted_proxies and web.tokens.",
-    405: "Only GET, HEAD and POST are answered.",
-    421: "This is not the name of this site: see web.url.",
+SENTENCES = {
+    Refusal.METHOD: "Only GET, HEAD and POST are answered.",
+    Refusal.PATH: "This is no path of this site.",
+    Refusal.HOST: "This is not the name of this site: see web.url.",
+    Refusal.USER_HEADER: "The proxy does not say who you are: see web.user_header.",
+    Refusal.UNKNOWN_PROXY: "A proxy has sent this that is not named: see web.trusted_proxies.",
+    Refusal.TOKEN: "A token is needed: see web.tokens.",
+    Refusal.NOT_LOCAL: "Only this machine may look: see web.trusted_proxies and web.tokens.",
+    Refusal.CROSS_SITE: "Another site has had your browser ask for this: open the page itself.",
 }
 
 Decide = Callable[[Request], Allowed | Refused | None]
@@ -55,7 +58,7 @@ class Gate:
         if isinstance(found, Refused):
             self._note_refusal(found.reason.value)
             headers = dict(headers_of_refusal(found))
-            sentence = _SENTENCES[found.status]
+            sentence = SENTENCES[found.reason]
             return _refuse(start_response, environ, _STATUSES[found.status], sentence, headers)
         if _length(environ) > MAX_BODY:
             self._note_refusal("body")

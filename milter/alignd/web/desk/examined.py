@@ -51,6 +51,11 @@ class ApplyLink:
     provider: str
     """The name of the host, for people; whatever it says of itself, printable."""
 
+    @property
+    def host(self) -> str:
+        """The DNS host, with where the link leads: anybody may call himself by a known name."""
+        return f"{self.provider} ({self.url.split('/')[2]})"
+
 
 @dataclass(frozen=True, slots=True)
 class Records:

@@ -150,7 +150,7 @@ def _findings(found: Examined | CheckProblem, texts: Texts) -> Findings:
         no_record=no_record(found, texts),
         refused=advice.refused,
         apply_url=link.url if isinstance(link, ApplyLink) else "",
-        apply_host=link.provider if isinstance(link, ApplyLink) else "",
+        apply_host=link.host if isinstance(link, ApplyLink) else "",
         no_link=_no_link(link, texts),
     )
 

@@ -126,7 +126,7 @@ def _findings(found: Examined | CheckProblem, texts: Texts) -> Findings:
         records=tuple(map(_without_notes, records_of(found, texts))),
         no_record=no_record(found, texts),
         apply_url=link.url if isinstance(link, ApplyLink) else "",
-        apply_host=link.provider if isinstance(link, ApplyLink) else "",
+        apply_host=link.host if isinstance(link, ApplyLink) else "",
     )
 
 

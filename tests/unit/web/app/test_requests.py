@@ -10,9 +10,9 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from alignd.config.option_types import ListenAddress
-from alignd.web.access import form_token
+from alignd.web.access import Refusal, form_token
 from alignd.web.app.pages import make_pages
-from alignd.web.app.requests import MAX_BODY, request_of
+from alignd.web.app.requests import MAX_BODY, SENTENCES, request_of
 from alignd.web.desk.examined import CheckProblem, TooSoon, Trouble
 from alignd.web.headers import Kind, headers_of
 from alignd.web.tokens import Tokens
@@ -241,3 +241,7 @@ def test_the_headers_of_wsgi_are_those_that_were_sent() -> None:
     assert request.all("x-remote-user") == ["marky"]
     assert request.all("content-type") == ["text/plain"]
     assert len(request.headers) == 3
+
+
+def test_every_refusal_has_a_sentence() -> None:
+    assert set(SENTENCES) == set(Refusal)

@@ -311,6 +311,13 @@ def test_the_apply_link_is_a_button_where_there_is_one() -> None:
     assert not [each for each in without if "apply" in each]
 
 
+def test_a_dns_host_that_calls_itself_by_a_known_name_is_shown_with_where_its_link_leads() -> None:
+    found = examined(ALIAS, link=ApplyLink("https://dns.example/apply?sig=x", "GoDaddy"))
+
+    assert made(found).findings.apply_host == "GoDaddy (dns.example)"
+    assert shared(found).findings.apply_host == "GoDaddy (dns.example)"
+
+
 def test_a_domain_that_the_ledger_has_never_seen_is_shown_with_its_advice() -> None:
     text = shown(made(BY_SPF, history(NAME))).text
 
