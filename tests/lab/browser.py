@@ -85,6 +85,11 @@ class Sight:
     runs_scripts: bool = True
 
 
+_HAS_STYLES = (
+    "return [...document.querySelectorAll('link[rel=stylesheet]')].every(each => each.sheet)"
+)
+
+
 class Browser:
     """A browser that runs; what it says of pages, and what is done in it."""
 
@@ -105,8 +110,9 @@ class Browser:
         self._command("Emulation.setEmulatedMedia", features=[scheme, calm])
 
     def open(self, url: str) -> None:
-        """Open *url*, and return when the page is there."""
+        """Open *url*, and return when the page is there, with its styles."""
         self.driver.get(url)
+        wait_until(lambda: self.evaluate(_HAS_STYLES), f"the styles of {url}")
 
     def all(self, selector: str) -> list[WebElement]:
         """The elements that a CSS selector finds."""
