@@ -12,7 +12,7 @@ from bench.stages import Profile
 from bench.through_postfix import ALONE, Relay
 from bench.trifles import Figure
 from bench.with_ledger import KEEPS as KEEPS_WITH_LEDGER
-from bench.with_ledger import WithLedger
+from bench.with_ledger import WithLedger, share_of_all
 from bench.with_readers import KEEPS as KEEPS_WITH_READERS
 from bench.with_readers import QUICK, WithReaders, quantiles
 from bench.workers import Crew
@@ -69,7 +69,8 @@ _LEDGER = """\
 alignd twice, with a ledger in a file and without one, by turns, and all runs added up. The \
 ledger counts each message of these runs, of 1,000 author domains all the time. What it takes is \
 taken from the same cores: where they are not all busy, mail does not feel it. The processor time \
-is that of the ledger's process, its writing included; a worker takes 1.5 µs to tell it.
+is that of the ledger's process, its writing included; a worker takes 1.5 µs to tell it. On a \
+shared machine a row scatters by a tenth: the goal is of all of them together.
 
 """
 _READERS = """\
@@ -165,10 +166,10 @@ def _goals(results: Results) -> list[tuple[str, str, str, bool]]:
         more = by_name[OVER_TCP].one - by_name[OVER_UNIX].one
         goals.append(("TCP costs", f"{more:.2f} ms", f"{NEARLY:.0f} ms", more <= NEARLY))
     if results.with_ledger:
-        shares = [each.share for each in results.with_ledger]
-        kept = min(shares) >= KEEPS_WITH_LEDGER
+        share = share_of_all(results.with_ledger)
         text = f"{KEEPS_WITH_LEDGER:.2f}"
-        goals.append(("of alignd without a ledger", _times(shares), text, kept))
+        kept = share >= KEEPS_WITH_LEDGER
+        goals.append(("of alignd without a ledger", f"{share:.2f}", text, kept))
     if people := [each for each in results.with_readers if each.readers.thinks]:
         shares = [each.share for each in people if each.connections]
         kept = min(shares) >= KEEPS_WITH_READERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +77,11 @@ def measure(
             spent = processor_seconds(process) - before
             microseconds = spent / with_it.messages * 1e6
             yield WithLedger(connections, with_it.rate, without.rate, microseconds)
+
+
+def share_of_all(found: Sequence[WithLedger]) -> float:
+    """Of the messages a second, what is kept at all numbers of connections together."""
+    return sum(each.rate for each in found) / sum(each.without for each in found)
 
 
 @dataclass(slots=True)
