@@ -19,7 +19,7 @@ from tests.lab.readiness import wait_until
 KEEPS = 0.98
 """The share of its messages a second that alignd is to keep."""
 _MOST = 1_000_000  # messages of one run
-_ROUND = 6.0  # seconds, in which the ledger writes
+_ROUND = 12.0  # seconds: longer than the ledger rests between two writes
 _PATIENCE = 60.0  # seconds
 
 Tell = Callable[[str], None]
