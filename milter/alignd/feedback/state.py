@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alignd.config.whole_file import replace_file
 from alignd.feedback.file import Position
 from alignd.feedback.tally import Tally
 
 _VERSION = 1
+_PRIVATE = 0o600
 _MAX_OCTETS = 64 * 1024 * 1024
 
 
@@ -73,17 +72,7 @@ def save(path: Path, state: State) -> None:
         "last": state.last,
         "tally": state.tally.as_values(),
     }
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump(values, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
+    replace_file(path, json.dumps(values).encode("ascii"), _PRIVATE)
 
 
 def _state_of(values: Any) -> State:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from alignd.config.settings import WebOptions
+from alignd.config.whole_file import replace_file
 from alignd.web.sharing import expiry_of, is_id
 
 FILE_NAME = "revoked"
@@ -93,7 +93,9 @@ def revoke(path: Path, link_id: str, now: float) -> None:
             if len(kept) >= MAX_REVOKED:
                 cure = "retire the key in web.share_keys, which revokes all that it has signed"
                 raise RevocationError(f"{path}: {MAX_REVOKED} links are revoked: {cure}")
-            _write(path, sorted({*kept, link_id}))
+            lines = "".join(f"{each}\n" for each in sorted({*kept, link_id}))
+            # Root may revoke what the page's user reads. An id is no secret: it opens nothing.
+            replace_file(path, (_HEADING + lines).encode("ascii"), _READABLE)
     except OSError as error:
         raise RevocationError(f"{path}: cannot be written: {error.strerror}") from error
 
@@ -110,20 +112,3 @@ def _alone_in(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _write(path: Path, ids: list[str]) -> None:
-    """Put the file in place of the one before, whole, also if the machine dies meanwhile."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(_HEADING + "".join(f"{each}\n" for each in ids))
-            file.flush()
-            # Root may revoke what the page's user reads. An id is no secret: it opens nothing.
-            os.fchmod(descriptor, _READABLE)
-            os.fsync(descriptor)
-        os.replace(name, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(name)
-        raise

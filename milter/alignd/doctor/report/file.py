@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
+from alignd.config.whole_file import replace_file
 from alignd.doctor.report.document import (
     MAX_OCTETS,
     ReportProblem,
@@ -34,20 +33,9 @@ def save_report(path: Path, text: str) -> None:
     content = text.encode()
     if len(content) > MAX_OCTETS:
         raise SaveError(f"{path}: not saved: the report has more than {MAX_OCTETS} octets")
-    name = None
     try:
-        # It is replaced, and not followed, if it is a link.
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(descriptor, _MODE)
-            os.fsync(descriptor)
-        os.replace(name, path)
+        replace_file(path, content, _MODE)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        if name is not None:
-            with suppress(OSError):
-                os.unlink(name)
         reason = error.strerror if isinstance(error, OSError) else error
         raise SaveError(f"{path}: not saved: {reason}") from error
 
