@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from alignd.config.domain_lists import FreemailDomains
 from alignd.config.file import ConfigError, ConfigProblem, load_configuration
@@ -26,6 +27,7 @@ from alignd.return_path.directory import Directory, make_directory
 from alignd.return_path.key_file import load_keyring
 from alignd.return_path.keyring import MIN_OCTETS, Key, Keyring, KeyState
 from alignd.service.processes.notification import ServiceManager, Watchdog
+from alignd.service.processes.patience import Silence
 from alignd.telemetry.log import MessageLog, described
 from alignd.web.app.pages import make_pages
 from alignd.web.app.server import LibraryLog, Listener
@@ -41,6 +43,7 @@ _ENDING = {signal.SIGTERM, signal.SIGINT}
 _SIGNALS = {*_ENDING, signal.SIGHUP}
 _NICENESS = 10  # as its unit has it: a tenth of the share of a process of mail
 _ROUND_SECONDS = 1.0
+_STUCK_SECONDS = 10.0
 _SECRET_OCTETS = 32
 _NOWHERE = "there is nowhere to listen: set web.listen"
 _NO_LEDGER = (
@@ -127,6 +130,8 @@ class PageService:
         )
         desk = make_desk(setup, self._snapshots, self._checker, own)
         self._listeners = tuple(_listeners(desk))
+        now = time.monotonic()
+        self._vigils = tuple(Vigil(each, now) for each in self._listeners)
         self._manager = ServiceManager()
         self._watchdog = Watchdog(self._manager, self._is_well, environment)
         self._web = setup.web
@@ -175,7 +180,37 @@ class PageService:
                 return os.EX_SOFTWARE
 
     def _is_well(self) -> bool:
-        return all(each.is_well for each in self._listeners)
+        now = time.monotonic()
+        return all(each.is_well(now) for each in self._vigils)
+
+
+class Turning(Protocol):
+    """What looks after connections, again and again."""
+
+    @property
+    def is_alive(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def turns(self) -> int:
+        """How often it has done so."""
+        raise NotImplementedError
+
+
+class Vigil:
+    """Sees whether a listener still looks after its connections."""
+
+    def __init__(self, listener: Turning, now: float) -> None:
+        """*now* is of a monotonic clock, in seconds."""
+        self._listener = listener
+        self._turns = listener.turns
+        self._silence = Silence(now)
+
+    def is_well(self, now: float) -> bool:
+        if self._listener.turns != self._turns:
+            self._turns = self._listener.turns
+            self._silence.end()
+        return self._listener.is_alive and self._silence.look(now) < _STUCK_SECONDS
 
 
 def let_mail_go_first() -> None:
