@@ -168,6 +168,44 @@ SHIPMENTS = Table(
 """The number of the last batch of each spool that was added, so that none is added twice: a relay
 sends them in their order."""
 
+REPLIES = Table(
+    "replies",
+    METADATA,
+    _begin("day"),
+    *map(_key, ("tenant", "domain", "action", "reason", "receiver", "kind", "pattern")),
+    _number("messages"),
+    Index("replies_by_domain", "domain", "day"),
+    sqlite_with_rowid=False,
+)
+"""Messages that receivers have refused as not authenticated; see `ReplyKey`."""
+
+REPORTS = Table(
+    "reports",
+    METADATA,
+    _key("id"),
+    _text("reporter"),
+    _text("policy_domain"),
+    *map(_number, ("begin", "end", "messages")),
+    _text("discovery"),
+    _time("read_at"),
+    Index("reports_by_end", "end"),
+    sqlite_with_rowid=False,
+)
+"""The aggregate reports that were read and that somebody answers for; see `KnownReport`."""
+
+REPORT_ROWS = Table(
+    "report_rows",
+    METADATA,
+    *map(_begin, ("first_day", "last_day")),
+    *map(_key, ("reporter", "origin", "domain", "address")),
+    *map(_key, ("result", "dkim", "spf", "disposition")),
+    Column("is_foretold", Boolean, primary_key=True),
+    _number("messages"),
+    Index("report_rows_by_domain", "domain", "first_day"),
+    sqlite_with_rowid=False,
+)
+"""Messages in those reports; see `ReportKey`."""
+
 # What follows is of the local file of a relay alone, and empty in a database that relays share.
 
 SPOOL = Table("spool", METADATA, _key("id"), sqlite_with_rowid=False)
