@@ -18,6 +18,8 @@ _LOG_FIELDS = {
     "action , reason": "What was decided, and why. See alignd-reasons(7), also of the next.",
     "limit , error": "What was not kept whole, and what failed.",
     "domain": "The author domain.",
+    "tenant": "The name of the tenant whose options hold for the message, as the ledger has it; "
+    "none where it is the general ones.",
     "policy": "The stricter of the DMARC policies that RFC 7489 and RFC 9989 find.",
     "spf": "The result of SPF for each relay address.",
     "dkim": "The result of each DKIM signature, or `none`.",
