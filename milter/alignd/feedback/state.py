@@ -53,6 +53,19 @@ def load(path: Path, log: str) -> State:
         StateError: it is no state, or that of another log.
         OSError: it cannot be read.
     """
+    state = load_any(path, log)
+    if state.log != log:
+        raise StateError(f"{path}: the state of another log: {state.log or 'the journal'}")
+    return state
+
+
+def load_any(path: Path, log: str) -> State:
+    """Load the state at *path*, of whatever log; an empty one of *log* if there is no such file.
+
+    Raises:
+        StateError: it is no state.
+        OSError: it cannot be read.
+    """
     try:
         with path.open("rb") as stream:
             data = stream.read(_MAX_OCTETS)
@@ -63,8 +76,6 @@ def load(path: Path, log: str) -> State:
         state = _state_of(values)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StateError(f"{path}: no state of `alignd feedback`") from error
-    if state.log != log:
-        raise StateError(f"{path}: the state of another log: {state.log or 'the journal'}")
     return state
 
 
