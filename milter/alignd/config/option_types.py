@@ -47,7 +47,7 @@ JOURNAL = "journal"
 """Stands for the journal of systemd in the place of a file."""
 EVENT_NAMES = (
     *("began", "stopped", "partly", "policy", "unknown", "known"),
-    *("another-tenant", "flapping", "silent-relay", "heard-relay"),
+    *("another-tenant", "flapping", "rejected", "silent-relay", "heard-relay"),
 )
 """The kinds of events of the ledger, as `notify.kinds` names them."""
 _NAMESERVER = re.compile(

@@ -91,8 +91,12 @@ def open_existing(url: str, *, patience: float = PATIENCE) -> Engine:
         try:
             connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True, timeout=patience)
         except sqlite3.Error as error:
-            there = "cannot be opened" if os.path.exists(path) else "there is no such ledger"
-            raise LedgerError(f"{path}: {there}; the service makes it when it starts") from error
+            problem = (
+                f"cannot be opened ({error}); run this as the user of the service"
+                if os.path.exists(path)
+                else "there is no such ledger; the service makes it when it starts"
+            )
+            raise LedgerError(f"{path}: {problem}") from error
         connection.isolation_level = None
         for pragma in _PRAGMAS:
             connection.execute(pragma)
