@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,6 +45,7 @@ _EXIT_DISAGREEMENT = 1
 _PAUSE = 0.5
 """Seconds until a log is looked at again."""
 _SAVE_SECONDS = 5.0
+_Tell = Callable[[Disagreement | Alert], None]
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 _AGO = re.compile(r"([0-9]{1,6})([mhd])")
 
@@ -57,7 +58,7 @@ class _Asked:
     """The file; None for the journal."""
     state: Path | None
     since: float | None
-    as_json: bool
+    config: Path
 
     @property
     def name(self) -> str:
@@ -80,39 +81,44 @@ class _Since(click.ParamType[float]):
             self.fail(problem, param, ctx)
 
 
+def _takes_log(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* what says which log is read, from where on, as one."""
+
+    @click.argument("log", type=FILE, required=False)
+    @click.option(
+        "--state",
+        metavar="FILE",
+        type=FILE,
+        help="Keep the place and the counts in this file, and go on there the next time.",
+    )
+    @click.option(
+        "--since",
+        metavar="TIME",
+        type=_Since(),
+        help="Only replies since then: '30m', '12h' or '7d' ago, or a date.",
+    )
+    @CONFIG
+    @wraps(command)
+    def with_log(
+        log: Path | None, state: Path | None, since: float | None, config: Path, **others: Any
+    ) -> None:
+        command(asked=_Asked(log and log.absolute(), state, since, config), **others)
+
+    return with_log
+
+
 @click.command()
-@click.argument("log", type=FILE, required=False)
+@_takes_log
 @click.option("--follow", is_flag=True, help="Go on as the log grows, until TERM or INT.")
-@click.option(
-    "--state",
-    "state_path",
-    metavar="FILE",
-    type=FILE,
-    help="Keep the place and the counts in this file, and go on there the next time.",
-)
-@click.option(
-    "--since",
-    metavar="TIME",
-    type=_Since(),
-    help="Only replies since then: '30m', '12h' or '7d' ago, or a date.",
-)
 @click.option(
     "--record",
     is_flag=True,
-    help="Write what receivers say to the ledger, with --follow and --state: as a service does.",
+    help="With --follow and --state: write what receivers say to the ledger, as a service.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@CONFIG
 @click.pass_context
 def feedback(
-    context: click.Context,
-    log: Path | None,
-    follow: bool,
-    state_path: Path | None,
-    since: float | None,
-    record: bool,
-    as_json: bool,
-    config: Path,
+    context: click.Context, asked: _Asked, follow: bool, record: bool, as_json: bool
 ) -> None:
     """Say which mail receivers refuse as not authenticated, against what alignd thought of it.
 
@@ -153,47 +159,50 @@ def feedback(
       alignd feedback --follow --record --state /var/lib/alignd/feedback.json
     """
     if record:
-        if state_path is None or not follow or as_json:
+        if asked.state is None or not follow or as_json:
             raise click.UsageError("--record needs --follow and --state, and excludes --json")
-        _record(config, _Asked(log and log.absolute(), state_path, since, as_json), state_path)
-    asked = _Asked(log and log.absolute(), state_path, since, as_json)
-    if log is None:
-        asked = replace(asked, log=_configured_log(context, config))
+        _record(asked, asked.state)
+    asked = _configured(context, asked)
+    tell = (_tell_json if as_json else _tell_text) if follow else None
     with _reported():
-        state = _read(asked, is_followed=follow)
+        state = _read(asked, tell)
     if not follow:
         _print_table(state, as_json=as_json)
     sys.exit(_EXIT_DISAGREEMENT if state.tally.has_disagreement else 0)
 
 
-def _read(asked: _Asked, *, is_followed: bool) -> State:
-    """Read the log, to its end or to that of the command; the state then."""
+def _read(asked: _Asked, tell: _Tell | None) -> State:
+    """Read the log to its end, or with *tell* to that of the command; the state then."""
     state = State(asked.name) if asked.state is None else load(asked.state, asked.name)
-    tell = _tell_json if asked.as_json else _tell_text
+    is_followed = tell is not None
     with closing(
         open_source(asked.log, state, asked.since, datetime.now, follow=is_followed)
     ) as source:
         reading = Reading(source, state, asked.since, Join(SuffixList()), time.time)
-        run = _Run(reading, state, partial(_save, asked.state, state))
-        run.to_the_end(tell if is_followed else None)
-        is_empty = not (reading.entries or reading.is_resumed or is_followed)
-    if isinstance(source, JournalSource) and source.exit_status and not is_followed:
+        _Run(reading, state, partial(_save, asked.state, state)).to_the_end(tell)
+    if is_followed:
+        return state
+    if isinstance(source, JournalSource) and source.exit_status:
         raise InputError(f"journalctl ended with status {source.exit_status}")
-    if is_empty:  # which is no proof that nothing was refused
+    if not (reading.entries or reading.is_resumed):  # which is no proof that nothing was refused
         raise InputError(f"{asked.name or 'the journal'}: no line of Postfix or alignd in it")
     return state
 
 
-def _configured_log(context: click.Context, config: Path) -> Path | None:
-    """The file that `feedback.log` names; None for the journal.
+def _configured(context: click.Context, asked: _Asked) -> _Asked:
+    """The same with the file that `feedback.log` names, where the command line names none.
 
-    It is the journal, too, on a machine without a configuration, where a log is only looked at.
+    It is the journal, too, on a machine without a configuration.
     """
     is_asked_for = context.get_parameter_source("config") is ParameterSource.COMMANDLINE
-    if not (is_asked_for or config.exists()):
-        return None
-    configuration = _loaded(config, EXIT_INCOMPLETE)
-    return Path(configuration.feedback.path) if configuration.feedback.path else None
+    if asked.log is not None or not (is_asked_for or asked.config.exists()):
+        return asked
+    return replace(asked, log=_log_of(_loaded(asked.config, EXIT_INCOMPLETE)))
+
+
+def _log_of(configuration: Configuration) -> Path | None:
+    path = configuration.feedback.path
+    return Path(path) if path else None
 
 
 def _loaded(config: Path, exit_status: int) -> Configuration:
@@ -204,7 +213,7 @@ def _loaded(config: Path, exit_status: int) -> Configuration:
         sys.exit(exit_status)
 
 
-def _record(config: Path, asked: _Asked, state: Path) -> NoReturn:
+def _record(asked: _Asked, state: Path) -> NoReturn:
     """Run the service, and exit."""
     # Imported here: who only reads a log needs no database.
     from alignd.ledger.receivers.opening import ReceiversLedger  # noqa: PLC0415
@@ -212,14 +221,15 @@ def _record(config: Path, asked: _Asked, state: Path) -> NoReturn:
     from alignd.telemetry.log import MessageLog  # noqa: PLC0415
 
     open_standard_streams()
-    configuration = _loaded(config, os.EX_CONFIG)
+    configuration = _loaded(asked.config, os.EX_CONFIG)
     ledger = ReceiversLedger.of(configuration.ledger, os.environ)
     if ledger is None:
-        click.echo(f'{printable(str(config))}: there is no ledger: ledger.url is ""', err=True)
+        click.echo(
+            f'{printable(str(asked.config))}: there is no ledger: ledger.url is ""', err=True
+        )
         sys.exit(os.EX_CONFIG)
-    path = configuration.feedback.path
-    log = asked.log or (Path(path) if path else None)
     relay = configuration.ledger.name_of(configuration.relay)
+    log = asked.log or _log_of(configuration)
     setup = FeedbackSetup(log, state, ledger, relay, asked.since)
     with _reported():
         sys.exit(FeedbackService(setup, MessageLog(sys.stderr), os.environ).run())
@@ -268,7 +278,7 @@ class _Run:
     save: Callable[[], None]
     is_stopped: bool = False
 
-    def to_the_end(self, tell: Callable[[Disagreement | Alert], None] | None) -> None:
+    def to_the_end(self, tell: _Tell | None) -> None:
         """Read it; with *tell*, it is followed."""
         if tell is not None:
             for number in (signal.SIGTERM, signal.SIGINT):

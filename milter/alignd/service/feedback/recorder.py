@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Protocol
 
 from alignd.feedback.disagreement import Disagreement
@@ -11,7 +12,7 @@ from alignd.feedback.join import Alert
 from alignd.feedback.outbox import Batch, Outbox
 from alignd.ledger.batch import DomainKey
 from alignd.ledger.database import LedgerError, problem_of
-from alignd.ledger.event import Event, EventKind
+from alignd.ledger.event import Event, EventKind, Rejection
 from alignd.ledger.pause import Pause
 from alignd.ledger.receivers.rows import ReplyKey
 from alignd.ledger.watch.states import new_event
@@ -141,15 +142,11 @@ class Recorder:
 
 def event_of(alert: Alert, relay: str) -> Event:
     """What the ledger tells of an alert."""
-    now = {
-        "kind": alert.kind.value,
-        "receiver": alert.receiver,
-        "messages": alert.messages,
-        "pattern": alert.pattern.name,
-    }
+    said = Rejection(alert.kind.value, alert.receiver, alert.messages, alert.pattern.name)
     key = DomainKey(alert.tenant, alert.domain)
     kind, leg = EventKind.REJECTED, Leg.OUTBOUND.value
-    return new_event(kind, {}, now, at=alert.when, key=key, leg=leg, relay=relay)
+    event = new_event(kind, {}, asdict(said), at=alert.when, key=key, leg=leg, relay=relay)
+    return replace(event, was="")  # there was nothing
 
 
 def _words_of(each: Disagreement) -> dict[str, str]:

@@ -19,7 +19,7 @@ from alignd.config.domain_lists import SuffixList
 from alignd.feedback.join import Join
 from alignd.feedback.outbox import Outbox
 from alignd.feedback.reading import Reading
-from alignd.feedback.source import JournalSource, Source, open_source
+from alignd.feedback.source import JournalSource, open_source
 from alignd.feedback.state import State, load_any, save
 from alignd.service.feedback.recorder import Ledger, Recorder, new_source
 from alignd.service.processes.notification import ServiceManager, Watchdog
@@ -65,7 +65,7 @@ class FeedbackService:
             log, "the place in the log is not kept", "the place in the log is kept again"
         )
         self._recorder = Recorder(outbox, setup.ledger, setup.relay, log, self._saved)
-        self._source: Source = open_source(setup.log, state, state.begun, datetime.now, follow=True)
+        self._source = open_source(setup.log, state, state.begun, datetime.now, follow=True)
         self._manager = ServiceManager()
         self._watchdog = Watchdog(self._manager, lambda: True, environment)
         self._is_stopped = False
