@@ -63,7 +63,7 @@ class _Asked:
     @property
     def name(self) -> str:
         """How the state names the log."""
-        return "" if self.log is None else str(self.log)
+        return "" if self.log is None else str(self.log.absolute())
 
 
 class _Since(click.ParamType[float]):
@@ -102,7 +102,7 @@ def _takes_log(command: Callable[..., None]) -> Callable[..., None]:
     def with_log(
         log: Path | None, state: Path | None, since: float | None, config: Path, **others: Any
     ) -> None:
-        command(asked=_Asked(log and log.absolute(), state, since, config), **others)
+        command(asked=_Asked(log, state, since, config), **others)
 
     return with_log
 

@@ -130,7 +130,7 @@ class FeedbackService:
 
 def _state_of(setup: FeedbackSetup) -> State:
     """The state as it was left; what waits for the ledger is kept where it was of another log."""
-    name = str(setup.log or "")
+    name = "" if setup.log is None else str(setup.log.absolute())
     state = load_any(setup.state, name)
     if state.log != name:
         state = State(name, outbox=state.outbox)
