@@ -77,9 +77,7 @@ class Life:
     def begin(self) -> None:
         values, self.place = json.loads(self.saved)
         self.outbox = Outbox.of_values(values)
-        self.recorder = Recorder(
-            self.outbox, self.ledger, "relay", MessageLog(None), self.save
-        )
+        self.recorder = Recorder(self.outbox, self.ledger, "relay", MessageLog(None), self.save)
 
     def save(self) -> bool:
         self.saved = json.dumps([self.outbox.as_values(), self.place])

@@ -79,6 +79,7 @@ class FeedbackService:
             reading = Reading(
                 self._source, self._state, self._state.begun, Join(SuffixList()), time.time
             )
+            self._saved()  # since when replies count, whatever comes now
             reading.learn(lambda: self._is_stopped)
             self._log.service(
                 "replies are followed", log=self._state.log or "journal", known=reading.entries
