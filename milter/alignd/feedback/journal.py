@@ -105,7 +105,9 @@ class FollowedJournal:
         elif self._since is not None:
             command.append(f"--since=@{self._since:.0f}")
         if self._is_followed:
-            command += ["--follow", "--lines=all"]
+            # Else --follow implies --boot: what was logged before the machine started again, and
+            # the first entry since, would be passed over (systemd 252).
+            command += ["--follow", "--merge", "--lines=all"]
         # The command is a constant, and the cursor is one argument.
         return subprocess.Popen(  # noqa: S603
             [*command, *_MATCHES], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
