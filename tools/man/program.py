@@ -47,6 +47,8 @@ _ENVIRONMENT = {
 _FILES = {
     "/etc/alignd/alignd.conf": "The configuration, see alignd.conf(5).",
     "/var/lib/alignd/dns.sqlite": "The answers of DNS that are kept for an outage.",
+    "/var/lib/alignd/feedback.json": "The place in the log, and what waits for the ledger, of "
+    "alignd-feedback.service.",
     "/var/lib/alignd-web/revoked": "The links that `alignd share revoke` has ended.",
     "/var/lib/alignd-doctor/report.json": "What `alignd doctor` said last, for the page.",
     "/etc/resolv.conf": "The nameservers, when `dns.nameservers` names none.",

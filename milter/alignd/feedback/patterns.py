@@ -351,7 +351,8 @@ PATTERNS = (
         rf"\bspf\b{_GAP}\b(?:fail|reject|den[iy]|violat|not pass|not permit|not allow|"
         rf"not authori|hard)"
         rf"|\b(?:fail|reject|den[iy]|violat|block|not pass)[a-z]{{0,10}}\b{_GAP}\bspf\b"
-        rf"|not (?:listed|permitted|authori[sz]ed) {_GAP}\bspf\b",
+        rf"|not (?:listed|permitted|authori[sz]ed) {_GAP}\bspf\b"
+        r"|\bspf: \S{2,45} is not allowed to send",  # https://pastebin.com/etXwiYvq, 2015-11
         word="spf",
     ),
     _pattern(
