@@ -279,7 +279,16 @@ def test_the_journal_is_read_behind_the_last_entry(cli: CommandLine) -> None:
 
     asked = (cli.directory / "asked").read_text().splitlines()
     assert "--output=json" in asked[0]
+    assert "--follow" not in asked[0]
     assert any("--after-cursor=s=1" in each for each in asked[1:])
+
+
+def test_a_followed_journal_is_that_of_all_starts_of_the_machine(cli: CommandLine) -> None:
+    with following(cli, "--json", PATH=journal(cli)) as (_, out):
+        wait_until(lambda: "A1A1A1" in out.read_text(), "the reply")
+
+    # Else journalctl shows none from before the last one.
+    assert "--follow --merge" in (cli.directory / "asked").read_text()
 
 
 def test_a_journal_that_cannot_be_read_is_named(cli: CommandLine) -> None:
@@ -352,6 +361,10 @@ def append(cli: CommandLine, *lines: str) -> None:
         stream.writelines(lines)
 
 
+def await_line(out: Path, text: str) -> None:
+    wait_until(lambda: text in out.read_text(), text)
+
+
 def test_a_wrong_pass_is_in_the_ledger_with_an_event_within_seconds(
     cli: CommandLine, ledger: Path
 ) -> None:
@@ -388,7 +401,7 @@ def test_a_wrong_pass_is_in_the_ledger_with_an_event_within_seconds(
 
 def test_what_is_no_disagreement_is_recorded_too(cli: CommandLine, ledger: Path) -> None:
     with following(cli, *RECORD) as (_, out):
-        wait_until(lambda: "are followed" in out.read_text(), "it to be ready")
+        await_line(out, "are followed")
         append(
             cli,
             decision("AAAAA1", "pass domain=a.example reason=exempt"),
@@ -407,14 +420,12 @@ def test_each_reply_counts_once_however_often_it_is_killed(cli: CommandLine, led
     written = 0
     for life in range(4):
         with following(cli, *RECORD) as (process, out):
-            wait_until(lambda out=out: "are followed" in out.read_text(), "it to be ready")
+            await_line(out, "are followed")
             for _ in range(5):
                 append(cli, decision(f"AAAAA{written}"), reply(f"AAAAA{written}", when=now()))
                 written += 1
             if life % 2:  # else it dies with what it has read, or has not
-                wait_until(
-                    lambda out=out, last=written - 1: f"AAAAA{last}:" in out.read_text(), "it"
-                )
+                await_line(out, f"AAAAA{written - 1}:")
             process.kill()
     with following(cli, *RECORD):
         wait_until(lambda: sum(row[-1] for row in recorded(ledger)) == written, "all of them")
@@ -425,13 +436,13 @@ def test_each_reply_counts_once_however_often_it_is_killed(cli: CommandLine, led
 def test_while_the_ledger_is_away_it_goes_on_reading(cli: CommandLine, ledger: Path) -> None:
     away = ledger.rename(ledger.with_name("away"))
     with following(cli, *RECORD) as (_, out):
-        wait_until(lambda: "are followed" in out.read_text(), "it to be ready")
+        await_line(out, "are followed")
         for number in range(5):
             append(cli, decision(f"AAAAA{number}"), reply(f"AAAAA{number}", when=now()))
-            wait_until(lambda number=number: f"AAAAA{number}:" in out.read_text(), "the reply")
-        wait_until(lambda: "replies wait for the ledger" in out.read_text(), "the complaint")
+            await_line(out, f"AAAAA{number}:")
+        await_line(out, "replies wait for the ledger")
         away.rename(ledger)
-        wait_until(lambda: "are in the ledger again" in out.read_text(), "the end of it")
+        await_line(out, "are in the ledger again")
         wait_until(lambda: sum(row[-1] for row in recorded(ledger)) == 5, "all of them")
 
     assert out.read_text().count("replies wait for the ledger") == 1
@@ -440,7 +451,7 @@ def test_while_the_ledger_is_away_it_goes_on_reading(cli: CommandLine, ledger: P
 def test_what_came_before_the_first_start_does_not_count(cli: CommandLine, ledger: Path) -> None:
     append(cli, decision("AAAAA1"), reply("AAAAA1", when=now(-60)), decision("AAAAA2"))
     with following(cli, *RECORD) as (_, out):
-        wait_until(lambda: "are followed" in out.read_text(), "it to be ready")
+        await_line(out, "are followed")
         append(cli, reply("AAAAA2", when=now(5)))
         wait_until(lambda: recorded(ledger), "the reply")
 

@@ -1,8 +1,8 @@
 """Replies of every kind in words of our own, after texts that receivers and senders publish.
 
-Each is labelled with what it says of the message; those below say nothing of authentication. The
-public texts: the tables of Google, Microsoft, Yahoo and Mimecast, the SMTP Field Manual, smtp.codes
-and the classes of Sisimai and KumoMTA.
+Each is labelled with what it says of the message; the others say nothing of authentication. The
+public texts: the tables of Google, Microsoft, Yahoo and Mimecast, the SMTP Field Manual,
+smtp.codes, and the classes of Sisimai and KumoMTA.
 """
 
 import pytest
@@ -12,7 +12,8 @@ from alignd.feedback.patterns import Says, classify
 OURS = (
     # What large providers say.
     ("550-5.7.1 Unauthenticated email from a.example is not accepted due to domain's 550-5.7.1 "
-     "DMARC policy. Please contact the administrator of a.example 550 5.7.1 domain", "dmarc-failed"),
+     "DMARC policy. Please contact the administrator of a.example 550 5.7.1 domain",
+     "dmarc-failed"),
     ("550 5.7.26 Unauthenticated email from a.example is not accepted due to domain's DMARC "
      "policy. Contact its administrator", "dmarc-failed"),
     ("421-4.7.26 This mail has been rate limited because it is unauthenticated. 421-4.7.26 It "
