@@ -158,7 +158,7 @@ def test_a_wrong_pass_is_told_of_within_a_minute(
             "SELECT tenant, domain, action, kind, messages FROM replies WHERE kind <> 'bounce'"
         ).fetchall()
     assert rows == [("mycompany", "mycompany.com", "rewrite", "outage", 1)]
-    event = json.loads(told.read_text())
+    event = json.loads(told.read_text())["data"]
     assert (event["kind"], event["tenant"], event["domain"]) == (
         *("rejected", "mycompany", "mycompany.com"),
     )
