@@ -3,15 +3,22 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alignd.feedback.outbox import Outbox
+from tests.lab.alignd import Notices
+from tests.lab.ledger_rows import new_ledger
 from tests.lab.readiness import wait_until
+from tests.lab.settings import configuration
 from tests.support.commandline import PROGRAM, CommandLine
 
 DMARC = "550 5.7.1 rejected by DMARC policy for good.example"
@@ -192,13 +199,15 @@ def test_another_log_stays_no_proof_with_a_state(cli: CommandLine) -> None:
 
 
 @contextmanager
-def following(cli: CommandLine, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def following(
+    cli: CommandLine, *arguments: str, **env: str
+) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     out = cli.directory / "out"
     with out.open("w") as stream:
         process = subprocess.Popen(
             [*PROGRAM, "feedback", "--follow", *arguments],
             cwd=cli.directory,
-            env=cli.environment,
+            env=cli.environment | env,
             stdout=stream,
             stderr=subprocess.STDOUT,
             text=True,
@@ -270,7 +279,16 @@ def test_the_journal_is_read_behind_the_last_entry(cli: CommandLine) -> None:
 
     asked = (cli.directory / "asked").read_text().splitlines()
     assert "--output=json" in asked[0]
+    assert "--follow" not in asked[0]
     assert any("--after-cursor=s=1" in each for each in asked[1:])
+
+
+def test_a_followed_journal_is_that_of_all_starts_of_the_machine(cli: CommandLine) -> None:
+    with following(cli, "--json", PATH=journal(cli)) as (_, out):
+        wait_until(lambda: "A1A1A1" in out.read_text(), "the reply")
+
+    # Else journalctl shows none from before the last one.
+    assert "--follow --merge" in (cli.directory / "asked").read_text()
 
 
 def test_a_journal_that_cannot_be_read_is_named(cli: CommandLine) -> None:
@@ -285,3 +303,230 @@ def test_without_a_journalctl_it_is_named(cli: CommandLine) -> None:
 
     assert outcome.status == 2
     assert "journalctl: No such file" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "log"),
+    [
+        pytest.param('[feedback]\nlog = "{directory}/mail.log"\n', "good.example", id="a-file"),
+        pytest.param("", "journal.example", id="the-journal-by-default"),
+    ],
+)
+def test_the_log_of_the_configuration_is_read(cli: CommandLine, options: str, log: str) -> None:
+    cli.write("alignd.conf", configuration(options.format(directory=cli.directory)))
+    cli.write("mail.log", decision("AAAAA1") + reply("AAAAA1"))
+    path = journal(cli)
+    entries = (cli.directory / "entries").read_text()
+    cli.write("entries", entries.replace("good.example", "journal.example"))
+    outcome = cli.run("feedback", "--json", "--config", "alignd.conf", PATH=path)
+
+    assert rows(outcome.json) == [("lost", log, 1)]
+
+
+@pytest.mark.parametrize("log", ["mail.log", "", "unix:/run/log"])
+def test_a_log_that_can_be_none_is_a_wrong_configuration(cli: CommandLine, log: str) -> None:
+    cli.write("alignd.conf", configuration(f'[feedback]\nlog = "{log}"\n'))
+    outcome = cli.run("feedback", "--config", "alignd.conf")
+
+    assert outcome.status == 2
+    assert "write 'journal' or '/var/log/mail.log'" in outcome.stderr
+
+
+REWRITTEN = "rewrite domain=mycompany.com tenant=mycompany reason=relay-not-authorised"
+RECORD = ("log", "--record", "--state", "state", "--config", "alignd.conf")
+
+
+@pytest.fixture
+def ledger(cli: CommandLine) -> Path:
+    """A ledger without replies, as the configuration names it."""
+    path = cli.directory / "ledger.sqlite"
+    cli.write("alignd.conf", configuration(f'[ledger]\nurl = "sqlite:///{path}"\n'))
+    cli.write("log", "")
+    new_ledger(f"sqlite:///{path}", ())
+    return path
+
+
+def now(seconds: float = 0.0) -> str:
+    return datetime.fromtimestamp(time.time() + seconds, UTC).isoformat()
+
+
+def recorded(ledger: Path) -> list[tuple[str, str, str, str, int]]:
+    question = "SELECT kind, tenant, domain, receiver, messages FROM replies ORDER BY kind, domain"
+    with closing(sqlite3.connect(ledger)) as database:
+        return database.execute(question).fetchall()
+
+
+def append(cli: CommandLine, *lines: str) -> None:
+    with (cli.directory / "log").open("a") as stream:
+        stream.writelines(lines)
+
+
+def await_line(out: Path, text: str) -> None:
+    wait_until(lambda: text in out.read_text(), text)
+
+
+def test_a_wrong_pass_is_in_the_ledger_with_an_event_within_seconds(
+    cli: CommandLine, ledger: Path
+) -> None:
+    notices = Notices(cli.directory / "notify")
+    told = str(cli.directory / "notify")
+    with closing(notices), following(cli, *RECORD, NOTIFY_SOCKET=told) as (process, out):
+        wait_until(lambda: notices.take("READY=1"), "it to be ready")
+        begin = time.monotonic()
+        append(cli, decision("AAAAA1", REWRITTEN), reply("AAAAA1", when=now()))
+        wait_until(lambda: recorded(ledger), "the reply")
+        seconds = time.monotonic() - begin
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(30) == 0
+        assert notices.take("STOPPING=1")
+    assert seconds < 20.0
+    assert recorded(ledger) == [("outage", "mycompany", "mycompany.com", "customer.com", 1)]
+    with closing(sqlite3.connect(ledger)) as database:
+        (event,) = database.execute("SELECT kind, tenant, domain, was, now FROM events")
+    assert event[:4] == ("rejected", "mycompany", "mycompany.com", "")
+    assert json.loads(event[4]) == {
+        "kind": "outage",
+        "receiver": "customer.com",
+        "messages": 1,
+        "pattern": "opendmarc",
+    }
+    lines = out.read_text().splitlines()
+    assert lines[0].startswith("replies are followed log=")
+    assert lines[1].startswith("AAAAA1: reply=outage domain=mycompany.com tenant=mycompany ")
+    assert lines[2].startswith("receivers contradict alignd kind=outage domain=mycompany.com ")
+    assert lines[3:] == ["replies are followed no longer"]
+    assert "julia" not in out.read_text() + (cli.directory / "state").read_text()
+
+
+def test_what_is_no_disagreement_is_recorded_too(cli: CommandLine, ledger: Path) -> None:
+    with following(cli, *RECORD) as (_, out):
+        await_line(out, "are followed")
+        append(
+            cli,
+            decision("AAAAA1", "pass domain=a.example reason=exempt"),
+            reply("AAAAA1", when=now()),
+            reply("AAAAA2", when=now()),
+        )
+        wait_until(lambda: len(recorded(ledger)) == 2, "the replies")
+
+    assert recorded(ledger) == [
+        ("foretold", "", "a.example", "customer.com", 1),
+        ("unknown", "", "", "customer.com", 1),
+    ]
+
+
+def test_each_reply_counts_once_however_often_it_is_killed(cli: CommandLine, ledger: Path) -> None:
+    written = 0
+    for life in range(4):
+        with following(cli, *RECORD) as (process, out):
+            await_line(out, "are followed")
+            for _ in range(5):
+                append(cli, decision(f"AAAAA{written}"), reply(f"AAAAA{written}", when=now()))
+                written += 1
+            if life % 2:  # else it dies with what it has read, or has not
+                await_line(out, f"AAAAA{written - 1}:")
+            process.kill()
+    with following(cli, *RECORD):
+        wait_until(lambda: sum(row[-1] for row in recorded(ledger)) == written, "all of them")
+
+    assert recorded(ledger) == [("lost", "", "good.example", "customer.com", written)]
+
+
+def test_while_the_ledger_is_away_it_goes_on_reading(cli: CommandLine, ledger: Path) -> None:
+    away = ledger.rename(ledger.with_name("away"))
+    with following(cli, *RECORD) as (_, out):
+        await_line(out, "are followed")
+        for number in range(5):
+            append(cli, decision(f"AAAAA{number}"), reply(f"AAAAA{number}", when=now()))
+            await_line(out, f"AAAAA{number}:")
+        await_line(out, "replies wait for the ledger")
+        away.rename(ledger)
+        await_line(out, "are in the ledger again")
+        wait_until(lambda: sum(row[-1] for row in recorded(ledger)) == 5, "all of them")
+
+    assert out.read_text().count("replies wait for the ledger") == 1
+
+
+def test_what_came_before_the_first_start_does_not_count(cli: CommandLine, ledger: Path) -> None:
+    append(cli, decision("AAAAA1"), reply("AAAAA1", when=now(-60)), decision("AAAAA2"))
+    with following(cli, *RECORD) as (_, out):
+        await_line(out, "are followed")
+        append(cli, reply("AAAAA2", when=now(5)))
+        wait_until(lambda: recorded(ledger), "the reply")
+
+    assert recorded(ledger) == [("lost", "", "good.example", "customer.com", 1)]
+
+
+def test_what_came_before_counts_if_it_is_asked_for(cli: CommandLine, ledger: Path) -> None:
+    append(cli, decision("AAAAA1"), reply("AAAAA1", when=now(-60)))
+    with following(cli, *RECORD, "--since", "1h"):
+        wait_until(lambda: recorded(ledger), "the reply")
+
+    assert recorded(ledger) == [("lost", "", "good.example", "customer.com", 1)]
+
+
+def test_what_waits_is_kept_where_another_log_is_followed(cli: CommandLine, ledger: Path) -> None:
+    outbox = Outbox("feedback-1").as_values()
+    row = [0, "", "old.example", "pass", "spf-aligned", "customer.com", "lost", "opendmarc", 7]
+    outbox["waiting"]["replies"].append(row)
+    left = {
+        "version": 1,
+        "log": "",
+        "position": None,
+        "cursor": "s=1",
+        "last": None,
+        "tally": {"rows": [], "left_out": 0},
+        "begun": None,
+        "outbox": outbox,
+    }
+    cli.write("state", json.dumps(left))
+    with following(cli, *RECORD):
+        wait_until(lambda: recorded(ledger), "the reply")
+
+    assert recorded(ledger) == [("lost", "", "old.example", "customer.com", 7)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "problem"),
+    [
+        pytest.param(["--record", "--state", "s"], os.EX_USAGE, "--follow", id="to-the-end"),
+        pytest.param(["--record", "--follow"], os.EX_USAGE, "--state", id="without-a-state"),
+        pytest.param(
+            ["--record", "--follow", "--state", "s", "--json"], os.EX_USAGE, "--json", id="json"
+        ),
+        pytest.param(
+            ["--record", "--follow", "--state", "s", "--config", "none"],
+            os.EX_CONFIG,
+            "none",
+            id="no-configuration",
+        ),
+        pytest.param(
+            ["--record", "--follow", "--state", "s", "--config", "off"],
+            os.EX_CONFIG,
+            'ledger.url is ""',
+            id="no-ledger",
+        ),
+        pytest.param(
+            ["none", "--record", "--follow", "--state", "s", "--config", "alignd.conf"],
+            2,
+            "none: No such file",
+            id="no-log",
+        ),
+        pytest.param(
+            ["log", "--record", "--follow", "--state", "log", "--config", "alignd.conf"],
+            2,
+            "log: no state",
+            id="no-state",
+        ),
+    ],
+)
+def test_what_it_cannot_record_with_is_named(
+    cli: CommandLine, arguments: list[str], status: int, problem: str
+) -> None:
+    cli.write("log", reply("AAAAA1"))
+    cli.write("off", configuration('[ledger]\nurl = ""\n'))
+    outcome = cli.run("feedback", *arguments)
+
+    assert outcome.status == status
+    assert problem in outcome.stderr

@@ -30,7 +30,7 @@ CONF = ROOT / "conf/alignd.conf"
 README = (ROOT / "README.md").read_text()
 OPERATION = (ROOT / "docs/operation.md").read_text()
 HOW_IT_DECIDES = (ROOT / "docs/how-it-decides.md").read_text()
-WITHOUT_CONFIGURATION = {"feedback", "reasons"}
+WITHOUT_CONFIGURATION = {"reasons"}
 SERVICES = ("alignd.service", "alignd-return.service", "alignd-web.service")
 PAGES = [
     path.relative_to(ROOT)
@@ -185,7 +185,12 @@ def systemd_analyze(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "unit", [*SERVICES, "alignd.socket", "alignd-doctor.service", "alignd-doctor.timer"]
+    "unit",
+    [
+        *SERVICES,
+        *("alignd.socket", "alignd-feedback.service"),
+        *("alignd-doctor.service", "alignd-doctor.timer"),
+    ],
 )
 def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
     assert unit not in systemd_analyze("verify", "--man=no", str(units / unit))
@@ -194,7 +199,7 @@ def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
 @pytest.mark.parametrize(
     ("unit", "most"),
     [
-        *(pytest.param(unit, 1.5, id=unit) for unit in SERVICES),
+        *(pytest.param(unit, 1.5, id=unit) for unit in (*SERVICES, "alignd-feedback.service")),
         # It is root, who looks at all files, and can be Postfix's user.
         pytest.param("alignd-doctor.service", 2.5, id="doctor"),
     ],
@@ -266,6 +271,44 @@ def test_operators_are_told_of_every_group_of_the_page() -> None:
     assert f"chgrp {service['Group']} " in told
     for group in service["SupplementaryGroups"].split():
         assert f"the group `{group}` " in told
+
+
+def test_the_unit_of_feedback_records_as_the_user_whose_the_ledger_is() -> None:
+    units = []
+    for name in ("alignd-feedback.service", "alignd.service"):
+        unit = configparser.ConfigParser(strict=False, interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment,method-assign]
+        unit.read(ROOT / "systemd" / name)
+        units.append(unit["Service"])
+    own, mail = units
+
+    _, *command = own["ExecStart"].split()
+    state = f"/var/lib/{own['StateDirectory']}/feedback.json"
+    assert command == [
+        *("feedback", "--follow", "--record", "--state", state),
+        *("--config", str(DEFAULT_PATH)),
+    ]
+    assert [own[key] for key in ("User", "StateDirectory")] == [
+        mail[key] for key in ("User", "StateDirectory")
+    ]
+    # Logs, and no key.
+    assert own["SupplementaryGroups"].split() == ["systemd-journal", "adm"]
+    assert state in OPERATION
+    # With it the file of rsyslog that has Postfix's lines has alignd's.
+    assert mail["SyslogFacility"] == "mail"
+    assert own["KillMode"] == "mixed", "else journalctl would end before it"
+
+
+def test_feedback_gets_less_than_mail() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read(ROOT / "systemd/alignd-feedback.service")
+    service = unit["Service"]
+
+    assert int(service["Nice"]) > 0
+    assert int(service["CPUWeight"]) < 100
+    assert int(service["OOMScoreAdjust"]) > 0
+    assert service["MemoryMax"]
+    assert service["TasksMax"]
 
 
 @pytest.mark.parametrize("unit", ["alignd-digest.service", "alignd-digest.timer"])

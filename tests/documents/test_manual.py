@@ -105,6 +105,7 @@ def test_every_word_of_the_log_is_described_with_its_fix() -> None:
 
 def test_every_word_before_an_equals_sign_of_the_log_is_described() -> None:
     changes = '[rules]\ndry_run = true\n[return]\nkeys = "return.keys"\n'
+    changes += '[[tenant]]\nname = "mycompany"\nmatch = { Subject = "*" }\n'
     parsed = parse_configuration(configuration(changes), "")
     reviewer = make_reviewer(parsed, load_signer(parsed.dkim), time.time)
     header, _ = split_message(MARKY)

@@ -1,8 +1,12 @@
 """`alignd feedback` on what a real Postfix and a real alignd have logged of real refusals."""
 
 import json
+import sqlite3
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,10 +17,11 @@ from tests.lab.alignd import Alignd, Fleet
 from tests.lab.nameserver import Nameserver
 from tests.lab.postfix import Postfix, obstacle, run_relay
 from tests.lab.processes import missing_programs
-from tests.lab.readiness import wait_for_line
+from tests.lab.readiness import wait_for_line, wait_until
 from tests.lab.settings import world
 from tests.lab.sink import run_inbox
 from tests.lab.submission import submit
+from tests.support.commandline import PROGRAM
 from tests.support.program import run_program
 from tests.verifiers.sending import Sending
 
@@ -98,6 +103,77 @@ def test_every_refusal_is_joined_with_its_decision(
         "bounce  not-authenticated": 2,
         "bounce  spf-failed": 2,
     }
+
+
+TENANT = """\
+[[tenant]]
+name = "mycompany"
+match = { X-Redmine-Host = "mycompany.easyredmine.com" }
+"""
+
+
+def test_a_wrong_pass_is_told_of_within_a_minute(
+    nameserver: Nameserver, fleet: Fleet, tmp_path: Path
+) -> None:
+    nameserver.serve(world(ZONE))
+    ledger, log, told = tmp_path / "ledger.sqlite", tmp_path / "log", tmp_path / "told"
+    state, err, program = tmp_path / "state", tmp_path / "err", tmp_path / "tell"
+    program.write_text(f"#!/bin/sh\ncat >> {told}\n")
+    program.chmod(0o755)
+    log.write_text("")
+    alignd = fleet.alignd(
+        f'[ledger]\nurl = "sqlite:///{ledger}"\n'
+        f'[notify]\ncommand = ["{program}"]\nkinds = ["rejected"]\n{TENANT}'
+    )
+    with (
+        run_inbox() as inbox,
+        run_relay({"in": ""}, inbox.port, settings=RECEIVER) as receiver,
+        run_relay({"in": alignd.socket}, receiver.ports["in"]) as relay,
+        err.open("w") as stream,
+    ):
+        recorder = subprocess.Popen(
+            [
+                *(*PROGRAM, "feedback", str(log), "--follow", "--record"),
+                *("--state", str(state), "--config", str(alignd.config_path)),
+            ],
+            stderr=stream,
+        )
+        try:
+            wait_until(lambda: "are followed" in err.read_text(), "it to follow")
+            queue_id = refused(relay, "marky@mycompany.com")
+            begin = time.monotonic()
+            log.write_text(alignd.log() + relay.log())  # as they come into one file elsewhere
+            wait_until(lambda: told.exists() and told.read_text(), "somebody to be told")
+            seconds = time.monotonic() - begin
+            recorder.terminate()
+            assert recorder.wait(30) == 0
+        finally:
+            recorder.kill()
+            recorder.wait()
+
+    assert seconds < 60.0
+    assert f"{queue_id}: action=rewrite domain=mycompany.com tenant=mycompany " in alignd.log()
+    with closing(sqlite3.connect(ledger)) as database:
+        rows = database.execute(
+            "SELECT tenant, domain, action, kind, messages FROM replies WHERE kind <> 'bounce'"
+        ).fetchall()
+    assert rows == [("mycompany", "mycompany.com", "rewrite", "outage", 1)]
+    event = json.loads(told.read_text())["data"]
+    assert (event["kind"], event["tenant"], event["domain"]) == (
+        *("rejected", "mycompany", "mycompany.com"),
+    )
+    assert "julia" not in err.read_text() + state.read_text() + told.read_text()
+
+
+def refused(relay: Postfix, author: str) -> str:
+    """Submit a message that the receiver refuses; its queue id."""
+    message = (
+        f"From: {author}\r\nX-Redmine-Host: mycompany.easyredmine.com\r\n"
+        "Subject: dmarc\r\n\r\nHello\r\n"
+    )
+    sent = submit(relay.ports["in"], author, ["julia@customer.com"], message.encode())
+    wait_for_line(relay.directory / "mail.log", rf"{sent.queue_id}: removed", "the end of it")
+    return sent.queue_id
 
 
 AUTHORISED = """\

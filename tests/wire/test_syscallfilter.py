@@ -1,9 +1,12 @@
 """Under the system call filter of its unit, alignd does all that it does without."""
 
 import ctypes.util
+import json
+import os
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.ledger_rows import new_ledger
 from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import Nameserver
 from tests.lab.places import ROOT
 from tests.lab.readiness import PATIENCE, open_directory, wait_until
-from tests.lab.settings import world
+from tests.lab.settings import configuration, world
 from tests.support.web import run_web, run_window
 
 pytestmark = [
@@ -30,6 +34,19 @@ pytestmark = [
 UNIT = ROOT / "systemd/alignd.service"
 AGENT = "marky.mark@mycompany.com"
 MESSAGE = f"From: Marky Mark <{AGENT}>\r\nSubject: Re: printer\r\n\r\nHello\r\n".encode()
+REFUSED = [
+    {
+        "SYSLOG_IDENTIFIER": "alignd",
+        "MESSAGE": "AAAAA1: action=pass domain=good.example reason=spf-aligned ms=1.0",
+    },
+    {
+        "__CURSOR": "s=1",
+        "SYSLOG_IDENTIFIER": "postfix/smtp",
+        "MESSAGE": "AAAAA1: to=<julia@customer.com>, relay=mx.customer.com[203.0.113.25]:25, "
+        "dsn=5.7.1, status=bounced (host mx.customer.com[203.0.113.25] said: 550 5.7.1 rejected "
+        "by DMARC policy for good.example)",
+    },
+]
 COMPLAINT = "worker cannot be pinned to one core"
 
 
@@ -80,6 +97,39 @@ def test_the_filter_of_the_page_is_wide_enough(directory: Path) -> None:
         web.process.terminate()
         assert web.process.wait(timeout=PATIENCE) == 0
         assert "Operation not permitted" not in web.log()
+
+
+def test_the_filter_of_feedback_is_wide_enough(directory: Path) -> None:
+    unit = ROOT / "systemd/alignd-feedback.service"
+    ledger, log, state = (directory / name for name in ("ledger.sqlite", "log", "state"))
+    config = directory / "alignd.conf"
+    config.write_text(configuration(f'[ledger]\nurl = "sqlite:///{ledger}"\n'))
+    new_ledger(f"sqlite:///{ledger}", ())
+    # A journalctl of our own, which ends as soon as it is asked: it is started all the same.
+    (directory / "journalctl").write_text(f"#!/bin/sh\nexec cat {log}\n")
+    (directory / "journalctl").chmod(0o755)
+    log.write_text("".join(f"{json.dumps(entry)}\n" for entry in REFUSED))
+    with (directory / "err").open("w") as err:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.support.syscallfilter", str(unit)),
+                *(sys.executable, "-m", "alignd", "feedback", "--follow", "--record"),
+                *("--since", "1h", "--state", str(state), "--config", str(config)),
+            ],
+            stderr=err,
+            env=os.environ | {"PATH": f"{directory}:{os.environ['PATH']}"},
+        )
+    try:
+        with closing(sqlite3.connect(ledger)) as database:
+            question = "SELECT sum(messages) FROM replies"
+            wait_until(lambda: database.execute(question).fetchone() == (1,), "the reply")
+        assert "Seccomp:\t2" in Path(f"/proc/{process.pid}/status").read_text()
+        process.terminate()
+        assert process.wait(timeout=PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "Operation not permitted" not in (directory / "err").read_text()
 
 
 def test_what_a_filter_denies_costs_no_mail(directory: Path, nameserver: Nameserver) -> None:

@@ -18,6 +18,8 @@ _LOG_FIELDS = {
     "action , reason": "What was decided, and why. See alignd-reasons(7), also of the next.",
     "limit , error": "What was not kept whole, and what failed.",
     "domain": "The author domain.",
+    "tenant": "The name of the tenant whose options hold for the message, as the ledger has it; "
+    "none where it is the general ones.",
     "policy": "The stricter of the DMARC policies that RFC 7489 and RFC 9989 find.",
     "spf": "The result of SPF for each relay address.",
     "dkim": "The result of each DKIM signature, or `none`.",
@@ -45,6 +47,8 @@ _ENVIRONMENT = {
 _FILES = {
     "/etc/alignd/alignd.conf": "The configuration, see alignd.conf(5).",
     "/var/lib/alignd/dns.sqlite": "The answers of DNS that are kept for an outage.",
+    "/var/lib/alignd/feedback.json": "The place in the log, and what waits for the ledger, of "
+    "alignd-feedback.service.",
     "/var/lib/alignd-web/revoked": "The links that `alignd share revoke` has ended.",
     "/var/lib/alignd-doctor/report.json": "What `alignd doctor` said last, for the page.",
     "/etc/resolv.conf": "The nameservers, when `dns.nameservers` names none.",

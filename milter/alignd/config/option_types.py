@@ -43,6 +43,8 @@ _SPOKEN_FOR = frozenset(
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 MAX_TENANT_NAME = 120
 """Characters."""
+JOURNAL = "journal"
+"""Stands for the journal of systemd in the place of a file."""
 EVENT_NAMES = (
     *("began", "stopped", "partly", "policy", "unknown", "known"),
     *("another-tenant", "flapping", "rejected", "silent-relay", "heard-relay"),
@@ -256,6 +258,13 @@ def _program(value: object) -> str:
     text = _text(value)
     if not text.startswith("/") or not text.isprintable():
         raise ValueError(f"not the path of a program: {value!r}; write '/usr/sbin/sendmail'")
+    return text
+
+
+def _mail_log(value: object) -> str:
+    text = _text(value)
+    if text != JOURNAL and not (text.startswith("/") and text.isprintable()):
+        raise ValueError(f"not a log: {value!r}; write '{JOURNAL}' or '/var/log/mail.log'")
     return text
 
 
@@ -575,6 +584,8 @@ Address = Annotated[Mailbox, PlainValidator(_address)]
 OptionalAddress = Annotated[Mailbox | None, PlainValidator(_address_or_none)]
 """None when it is written as an empty text."""
 ProgramPath = Annotated[str, PlainValidator(_program)]
+MailLog = Annotated[str, PlainValidator(_mail_log)]
+"""JOURNAL, or the path of a file."""
 AgentOrAddress = Annotated[Mailbox | Literal["agent"], PlainValidator(_agent_or_address)]
 Duration = Annotated[float, PlainValidator(_duration)]
 """Seconds; written as "0s", "500ms", "2s", "5m", "1h" or "3d"."""

@@ -26,6 +26,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 from alignd.config.endpoint import InetSocket, UnixSocket
 from alignd.config.header_patterns import HeaderPatterns, PatternIndex
 from alignd.config.option_types import (
+    JOURNAL,
     MAX_TENANT_NAME,
     Address,
     AgentOrAddress,
@@ -47,6 +48,7 @@ from alignd.config.option_types import (
     List,
     Listen,
     ListenAddress,
+    MailLog,
     NameserverAddress,
     NameTemplate,
     OptionalAddress,
@@ -375,6 +377,17 @@ class ReportsOptions(Table):
     move_to: str = ""
 
 
+class FeedbackOptions(Table):
+    """Where Postfix logs what receivers answer."""
+
+    log: MailLog = JOURNAL
+
+    @property
+    def path(self) -> str:
+        """Of the file; empty for the journal."""
+        return "" if self.log == JOURNAL else self.log
+
+
 class Settings(Table):
     """The options that can differ from message to message: the general ones, or a tenant's."""
 
@@ -469,6 +482,7 @@ class Configuration(Settings):
     web: WebOptions = WebOptions()
     digest: DigestOptions = DigestOptions()
     reports: ReportsOptions = ReportsOptions()
+    feedback: FeedbackOptions = FeedbackOptions()
     tenant: Annotated[Tenants, List] = Tenants()
 
     @model_validator(mode="before")

@@ -12,6 +12,7 @@ from alignd.judgement.reasons import Reason
 
 _LINE = re.compile(rf"(?P<queue_id>{QUEUE_ID}): (?=action=)")
 _FIELD = re.compile(r'([a-z_]{1,20})=("(?:[^"\\]|\\.)*+"|[^\s"]*+)(?: |$)')
+_ESCAPED = re.compile(r"\\(.)")
 _MAX_FIELDS = 40
 _MAX_VALUE = 300
 _KEYS = frozenset({"action", "domain", "tenant", "reason", "dry_run"})
@@ -52,7 +53,7 @@ def read_decision(entry: Entry) -> tuple[str, Decision] | None:
             break
         # The first counts: what an author chose comes later, and in quotes.
         if found[1] in _KEYS:
-            fields.setdefault(found[1], found[2].strip('"')[:_MAX_VALUE])
+            fields.setdefault(found[1], _unquoted(found[2])[:_MAX_VALUE])
         place = found.end()
     if "reason" not in fields:  # `fallback` and `tempfail`: another line has the outcome, or none
         return None
@@ -63,6 +64,11 @@ def read_decision(entry: Entry) -> tuple[str, Decision] | None:
         fields.get("tenant", ""),
         fields.get("dry_run", ""),
     )
+
+
+def _unquoted(value: str) -> str:
+    """A value as it was before `telemetry.log` has quoted it."""
+    return _ESCAPED.sub(r"\1", value[1:-1]) if value.startswith('"') else value
 
 
 @lru_cache(maxsize=65_536)

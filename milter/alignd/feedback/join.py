@@ -13,7 +13,7 @@ from alignd.feedback.bounded import Bounded
 from alignd.feedback.decision import Decision, read_decision
 from alignd.feedback.disagreement import Disagreement, Kind, disagreement_of
 from alignd.feedback.entry import Entry
-from alignd.feedback.patterns import classify
+from alignd.feedback.patterns import Pattern, classify
 from alignd.feedback.postfix_log import (
     Delivery,
     Status,
@@ -45,6 +45,8 @@ class Alert:
     messages: int
     """Of the last hour, as far as they had to be counted."""
     when: float
+    pattern: Pattern
+    """What the receiver said of the last of them."""
 
 
 class Watch:
@@ -71,7 +73,15 @@ class Watch:
         if recent < wanted or (last is not None and when - last < HOUR):
             return None
         self._alerted[key] = when
-        return Alert(each.kind, decision.tenant, decision.domain, each.receiver, recent, when)
+        return Alert(
+            each.kind,
+            decision.tenant,
+            decision.domain,
+            each.receiver,
+            recent,
+            when,
+            each.pattern,
+        )
 
 
 class Join:

@@ -59,6 +59,8 @@ class FollowedJournal:
         self._process: subprocess.Popen[bytes] | None = self._started()
         self.exit_status: int | None = None
         """Of the last journalctl that has ended."""
+        self.ends = 0
+        """How often one has."""
 
     def read(self, seconds: float) -> list[bytes] | None:
         """The next lines, after at most so many *seconds*; None where no more will come."""
@@ -73,6 +75,7 @@ class FollowedJournal:
             return []
         if data := os.read(descriptor, _CHUNK):
             return self._lines(data)
+        self.ends += 1
         self.close()
         if not self._is_followed:
             return None
@@ -102,7 +105,9 @@ class FollowedJournal:
         elif self._since is not None:
             command.append(f"--since=@{self._since:.0f}")
         if self._is_followed:
-            command += ["--follow", "--lines=all"]
+            # Else --follow implies --boot: what was logged before the machine started again, and
+            # the first entry since, would be passed over (systemd 252).
+            command += ["--follow", "--merge", "--lines=all"]
         # The command is a constant, and the cursor is one argument.
         return subprocess.Popen(  # noqa: S603
             [*command, *_MATCHES], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE

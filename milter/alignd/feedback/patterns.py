@@ -69,6 +69,9 @@ _MICROSOFT = (
 _RFC7372 = "https://www.rfc-editor.org/rfc/rfc7372"
 _SAMPLING = "https://www.spamresource.com/2024/04/a-sampling-of-dmarc-rejection-examples.html"
 _KUMOMTA = "https://github.com/KumoCorp/kumomta/blob/main/assets/community/bounces.toml"
+_MIMECAST = "https://community.mimecast.com/s/article/Mimecast-SMTP-Error-Codes-842605754"
+_NETEASE = "https://biecuoliao.com/pa/MBRrwEM.html"
+_FIELD_MANUAL = "https://github.com/ActiveCampaign/smtp-field-manual"
 _GAP = "[^.;]{0,80}"
 """What may stand between two words of one clause; bounded, so that a search is linear."""
 
@@ -218,42 +221,39 @@ PATTERNS = (
         "mimecast-dmarc",
         Says.DMARC_FAILED,
         "Mimecast",
-        "https://community.mimecast.com/s/article/email-security-cloud-gateway-mimecast-smtp-"
-        "error-codes",
-        "2023",
+        _MIMECAST,
+        "2022-06",
         r"dmarc sender invalid",
     ),
     _pattern(
         "mimecast-dkim",
         Says.DKIM_MISSING,
         "Mimecast",
-        "https://community.mimecast.com/s/article/email-security-cloud-gateway-mimecast-smtp-"
-        "error-codes",
-        "2023",
+        _MIMECAST,
+        "2022-06",
         r"dkim sender invalid",
     ),
     _pattern(
         "mimecast-spf",
         Says.SPF_FAILED,
         "Mimecast",
-        "https://community.mimecast.com/s/article/email-security-cloud-gateway-mimecast-smtp-"
-        "error-codes",
-        "2023",
+        _MIMECAST,
+        "2022-06",
         r"spf sender invalid",
     ),
     _pattern(
         "mimecast-spoofing",
         Says.SPOOFED,
         "Mimecast",
-        "https://smtp.codes/550",
-        "2025",
-        r"header based anti-spoofing policy",
+        _MIMECAST,
+        "2022-06",
+        r"header[ -]based anti-spoofing policy|anti-spoofing policy - inbound not allowed",
     ),
     _pattern(
         "barracuda-spoofing",
         Says.SPOOFED,
         "Barracuda",
-        "https://smtp.codes/550",
+        _FIELD_MANUAL,
         "2025",
         r"rejecting spoofed message",
     ),
@@ -269,8 +269,8 @@ PATTERNS = (
         "rspamd-dmarc",
         Says.DMARC_FAILED,
         "rspamd",
-        "https://rspamd.com/doc/modules/dmarc.html",
-        "2024",
+        "https://github.com/rspamd/rspamd/blob/master/src/plugins/lua/dmarc.lua",
+        "2022-11",
         r"action set by dmarc",
     ),
     _pattern(
@@ -285,9 +285,27 @@ PATTERNS = (
         "policyd-spf",
         Says.SPF_FAILED,
         "Postfix with policyd-spf",
-        "https://launchpad.net/spf-engine",
-        "2022",
+        "https://packages.debian.org/bookworm/python3-spf-engine",
+        "2023-04",
         r"message rejected due to: spf fail|due to: receiver policy for spf",
+    ),
+    _pattern(
+        "netease-dmarc",
+        Says.DMARC_FAILED,
+        "NetEase (163.com, 126.com)",
+        _NETEASE,
+        "2020",
+        r"\bmi:dma\b",
+        word="mi:dma",
+    ),
+    _pattern(
+        "netease-spf",
+        Says.SPF_FAILED,
+        "NetEase (163.com, 126.com)",
+        "https://pastebin.com/knMf9Xef",
+        "2018-10",
+        r"\bmi:spf\b",
+        word="mi:spf",
     ),
     _pattern(
         "microsoft-spf",
@@ -316,7 +334,7 @@ PATTERNS = (
         "dmarc",
         Says.DMARC_FAILED,
         "any",
-        "https://github.com/ActiveCampaign/smtp-field-manual",
+        _FIELD_MANUAL,
         "2025",
         rf"\bdmarc\b{_GAP}\b(?:fail|reject|den[iy]|violat|block|not pass|not align|unauthenti|"
         rf"polic)"
@@ -328,19 +346,20 @@ PATTERNS = (
         "spf",
         Says.SPF_FAILED,
         "any",
-        "https://github.com/ActiveCampaign/smtp-field-manual",
+        _FIELD_MANUAL,
         "2025",
         rf"\bspf\b{_GAP}\b(?:fail|reject|den[iy]|violat|not pass|not permit|not allow|"
         rf"not authori|hard)"
         rf"|\b(?:fail|reject|den[iy]|violat|block|not pass)[a-z]{{0,10}}\b{_GAP}\bspf\b"
-        rf"|not (?:listed|permitted|authori[sz]ed) {_GAP}\bspf\b",
+        rf"|not (?:listed|permitted|authori[sz]ed) {_GAP}\bspf\b"
+        r"|\bspf: \S{2,45} is not allowed to send",  # https://pastebin.com/etXwiYvq, 2015-11
         word="spf",
     ),
     _pattern(
         "dkim",
         Says.DKIM_MISSING,
         "any",
-        "https://github.com/ActiveCampaign/smtp-field-manual",
+        _FIELD_MANUAL,
         "2025",
         rf"\bdkim\b{_GAP}\b(?:fail|reject|invalid|missing|required|not pass|not valid|bad)"
         rf"|\b(?:fail|reject|invalid|missing|without|no|bad)[a-z]{{0,10}} (?:valid )?{_GAP}"
@@ -371,6 +390,7 @@ _MAYBE = (
     "tls",
     "7.",
     "dns",
+    "mi:",
 )
 _CODE = re.compile(r"[245]\.(7\.[0-9]{1,3})(?![0-9])")
 # Each line of a reply has the code again, and Postfix makes one line of them.

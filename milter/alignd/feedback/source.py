@@ -1,7 +1,6 @@
 """Reads a log as entries, and keeps the place: a file, or the journal.
 
-A service does the same as the command: for each entry of `read`, `Join.take`; then `mark`, and
-`state.save` when it is time.
+For each entry of `read` comes `Join.take`; then `mark`, and `state.save` when it is time.
 """
 
 from __future__ import annotations
@@ -99,6 +98,11 @@ class JournalSource:
         """That of journalctl, when it has ended."""
         return self._journal.exit_status
 
+    @property
+    def ends(self) -> int:
+        """How often a journalctl has ended."""
+        return self._journal.ends
+
     def earlier(self) -> Iterator[Entry]:
         last = self._last if self._cursor else self._since
         if last is None:
@@ -134,6 +138,24 @@ class JournalSource:
 
     def close(self) -> None:
         self._journal.close()
+
+
+def open_source(
+    log: Path | None,
+    state: State,
+    since: float | None,
+    now: Callable[[], datetime],
+    *,
+    follow: bool,
+) -> Source:
+    """The file *log*, or without one the journal; from the place in *state* on, if it has one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if log is None:
+        return JournalSource(state, since, follow=follow)
+    return FileSource(log, state, now, follow=follow)
 
 
 def _text(line: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from alignd.config.whole_file import replace_file
 from alignd.feedback.file import Position
+from alignd.feedback.outbox import Outbox
 from alignd.feedback.tally import Tally
 
 _VERSION = 1
@@ -34,6 +35,15 @@ class State:
     last: float | None = None
     """The time of the last entry that said something."""
     tally: Tally = field(default_factory=Tally)
+    begun: float | None = None
+    """Replies before that time do not count; None where all do."""
+    outbox: Outbox | None = None
+    """What waits for the ledger; None where nothing is recorded."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was read yet."""
+        return self.position is None and not self.cursor
 
 
 def load(path: Path, log: str) -> State:
@@ -41,6 +51,19 @@ def load(path: Path, log: str) -> State:
 
     Raises:
         StateError: it is no state, or that of another log.
+        OSError: it cannot be read.
+    """
+    state = load_any(path, log)
+    if state.log != log:
+        raise StateError(f"{path}: the state of another log: {state.log or 'the journal'}")
+    return state
+
+
+def load_any(path: Path, log: str) -> State:
+    """Load the state at *path*, of whatever log; an empty one of *log* if there is no such file.
+
+    Raises:
+        StateError: it is no state.
         OSError: it cannot be read.
     """
     try:
@@ -53,8 +76,6 @@ def load(path: Path, log: str) -> State:
         state = _state_of(values)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StateError(f"{path}: no state of `alignd feedback`") from error
-    if state.log != log:
-        raise StateError(f"{path}: the state of another log: {state.log or 'the journal'}")
     return state
 
 
@@ -71,6 +92,8 @@ def save(path: Path, state: State) -> None:
         "cursor": state.cursor,
         "last": state.last,
         "tally": state.tally.as_values(),
+        "begun": state.begun,
+        "outbox": state.outbox and state.outbox.as_values(),
     }
     replace_file(path, json.dumps(values).encode("ascii"), _PRIVATE)
 
@@ -82,11 +105,17 @@ def _state_of(values: Any) -> State:
     position = found and Position(
         int(found["inode"]), int(found["offset"]), int(found["checksum"])
     )
-    last = None if values["last"] is None else float(values["last"])
+    outbox = values.get("outbox")
     return State(
         str(values["log"]),
         position,
         str(values["cursor"]),
-        last,
+        _time(values["last"]),
         Tally.of_values(values["tally"]),
+        _time(values.get("begun")),
+        outbox and Outbox.of_values(outbox),
     )
+
+
+def _time(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -86,6 +86,8 @@ class Judgement:
         author, predictions = self.circumstances.author, self.circumstances.predictions
         if author.domain is not None:
             words["domain"] = author.domain.name
+        if self.tenant:
+            words["tenant"] = self.tenant
         if predictions is not None:
             prediction = predictions.as_sent
             words["policy"] = prediction.policy.value

@@ -11,6 +11,7 @@ from alignd.config.domain_lists import SuffixList
 from alignd.feedback.decision import Decision, read_decision
 from alignd.feedback.entry import Entry, read_journal, read_line
 from alignd.feedback.postfix_log import Delivery, Status, organization_of, read_delivery
+from alignd.telemetry.log import MessageLog
 
 SUFFIXES = SuffixList()
 HEAD = "Nov 28 11:44:57 relay "
@@ -272,6 +273,18 @@ def test_what_was_decided_is_read(text: str, decision: Decision | None) -> None:
 
         assert entry is not None
         assert read_decision(entry) == (decision and ("4bQx2K1", decision))
+
+
+@pytest.mark.parametrize(
+    "tenant",
+    ["mycompany", "Easy One", "X-Host=a.example", 'X-Host="a", X=b', "a\\b", 'a\\"b', "a,b"],
+)
+def test_the_tenant_is_the_one_that_the_log_was_given(tenant: str) -> None:
+    words = {"action": "pass", "domain": "a.example", "tenant": tenant, "reason": "exempt"}
+    line = f"4bQx2K1: {MessageLog(None).rendered(**words)}"
+
+    found = read_decision(Entry(None, "alignd", line))
+    assert found == ("4bQx2K1", Decision("pass", "exempt", "a.example", tenant))
 
 
 def test_no_other_program_decides() -> None:

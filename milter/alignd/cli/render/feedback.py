@@ -95,6 +95,7 @@ def alert_json(alert: Alert) -> dict[str, Any]:
         "domain": alert.domain,
         "receiver": alert.receiver,
         "messages": alert.messages,
+        "pattern": alert.pattern.name,
         "time": alert.when,
     }
 

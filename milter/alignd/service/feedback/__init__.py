@@ -1,0 +1,1 @@
+"""The process of `alignd feedback --record`: begin with `service`. It touches no mail."""
