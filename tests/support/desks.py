@@ -22,7 +22,7 @@ from alignd.web.desk.examined import (
     Examined,
     Trouble,
 )
-from alignd.web.desk.snapshots import Snapshots, Unreadable
+from alignd.web.desk.snapshots import Snapshots, Unreadable, overview_of
 from tests.lab.ledger_rows import NOW
 from tests.support.languages import TEXTS
 
@@ -126,7 +126,7 @@ def open_desk(
     """A desk for the ledger at *url*, which is read while the block runs."""
     dns, heard, ledger = SilentDns(), Heard(), Ledger(url)
     reader = LedgerReader(ledger)
-    snapshots = Snapshots(reader, heard.ledger.append, clock)
+    snapshots = Snapshots(overview_of(reader), heard.ledger.append, clock)
     desk = Desk(
         OPTIONS, reader, snapshots, dns, TEXTS, {Domain("gmail.com")}, clock, b"s" * 32,
         heard, share_keys=KEYRING, revoked=revoked,

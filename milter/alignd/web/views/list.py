@@ -93,6 +93,8 @@ class ListPage:
     """When the ledger was read, in words."""
     trouble: str
     """Why it could not be read since; empty where it could."""
+    contradiction: str
+    """That receivers have refused what was to pass; empty where they have not."""
     page_text: str
     previous: dict[str, str] | None
     next: dict[str, str] | None
@@ -100,12 +102,17 @@ class ListPage:
     """Of this page, for the same as JSON."""
 
 
-def list_page(
-    snapshot: Snapshot, wanted: Wanted, texts: Texts, now: float, trouble: str = ""
+def list_page(  # noqa: PLR0913  all that a page is made of
+    snapshot: Snapshot,
+    wanted: Wanted,
+    texts: Texts,
+    now: float,
+    trouble: str = "",
+    contradiction: str = "",
 ) -> ListPage:
     """The page of *snapshot* that is wanted, at the Unix time *now*.
 
-    *trouble* says why there is no newer one.
+    *trouble* says why there is no newer one, *contradiction* what receivers have refused.
     """
     view = snapshot.view(wanted)
     wanted = replace(wanted, page=view.page)
@@ -126,6 +133,7 @@ def list_page(
         is_filtered=query_of(first) != kept,
         as_of=_as_of(snapshot.age(now), texts),
         trouble=trouble,
+        contradiction=contradiction,
         page_text=texts.text(
             "Page {page} of {pages}",
             page=texts.number(view.page),

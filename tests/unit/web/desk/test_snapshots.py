@@ -19,6 +19,7 @@ from alignd.web.desk.snapshots import (
     TIMES,
     Snapshots,
     Unreadable,
+    overview_of,
 )
 from tests.lab.ledger_rows import NOW
 from tests.lab.readiness import wait_until
@@ -47,7 +48,10 @@ class Reading:
         self.clock, self.ledger = Clock(), Ledger(url)
         self.told: list[Unreadable | None] = []
         self.snapshots = Snapshots(
-            LedgerReader(self.ledger), self.told.append, self.clock.wall, self.clock.monotonic
+            overview_of(LedgerReader(self.ledger)),
+            self.told.append,
+            self.clock.wall,
+            self.clock.monotonic,
         )
         self.thread = threading.Thread(target=self.snapshots.run)
 
