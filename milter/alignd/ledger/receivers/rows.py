@@ -75,6 +75,7 @@ class PredictedDay(NamedTuple):
 
     day: int
     domain: str
+    """`answer.OTHER` for all domains together that receivers said nothing of; no name has it."""
     action: str
     reason: str
     messages: int
@@ -94,4 +95,5 @@ class Receivers:
     days: tuple[PredictedDay, ...] = ()
     """Of all author domains: `rows` has rewritten mail under the notifications domain."""
     changes: frozenset[tuple[int, str]] = frozenset()
-    """Days on which the state of a domain changed, by day and domain: they decide nothing."""
+    """Days on which the state of a domain changed, by day and domain: they decide nothing. Of the
+    domains that receivers said something of."""
