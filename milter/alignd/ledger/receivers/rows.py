@@ -95,3 +95,6 @@ class Receivers:
     """Of all author domains: `rows` has rewritten mail under the notifications domain."""
     changes: frozenset[tuple[int, str]] = frozenset()
     """Days on which the state of a domain changed, by day and domain: they decide nothing."""
+    passing: tuple[tuple[str, float], ...] = ()
+    """Author domains whose mail aligns by what the watch has found, and since when: with several
+    tenants only if it is so for all of them, and since the last of them."""
