@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -99,23 +99,83 @@ def fix_for(cause: Cause) -> str:
 
 
 def disagreements(
-    rewritten: Sequence[Decided],
-    left_alone: Sequence[Decided],
+    rewritten: Iterable[Decided],
+    left_alone: Iterable[Decided],
     unlisted: Iterable[tuple[ReportKey, int]],
 ) -> tuple[Disagreement, ...]:
     """All of them, the outages first, and then those with most messages."""
-    found: Counter[Disagreement] = Counter()
-    for kind, rows in (
-        (Kind.OUTAGE, rewritten),
-        (Kind.LOST, _of_certain_domains(left_alone)),
-    ):
+    found: Counter[_Key] = Counter()
+    for kind, rows in ((Kind.OUTAGE, _clear(rewritten)), (Kind.LOST, _clear(left_alone))):
         others = _Others.of(rows)
         for row in rows:
             if row.key.result == Outcome.FAIL.value:
                 cause = _cause_of(row.key, row.predicted, others)
-                found[_disagreement(kind, cause, row.key)] += row.messages
+                found[_key(kind, cause, row.key)] += row.messages
     for key, messages in unlisted:
-        found[_disagreement(Kind.UNLISTED, Cause.ADDRESS, key)] += messages
+        found[_key(Kind.UNLISTED, Cause.ADDRESS, key)] += messages
     order = list(Kind)
-    whole = (_with(each, messages) for each, messages in found.items())
-    return tuple(sorted(whole, key=lambda each: (order.index(each.kind), -each.messages, *each)))
+    keys = sorted(found, key=lambda key: (order.index(key[0]), -found[key], key[2:]))
+    return tuple(Disagreement(*key, found[key]) for key in keys)
+
+
+_Key = tuple[Kind, Cause, str, str, str, str, str]
+
+
+def _key(kind: Kind, cause: Cause, key: ReportKey) -> _Key:
+    return kind, cause, key.domain, key.reporter, key.address, key.dkim, key.spf
+
+
+def _clear(rows: Iterable[Decided]) -> list[Decided]:
+    """Those of *rows* whose failures contradict what was predicted.
+
+    Where a part of the mail of a domain was to fail, it is nothing new that a part fails, unless
+    it is clearly more.
+    """
+    all_rows = list(rows)
+    partly = by_domain(row for row in all_rows if not row.predicted.is_certain)
+    below = {held.name for held in partly if held.is_below}
+    return [row for row in all_rows if row.predicted.is_certain or row.key.domain in below]
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """Who passed mail by which mechanism: by the domain of From, the address and the day."""
+
+    _receivers: Mapping[tuple[str, str, str, int], set[str]]
+
+    @classmethod
+    def of(cls, rows: Iterable[Decided]) -> _Others:
+        receivers: dict[tuple[str, str, str, int], set[str]] = defaultdict(set)
+        for key in (row.key for row in rows):
+            for mechanism, word in (("dkim", key.dkim), ("spf", key.spf)):
+                if word == Fault.PASS.value:
+                    for day in days_of(key):
+                        receivers[mechanism, key.domain, key.address, day].add(key.reporter)
+        return cls(receivers)
+
+    def pass_by(self, mechanism: str, key: ReportKey) -> bool:
+        """Whether another receiver passed such mail by it on one of the days."""
+        return any(
+            self._receivers.get((mechanism, key.domain, key.address, day), set()) - {key.reporter}
+            for day in days_of(key)
+        )
+
+
+def _cause_of(key: ReportKey, predicted: Predicted, others: _Others) -> Cause:  # noqa: PLR0911
+    """The likely reason of a failure, by the mechanisms that the mail was to pass by."""
+    dkim, spf = Fault(key.dkim), Fault(key.spf)
+    found = {dkim} if predicted.by_dkim else set()
+    found |= {spf} if predicted.by_spf else set()
+    if Fault.DNS in found:
+        return Cause.DNS
+    if predicted.by_dkim and others.pass_by("dkim", key):
+        return Cause.ANOTHER_ANSWER
+    if predicted.by_spf and others.pass_by("spf", key):
+        return Cause.ANOTHER_ANSWER
+    if predicted.by_dkim and dkim is Fault.FAIL:
+        return Cause.KEY
+    if predicted.by_spf and spf in {Fault.FAIL, Fault.NONE}:
+        return Cause.NOT_AUTHORISED
+    if Fault.NOT_ALIGNED in found:
+        return Cause.ALIGNMENT
+    return Cause.NO_SIGNATURE if dkim in found and dkim is Fault.NONE else Cause.UNKNOWN
