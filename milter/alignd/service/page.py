@@ -123,7 +123,13 @@ class PageService:
         own = PageLog(log)
         LibraryLog(own.failed).install()
         self._snapshots = Snapshots(overview_of(setup.ledger), own.ledger)
-        self._receivers = Snapshots(heard_of(setup.ledger), own.no_receivers)
+        self._receivers = Snapshots(
+            heard_of(
+                setup.ledger,
+                is_dry=any(each.rules.dry_run for each in setup.configuration.all_settings),
+            ),
+            own.no_receivers,
+        )
         self._checker = make_checker(
             setup.configuration,
             setup.signer,
@@ -266,7 +272,7 @@ class PageLog:
             )
 
 
-def make_desk(  # noqa: PLR0913  all that it works with
+def make_desk(
     setup: PageSetup,
     snapshots: Snapshots[Snapshot],
     receivers: Snapshots[Heard],

@@ -28,7 +28,7 @@ from alignd.web.views.parts.past import period_of
 from alignd.web.views.query import number_of, wanted_of
 from alignd.web.views.receivers.domain import heard_of_domain
 from alignd.web.views.receivers.json import receivers_json
-from alignd.web.views.receivers.page import contradiction_of, receivers_page
+from alignd.web.views.receivers.page import NotHeard, contradiction_of, receivers_page
 from alignd.web.views.relays import NoRelays, relays_json, relays_page
 
 
@@ -159,7 +159,9 @@ class _Pages:
     def receivers(self) -> Response:
         """What receivers said of all mail."""
         latest, now = self._desk.receivers.latest(), self._desk.clock()
-        page = receivers_page(latest.snapshot, latest.trouble, now, self._answers.texts)
+        found = latest.trouble
+        trouble = NotHeard(found.obstacle, found.problem) if found else None
+        page = receivers_page(latest.snapshot, trouble, now, self._answers.texts)
         return self._answers.page("receivers.html", page=page, here="receivers")
 
     def receivers_json(self) -> Response:
@@ -169,7 +171,7 @@ class _Pages:
             assert latest.trouble is not None, "there is no snapshot for a reason"
             trouble = latest.trouble
             return self._answers.error_json(503, trouble.obstacle.value, trouble.problem)
-        return self._answers.json(receivers_json(latest.snapshot))
+        return self._answers.json(receivers_json(latest.snapshot, self._desk.clock()))
 
     def _report(self) -> SavedReport | ReportProblem:
         return load_report(self._desk.options.doctor)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from alignd.ledger.batch import DAY
 from alignd.ledger.queries.overview import Selection
 from alignd.ledger.window.protocol import Obstacle, WindowError
 from alignd.ledger.window.reader import LedgerReader
+from alignd.web.heard import SPANS, Heard
 from alignd.web.listing import Snapshot
 
 EVERY_SECONDS = 10.0
@@ -67,14 +69,25 @@ def overview_of(ledger: LedgerReader) -> Callable[[float], Snapshot]:
     return lambda now: Snapshot(ledger.overview(Selection(), now), now)
 
 
-def heard_of(ledger: LedgerReader) -> Callable[[float], Heard]:
-    """What reads what receivers said, at a Unix time."""
+def heard_of(ledger: LedgerReader, *, is_dry: bool) -> Callable[[float], Heard]:
+    """What reads what receivers said, at a Unix time; *is_dry* as `join` has it."""
 
     def read(now: float) -> Heard:
-        receivers = ledger.receivers(None, None, now - SPAN_DAYS * DAY, now)
-        return Heard(receivers, join(receivers), now)
+        *spans, last = SPANS
+        for days in spans:
+            try:
+                return _heard(ledger, days, now, is_dry=is_dry)
+            except WindowError as error:
+                if error.obstacle is not Obstacle.TOO_LARGE:
+                    raise
+        return _heard(ledger, last, now, is_dry=is_dry)
 
     return read
+
+
+def _heard(ledger: LedgerReader, days: int, now: float, *, is_dry: bool) -> Heard:
+    receivers = ledger.receivers(None, None, now - days * DAY, now)
+    return Heard.of(receivers, days, now, is_dry=is_dry)
 
 
 class Snapshots(Generic[T]):
@@ -97,9 +110,7 @@ class Snapshots(Generic[T]):
         self._monotonic = monotonic
         self._changed = threading.Condition()
         """Of all that follows."""
-        self._latest: Latest[T] = Latest(
-            None, Unreadable(Obstacle.SLOW, "it was not read yet")
-        )
+        self._latest: Latest[T] = Latest(None, Unreadable(Obstacle.SLOW, "it was not read yet"))
         self._read_at: float | None = None
         """When the last reading ended, well or not; monotonic."""
         self._took = 0.0

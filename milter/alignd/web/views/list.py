@@ -102,7 +102,7 @@ class ListPage:
     """Of this page, for the same as JSON."""
 
 
-def list_page(  # noqa: PLR0913  all that a page is made of
+def list_page(
     snapshot: Snapshot,
     wanted: Wanted,
     texts: Texts,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from alignd.feedback.disagreement import Kind
 from alignd.feedback.patterns import PATTERNS, Says
 from alignd.languages.texts import Texts, msgid
+from alignd.ledger.batch import DAY
 from alignd.ledger.receivers.rows import ReplyKey
 from alignd.mail.printable import printable
 from alignd.web.views.badges import Badge
@@ -109,6 +110,8 @@ class RepliesView:
     fixes: tuple[str, ...]
     """A sentence for each kind of reply, what contradicts alignd first."""
     has_tenants: bool
+    is_public: bool = False
+    """Whether it is left out what alignd had thought of them."""
 
 
 def replies_view(replies: Replies, texts: Texts) -> RepliesView:
@@ -131,7 +134,7 @@ def of_kinds(replies: Replies, kinds: Iterable[Kind], since: float = 0.0) -> int
     return sum(
         messages
         for key, messages in replies
-        if kind_of_reply(key) in wanted and key.day + 86_400 > since
+        if kind_of_reply(key) in wanted and key.day + DAY > since
     )
 
 
