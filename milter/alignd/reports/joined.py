@@ -7,7 +7,7 @@ domain changed decide nothing.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from alignd.ledger.receivers.rows import Receivers, ReportKey
 from alignd.reports.ours import Origin
@@ -54,7 +54,7 @@ class Joined:
     """What decides nothing, by domain and reason."""
     months: tuple[Month, ...] = ()
     """The latest first."""
-    needless: Needless = Needless()
+    needless: Needless = field(default_factory=Needless)
     candidates: tuple[Candidate, ...] = ()
     """Author domains that could stop being rewritten, most messages first."""
 
@@ -95,8 +95,8 @@ def join(receivers: Receivers, *, is_dry: bool = False) -> Joined:
         tuple(Forwarded(*each) for each in forwarded.most_common()),
         gathered(undecided),
         by_month(left_alone),
-        estimate(receivers),
-        candidates(receivers),
+        estimate(receivers.rewriting),
+        candidates(receivers.rewriting),
     )
 
 

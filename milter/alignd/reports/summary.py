@@ -223,6 +223,11 @@ class Summary:
         return self.counted + self.unverified.total().reports
 
     @property
+    def has_read(self) -> bool:
+        """Whether there was anything, a report or not."""
+        return bool(self.reports or self.skipped.total())
+
+    @property
     def has_outage(self) -> bool:
         """Whether rewritten mail fails."""
         return self.rewritten.total().faults > 0

@@ -169,7 +169,9 @@ def test_a_copy_has_the_same_key(text: str, carrier: Carrier) -> None:
     ],
 )
 def test_another_report_has_another_key(text: str, carrier: Carrier) -> None:
-    assert identity_of(report(text), carrier, SUFFIXES) != identity_of(report(), VERIFIED, SUFFIXES)
+    assert identity_of(report(text), carrier, SUFFIXES) != identity_of(
+        report(), VERIFIED, SUFFIXES
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from alignd.ledger.apply import OUTBOUND
 from alignd.ledger.batch import DAY
 from alignd.ledger.database import day_of
 from alignd.ledger.event import EventKind
+from alignd.ledger.receivers.rewriting import rewriting
 from alignd.ledger.receivers.rows import PredictedDay, Receivers, ReplyKey, ReportKey
 from alignd.ledger.tables import DAYS, EVENTS, REPLIES, REPORT_ROWS, REPORTS, STATES
 
@@ -80,6 +81,7 @@ def receivers(
         float(newest or 0),
         tuple(days),
         frozenset(changes),
+        rewriting(connection, leg, tenant, domain, wanted.first, until),
     )
 
 
@@ -203,9 +205,7 @@ class _Wanted:
     def _of_tenant(self) -> Select[Any]:
         """The domains that the tenant sends as."""
         columns = STATES.c
-        return select(columns.domain).where(
-            columns.leg == self.leg, columns.tenant == self.tenant
-        )
+        return select(columns.domain).where(columns.leg == self.leg, columns.tenant == self.tenant)
 
     def _told_of(self) -> Any:
         """The domains that receivers said something of."""

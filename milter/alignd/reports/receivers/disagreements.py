@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alignd.ledger.receivers.rows import ReportKey
-from alignd.reports.ours import Fault, Origin
+from alignd.reports.ours import Fault
 from alignd.reports.receivers.predicted import Predicted, days_of
 from alignd.reports.receivers.shares import Decided, by_domain
 from alignd.reports.report import Outcome

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alignd.judgement.reasons import Action, Expected, Reason, reason_of
+from alignd.ledger.answer import NO_DOMAIN, OTHER
 from alignd.ledger.batch import DAY
 from alignd.ledger.receivers.rows import Receivers, ReportKey
 
@@ -96,7 +97,7 @@ class Predictions:
         days = self._settled(key)
         if isinstance(days, Undecided):
             return days
-        if not self._days.issuperset(days):
+        if key.domain in {NO_DOMAIN, OTHER} or not self._days.issuperset(days):
             return Undecided.UNPREDICTED
         found = _sum(self._kept.get((day, key.domain)) for day in days)
         return Undecided.UNPREDICTED if found == _NOTHING else found
