@@ -88,7 +88,7 @@ def hear(engine: Engine, domain: str, days_ago: Iterable[int], now: float = NOW)
     today = int(now) // DAY * DAY
     reply = ReplyKey(
         *(today - DAY, "", domain, "pass", "spf-aligned"),
-        *("postbox.example", "lost", "dmarc-7.26"),
+        *("postbox.example", "lost", "google-dmarc"),
     )
     with engine.begin() as connection:
         add_replies(connection, {reply: 4}, (), "feedback-test", 1)
