@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,7 +33,8 @@ from alignd.ledger.batch import DAY
 from alignd.ledger.receivers.read import TooLargeError, receivers
 from alignd.mail.domain import Domain, DomainError
 from alignd.mailauth.dns import Lookup
-from alignd.reports.joined import Candidate, Joined, join
+from alignd.reports.joined import Joined, join
+from alignd.reports.receivers.needless import Candidate
 from alignd.service.setup import Leg
 
 _EXIT_FAILURE = 1
@@ -40,15 +44,46 @@ _MAX_RECORDS = 50
 _RECORDS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which mail it is about."""
+
+    tenant: str | None
+    domain: str | None
+    since: float
+    until: float
+
+
+def _takes_wanted(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* the options that say which mail it is about, as one."""
+
+    @click.option(
+        "--since",
+        type=Since(),
+        help="Days from then on: 2026-07-01, or 7d ago; 30 days if it is missing.",
+    )
+    @click.option("--until", type=Since(), help="Days before then, in the same way; else all.")
+    @click.option("--domain", help="Only this author domain.")
+    @click.option("--tenant", help="Only domains that this tenant sends as; '' is none of them.")
+    @wraps(command)
+    def with_wanted(
+        since: float | None,
+        until: float | None,
+        domain: str | None,
+        tenant: str | None,
+        **others: Any,
+    ) -> None:
+        now = time.time()
+        span = now - _DAYS * DAY if since is None else since, now if until is None else until
+        if span[0] >= span[1]:
+            raise click.UsageError("--since is not before --until")
+        command(wanted=_Wanted(tenant, _name(domain), *span), **others)
+
+    return with_wanted
+
+
 @click.command()
-@click.option(
-    "--since",
-    type=Since(),
-    help="Days from then on: 2026-07-01, or 7d ago; 30 days if it is missing.",
-)
-@click.option("--until", type=Since(), help="Days before then, in the same way; else all.")
-@click.option("--domain", "name", help="Only this author domain.")
-@click.option("--tenant", help="Only domains that this tenant sends as; '' is none of them.")
+@_takes_wanted
 @click.option(
     "--records",
     type=click.IntRange(0, _MAX_RECORDS),
@@ -59,18 +94,7 @@ _RECORDS = 3
 @ZONE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @takes_database
-@click.pass_context
-def summary(
-    context: click.Context,
-    asked: Asked,
-    since: float | None,
-    until: float | None,
-    name: str | None,
-    tenant: str | None,
-    records: int,
-    zone: Path | None,
-    as_json: bool,
-) -> None:
+def summary(asked: Asked, wanted: _Wanted, records: int, zone: Path | None, as_json: bool) -> None:
     """Hold what receivers reported against what alignd predicted.
 
     Of the reports that are stored: first, whether rewritten mail fails, or mail that was left
@@ -99,23 +123,15 @@ def summary(
       alignd reports summary --domain mycompany.com --json
     """
     configuration, signer = load_or_exit(asked.config, EXIT_INCOMPLETE)
-    now = time.time()
-    span = now - _DAYS * DAY if since is None else since, now if until is None else until
-    if span[0] >= span[1]:
-        raise click.UsageError("--since is not before --until", context)
-    domain = _domain(name, context)
     url = asked.url
     try:
         with opened(url) as ledger:
-            found = receivers(ledger, Leg.OUTBOUND.value, tenant, domain, *span)
+            found = receivers(ledger, Leg.OUTBOUND.value, *astuple(wanted))
     except TooLargeError as error:
         raise InputError(str(error)) from error
-    is_dry = any(each.rules.dry_run for each in configuration.all_settings)
-    joined = join(found, is_dry=is_dry)
-    some = joined.candidates[:records]
-    made = _records(
-        some, open_lookups(zone, configuration.dns, shared=False), configuration, signer
-    )
+    joined = join(found, is_dry=any(each.rules.dry_run for each in configuration.all_settings))
+    lookups = open_lookups(zone, configuration.dns, shared=False)
+    made = _records(joined.candidates[:records], lookups, configuration, signer)
     if as_json:
         click.echo(json_line(joined_json(joined, made)))
     else:
@@ -139,11 +155,11 @@ def _records(
     return {author.domain.name: advise(reviewer, author, lookups()) for author in progress}
 
 
-def _domain(name: str | None, context: click.Context) -> str | None:
+def _name(domain: str | None) -> str | None:
     try:
-        return None if name is None else Domain.parse(name).name
+        return None if domain is None else Domain.parse(domain).name
     except DomainError as error:
-        raise click.UsageError(str(error), context) from error
+        raise click.UsageError(str(error)) from error
 
 
 def _exit_status(joined: Joined) -> int:

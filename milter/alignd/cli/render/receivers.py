@@ -21,7 +21,7 @@ from alignd.cli.text import (
     fold,
     verbatim,
 )
-from alignd.reports.joined import Candidate, Joined
+from alignd.reports.joined import Joined
 from alignd.reports.receivers.disagreements import (
     Cause,
     Disagreement,
@@ -29,7 +29,7 @@ from alignd.reports.receivers.disagreements import (
     fix_for,
     meaning_of,
 )
-from alignd.reports.receivers.needless import Needless
+from alignd.reports.receivers.needless import Candidate, Needless
 from alignd.reports.receivers.predicted import Undecided
 from alignd.reports.receivers.shares import Held
 
