@@ -13,6 +13,7 @@ from alignd.web.chart import curve_svg
 from alignd.web.listing import Column, Snapshot, View, Wanted, state_of
 from alignd.web.views.badges import STATES, Badge, state_badge, state_word
 from alignd.web.views.query import GENERAL, Choice, begins_descending, query_of
+from alignd.web.views.times import read_ago
 
 _LABELS = {
     Column.DOMAIN: msgid("Domain"),
@@ -23,8 +24,6 @@ _LABELS = {
     Column.MESSAGES: msgid("30 days"),
     Column.REWRITTEN: msgid("Rewritten"),
 }
-_MINUTES_FROM = 90
-"""Seconds that are told as minutes."""
 _KEPT_ROWS = 10_000
 """Many look at the same part of a list: what is shown of a domain is the same until it changes."""
 _NUMERIC = {Column.DAY, Column.MESSAGES, Column.REWRITTEN}
@@ -131,7 +130,7 @@ def list_page(
         summary=_summary(snapshot, view, texts),
         empty=_why_empty(snapshot, view, texts),
         is_filtered=query_of(first) != kept,
-        as_of=_as_of(snapshot.age(now), texts),
+        as_of=read_ago(snapshot.age(now), texts),
         trouble=trouble,
         contradiction=contradiction,
         page_text=texts.text(
@@ -234,20 +233,6 @@ def _why_empty(snapshot: Snapshot, view: View, texts: Texts) -> str:
         return texts.text("No domain is like that. Search for less, or for a part of the name.")
     return texts.text(
         "No helpdesk mail has been counted yet. Domains appear here minutes after the first mail."
-    )
-
-
-def _as_of(seconds: float, texts: Texts) -> str:
-    if seconds < _MINUTES_FROM:
-        return texts.plural(
-            "The ledger was read {n} second ago.",
-            "The ledger was read {n} seconds ago.",
-            round(seconds),
-        )
-    return texts.plural(
-        "The ledger was read {n} minute ago.",
-        "The ledger was read {n} minutes ago.",
-        round(seconds / 60),
     )
 
 

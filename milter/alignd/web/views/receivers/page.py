@@ -26,7 +26,7 @@ from alignd.web.views.receivers.reported import (
     share_rows,
 )
 from alignd.web.views.sentences import why_of_word
-from alignd.web.views.times import ago
+from alignd.web.views.times import read_ago
 
 MAX_CANDIDATES = 20
 _CONTRADICTING = [kind for kind in ReplyKind if kind.is_disagreement]
@@ -148,7 +148,7 @@ def _answers(heard: Heard, now: float, texts: Texts) -> Answers:
     return Answers(
         alert=_alert(heard, now, texts),
         span=texts.plural("Of the last day.", "Of the last {n} days.", heard.days),
-        as_of=texts.text("The ledger was read {ago}.", ago=ago(texts, heard.age(now))),
+        as_of=read_ago(heard.age(now), texts),
         reports=say_reports(heard, texts),
         has_reports=joined.reports > 0,
         replies=replies_view(heard.receivers.replies, texts),
