@@ -86,7 +86,7 @@ class Ledger:
     """Asks a ledger, or whatever takes its place."""
 
     url: str
-    obstacle: WindowError | None = None
+    obstacle: Exception | None = None
     asked: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -138,6 +138,9 @@ class Snapshots(Generic[T]):
             latest = Latest(self._read(self._clock()))
         except WindowError as error:
             latest = Latest(self._latest.snapshot, Unreadable(error.obstacle, str(error)))
+        except Exception as error:  # else nobody would read any more, and all would wait
+            trouble = Unreadable(Obstacle.FAILED, f"a bug: {type(error).__name__}: {error}")
+            latest = Latest(self._latest.snapshot, trouble)
         with self._changed:
             had_trouble = self._read_at is not None and self._latest.trouble is not None
             self._latest = latest

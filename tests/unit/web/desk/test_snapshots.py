@@ -174,6 +174,15 @@ def test_what_was_read_stays_while_the_ledger_is_away_and_not_for_ever(reading: 
     assert reading.told == [found.trouble, None]
 
 
+def test_a_bug_is_told_of_and_does_not_end_the_reading(reading: Reading) -> None:
+    reading.ledger.obstacle = ValueError("a word of a later alignd")
+    trouble = reading.snapshots.latest().trouble
+    assert trouble == Unreadable(Obstacle.FAILED, "a bug: ValueError: a word of a later alignd")
+    reading.ledger.obstacle = None
+    reading.clock.passed = EVERY_SECONDS
+    assert reading.snapshots.latest().snapshot is not None
+
+
 def test_a_ledger_that_was_never_read_is_told_of(reading: Reading) -> None:
     reading.ledger.obstacle = AWAY
     found = reading.snapshots.latest()
