@@ -137,10 +137,10 @@ def _changes_of(
 
 
 def _change(event: DomainEvent) -> Change:
-    policies = (str(each.get("policy", "")) for each in (event.was, event.now))
+    was, now = (str(each.get("policy", "")) for each in (event.was, event.now))
     tenant = str(event.now.get("tenant", event.tenant))
     receiver = Rejection.of(event.now).receiver
-    return Change(event.domain, tenant, event.at, *policies, receiver)
+    return Change(event.domain, tenant, event.at, was, now, receiver)
 
 
 def _rewritten_domain(facts: Facts, domain: str) -> RewrittenDomain:

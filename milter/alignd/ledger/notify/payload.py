@@ -139,8 +139,8 @@ def _rejected(change: _Change) -> str:
     match said.kind:
         case "lost":
             return (
-                f"{receiver} refuses mail of {domain} as not authenticated, though it was expected "
-                f"to pass and was left alone {how}: it is lost. {see}"
+                f"{receiver} refuses mail of {domain} as not authenticated {how}. It was expected "
+                f"to pass, and was left alone: it is lost. {see}"
             )
         case "outage":
             return (

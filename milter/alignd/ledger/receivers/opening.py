@@ -64,9 +64,7 @@ class ReceiversLedger:
         with self._begin() as connection:
             return add_replies(connection, replies, events, source, number)
 
-    def add_report(
-        self, report: KnownReport, rows: Mapping[ReportKey, int], now: float
-    ) -> bool:
+    def add_report(self, report: KnownReport, rows: Mapping[ReportKey, int], now: float) -> bool:
         """See `write.add_report`."""
         with self._begin() as connection:
             return add_report(connection, report, rows, now)

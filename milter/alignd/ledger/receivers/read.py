@@ -68,9 +68,9 @@ def receivers(
         for *key, messages in room.rows(connection, wanted.report_rows())
     ]
     days = [
-        PredictedDay(*key, int(messages))
+        PredictedDay(day, name, action, reason, int(messages))
         for question in wanted.days()
-        for *key, messages in room.rows(connection, question)
+        for day, name, action, reason, messages in room.rows(connection, question)
     ]
     changes = [(int(day), name) for day, name in room.rows(connection, wanted.changes(connection))]
     reports, newest = connection.execute(wanted.reports()).one()
@@ -115,7 +115,9 @@ class _Wanted:
 
     def replies(self) -> Select[Any]:
         columns = REPLIES.c
-        question = select(*columns).where(columns.day >= self.first, columns.day < self.until)
+        question: Select[Any] = select(*columns).where(
+            columns.day >= self.first, columns.day < self.until
+        )
         if self.tenant is not None:
             question = question.where(columns.tenant == self.tenant)
         if self.domain is not None:
@@ -124,18 +126,15 @@ class _Wanted:
 
     def report_rows(self) -> Select[Any]:
         """Those of reports whose whole period is asked for."""
-        question = select(*REPORT_ROWS.c).where(self._is_reported())
-        return question.where(*self._of_domain(REPORT_ROWS.c.domain)).order_by(
-            *REPORT_ROWS.primary_key
-        )
+        conditions = (self._is_reported(), *self._of_domain(REPORT_ROWS.c.domain))
+        return select(*REPORT_ROWS.c).where(*conditions).order_by(*REPORT_ROWS.primary_key)
 
     def reports(self) -> Select[Any]:
         columns = REPORTS.c
-        question = select(func.count(), func.max(columns.end)).where(
-            # A period that ends at midnight is of the day before.
-            columns.end > self.first,
-            columns.end <= self.until,
-        )
+        # A period that ends at midnight is of the day before.
+        is_of_time = (columns.end > self.first) & (columns.end <= self.until)
+        numbers: tuple[ColumnElement[Any], ...] = (func.count(), func.max(columns.end))
+        question = select(*numbers).where(is_of_time)
         if self.domain is not None:  # who has no policy has that of a domain above
             question = question.where(columns.policy_domain.in_(_above(self.domain)))
         if self.tenant is not None:
@@ -165,9 +164,10 @@ class _Wanted:
             return
         told = columns.domain.in_(self._told_of()) & (columns.domain != OTHER)
         yield question.where(told)
-        key = (columns.day, columns.action, columns.reason)
-        shown = (columns.day, literal(OTHER), columns.action, columns.reason, messages)
-        yield select(*shown).where(*conditions, ~told).group_by(*key).order_by(*key)
+        words = (columns.action, columns.reason)
+        others = select(columns.day, literal(OTHER), *words, messages)
+        key_of_others = (columns.day, *words)
+        yield others.where(*conditions, ~told).group_by(*key_of_others).order_by(*key_of_others)
 
     def changes(self, connection: Connection) -> Select[Any]:
         events, states = EVENTS.c, STATES.c

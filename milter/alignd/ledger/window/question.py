@@ -60,7 +60,7 @@ class Question(Protocol[Answer_co]):
         raise NotImplementedError
 
 
-def columns(value: object, length: int) -> Row:
+def require_columns(value: object, length: int) -> Row:
     """The *value* of JSON as a row of so many columns.
 
     Raises:

@@ -27,7 +27,7 @@ from alignd.ledger.queries.overview import (
 from alignd.ledger.queries.relays import RelayRow, relays
 from alignd.ledger.window import protocol
 from alignd.ledger.window.protocol import MalformedError, Obstacle, WindowError
-from alignd.ledger.window.question import LEGS, MAX_ROWS, Row, columns
+from alignd.ledger.window.question import LEGS, MAX_ROWS, Row, require_columns
 from alignd.ledger.window.spans import EventsQuestion, ReceiversQuestion, TrafficQuestion
 
 _MAX_WILDCARDS = 8
@@ -284,10 +284,10 @@ def _domain_row(row: DomainRow) -> Row:
 
 
 def _domain(row: Row) -> DomainRow:
-    tenant, domain, words, times, by_day, rewritten, last_day = columns(row, 7)
-    finding = [protocol.text(each) for each in columns(words, _WORDS)]
+    tenant, domain, words, times, by_day, rewritten, last_day = require_columns(row, 7)
+    finding = [protocol.text(each) for each in require_columns(words, _WORDS)]
     since, first_seen, last_seen, looked, unknown_since = map(
-        protocol.number, columns(times, _TIMES)
+        protocol.number, require_columns(times, _TIMES)
     )
     return DomainRow(
         protocol.text(tenant),
@@ -298,20 +298,20 @@ def _domain(row: Row) -> DomainRow:
         last_seen,
         looked,
         unknown_since,
-        tuple(protocol.count(each) for each in columns(by_day, SHOWN_DAYS)),
+        tuple(protocol.count(each) for each in require_columns(by_day, SHOWN_DAYS)),
         protocol.count(rewritten),
         protocol.count(last_day),
     )
 
 
 def _day(columns: Row) -> DayCount:
-    day, tenant, action, reason, messages = columns(columns, 5)
+    day, tenant, action, reason, messages = require_columns(columns, 5)
     tenant, action, reason = map(protocol.text, (tenant, action, reason))
     return DayCount(protocol.count(day), tenant, action, reason, protocol.count(messages))
 
 
 def _event(columns: Row) -> PastEvent:
-    at, tenant, kind, was, now = columns(columns, 5)
+    at, tenant, kind, was, now = require_columns(columns, 5)
     tenant, kind = map(protocol.text, (tenant, kind))
     return PastEvent(
         protocol.number(at), tenant, kind, protocol.mapping(was), protocol.mapping(now)
@@ -319,8 +319,8 @@ def _event(columns: Row) -> PastEvent:
 
 
 def _relay(row: Row) -> RelayRow:
-    relay, leg, first_seen, last_seen, version, digest, dry_run, silent, last_day = columns(
-        row, 9
+    relay, leg, first_seen, last_seen, version, digest, dry_run, silent, last_day = (
+        require_columns(row, 9)
     )
     return RelayRow(
         protocol.text(relay),

@@ -20,7 +20,7 @@ from alignd.ledger.receivers.rows import (
 )
 from alignd.ledger.window import protocol
 from alignd.ledger.window.protocol import MalformedError, Obstacle, WindowError
-from alignd.ledger.window.question import LEGS, MAX_ROWS, Row, columns
+from alignd.ledger.window.question import LEGS, MAX_ROWS, Row, require_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class ReceiversQuestion:
         for row in rows:
             match row:
                 case ["reports", *found]:
-                    number, end = columns(found, 2)
+                    number, end = require_columns(found, 2)
                     reports, newest = protocol.count(number), protocol.number(end)
                 case ["reply", *found]:
                     replies.append(_reply(found))
@@ -191,7 +191,7 @@ class ReceiversQuestion:
                 case ["day", *found]:
                     days.append(_predicted(found))
                 case ["change", *found]:
-                    day, domain = columns(found, 2)
+                    day, domain = require_columns(found, 2)
                     changes.add((protocol.count(day), protocol.text(domain)))
                 case ["rewriting", *found]:
                     rewriting.append(_rewriting(found))
@@ -203,33 +203,38 @@ class ReceiversQuestion:
 
 
 def _domain_event(row: Row) -> DomainEvent:
-    at, tenant, domain, kind, was, now, relay = columns(row, 7)
+    at, tenant, domain, kind, was, now, relay = require_columns(row, 7)
     tenant, domain, kind, relay = map(protocol.text, (tenant, domain, kind, relay))
     said = protocol.mapping(was), protocol.mapping(now)
     return DomainEvent(protocol.number(at), tenant, domain, kind, *said, relay)
 
 
 def _traffic(row: Row) -> Traffic:
-    tenant, domain, messages, rewritten = columns(row, 4)
+    tenant, domain, messages, rewritten = require_columns(row, 4)
     counts = protocol.count(messages), protocol.count(rewritten)
     return Traffic(protocol.text(tenant), protocol.text(domain), *counts)
 
 
 def _reply(row: Row) -> tuple[ReplyKey, int]:
-    day, *words, messages = columns(row, len(ReplyKey._fields) + 1)
+    day, *words, messages = require_columns(row, len(ReplyKey._fields) + 1)
     key = ReplyKey(protocol.count(day), *map(protocol.text, words))
     return key, protocol.count(messages)
 
 
 def _reported(row: Row) -> tuple[ReportKey, int]:
-    first, last, *words, is_foretold, messages = columns(row, len(ReportKey._fields) + 1)
-    days = protocol.count(first), protocol.count(last)
-    key = ReportKey(*days, *map(protocol.text, words), protocol.flag(is_foretold))
+    first, last, *words, is_foretold, messages = require_columns(row, len(ReportKey._fields) + 1)
+    reporter, origin, domain, address, result, dkim, spf, disposition = map(protocol.text, words)
+    key = ReportKey(
+        *(protocol.count(first), protocol.count(last)),
+        *(reporter, origin, domain, address),
+        *(result, dkim, spf, disposition),
+        is_foretold=protocol.flag(is_foretold),
+    )
     return key, protocol.count(messages)
 
 
 def _predicted(row: Row) -> PredictedDay:
-    day, *words, messages = columns(row, len(PredictedDay._fields))
+    day, *words, messages = require_columns(row, len(PredictedDay._fields))
     domain, action, reason = map(protocol.text, words)
     return PredictedDay(protocol.count(day), domain, action, reason, protocol.count(messages))
 

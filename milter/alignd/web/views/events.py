@@ -44,7 +44,8 @@ _EVENTS = {
         "What DNS says of {domain} changes again and again, so nothing is told of it for a day."
     ),
     EventKind.REJECTED: msgid(
-        "{receiver} refuses mail of {domain}, against what was expected: `alignd feedback` says more."
+        "A receiver refuses mail of {domain}, against what was expected. `alignd feedback` says "
+        "more."
     ),
     EventKind.SILENT_RELAY: msgid("The relay {relay} writes nothing any more."),
     EventKind.HEARD_RELAY: msgid("The relay {relay} writes again."),
@@ -251,8 +252,9 @@ def _say_too_soon(outcome: TooSoon, texts: Texts) -> str:
 
 
 def _say_rejected(said: Rejection, domain: str, texts: Texts) -> str:
-    sentence = _REJECTED.get(said.kind, _EVENTS[EventKind.REJECTED])
-    return texts.text(sentence, receiver=printable(said.receiver), domain=domain)
+    if not said.receiver or said.kind not in _REJECTED:
+        return texts.text(_EVENTS[EventKind.REJECTED], domain=domain)
+    return texts.text(_REJECTED[said.kind], receiver=printable(said.receiver), domain=domain)
 
 
 def _say_policy(now: Mapping[str, Any], domain: str, texts: Texts) -> str:
