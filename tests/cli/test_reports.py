@@ -6,13 +6,21 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.lab.cast import NOTIFICATIONS_DOMAIN, RELAY_IPV4
-from tests.lab.dovecot import PASSWORD, USER, Dovecot, obstacle, run_dovecot
+from tests.lab.dovecot import (
+    PASSWORD,
+    USER,
+    Dovecot,
+    obstacle,
+    run_dovecot,
+    wire_that_breaks,
+)
 from tests.lab.settings import configuration, world
 from tests.support.commandline import PROGRAM, CommandLine, Outcome
 from tests.support.mailed_reports import (
@@ -383,3 +391,20 @@ def test_a_mailbox_is_emptied_of_reports_alone(
 
     assert len(server.names()) == 2
     assert len(server.names(".Done")) == 1
+
+
+@needs_dovecot
+def test_a_mailbox_that_breaks_in_the_middle_is_told_as_far_as_it_was_read(
+    cli: CommandLine, mailed: Deliver, server: Dovecot
+) -> None:
+    server.deliver("1.a.host", mailed(GOOD))
+    server.deliver("2.a.host", mailed(LOST, number=2))
+    with wire_that_breaks(server.plain, b"UID FETCH 2") as port:
+        use(cli, replace(server, plain=port), move_to="Done")
+
+        outcome = run(cli, "--imap", "--json")
+
+    assert outcome.status == 2
+    assert outcome.json["reports"]["counted"] == 1
+    assert "127.0.0.1/INBOX: " in outcome.stderr
+    assert len(server.names()) == 2

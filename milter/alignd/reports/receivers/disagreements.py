@@ -161,21 +161,20 @@ class _Others:
         )
 
 
-def _cause_of(key: ReportKey, predicted: Predicted, others: _Others) -> Cause:  # noqa: PLR0911
+def _cause_of(key: ReportKey, predicted: Predicted, others: _Others) -> Cause:
     """The likely reason of a failure, by the mechanisms that the mail was to pass by."""
     dkim, spf = Fault(key.dkim), Fault(key.spf)
-    found = {dkim} if predicted.by_dkim else set()
-    found |= {spf} if predicted.by_spf else set()
+    by_dkim = bool(predicted.by_dkim or predicted.by_either)
+    by_spf = bool(predicted.by_spf or predicted.by_either)
+    found = {fault for fault, counts in ((dkim, by_dkim), (spf, by_spf)) if counts}
     if Fault.DNS in found:
         return Cause.DNS
-    if predicted.by_dkim and others.pass_by("dkim", key):
+    if (by_dkim and others.pass_by("dkim", key)) or (by_spf and others.pass_by("spf", key)):
         return Cause.ANOTHER_ANSWER
-    if predicted.by_spf and others.pass_by("spf", key):
-        return Cause.ANOTHER_ANSWER
-    if predicted.by_dkim and dkim is Fault.FAIL:
+    if by_dkim and dkim is Fault.FAIL:
         return Cause.KEY
-    if predicted.by_spf and spf in {Fault.FAIL, Fault.NONE}:
+    if by_spf and spf in {Fault.FAIL, Fault.NONE}:
         return Cause.NOT_AUTHORISED
     if Fault.NOT_ALIGNED in found:
         return Cause.ALIGNMENT
-    return Cause.NO_SIGNATURE if dkim in found and dkim is Fault.NONE else Cause.UNKNOWN
+    return Cause.NO_SIGNATURE if by_dkim and dkim is Fault.NONE else Cause.UNKNOWN

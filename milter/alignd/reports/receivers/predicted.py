@@ -37,13 +37,15 @@ class Predicted:
 
     by_spf: int = 0
     by_dkim: int = 0
+    by_either: int = 0
+    """From the notifications domain: alignd need not know by what it passes."""
     others: int = 0
     """Those that a rule left alone, and those that alignd did not look at: they may well fail."""
 
     @property
     def share(self) -> float:
         """The share that was to pass."""
-        passing = self.by_spf + self.by_dkim
+        passing = self.by_spf + self.by_dkim + self.by_either
         return passing / (passing + self.others)
 
     @property
@@ -53,13 +55,16 @@ class Predicted:
 
     def plus(self, other: Predicted) -> Predicted:
         return Predicted(
-            self.by_spf + other.by_spf, self.by_dkim + other.by_dkim, self.others + other.others
+            self.by_spf + other.by_spf,
+            self.by_dkim + other.by_dkim,
+            self.by_either + other.by_either,
+            self.others + other.others,
         )
 
 
 _NOTHING = Predicted()
-CERTAIN = Predicted(by_spf=1, by_dkim=1)
-"""What rewritten mail is, as long as nothing else is known: it passes by one of the two."""
+CERTAIN = Predicted(by_either=1)
+"""What mail from the notifications domain is, as long as nothing else is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,9 @@ def _predicted(reason: Reason, messages: int, *, is_dry: bool) -> Predicted:
     match reason.expected(is_dry=is_dry):
         case Expected.ALIGNED if reason is Reason.DKIM_ALIGNED:
             return Predicted(by_dkim=messages)
-        case Expected.ALIGNED | Expected.OURS:
+        case Expected.ALIGNED:
             return Predicted(by_spf=messages)
+        case Expected.OURS:
+            return Predicted(by_either=messages)
         case Expected.FAILURE | Expected.NOTHING:
             return Predicted(others=messages)
