@@ -240,7 +240,7 @@ def _predicted(row: Row) -> PredictedDay:
 
 
 def _rewriting(row: Row) -> Rewriting:
-    domain, reason, messages, late, aligned, is_over = columns(row, len(Rewriting._fields))
+    domain, reason, messages, late, aligned, is_over = require_columns(row, len(Rewriting._fields))
     words = protocol.text(domain), protocol.text(reason)
     messages, late, aligned = map(protocol.count, (messages, late, aligned))
     return Rewriting(*words, messages, late, aligned, protocol.flag(is_over))
