@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,19 @@ from alignd.ledger.receivers.rows import (
     Receivers,
 )
 from alignd.ledger.receivers.write import add_report, known_reports
-from alignd.ledger.tables import DELIVERIES, EVENTS, REPLIES, REPORT_ROWS, REPORTS, STATES
+from alignd.ledger.tables import DAYS, DELIVERIES, EVENTS, REPLIES, REPORT_ROWS, REPORTS, STATES
 from alignd.ledger.thinning import thin_out
 from alignd.ledger.watch.states import new_event, write_events
-from tests.lab.ledger_rows import NOW, PASSED, REWRITTEN, SKIPPED, Mail, new_ledger, write
+from tests.lab.ledger_rows import (
+    NOW,
+    PASSED,
+    REWRITTEN,
+    SKIPPED,
+    Mail,
+    new_large_ledger,
+    new_ledger,
+    write,
+)
 from tests.lab.postgresql import PostgreSql
 from tests.support.receivers import (
     GOOD,
@@ -431,3 +441,48 @@ def test_known_reports_are_asked_for_in_parts(engine: Engine) -> None:
             add_report(connection, replace(REPORT, id=f"r{number}"), {}, NOW)
         found = known_reports(connection, (f"r{number}" for number in range(1200)))
     assert found == {f"r{number}" for number in range(0, 1200, 100)}
+
+
+def test_an_answer_about_ten_thousand_domains_is_of_those_that_receivers_named(
+    ledger_url: str,
+) -> None:
+    """A month of 50 reporters: of the notifications domain each day, of a few that asked."""
+    domains = [f"d{number}.example" for number in range(10_000)]
+    new_large_ledger(ledger_url, domains, NOW)
+    engine = open_database(ledger_url)
+    days = [TODAY - ago * DAY for ago in range(30)]
+    keys = [
+        ROW._replace(first_day=day, last_day=day, reporter=f"r{reporter}.example", domain=domain)
+        for day in days
+        for reporter in range(50)
+        for domain in (NOTIFICATIONS, *domains[:10])
+    ]
+    with engine.begin() as connection:
+        add_report(connection, REPORT, dict.fromkeys(keys, 3), NOW)
+    began = time.thread_time()
+    found = asked(ledger_url, limit=50_000)
+    spent = time.thread_time() - began
+
+    assert len(found.rows) == 30 * 50 * 11
+    own = [day for day in found.days if day.domain != OTHER]
+    assert (len(own), len(found.days)) == (30 * 10, 30 * (10 + 2))
+    with engine.connect() as connection:
+        counted = connection.execute(select(func.sum(DAYS.c.messages))).scalar_one()
+    assert sum(day.messages for day in found.days) == counted
+    assert spent < 8.0, "a question at the window has ten seconds"
+
+
+def test_an_answer_about_ten_thousand_domains_that_all_asked_is_refused_at_once(
+    ledger_url: str,
+) -> None:
+    engine = new_ledger(ledger_url, ())
+    keys = [
+        ROW._replace(reporter=f"r{reporter}.example", domain=f"d{number}.example")
+        for reporter in range(6)
+        for number in range(10_000)
+    ]
+    with engine.begin() as connection:
+        add_report(connection, REPORT, dict.fromkeys(keys, 3), NOW)
+    with pytest.raises(TooLargeError, match="over 50000 rows"):
+        asked(ledger_url, limit=50_000)
+    assert len(asked(ledger_url, domain="d7.example").rows) == 6
