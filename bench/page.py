@@ -91,9 +91,9 @@ The list is read from the ledger every ten seconds or more seldom, however many 
 first, after minutes in which nobody did, waits until it is read; that is not measured here.
 """
 _READING = """\
-Aggregate reports of 1,000 rows, as gzip: unpacked, read, counted and stored in a ledger in a file, one \
-after the other, in one process. Each is of one day and one of 20 receivers, and a third of its rows \
-is this relay's mail. Memory is that of the whole process, whatever their number.
+Aggregate reports of 1,000 rows, as gzip: unpacked, read, counted and stored in a ledger in a \
+file, one after the other, in one process. Each is of one day and one of 20 receivers, and a \
+third of its rows is this relay's mail. Memory is that of the whole process, whatever their number.
 
 """
 _MISSED = """

@@ -170,18 +170,19 @@ def test_where_all_passes_shares_stand_beside_predictions(
     assert max(len(line) for line in lines if not line.startswith(copied)) <= 80
 
 
-FAILS = {"dkim": "fail", "spf": "fail"}
+def failing(header_from: str = NOTIFICATIONS_DOMAIN) -> str:
+    return record(header_from, dkim="fail", spf="fail")
 
 
 @pytest.mark.parametrize(
     ("entry", "status", "first", "why"),
     [
         pytest.param(
-            record(**FAILS), 1, "OUTAGE: 3 messages of rewritten mail failed DMARC.",
+            failing(), 1, "OUTAGE: 3 messages of rewritten mail failed DMARC.",
             "the published DKIM key does not verify the signature", id="rewritten-mail-fails",
         ),
         pytest.param(
-            record(KEPT, **FAILS), 1,
+            failing(KEPT), 1,
             "3 messages that should have passed DMARC in the author's name failed.",
             "the SPF record did not authorise the address of this relay",
             id="a-predicted-pass-fails",
@@ -192,7 +193,7 @@ FAILS = {"dkim": "fail", "spf": "fail"}
             "Add it to relay.addresses", id="an-address-is-missing",
         ),
         pytest.param(
-            record("rewritten.example", **FAILS), 0, "Receivers passed all that was to pass.",
+            failing("rewritten.example"), 0, "Receivers passed all that was to pass.",
             "the ledger knows nothing of such mail on these days", id="alignd-has-not-sent-it",
         ),
         pytest.param(
@@ -220,7 +221,7 @@ def found(cli: CommandLine, *arguments: str) -> Any:
 
 
 def test_scripts_get_all_of_it(cli: CommandLine, mailed: Deliver) -> None:
-    cli.write("1.eml", mailed(GOOD, LOST, record(KEPT), record(KEPT, **FAILS)))
+    cli.write("1.eml", mailed(GOOD, LOST, record(KEPT), failing(KEPT)))
     run(cli, "1.eml")
 
     whole = found(cli)

@@ -163,7 +163,7 @@ class _Others:
 
 def _cause_of(key: ReportKey, predicted: Predicted, others: _Others) -> Cause:
     """The likely reason of a failure, by the mechanisms that the mail was to pass by."""
-    dkim, spf = Fault(key.dkim), Fault(key.spf)
+    dkim, spf = _fault(key.dkim), _fault(key.spf)
     by_dkim = bool(predicted.by_dkim or predicted.by_either)
     by_spf = bool(predicted.by_spf or predicted.by_either)
     found = {fault for fault, counts in ((dkim, by_dkim), (spf, by_spf)) if counts}
@@ -178,3 +178,8 @@ def _cause_of(key: ReportKey, predicted: Predicted, others: _Others) -> Cause:
     if Fault.NOT_ALIGNED in found:
         return Cause.ALIGNMENT
     return Cause.NO_SIGNATURE if by_dkim and dkim is Fault.NONE else Cause.UNKNOWN
+
+
+def _fault(word: str) -> Fault | None:
+    """None for a word of another alignd."""
+    return next((each for each in Fault if each.value == word), None)
