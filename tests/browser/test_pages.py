@@ -26,7 +26,7 @@ SIZES = {
 }
 KINDS = (
     *("list", "nothing found", "rewritten", "passing", "letter", "shared", "in Czech"),
-    *("not known", "never seen", "no page", "relays"),
+    *("not known", "never seen", "no page", "relays", "receivers"),
 )
 PATIENCE = 60.0
 """Seconds: a list is read again every few."""
@@ -55,6 +55,7 @@ def addresses(pages: Pages) -> dict[str, str]:
         "never seen": "domains/nobody.example",
         "no page": "nothing",
         "relays": "relays",
+        "receivers": "receivers",
     }
     return {kind: pages.url + path for kind, path in own.items()} | {"shared": pages.share()}
 

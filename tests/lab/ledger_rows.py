@@ -11,11 +11,15 @@ from alignd.ledger.batch import DAY, HOUR, Batch, CountKey, DomainKey, Seen
 from alignd.ledger.database import open_database
 from alignd.ledger.migration import migrate
 from alignd.ledger.queries.overview import SHOWN_DAYS
+from alignd.ledger.receivers.rows import KnownReport, ReplyKey, ReportKey
+from alignd.ledger.receivers.write import add_replies, add_report
 from alignd.ledger.tables import DAYS, HOURS, STATES
 from alignd.ledger.writer import Writer
 
 NOW = 1_782_900_000.0
 """2026-07-01, 10:00 UTC."""
+REPORTER = "mailbox.example"
+"""Whose reports are in a ledger."""
 WRITER = Writer("smtp1", "outbound", "1.0", "c0ffee" * 10)
 REWRITTEN = Finding("rewrite", "relay-not-authorised", "reject", "fail", "none")
 PASSED = Finding("pass", "spf-aligned", "quarantine", "pass", "none")
@@ -74,6 +78,34 @@ def new_ledger(url: str, mails: Iterable[Mail] = STORY, now: float = NOW) -> Eng
     migrate(engine)
     write(engine, mails, now=now)
     return engine
+
+
+def hear(engine: Engine, domain: str, days_ago: Iterable[int], now: float = NOW) -> None:
+    """Have receivers tell of the mail of *domain* on these days: most of it passed.
+
+    Rewritten mail passed; one receiver refused mail of yesterday that was to pass.
+    """
+    today = int(now) // DAY * DAY
+    reply = ReplyKey(
+        *(today - DAY, "", domain, "pass", "spf-aligned"),
+        *("postbox.example", "lost", "google-dmarc"),
+    )
+    with engine.begin() as connection:
+        add_replies(connection, {reply: 4}, (), "feedback-test", 1)
+        for ago in days_ago:
+            day = today - ago * DAY
+            rows = {
+                _reported(day, "ours", domain, "pass"): 93,
+                _reported(day, "ours", domain, "fail"): 7,
+                _reported(day, "rewritten", "notifications.easysoftware.com", "pass"): 41,
+            }
+            known = KnownReport(f"{domain}-{ago}", REPORTER, domain, day, day + DAY - 1, 141)
+            add_report(connection, known, rows, now)
+
+
+def _reported(day: int, origin: str, domain: str, result: str) -> ReportKey:
+    words = (REPORTER, origin, domain, "203.0.113.25", result, "none", result, "none")
+    return ReportKey(day, day, *words, is_foretold=False)
 
 
 def new_large_ledger(url: str, domains: Iterable[str], now: float, tenants: int = 20) -> None:

@@ -18,7 +18,7 @@ from alignd.ledger.event import EventKind
 from alignd.ledger.tables import EVENTS, STATES
 from tests.lab import cast
 from tests.lab.alignd import Alignd, run_alignd, run_web
-from tests.lab.ledger_rows import PASSED, REWRITTEN, WRITER, Mail, new_ledger
+from tests.lab.ledger_rows import PASSED, REWRITTEN, WRITER, Mail, hear, new_ledger
 from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import Nameserver
 from tests.lab.readiness import free_ports, wait_until
@@ -124,6 +124,7 @@ def make_ledger(url: str, now: float) -> None:
     """Make a ledger of two months until *now*."""
     engine = new_ledger(url, list(_mails()), now)
     _change_states(engine, now)
+    hear(engine, PASSING, (4, 5, 11, 12), now)
     engine.dispose()
 
 

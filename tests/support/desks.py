@@ -22,7 +22,7 @@ from alignd.web.desk.examined import (
     Examined,
     Trouble,
 )
-from alignd.web.desk.snapshots import Snapshots, Unreadable
+from alignd.web.desk.snapshots import Snapshots, Unreadable, heard_of, overview_of
 from tests.lab.ledger_rows import NOW
 from tests.support.languages import TEXTS
 
@@ -86,7 +86,7 @@ class Ledger:
     """Asks a ledger, or whatever takes its place."""
 
     url: str
-    obstacle: WindowError | None = None
+    obstacle: Exception | None = None
     asked: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -126,15 +126,19 @@ def open_desk(
     """A desk for the ledger at *url*, which is read while the block runs."""
     dns, heard, ledger = SilentDns(), Heard(), Ledger(url)
     reader = LedgerReader(ledger)
-    snapshots = Snapshots(reader, heard.ledger.append, clock)
+    snapshots = Snapshots(overview_of(reader), heard.ledger.append, clock)
+    receivers = Snapshots(heard_of(reader, is_dry=False), heard.ledger.append, clock)
     desk = Desk(
-        OPTIONS, reader, snapshots, dns, TEXTS, {Domain("gmail.com")}, clock, b"s" * 32,
+        OPTIONS, reader, snapshots, receivers, dns, TEXTS, {Domain("gmail.com")}, clock, b"s" * 32,
         heard, share_keys=KEYRING, revoked=revoked,
     )  # fmt: skip
-    reading = threading.Thread(target=snapshots.run)
-    reading.start()
+    reading = [threading.Thread(target=each.run) for each in (snapshots, receivers)]
+    for each in reading:
+        each.start()
     try:
         yield Setting(desk, dns, heard, ledger)
     finally:
         snapshots.end()
-        reading.join()
+        receivers.end()
+        for each in reading:
+            each.join()

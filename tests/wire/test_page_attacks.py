@@ -278,7 +278,8 @@ def test_a_hostile_path_leads_nowhere(web: Web, path: str) -> None:
 def test_a_hostile_query_is_no_fault_and_no_html(web: Web, query: str) -> None:
     link = token()
     for answer in (ask(web, f"/?{query}"), ask(web, f"/domains/mycompany.com?{query}"),
-                   ask(web, f"/relays?{query}"), shared(web, link, f"?{query}")):  # fmt: skip
+                   ask(web, f"/relays?{query}"), ask(web, f"/receivers?{query}"),
+                   shared(web, link, f"?{query}")):  # fmt: skip
         assert answer.status == 200
         assert_nothing_is_executed(answer)
 
@@ -306,6 +307,7 @@ def test_html_of_dns_tenants_events_and_reports_is_shown_and_never_executed(
     web: Web, language: str
 ) -> None:
     pages = ("/", "/domains/mycompany.com", "/domains/mycompany.com/letter", "/relays",
+             "/receivers",
              "/domains/macro.example", "/domains/macro.example/letter")  # fmt: skip
     said = ""
     for path in pages:
@@ -317,7 +319,12 @@ def test_html_of_dns_tenants_events_and_reports_is_shown_and_never_executed(
         answer = shared(web, token(domain), f"?language={language}")
         assert_nothing_is_executed(answer)
     assert BAIT in said, "it is there, as text"
-    for path in ("/domains.json", "/domains/mycompany.com.json", "/relays.json"):
+    for path in (
+        "/domains.json",
+        "/domains/mycompany.com.json",
+        "/relays.json",
+        "/receivers.json",
+    ):
         answer = ask(web, path)
         assert answer.headers["Content-Type"] == "application/json"
         assert_nothing_is_executed(answer)

@@ -9,16 +9,27 @@ from contextlib import contextmanager
 
 import pytest
 
+from alignd.ledger.database import open_database
 from alignd.mail.domain import Domain
 from alignd.return_path.keyring import Keyring
 from alignd.web.headers import Kind, headers_of
 from alignd.web.sharing import ShareLink, new_id, token_of
+from tests.lab.ledger_rows import REPORTER, hear
 from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.support.web import KEYS, LIMIT, SHARE_HOST, Web, read_all, run_web, run_window
 
 pytestmark = pytest.mark.wire
 
-ALLOWED = ("/", "/domains.json", "/domains/mycompany.com", "/domains/mycompany.com.json")
+HEARD_DAYS_AGO = 12
+"""A day on which mycompany.com sent mail that was left alone, and nothing changed."""
+ALLOWED = (
+    "/receivers",
+    "/receivers.json",
+    "/",
+    "/domains.json",
+    "/domains/mycompany.com",
+    "/domains/mycompany.com.json",
+)
 
 
 @contextmanager
@@ -29,6 +40,9 @@ def run_both() -> Iterator[Web]:
         run_window(directory) as window,
         run_web(directory, window) as web,
     ):
+        engine = open_database(f"sqlite:///{directory / 'ledger.sqlite'}")
+        hear(engine, "mycompany.com", [HEARD_DAYS_AGO], time.time())
+        engine.dispose()
         yield web
 
 
@@ -54,6 +68,22 @@ def test_the_list_comes_from_the_window(web: Web) -> None:
     answer, text = web.ask("/domains.json?state=rewrite&search=my")
     assert_headers(answer, Kind.DATA)
     assert [each["domain"] for each in json.loads(text)["domains"]] == ["mycompany.com"]
+
+
+def test_what_receivers_said_comes_from_the_window(web: Web) -> None:
+    answer, text = web.ask("/receivers")
+    assert answer.status == 200
+    assert_headers(answer, Kind.PAGE)
+    assert "postbox.example" in text
+    assert REPORTER in text
+    answer, text = web.ask("/receivers.json")
+    assert_headers(answer, Kind.DATA)
+    found = json.loads(text)
+    assert [each["messages"] for each in found["replies"]] == [4]
+    assert [(each["name"], each["passed"]) for each in found["left_alone"]] == [(REPORTER, 93)]
+    assert "refused 4 messages that were to pass" in web.ask("/")[1]
+    assert "postbox.example" in web.ask("/domains/mycompany.com")[1]
+    assert "postbox.example" not in web.ask("/domains/good.example")[1]
 
 
 def test_html_in_a_name_is_shown_and_is_none(web: Web) -> None:
@@ -147,7 +177,7 @@ def test_a_bad_form_is_refused_in_a_page(web: Web) -> None:
 
 PAGES = ("/", "/domains.json", "/domains/mycompany.com", "/domains/mycompany.com.json",
          "/domains/mycompany.com/check", "/domains/mycompany.com/letter", "/relays",
-         "/relays.json", "/nothing")  # fmt: skip
+         "/relays.json", "/receivers", "/receivers.json", "/nothing")  # fmt: skip
 
 
 def test_the_listener_of_links_has_no_page_of_the_other(web: Web) -> None:

@@ -34,7 +34,9 @@ from alignd.web.app.server import LibraryLog, Listener
 from alignd.web.app.shared import make_shared
 from alignd.web.desk.assembly import make_checker
 from alignd.web.desk.desk import Checks, Desk
-from alignd.web.desk.snapshots import Snapshots, Unreadable
+from alignd.web.desk.snapshots import Snapshots, Unreadable, heard_of, overview_of
+from alignd.web.heard import Heard
+from alignd.web.listing import Snapshot
 from alignd.web.revocation import path_of
 from alignd.web.token_file import load_tokens
 from alignd.web.tokens import Tokens
@@ -120,7 +122,14 @@ class PageService:
         self._log = log
         own = PageLog(log)
         LibraryLog(own.failed).install()
-        self._snapshots = Snapshots(setup.ledger, own.ledger)
+        self._snapshots = Snapshots(overview_of(setup.ledger), own.ledger)
+        self._receivers = Snapshots(
+            heard_of(
+                setup.ledger,
+                is_dry=any(each.rules.dry_run for each in setup.configuration.all_settings),
+            ),
+            own.no_receivers,
+        )
         self._checker = make_checker(
             setup.configuration,
             setup.signer,
@@ -128,7 +137,7 @@ class PageService:
             setup.nameservers,
             lambda _domain, error: own.failed(error),
         )
-        desk = make_desk(setup, self._snapshots, self._checker, own)
+        desk = make_desk(setup, self._snapshots, self._receivers, self._checker, own)
         self._listeners = tuple(_listeners(desk))
         now = time.monotonic()
         self._vigils = tuple(Vigil(each, now) for each in self._listeners)
@@ -141,8 +150,8 @@ class PageService:
         # Before there are threads, which have mask and priority of whoever starts them.
         let_mail_go_first()
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        reading = threading.Thread(target=self._snapshots.run, name="snapshots", daemon=True)
-        reading.start()
+        for name, run in (("snapshots", self._snapshots.run), ("receivers", self._receivers.run)):
+            threading.Thread(target=run, name=name, daemon=True).start()
         for each in self._listeners:
             each.start()
         listen, share_listen = (
@@ -156,6 +165,7 @@ class PageService:
         for each in self._listeners:
             each.end()
         self._snapshots.end()
+        self._receivers.end()
         self._checker.close()
         for each in self._listeners:
             each.join()
@@ -238,6 +248,14 @@ class PageLog:
             "a page lacks its history: the ledger cannot be read", problem=str(error)
         )
 
+    def no_receivers(self, trouble: Unreadable | None) -> None:
+        """What receivers said cannot be read for *trouble*; `ledger` tells when it can again."""
+        if trouble is not None:
+            self._log.once_a_minute(
+                "pages lack what receivers said: the ledger cannot be read",
+                problem=trouble.problem,
+            )
+
     def no_links(self, problem: str) -> None:
         self._log.once_a_minute(
             "no link is good: it is not known which are revoked", problem=problem
@@ -256,7 +274,8 @@ class PageLog:
 
 def make_desk(
     setup: PageSetup,
-    snapshots: Snapshots,
+    snapshots: Snapshots[Snapshot],
+    receivers: Snapshots[Heard],
     checker: Checks,
     log: PageLog,
     clock: Callable[[], float] = time.time,
@@ -266,6 +285,7 @@ def make_desk(
         options=setup.web,
         ledger=setup.ledger,
         snapshots=snapshots,
+        receivers=receivers,
         checker=checker,
         texts={language: load_texts(language) for language in map(Language, setup.web.languages)},
         providers=FreemailDomains(),

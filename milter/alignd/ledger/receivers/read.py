@@ -14,6 +14,7 @@ from alignd.ledger.apply import OUTBOUND
 from alignd.ledger.batch import DAY
 from alignd.ledger.database import day_of
 from alignd.ledger.event import EventKind
+from alignd.ledger.receivers.rewriting import rewriting
 from alignd.ledger.receivers.rows import PredictedDay, Receivers, ReplyKey, ReportKey
 from alignd.ledger.tables import DAYS, EVENTS, REPLIES, REPORT_ROWS, REPORTS, STATES
 
@@ -80,6 +81,7 @@ def receivers(
         float(newest or 0),
         tuple(days),
         frozenset(changes),
+        rewriting(connection, leg, tenant, domain, wanted.first, until),
     )
 
 
@@ -143,14 +145,14 @@ class _Wanted:
         """By domain where a receiver said something of it; the others are one.
 
         Of 10,000 domains there are some 300,000 rows in a month, and receivers report of the few
-        that ask them to.
+        that ask them to. What was skipped of their mail is reported too, and nobody has predicted
+        what becomes of it.
         """
         columns = DAYS.c
         conditions = [
             columns.day >= self.first,
             columns.day < self.until,
             columns.leg == self.leg,
-            columns.action != _SKIP,
         ]
         if self.tenant is not None:
             conditions.append(columns.tenant == self.tenant)
@@ -165,7 +167,11 @@ class _Wanted:
         words = (columns.action, columns.reason)
         others = select(columns.day, literal(OTHER), *words, messages)
         key_of_others = (columns.day, *words)
-        yield others.where(*conditions, ~told).group_by(*key_of_others).order_by(*key_of_others)
+        yield (
+            others.where(*conditions, ~told, columns.action != _SKIP)
+            .group_by(*key_of_others)
+            .order_by(*key_of_others)
+        )
 
     def changes(self, connection: Connection) -> Select[Any]:
         events, states = EVENTS.c, STATES.c

@@ -81,6 +81,20 @@ class PredictedDay(NamedTuple):
     messages: int
 
 
+class Rewriting(NamedTuple):
+    """Messages of an author domain that were rewritten for one reason."""
+
+    domain: str
+    reason: str
+    messages: int
+    while_passing: int
+    """Those on days that began after the watch had found that its mail aligns."""
+    aligned: int
+    """Messages of the domain that were left alone in the same time, since they aligned."""
+    is_over: bool
+    """Whether the watch finds now that its mail aligns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receivers:
     """All that receivers said in a span of time, and what was predicted for it."""
@@ -97,3 +111,5 @@ class Receivers:
     changes: frozenset[tuple[int, str]] = frozenset()
     """Days on which the state of a domain changed, by day and domain: they decide nothing. Of the
     domains that receivers said something of."""
+    rewriting: tuple[Rewriting, ...] = ()
+    """Most messages first, and bounded: of all author domains, whatever receivers said."""

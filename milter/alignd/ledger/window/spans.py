@@ -11,7 +11,13 @@ from sqlalchemy import Connection
 from alignd.ledger.queries.events import DomainEvent, events_between
 from alignd.ledger.queries.traffic import Traffic, traffic
 from alignd.ledger.receivers.read import TooLargeError, receivers
-from alignd.ledger.receivers.rows import PredictedDay, Receivers, ReplyKey, ReportKey
+from alignd.ledger.receivers.rows import (
+    PredictedDay,
+    Receivers,
+    ReplyKey,
+    ReportKey,
+    Rewriting,
+)
 from alignd.ledger.window import protocol
 from alignd.ledger.window.protocol import MalformedError, Obstacle, WindowError
 from alignd.ledger.window.question import LEGS, MAX_ROWS, Row, require_columns
@@ -163,6 +169,8 @@ class ReceiversQuestion:
             yield ["day", *day]
         for change in found.changes:
             yield ["change", *change]
+        for rewriting in found.rewriting:
+            yield ["rewriting", *rewriting]
 
     def read(self, rows: Iterable[Row]) -> Receivers:
         reports, newest = 0, 0.0
@@ -170,6 +178,7 @@ class ReceiversQuestion:
         reported: list[tuple[ReportKey, int]] = []
         days: list[PredictedDay] = []
         changes: set[tuple[int, str]] = set()
+        rewriting: list[Rewriting] = []
         for row in rows:
             match row:
                 case ["reports", *found]:
@@ -184,10 +193,13 @@ class ReceiversQuestion:
                 case ["change", *found]:
                     day, domain = require_columns(found, 2)
                     changes.add((protocol.count(day), protocol.text(domain)))
+                case ["rewriting", *found]:
+                    rewriting.append(_rewriting(found))
                 case _:
                     raise MalformedError("a row of another kind")
         said = tuple(replies), tuple(reported)
-        return Receivers(*said, reports, newest, tuple(days), frozenset(changes))
+        more = frozenset(changes), tuple(rewriting)
+        return Receivers(*said, reports, newest, tuple(days), *more)
 
 
 def _domain_event(row: Row) -> DomainEvent:
@@ -225,3 +237,10 @@ def _predicted(row: Row) -> PredictedDay:
     day, *words, messages = require_columns(row, len(PredictedDay._fields))
     domain, action, reason = map(protocol.text, words)
     return PredictedDay(protocol.count(day), domain, action, reason, protocol.count(messages))
+
+
+def _rewriting(row: Row) -> Rewriting:
+    domain, reason, messages, late, aligned, is_over = require_columns(row, len(Rewriting._fields))
+    words = protocol.text(domain), protocol.text(reason)
+    messages, late, aligned = map(protocol.count, (messages, late, aligned))
+    return Rewriting(*words, messages, late, aligned, protocol.flag(is_over))

@@ -1,4 +1,4 @@
-"""The pages for supporters: the list, each domain, and the relays."""
+"""The pages for supporters: the list, each domain, the relays, and what receivers say."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ from alignd.web.views.letter import letter_page
 from alignd.web.views.list import list_json, list_page
 from alignd.web.views.parts.past import period_of
 from alignd.web.views.query import number_of, wanted_of
+from alignd.web.views.receivers.domain import heard_of_domain
+from alignd.web.views.receivers.json import receivers_json
+from alignd.web.views.receivers.page import NotHeard, contradiction_of, receivers_page
 from alignd.web.views.relays import NoRelays, relays_json, relays_page
 
 
@@ -49,6 +52,8 @@ def make_pages(desk: Desk) -> Flask:
         ("/domains/<name>/letter", pages.letter, ["GET"]),
         ("/relays", pages.relays, ["GET"]),
         ("/relays.json", pages.relays_json, ["GET"]),
+        ("/receivers", pages.receivers, ["GET"]),
+        ("/receivers.json", pages.receivers_json, ["GET"]),
     ):
         application.add_url_rule(path, view_func=view, endpoint=path, methods=methods)
     return application
@@ -76,7 +81,8 @@ class _Pages:
         wanted = wanted_of(request.args.to_dict())
         now = self._desk.clock()
         trouble = why_unreadable(latest.trouble.obstacle, texts) if latest.trouble else ""
-        page = list_page(latest.snapshot, wanted, texts, now, trouble)
+        contradiction = contradiction_of(self._desk.heard(), texts, now)
+        page = list_page(latest.snapshot, wanted, texts, now, trouble, contradiction)
         return self._answers.page("list.html", page=page, here="list")
 
     def list_json(self) -> Response:
@@ -101,6 +107,7 @@ class _Pages:
             texts,
             days=period_of(request.args.get("days", "")),
             now=now,
+            heard=heard_of_domain(desk.heard(), domain, texts),
             notice=notice_of(request.args, desk.checker, domain, tenant, texts),
         )
         return self._answers.page("domain.html", page=page, here="domain")
@@ -148,6 +155,23 @@ class _Pages:
         """The same for programs."""
         now = self._desk.clock()
         return self._answers.json(relays_json(self._report(), self._relays(now), now))
+
+    def receivers(self) -> Response:
+        """What receivers said of all mail."""
+        latest, now = self._desk.receivers.latest(), self._desk.clock()
+        found = latest.trouble
+        trouble = NotHeard(found.obstacle, found.problem) if found else None
+        page = receivers_page(latest.snapshot, trouble, now, self._answers.texts)
+        return self._answers.page("receivers.html", page=page, here="receivers")
+
+    def receivers_json(self) -> Response:
+        """The same for programs."""
+        latest = self._desk.receivers.latest()
+        if latest.snapshot is None:
+            assert latest.trouble is not None, "there is no snapshot for a reason"
+            trouble = latest.trouble
+            return self._answers.error_json(503, trouble.obstacle.value, trouble.problem)
+        return self._answers.json(receivers_json(latest.snapshot, self._desk.clock()))
 
     def _report(self) -> SavedReport | ReportProblem:
         return load_report(self._desk.options.doctor)

@@ -15,6 +15,7 @@ from alignd.web.headers import Kind
 from alignd.web.revocation import RevocationError, RevokedLinks
 from alignd.web.sharing import Bad, ShareLink, read_token
 from alignd.web.views.parts.past import period_of
+from alignd.web.views.receivers.domain import heard_of_tenant
 from alignd.web.views.share import share_page
 
 _ENDED = {Bad.EXPIRED, Bad.REVOKED, Bad.RETIRED, Bad.MAILBOX_PROVIDER}
@@ -49,15 +50,17 @@ class _Shared:
         if isinstance(link, Response):
             return link
         desk, texts, now = self._desk, self._answers.texts, self._desk.clock()
+        history = desk.history(link.domain, now)
         page = share_page(
             link.domain,
             link.tenant,
             desk.checker.examine(link.domain, link.tenant),
-            desk.history(link.domain, now),
+            history,
             texts,
             days=period_of(request.args.get("days", "")),
             now=now,
             ends=link.expires,
+            heard=heard_of_tenant(desk.heard(), link.domain, link.tenant, history, texts),
             notice=notice_of(request.args, desk.checker, link.domain, link.tenant, texts),
         )
         return self._answers.page("share.html", page=page, token=token, here="domain")

@@ -18,8 +18,12 @@ from alignd.mail.domain import Domain
 from alignd.return_path.keyring import Keyring
 from alignd.web.desk.examined import Checked, CheckOutcome, CheckProblem, Examined
 from alignd.web.desk.snapshots import Snapshots
+from alignd.web.heard import Heard
+from alignd.web.listing import Snapshot
 from alignd.web.tokens import Tokens
 
+HEARD_PATIENCE = 2.0
+"""Seconds for which a page waits for what receivers said, where it is but a part of it."""
 HISTORY_SECONDS = 400 * 86_400
 """Of the past that a page of a domain may show."""
 
@@ -66,7 +70,10 @@ class Desk:
 
     options: WebOptions
     ledger: LedgerReader
-    snapshots: Snapshots
+    snapshots: Snapshots[Snapshot]
+    """Of the list of author domains."""
+    receivers: Snapshots[Heard]
+    """Of what receivers said."""
     checker: Checks
     texts: Mapping[Language, Texts]
     """Of each language that is offered."""
@@ -90,6 +97,10 @@ class Desk:
         except WindowError as error:
             self.log.no_history(error)
             return None
+
+    def heard(self) -> Heard | None:
+        """What receivers said, for a page of something else; None if that cannot be read."""
+        return self.receivers.latest(HEARD_PATIENCE).snapshot
 
     @property
     def language(self) -> Language:

@@ -1,4 +1,4 @@
-"""Reads the list of all author domains anew every few seconds, while somebody looks at it."""
+"""Reads a part of the ledger anew every few seconds, while somebody looks at it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
+from alignd.ledger.batch import DAY
 from alignd.ledger.queries.overview import Selection
 from alignd.ledger.window.protocol import Obstacle, WindowError
 from alignd.ledger.window.reader import LedgerReader
+from alignd.web.heard import SPANS, Heard
 from alignd.web.listing import Snapshot
 
 EVERY_SECONDS = 10.0
@@ -33,6 +36,17 @@ KEPT_SECONDS = 900.0
 """What is older is not shown any more: it would be taken for the state of things."""
 
 
+class Aging(Protocol):
+    """What the ledger said at one moment."""
+
+    def age(self, now: float) -> float:
+        """The seconds since then, at the Unix time *now*."""
+        raise NotImplementedError
+
+
+T = TypeVar("T", bound=Aging)
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """Why the ledger could not be read."""
@@ -43,31 +57,60 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Latest:
-    """What is known of the list: the newest snapshot, and whether a newer one failed."""
+class Latest(Generic[T]):
+    """What is known: the newest snapshot, and whether a newer one failed."""
 
-    snapshot: Snapshot | None
+    snapshot: T | None
     trouble: Unreadable | None = None
 
 
-class Snapshots:
+def overview_of(ledger: LedgerReader) -> Callable[[float], Snapshot]:
+    """What reads the list of all author domains, at a Unix time."""
+    return lambda now: Snapshot(ledger.overview(Selection(), now), now)
+
+
+def heard_of(ledger: LedgerReader, *, is_dry: bool) -> Callable[[float], Heard]:
+    """What reads what receivers said, at a Unix time; *is_dry* as `join` has it."""
+
+    def read(now: float) -> Heard:
+        *spans, last = SPANS
+        for days in spans:
+            try:
+                return _heard(ledger, days, now, is_dry=is_dry)
+            except WindowError as error:
+                if error.obstacle is not Obstacle.TOO_LARGE:
+                    raise
+        return _heard(ledger, last, now, is_dry=is_dry)
+
+    return read
+
+
+def _heard(ledger: LedgerReader, days: int, now: float, *, is_dry: bool) -> Heard:
+    receivers = ledger.receivers(None, None, now - days * DAY, now)
+    return Heard.of(receivers, days, now, is_dry=is_dry)
+
+
+class Snapshots(Generic[T]):
     """The newest snapshot of a ledger, for any thread; `run` takes them in one of its own."""
 
     def __init__(
         self,
-        ledger: LedgerReader,
+        read: Callable[[float], T],
         changed: Callable[[Unreadable | None], None],
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*changed* is told when the ledger cannot be read any more, and of None when it can."""
-        self._ledger = ledger
+        """*read* asks the ledger at a Unix time, and raises WindowError where it cannot.
+
+        *changed* is told when the ledger cannot be read any more, and of None when it can.
+        """
+        self._read = read
         self._tell = changed
         self._clock = clock
         self._monotonic = monotonic
         self._changed = threading.Condition()
         """Of all that follows."""
-        self._latest = Latest(None, Unreadable(Obstacle.SLOW, "it was not read yet"))
+        self._latest: Latest[T] = Latest(None, Unreadable(Obstacle.SLOW, "it was not read yet"))
         self._read_at: float | None = None
         """When the last reading ended, well or not; monotonic."""
         self._took = 0.0
@@ -75,11 +118,14 @@ class Snapshots:
         self._asked_at: float | None = None
         self._ended = False
 
-    def latest(self) -> Latest:
-        """The newest snapshot; while somebody looks, it is not much older than EVERY_SECONDS."""
+    def latest(self, at_most: float = WAIT_SECONDS) -> Latest[T]:
+        """The newest snapshot; while somebody looks, it is not much older than EVERY_SECONDS.
+
+        Nobody waits for it longer than *at_most* seconds.
+        """
         with self._changed:
             now = self._monotonic()
-            patience = self._patience(is_watched=self._is_watched(now))
+            patience = min(at_most, self._patience(is_watched=self._is_watched(now)))
             self._asked_at = now
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._ended or self._is_fresh(now), timeout=patience)
@@ -89,10 +135,12 @@ class Snapshots:
         """Read the ledger, and keep what it says."""
         began = self._monotonic()
         try:
-            now = self._clock()
-            latest = Latest(Snapshot(self._ledger.overview(Selection(), now), now))
+            latest = Latest(self._read(self._clock()))
         except WindowError as error:
             latest = Latest(self._latest.snapshot, Unreadable(error.obstacle, str(error)))
+        except Exception as error:  # else nobody would read any more, and all would wait
+            trouble = Unreadable(Obstacle.FAILED, f"a bug: {type(error).__name__}: {error}")
+            latest = Latest(self._latest.snapshot, trouble)
         with self._changed:
             had_trouble = self._read_at is not None and self._latest.trouble is not None
             self._latest = latest
@@ -151,7 +199,7 @@ class Snapshots:
             return RETRY_SECONDS
         return min(max(EVERY_SECONDS, TIMES * self._took), SELDOM_SECONDS)
 
-    def _shown(self) -> Latest:
+    def _shown(self) -> Latest[T]:
         found = self._latest
         if found.snapshot and found.snapshot.age(self._clock()) > KEPT_SECONDS:
             return Latest(None, found.trouble or Unreadable(Obstacle.SLOW, "it is not read"))

@@ -23,6 +23,7 @@ from alignd.web.views.parts.evidence import Check, PublishedRecord, checks_of, p
 from alignd.web.views.parts.example import Example, example_of
 from alignd.web.views.parts.past import Past, past_of, since
 from alignd.web.views.parts.records import RecordView, records_of
+from alignd.web.views.receivers.domain import HeardOfDomain
 from alignd.web.views.sentences import nothing_to_ask, what_happens, why
 from alignd.web.views.times import moment
 
@@ -82,11 +83,13 @@ class DomainPage:
     past: Past | None
     """None where the ledger did not answer."""
     has_letter: bool
+    heard: HeardOfDomain | None = None
+    """What receivers said of its mail."""
     notice: Notice | None = None
     """What came of a check."""
 
 
-def domain_page(
+def domain_page(  # noqa: PLR0913  all that a page is made of
     domain: Domain,
     found: Examined | CheckProblem,
     history: History | None,
@@ -94,6 +97,7 @@ def domain_page(
     *,
     days: int,
     now: float,
+    heard: HeardOfDomain | None = None,
     notice: Notice | None = None,
 ) -> DomainPage:
     """Make the page at the Unix time *now*; *history* is None where the ledger did not answer."""
@@ -110,6 +114,7 @@ def domain_page(
         findings=_findings(found, texts),
         past=past,
         has_letter=isinstance(found, Examined) and bool(found.advice.alternatives),
+        heard=heard,
         notice=notice,
     )
 

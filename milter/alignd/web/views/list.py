@@ -13,6 +13,7 @@ from alignd.web.chart import curve_svg
 from alignd.web.listing import Column, Snapshot, View, Wanted, state_of
 from alignd.web.views.badges import STATES, Badge, state_badge, state_word
 from alignd.web.views.query import GENERAL, Choice, begins_descending, query_of
+from alignd.web.views.times import read_ago
 
 _LABELS = {
     Column.DOMAIN: msgid("Domain"),
@@ -23,8 +24,6 @@ _LABELS = {
     Column.MESSAGES: msgid("30 days"),
     Column.REWRITTEN: msgid("Rewritten"),
 }
-_MINUTES_FROM = 90
-"""Seconds that are told as minutes."""
 _KEPT_ROWS = 10_000
 """Many look at the same part of a list: what is shown of a domain is the same until it changes."""
 _NUMERIC = {Column.DAY, Column.MESSAGES, Column.REWRITTEN}
@@ -93,6 +92,8 @@ class ListPage:
     """When the ledger was read, in words."""
     trouble: str
     """Why it could not be read since; empty where it could."""
+    contradiction: str
+    """That receivers have refused what was to pass; empty where they have not."""
     page_text: str
     previous: dict[str, str] | None
     next: dict[str, str] | None
@@ -101,11 +102,16 @@ class ListPage:
 
 
 def list_page(
-    snapshot: Snapshot, wanted: Wanted, texts: Texts, now: float, trouble: str = ""
+    snapshot: Snapshot,
+    wanted: Wanted,
+    texts: Texts,
+    now: float,
+    trouble: str = "",
+    contradiction: str = "",
 ) -> ListPage:
     """The page of *snapshot* that is wanted, at the Unix time *now*.
 
-    *trouble* says why there is no newer one.
+    *trouble* says why there is no newer one, *contradiction* what receivers have refused.
     """
     view = snapshot.view(wanted)
     wanted = replace(wanted, page=view.page)
@@ -124,8 +130,9 @@ def list_page(
         summary=_summary(snapshot, view, texts),
         empty=_why_empty(snapshot, view, texts),
         is_filtered=query_of(first) != kept,
-        as_of=_as_of(snapshot.age(now), texts),
+        as_of=read_ago(snapshot.age(now), texts),
         trouble=trouble,
+        contradiction=contradiction,
         page_text=texts.text(
             "Page {page} of {pages}",
             page=texts.number(view.page),
@@ -226,20 +233,6 @@ def _why_empty(snapshot: Snapshot, view: View, texts: Texts) -> str:
         return texts.text("No domain is like that. Search for less, or for a part of the name.")
     return texts.text(
         "No helpdesk mail has been counted yet. Domains appear here minutes after the first mail."
-    )
-
-
-def _as_of(seconds: float, texts: Texts) -> str:
-    if seconds < _MINUTES_FROM:
-        return texts.plural(
-            "The ledger was read {n} second ago.",
-            "The ledger was read {n} seconds ago.",
-            round(seconds),
-        )
-    return texts.plural(
-        "The ledger was read {n} minute ago.",
-        "The ledger was read {n} minutes ago.",
-        round(seconds / 60),
     )
 
 

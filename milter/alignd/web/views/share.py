@@ -8,6 +8,8 @@ out is all else, since the link may be passed on, and the domain may be another 
 * why the configuration treats the domain as it does (lists such as rules.exempt), what is missing
   in it, what the operator has to add, and the notes of `alignd domain`, which name options;
 * the reasons that the ledger has for a message, which tell of other messages than the agents';
+* why receivers have refused mail and what the operator does about it, and their reports where
+  another tenant sends as the domain: reports do not tell whose mail it was;
 * what our resolver says of its own troubles, and whom it asked;
 * other envelope senders of ours.
 
@@ -36,6 +38,7 @@ from alignd.web.views.events import OF_THE_DOMAIN, Notice, kind_of, say_trouble
 from alignd.web.views.parts.example import example_of
 from alignd.web.views.parts.past import Past, of_tenant, past_of
 from alignd.web.views.parts.records import RecordView, records_of
+from alignd.web.views.receivers.domain import HeardOfDomain
 
 _OUTCOMES = {
     Action.PASS: msgid("Your helpdesk's mail goes out from your agents' own addresses."),
@@ -63,6 +66,8 @@ class SharePage:
     rewritten: str
     ends: str
     """The date on which the link ends."""
+    heard: HeardOfDomain | None = None
+    """What receivers said of the mail of the one tenant."""
     notice: Notice | None = None
 
 
@@ -76,6 +81,7 @@ def share_page(  # noqa: PLR0913  all that a page is made of
     days: int,
     now: float,
     ends: float,
+    heard: HeardOfDomain | None = None,
     notice: Notice | None = None,
 ) -> SharePage:
     """Make the page of a link for *domain* and *tenant* that ends at the Unix time *ends*."""
@@ -93,6 +99,7 @@ def share_page(  # noqa: PLR0913  all that a page is made of
         messages=texts.number(sum(each.messages for each in counted)),
         rewritten=texts.number(sum(each.rewritten for each in counted)),
         ends=texts.date(ends),
+        heard=heard,
         notice=notice,
     )
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from alignd.languages.texts import Texts
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_MINUTES_FROM = 90
+"""Seconds that are told as minutes."""
 _HOURS_TOLD = 48
 """Up to so many; then days."""
 
@@ -28,6 +30,21 @@ def ago(texts: Texts, seconds: float) -> str:
         hours = int(seconds // _HOUR)
         return texts.plural("{n} hour ago", "{n} hours ago", hours)
     return texts.plural("{n} day ago", "{n} days ago", int(seconds // _DAY))
+
+
+def read_ago(seconds: float, texts: Texts) -> str:
+    """How long ago the ledger was read."""
+    if seconds < _MINUTES_FROM:
+        return texts.plural(
+            "The ledger was read {n} second ago.",
+            "The ledger was read {n} seconds ago.",
+            round(seconds),
+        )
+    return texts.plural(
+        "The ledger was read {n} minute ago.",
+        "The ledger was read {n} minutes ago.",
+        round(seconds / 60),
+    )
 
 
 def instant(unix_time: float) -> str:

@@ -16,7 +16,7 @@ from alignd.ledger.window.questions import RelaysQuestion
 from alignd.ledger.window.reader import LedgerReader
 from alignd.web.app.pages import make_pages
 from alignd.web.desk.desk import Desk
-from alignd.web.desk.snapshots import Snapshots
+from alignd.web.desk.snapshots import Snapshots, heard_of, overview_of
 from tests.support.desks import ORIGIN, Heard, SilentDns
 from tests.support.languages import TEXTS
 
@@ -41,7 +41,8 @@ def get(path: str, report: Path, ask: Any = knowing) -> TestResponse:
     desk = Desk(
         options=WebOptions(doctor=str(report)),
         ledger=ledger,
-        snapshots=Snapshots(ledger, heard.ledger.append),
+        snapshots=Snapshots(overview_of(ledger), heard.ledger.append),
+        receivers=Snapshots(heard_of(ledger, is_dry=False), heard.ledger.append),
         checker=SilentDns(),
         texts=TEXTS,
         providers=frozenset(),

@@ -79,7 +79,8 @@ def test_a_check_is_of_the_domain_of_the_link(setting: Setting) -> None:
 
 PATHS = {rule.replace("<name>", "mycompany.com") for rule in (
     "/", "/domains.json", "/domains/<name>", "/domains/<name>.json", "/domains/<name>/check",
-    "/domains/<name>/letter", "/relays", "/relays.json", "/domains/", "/metrics")}  # fmt: skip
+    "/domains/<name>/letter", "/relays", "/relays.json", "/receivers",
+    "/receivers.json", "/domains/", "/metrics")}  # fmt: skip
 
 
 def test_no_page_of_supporters_is_there_whoever_asks(setting: Setting) -> None:

@@ -19,6 +19,7 @@ from alignd.web.desk.snapshots import (
     TIMES,
     Snapshots,
     Unreadable,
+    overview_of,
 )
 from tests.lab.ledger_rows import NOW
 from tests.lab.readiness import wait_until
@@ -47,7 +48,10 @@ class Reading:
         self.clock, self.ledger = Clock(), Ledger(url)
         self.told: list[Unreadable | None] = []
         self.snapshots = Snapshots(
-            LedgerReader(self.ledger), self.told.append, self.clock.wall, self.clock.monotonic
+            overview_of(LedgerReader(self.ledger)),
+            self.told.append,
+            self.clock.wall,
+            self.clock.monotonic,
         )
         self.thread = threading.Thread(target=self.snapshots.run)
 
@@ -168,6 +172,15 @@ def test_what_was_read_stays_while_the_ledger_is_away_and_not_for_ever(reading: 
     assert again.trouble is None
     wait_until(lambda: len(reading.told) == 2, "all to be told")
     assert reading.told == [found.trouble, None]
+
+
+def test_a_bug_is_told_of_and_does_not_end_the_reading(reading: Reading) -> None:
+    reading.ledger.obstacle = ValueError("a word of a later alignd")
+    trouble = reading.snapshots.latest().trouble
+    assert trouble == Unreadable(Obstacle.FAILED, "a bug: ValueError: a word of a later alignd")
+    reading.ledger.obstacle = None
+    reading.clock.passed = EVERY_SECONDS
+    assert reading.snapshots.latest().snapshot is not None
 
 
 def test_a_ledger_that_was_never_read_is_told_of(reading: Reading) -> None:
