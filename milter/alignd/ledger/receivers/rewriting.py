@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 
-from sqlalchemy import Connection, Subquery, case, func, select
+from sqlalchemy import Connection, case, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from alignd.judgement.reasons import Action, Expected, Reason
@@ -41,45 +42,68 @@ def rewriting(
         conditions.append(columns.tenant == tenant)
     if domain is not None:
         conditions.append(columns.domain == domain)
-    passing = _passing(leg, tenant)
+    rewritten = columns.action == Action.REWRITE.value
     messages = func.sum(columns.messages)
-    later = case((columns.day >= passing.c.since, columns.messages), else_=0)
     question = (
-        select(columns.domain, columns.reason, messages, func.sum(later), passing.c.since)
-        .select_from(DAYS.outerjoin(passing, passing.c.domain == columns.domain))
-        .where(*conditions, columns.action == Action.REWRITE.value)
-        .group_by(columns.domain, columns.reason, passing.c.since)
+        select(columns.domain, columns.reason, messages)
+        .where(*conditions, rewritten)
+        .group_by(columns.domain, columns.reason)
         .order_by(messages.desc(), columns.domain, columns.reason)
         .limit(MAX_REWRITING)
     )
     rows = connection.execute(question).all()
-    aligned = _aligned(connection, conditions, {row[0] for row in rows})
+    named = columns.domain.in_({row[0] for row in rows})
+    # One by one: to join them takes PostgreSQL minutes where it has not counted its rows yet.
+    passing = _passing(connection, leg, tenant, {row[0] for row in rows})
+    late = _late(connection, [*conditions, rewritten], passing)
+    aligned = _aligned(connection, [*conditions, named])
     return tuple(
-        Rewriting(name, reason, int(some), int(late), aligned.get(name, 0), start is not None)
-        for name, reason, some, late, start in rows
+        Rewriting(
+            *(name, reason, int(some), late[name, reason], aligned.get(name, 0)),
+            is_over=name in passing,
+        )
+        for name, reason, some in rows
     )
 
 
-def _passing(leg: str, tenant: str | None) -> Subquery:
-    """Domains whose mail aligns for every tenant that sends as them, and since when."""
+def _passing(
+    connection: Connection, leg: str, tenant: str | None, names: Set[str]
+) -> Mapping[str, float]:
+    """Those of *names* whose mail aligns for every tenant that sends as them, and since when."""
     columns = STATES.c
     is_aligned = case((columns.reason.in_(_ALIGNED), 1), else_=0)
-    question = select(columns.domain, func.max(columns.since).label("since"))
-    question = question.where(columns.leg == leg)
+    question = select(columns.domain, func.max(columns.since)).where(
+        columns.leg == leg, columns.domain.in_(names)
+    )
     if tenant is not None:
         question = question.where(columns.tenant == tenant)
-    return question.group_by(columns.domain).having(func.min(is_aligned) == 1).subquery()
+    found = question.group_by(columns.domain).having(func.min(is_aligned) == 1)
+    return {name: float(since) for name, since in connection.execute(found)}
+
+
+def _late(
+    connection: Connection,
+    conditions: Sequence[ColumnElement[bool]],
+    passing: Mapping[str, float],
+) -> Counter[tuple[str, str]]:
+    """Messages that were rewritten on days that began after that, by domain and reason."""
+    columns = DAYS.c
+    question = select(columns.domain, columns.reason, columns.day, columns.messages).where(
+        *conditions, columns.domain.in_(passing), columns.day >= min(passing.values(), default=0)
+    )
+    late: Counter[tuple[str, str]] = Counter()
+    for name, reason, day, messages in connection.execute(question) if passing else ():
+        late[name, reason] += int(messages) if day >= passing[name] else 0
+    return late
 
 
 def _aligned(
-    connection: Connection, conditions: list[ColumnElement[bool]], names: set[str]
+    connection: Connection, conditions: Sequence[ColumnElement[bool]]
 ) -> Mapping[str, int]:
     """The messages of domains that were left alone because they align."""
-    if not names:
-        return {}
     columns = DAYS.c
     question = select(columns.domain, func.sum(columns.messages)).where(
         *conditions, columns.reason.in_(_ALIGNED)
     )
     found = connection.execute(question.group_by(columns.domain))
-    return {name: int(messages) for name, messages in found if name in names}
+    return {name: int(messages) for name, messages in found}
