@@ -79,12 +79,12 @@ def report_request_lines(domain: Domain, found: ReportRequest | Impossible) -> I
         yield from _prose(f"Receivers are asked for reports about {domain} to {address}.")
         return
     yield from _prose(
-        f"If reports of receivers about {domain} are to come to {address} as well, which no mail "
-        "depends on:"
+        f"An option, which no mail depends on: receivers also send their reports about {domain} "
+        f"to {address}, if"
     )
     if found.publication:
         yield BLANK
-        yield from _record(f"{domain} publishes, as", found.publication)
+        yield from _record(f"{domain} publishes as", found.publication)
         yield from _detail(
             f"checked: the policy stays {found.policy.value}, and receivers are asked"
         )
@@ -92,7 +92,7 @@ def report_request_lines(domain: Domain, found: ReportRequest | Impossible) -> I
             yield from _item(note)
     if found.permission:
         yield BLANK
-        yield from _record("the operator publishes, as", found.permission)
+        yield from _record("the operator publishes as", found.permission)
         yield from _detail("checked: receivers may then send them (RFC 7489, section 7.1)")
         yield from _item(
             f"or the same at {found.wildcard}, for every domain: alone, since records of single "
