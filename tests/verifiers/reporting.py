@@ -25,6 +25,7 @@ from tests.lab.nameserver import run_nameserver
 from tests.lab.namespaces import furnish, run_isolated
 from tests.lab.opendkim import SigningKey, Tables, run_signer
 from tests.lab.postfix import TAKES_ALL, Listener, Postfix, run_postfix
+from tests.lab.readiness import wait_until
 from tests.lab.settings import world
 from tests.lab.sink import Arrival, Inbox, run_inbox
 from tests.lab.stepped_clock import SteppedClock
@@ -195,15 +196,13 @@ def _forward(inbox: Inbox) -> None:
 
 
 def _keep(inbox: Inbox, count: int, directory: Path) -> None:
-    def is_report(arrival: Arrival) -> bool:
-        return arrival.envelope_sender.startswith("noreply-dmarc@")
+    def reports() -> list[Arrival]:
+        sender = f"noreply-dmarc@{cast.RECEIVER_DOMAIN}"
+        return [each for each in inbox.arrivals if each.envelope_sender == sender]
 
+    wait_until(lambda: len(reports()) == count, f"{count} reports")
     directory.mkdir()
-    found: list[Arrival] = []
-    for number in range(count):
-        inbox.wait_for(lambda each: is_report(each) and each not in found)
-        found = [each for each in inbox.arrivals if is_report(each)][: number + 1]
-    for number, arrival in enumerate(found):
+    for number, arrival in enumerate(reports()):
         if REPORTS in arrival.recipients:
             (directory / f"{number}.eml").write_bytes(arrival.message)
 
