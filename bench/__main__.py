@@ -17,6 +17,7 @@ from bench import (
     page,
     peers,
     plot,
+    reading,
     setup,
     speed,
     stages,
@@ -36,7 +37,8 @@ _MANY_DOMAINS = 100_000
 _DNS_PORT = 53
 _TCP_PORT = 8897
 _RUNS = speed.Runs()
-_PARTS = ("speed", "workers", "postfix", "figures", "stages", "growth", "ledger", "page")
+_PARTS_OF_MAIL = ("speed", "workers", "postfix", "figures", "stages", "growth", "ledger", "page")
+_PARTS = (*_PARTS_OF_MAIL, "reports")
 
 Tell = Callable[[str], None]
 
@@ -45,10 +47,22 @@ Tell = Callable[[str], None]
 @click.argument("parts", nargs=-1, type=click.Choice(_PARTS))
 @click.option("--rounds", type=click.IntRange(min=1), default=_RUNS.rounds, show_default=True)
 @click.option("--seconds", type=float, default=_RUNS.seconds, show_default=True, help="Of a run.")
+@click.option(
+    "--reports",
+    type=click.IntRange(min=1),
+    default=reading.REPORTS,
+    show_default=True,
+    help=f"That are read, of {reading.ROWS} rows each.",
+)
 @click.option("--inside", type=click.Path(path_type=Path), hidden=True)
 @click.option("--page", "where", type=click.Path(path_type=Path), help="Where to write the page.")
 def main(
-    parts: tuple[str, ...], rounds: int, seconds: float, inside: Path | None, where: Path | None
+    parts: tuple[str, ...],
+    rounds: int,
+    seconds: float,
+    reports: int,
+    inside: Path | None,
+    where: Path | None,
 ) -> None:
     """Measure PARTS, or everything.
 
@@ -70,6 +84,8 @@ def main(
     with console.status("bench") as status:
         runs = speed.Runs(rounds, seconds)
         results = _measure(parts or _PARTS, runs, inside, status.update)
+        if not parts or "reports" in parts:
+            results.reading = reading.measure(inside / "reports", reports, status.update)
     target = where or (None if parts else _DOCS / "bench.md")
     picture = (target or _DOCS / "bench.md").with_suffix(".svg")
     text = page.written(results, picture.name)

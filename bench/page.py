@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bench.growth import Cost
 from bench.readers import DOMAIN, JSON, LIST
+from bench.reading import MOST_MEMORY, Reading
 from bench.speed import CONNECTIONS, GOALS, Speed, ratios
 from bench.stages import Profile
 from bench.through_postfix import ALONE, Relay
@@ -89,6 +90,12 @@ the priority of what can wait; 24 requests are answered at a time, and the rest 
 The list is read from the ledger every ten seconds or more seldom, however many look. Who looks \
 first, after minutes in which nobody did, waits until it is read; that is not measured here.
 """
+_READING = """\
+Aggregate reports of 1,000 rows, as gzip: unpacked, read, counted and stored in a ledger in a \
+file, one after the other, in one process. Each is of one day and one of 20 receivers, and a \
+third of its rows is this relay's mail. Memory is that of the whole process, whatever their number.
+
+"""
 _MISSED = """
 What stands against a goal that is missed at one connection: there, an empty pymilter is itself \
 but little above it. Of the 35 microseconds that alignd takes longer than that, half are its \
@@ -110,6 +117,7 @@ class Results:
     costs: Sequence[Cost] = ()
     with_ledger: Sequence[WithLedger] = ()
     with_readers: Sequence[WithReaders] = ()
+    reading: Reading | None = None
     missing: list[str] = field(default_factory=list)
 
 
@@ -138,16 +146,25 @@ def written(results: Results, picture: str) -> str:
         parts += ["\n## Where the time goes\n\n", _stages(results.profile), _CHANGED]
     if results.costs:
         parts += ["\n## Growth\n\n", _growth(results.costs), _SURPRISES]
-    if results.with_ledger:
-        parts += ["\n## The ledger\n\n", _LEDGER, _ledger_table(results.with_ledger)]
-    if results.with_readers:
-        parts += ["\n## The page\n\n", _READERS, _readers_table(results.with_readers)]
-        parts += ["\n", _views_table(results.with_readers), _BOUND]
+    parts += _beside_mail(results)
     parts += ["\n## Goals\n\n", table(("goal", "reached", "to reach", ""), _goal_rows(results))]
     parts += [_MISSED] if missed(results) else []
     if results.missing:
         parts += ["\nNot measured:\n\n", *(f"* {reason}\n" for reason in results.missing)]
     return "".join(parts)
+
+
+def _beside_mail(results: Results) -> Iterable[str]:
+    """What is done besides mail."""
+    parts: list[str] = []
+    if results.with_ledger:
+        parts += ["\n## The ledger\n\n", _LEDGER, _ledger_table(results.with_ledger)]
+    if results.with_readers:
+        parts += ["\n## The page\n\n", _READERS, _readers_table(results.with_readers)]
+        parts += ["\n", _views_table(results.with_readers), _BOUND]
+    if results.reading:
+        parts += ["\n## Reports\n\n", _READING, _reading_table(results.reading)]
+    return parts
 
 
 def _goals(results: Results) -> list[tuple[str, str, str, bool]]:
@@ -178,6 +195,10 @@ def _goals(results: Results) -> list[tuple[str, str, str, bool]]:
         slowest = quantiles(people[0].looked.answers[LIST])[1]  # where there is no mail
         found_text, wanted_text = f"{slowest * 1000:.0f} ms", f"{QUICK * 1000:.0f} ms"
         goals.append(("95 of 100 lists, no mail", found_text, wanted_text, slowest <= QUICK))
+    if results.reading:
+        memory = results.reading.memory
+        text = f"under {MOST_MEMORY} MiB"
+        goals.append(("reading reports", f"{memory:.0f} MiB", text, memory < MOST_MEMORY))
     goals += [
         (figure.what, figure.value, figure.goal, figure.reached)
         for figure in results.figures
@@ -273,6 +294,13 @@ def _views_table(found: Sequence[WithReaders]) -> str:
             rows.append((name, kind, f"{len(seconds):,}", *times))
     heads = ("milliseconds to the whole answer", "of", "answers")
     return table((*heads, "50 of 100", "95 of 100", "99 of 100"), rows)
+
+
+def _reading_table(found: Reading) -> str:
+    counts = f"{found.reports:,}", f"{found.rows:,}", f"{found.rate:,.0f}"
+    row = (*counts, f"{found.memory:.0f}", f"{found.stored / found.reports:,.0f}")
+    heads = ("reports", "rows", "rows a second", "MiB of the process")
+    return table((*heads, "rows of the ledger for one"), [row])
 
 
 def _beside(each: WithReaders) -> str:

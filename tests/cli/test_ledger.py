@@ -16,19 +16,22 @@ import pytest
 from sqlalchemy import Engine, text
 
 from alignd.cli.render.ledger import sparkline
-from alignd.ledger.batch import DAY
+from alignd.ledger.batch import DAY, DomainKey
 from alignd.ledger.database import open_database
+from alignd.ledger.event import EventKind
 from alignd.ledger.fleet import outbox
 from alignd.ledger.migration import newest_version
 from alignd.ledger.queries.opening import open_ledger
 from alignd.ledger.queries.overview import Selection, overview
 from alignd.ledger.tables import STATES
+from alignd.ledger.watch.states import new_event, write_events
 from alignd.ledger.writer import Writer
 from tests.lab.ledger_rows import NOW, PASSED, REWRITTEN, STORY, Mail, new_ledger, write
 from tests.lab.places import SNAPSHOTS
 from tests.lab.postgresql import PostgreSql
 from tests.lab.settings import configuration
 from tests.support.commandline import PROGRAM, CommandLine, Outcome, without_privileges
+from tests.support.receivers import fill
 
 LEDGER_SNAPSHOTS = sorted(SNAPSHOTS.glob("ledger-*.txt"))
 BARS = set("▁▂▃▄▅▆▇█")
@@ -187,6 +190,30 @@ def test_days_of_a_history_begin_where_they_are_asked_to(story: Relay) -> None:
     ]
 
     assert since == [130, 103, 135, 135]
+
+
+def test_what_receivers_said_is_shown_and_exported(story: Relay, engine: Engine) -> None:
+    fill(engine)
+    said = {"kind": "lost", "receiver": "google.com", "messages": 3, "pattern": "google-5.7.26"}
+    key = DomainKey("", "mycompany.com")
+    event = new_event(
+        EventKind.REJECTED, {}, said, at=time.time(), key=key, leg="outbound", relay="smtp1"
+    )
+    with engine.begin() as connection:
+        write_events(connection, [event])
+    shown = story.ledger("mycompany.com").stdout
+    (told, *_) = story.ledger("mycompany.com", "--json").json["events"]
+    replies = rows(story.ledger("export", "replies"))
+    reports = objects(story.ledger("export", "reports", "--json"))
+    (row, *_) = objects(story.ledger("export", "report-rows", "--json"))
+
+    assert "rejected kind: lost, receiver: google.com, messages: 3," in " ".join(shown.split())
+    assert (told["kind"], told["was"], told["now"]) == ("rejected", {}, said)
+    assert {each["receiver"] for each in replies} == {"google.com"}
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", each["day"]) for each in replies)
+    assert {each["id"]: each["end"] for each in reports}["r2"] == "2026-07-01T00:00:00Z"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", row["first_day"])
+    assert (row["is_foretold"], row["messages"]) == (False, 5)
 
 
 def test_an_export_has_all_rows(story: Relay) -> None:

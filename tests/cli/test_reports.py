@@ -1,61 +1,40 @@
 """`alignd reports`: what receivers report of this relay's mail, and who says so."""
 
-import base64
 import os
 import pty
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.lab.cast import NOTIFICATIONS_DOMAIN, RELAY_IPV4
-from tests.lab.dovecot import PASSWORD, USER, Dovecot, obstacle, run_dovecot
+from tests.lab.dovecot import (
+    PASSWORD,
+    USER,
+    Dovecot,
+    obstacle,
+    run_dovecot,
+    wire_that_breaks,
+)
 from tests.lab.settings import configuration, world
 from tests.support.commandline import PROGRAM, CommandLine, Outcome
-from tests.support.reports import POLICY, feedback, gzipped
-from tests.support.signing import Draft, new_key, public_key, txt
-
-REPORTER = "receiver.example"
-SIGNS = (
-    "[dkim]\n"
-    f'signs = [{{ domain = "{NOTIFICATIONS_DOMAIN}", selector = "n1" }}]\n'
-    'delegate = { selector = "helpdesk", target = "helpdesk.easysoftware.com" }\n'
+from tests.support.mailed_reports import (
+    GOOD,
+    LOST,
+    REPORTER,
+    SIGNS,
+    published,
+    record,
+    report,
+    report_mail,
 )
-
-
-def report(*records: str, number: int = 1, name: str = "Receiver") -> bytes:
-    metadata = (
-        f"<report_metadata><org_name>{name}</org_name><email>d@{REPORTER}</email>"
-        f"<report_id>r-{number}</report_id><date_range><begin>{1_764_000_000 + number * 86_400}"
-        f"</begin><end>{1_764_086_399 + number * 86_400}</end></date_range></report_metadata>"
-    )
-    return feedback(metadata, POLICY, *records).encode()
-
-
-def record(
-    header_from: str = NOTIFICATIONS_DOMAIN,
-    source: str = RELAY_IPV4,
-    dkim: str = "pass",
-    spf: str = "pass",
-    disposition: str = "none",
-    selector: str = "n1",
-    count: int = 3,
-) -> str:
-    return (
-        f"<record><row><source_ip>{source}</source_ip><count>{count}</count><policy_evaluated>"
-        f"<disposition>{disposition}</disposition><dkim>{dkim}</dkim><spf>{spf}</spf>"
-        f"</policy_evaluated></row><identifiers><header_from>{header_from}</header_from>"
-        f"</identifiers><auth_results><dkim><domain>{header_from}</domain>"
-        f"<selector>{selector}</selector><result>{dkim}</result></dkim><spf>"
-        f"<domain>{header_from}</domain><result>{spf}</result></spf></auth_results></record>"
-    )
-
-
-GOOD, LOST = record(), record(dkim="fail", spf="fail", disposition="reject")
+from tests.support.reports import gzipped
+from tests.support.signing import new_key
 
 
 @pytest.fixture(scope="module")
@@ -69,22 +48,11 @@ Deliver = Callable[..., bytes]
 @pytest.fixture
 def mailed(cli: CommandLine, key: rsa.RSAPrivateKey) -> Deliver:
     """Mail with a report in it, which its sender has signed."""
-    zone = txt(f"s1._domainkey.{REPORTER}.", f"v=DKIM1; k=rsa; p={public_key(key)}")
-    cli.write("what-if.zone", world(zone + "; SERVFAIL s1._domainkey.silent.example.\n"))
+    cli.write("what-if.zone", world(published(key)))
     cli.write("alignd.conf", configuration(SIGNS))
 
     def mail(*records: str, number: int = 1, domain: str = REPORTER, name: str = "x") -> bytes:
-        header = (
-            ("From", f" <noreply@{domain}>".encode()),
-            ("To", b" <dmarc@notifications.example>"),
-            ("Subject", b" Report Domain"),
-            ("Content-Type", b" application/gzip"),
-            ("Content-Transfer-Encoding", b" base64"),
-        )
-        encoded = base64.encodebytes(gzipped(report(*records, number=number, name=name)))
-        body = encoded.replace(b"\n", b"\r\n")
-        draft = Draft(header=header, body=body).with_tags(d=domain)
-        return draft.message(key)
+        return report_mail(key, report(*records, number=number, name=name), domain)
 
     return mail
 
@@ -423,3 +391,20 @@ def test_a_mailbox_is_emptied_of_reports_alone(
 
     assert len(server.names()) == 2
     assert len(server.names(".Done")) == 1
+
+
+@needs_dovecot
+def test_a_mailbox_that_breaks_in_the_middle_is_told_as_far_as_it_was_read(
+    cli: CommandLine, mailed: Deliver, server: Dovecot
+) -> None:
+    server.deliver("1.a.host", mailed(GOOD))
+    server.deliver("2.a.host", mailed(LOST, number=2))
+    with wire_that_breaks(server.plain, b"UID FETCH 2") as port:
+        use(cli, replace(server, plain=port), move_to="Done")
+
+        outcome = run(cli, "--imap", "--json")
+
+    assert outcome.status == 2
+    assert outcome.json["reports"]["counted"] == 1
+    assert "127.0.0.1/INBOX: " in outcome.stderr
+    assert len(server.names()) == 2

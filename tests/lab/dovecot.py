@@ -1,16 +1,19 @@
 """A real IMAP server: Dovecot, with one user whose mail lies in a Maildir."""
 
 import os
+import select
 import shutil
+import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.processes import run_daemon
-from tests.lab.readiness import accepts, free_ports, open_directory
+from tests.lab.readiness import PATIENCE, accepts, free_ports, open_directory
 
 USER, PASSWORD = "reports", "correct-horse"
 _NOBODY = 65_534
@@ -114,6 +117,33 @@ def run_dovecot() -> Iterator[Dovecot]:
         command = [shutil.which("dovecot") or "/usr/sbin/dovecot", "-F", "-c", str(configuration)]
         with run_daemon(command, directory / "log", lambda: accepts(("127.0.0.1", plain))):
             yield Dovecot(plain, encrypted, maildir, directory / "certificate")
+
+
+@contextmanager
+def wire_that_breaks(target: int, before: bytes) -> Iterator[int]:
+    """The port of a wire to *target* that breaks when a client sends *before*; for one client."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_forward, args=(listener, target, before))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _forward(listener: socket.socket, target: int, before: bytes) -> None:
+    with suppress(OSError):
+        client, _ = listener.accept()
+        with client, socket.create_connection(("127.0.0.1", target), PATIENCE) as server:
+            while ready := select.select([client, server], [], [], PATIENCE)[0]:
+                for end, other in ((server, client), (client, server)):
+                    if end in ready:
+                        octets = end.recv(65_536)
+                        if not octets or (end is client and before in octets):
+                            return
+                        other.sendall(octets)
 
 
 def _make_certificate(directory: Path) -> None:

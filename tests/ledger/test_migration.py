@@ -39,6 +39,20 @@ FIRST_DATA = (
     "INSERT INTO admitted VALUES ('mycompany.com', 1782864000, 1782864000)",
 )
 """A row for each table of the first schema, which only its own words can write."""
+SECOND_DATA = (
+    *FIRST_DATA,
+    "INSERT INTO deliveries VALUES ('e', 'webhook', 2, 3.5, 4.5, 'HTTP 500')",
+)
+THIRD_DATA = (
+    *SECOND_DATA,
+    "INSERT INTO replies VALUES (1782864000, '', 'mycompany.com', 'pass', 'spf-aligned', "
+    "'google.com', 'lost', 'google-unauthenticated', 3)",
+    "INSERT INTO reports VALUES ('r1', 'google.com', 'mycompany.com', 1782864000, 1782950399, 30, "
+    "'treewalk', 1782960000.5)",
+    "INSERT INTO report_rows VALUES (1782864000, 1782864000, 'google.com', 'left-alone', "
+    "'mycompany.com', '192.0.2.1', 'pass', 'not-aligned', 'aligned', 'none', '0', 29)",
+)
+"""The same of the schemas that came later."""
 
 
 def test_migrations_make_just_the_tables_that_the_code_uses(
@@ -75,27 +89,34 @@ def _shape(engine: Engine) -> dict[str, object]:
     return shape
 
 
-def test_data_of_the_first_schema_is_still_there_in_the_newest(
-    ledger_url: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [("0001", FIRST_DATA), ("0002", SECOND_DATA), ("0003", THIRD_DATA)],
+    ids=["first", "second", "third"],
+)
+def test_data_of_an_earlier_schema_is_still_there_in_the_newest(
+    ledger_url: str, tmp_path: Path, schema: str, data: tuple[str, ...]
 ) -> None:
     engine = open_database(ledger_url)
-    first = _versions(tmp_path, "v0001_*.py")
-    assert migrate(engine, first) == Migrated("", "0001")
+    versions = _versions(
+        tmp_path, *(f"v{number:04d}_*.py" for number in range(1, int(schema) + 1))
+    )
+    assert migrate(engine, versions) == Migrated("", schema)
     with engine.begin() as connection:
-        for statement in FIRST_DATA:
+        for statement in data:
             connection.execute(text(statement))
-    before = _data(engine)
-    assert [len(rows) for rows in before.values()] == [1] * len(FIRST_DATA)
+    before = _data(engine, data)
+    assert [len(rows) for rows in before.values()] == [1] * len(data)
 
-    assert migrate(engine) == Migrated("0001", newest_version())
-    after = _data(engine)
+    assert migrate(engine) == Migrated(schema, newest_version())
+    after = _data(engine, data)
     assert {table: _only(after[table], before[table]) for table in before} == before
     with engine.connect() as connection:
         require_schema(connection)
 
 
-def _data(engine: Engine) -> dict[str, list[dict[str, object]]]:
-    tables = [statement.split()[2] for statement in FIRST_DATA]
+def _data(engine: Engine, statements: tuple[str, ...]) -> dict[str, list[dict[str, object]]]:
+    tables = [statement.split()[2] for statement in statements]
     with engine.connect() as connection:
         return {
             table: [
@@ -112,12 +133,13 @@ def _only(
     return [{name: row[name] for name in names_of[0]} for row in rows]
 
 
-def _versions(parent: Path, pattern: str) -> Path:
-    """The migrations of an alignd that had only those of this name."""
+def _versions(parent: Path, *patterns: str) -> Path:
+    """The migrations of an alignd that had only those of these names."""
     directory = parent / "versions"
     directory.mkdir()
-    for path in VERSIONS.glob(pattern):
-        shutil.copy(path, directory)
+    for pattern in patterns:
+        for path in VERSIONS.glob(pattern):
+            shutil.copy(path, directory)
     return directory
 
 

@@ -30,8 +30,9 @@ from alignd.ledger.queries.opening import OpenLedger, open_ledger
 from alignd.ledger.queries.overview import DomainRow, Order, Selection, other_messages, overview
 from alignd.ledger.queries.relays import relays
 from alignd.ledger.queries.traffic import traffic
+from alignd.ledger.receivers.read import receivers
 from alignd.ledger.tables import DAYS, HOURS, STATES
-from alignd.ledger.window import questions
+from alignd.ledger.window import questions, spans
 from alignd.ledger.window.client import SocketAsks
 from alignd.ledger.window.database import DatabaseAsks
 from alignd.ledger.window.opening import reader_of
@@ -51,6 +52,7 @@ from tests.lab.ledger_rows import NOW, REWRITTEN, Mail, new_ledger, write
 from tests.lab.postgresql import PostgreSql
 from tests.lab.readiness import open_directory, wait_until
 from tests.support.hostile_questions import HOSTILE
+from tests.support.receivers import fill
 
 DOMAINS = 10_000
 PATIENT = Limits(question_seconds=30.0, answer_seconds=30.0)
@@ -192,7 +194,7 @@ def with_many_domains(engine: Engine) -> None:
 
 def test_a_reader_is_told_what_the_ledger_says(reading: Reading) -> None:
     url, reader = reading
-    new_ledger(url)
+    fill(new_ledger(url))
     some = Selection(actions=("rewrite", "pass"), pattern="*.example", since=1.0)
     with open_ledger(url) as connection:
         for selection in (Selection(), Selection(tenant="easy"), some, Selection("return")):
@@ -210,10 +212,15 @@ def test_a_reader_is_told_what_the_ledger_says(reading: Reading) -> None:
             span = ("outbound", tenant, NOW - 7 * DAY, NOW)
             assert reader.events(*span) == events_between(connection, *span)
             assert reader.traffic(*span) == traffic(connection, *span, limit=100)
+            for name in (None, "mycompany.com"):
+                asked = (span[1], name, *span[2:])
+                assert reader.receivers(*asked) == receivers(connection, "outbound", *asked)
     assert reader.overview(Selection(), NOW)
     assert reader.history("outbound", "good.example", 0, NOW).events
     assert reader.events("outbound", None, 0, NOW)
     assert reader.traffic("outbound", None, 0, NOW)
+    said = reader.receivers(None, None, 0, NOW)
+    assert all((said.replies, said.rows, said.reports, said.newest, said.days, said.changes))
 
 
 def test_a_digest_is_made_of_what_a_reader_is_told(reading: Reading) -> None:
@@ -260,10 +267,13 @@ def test_more_domains_than_there_is_room_for_are_not_read(
     url, reader = reading
     new_ledger(url)
     monkeypatch.setattr(questions, "MAX_ROWS", 3)
+    monkeypatch.setattr(spans, "MAX_ROWS", 3)
     assert obstacle_of(lambda: reader.overview(Selection(), NOW)) is Obstacle.TOO_LARGE
     assert len(reader.overview(Selection(actions=("pass",)), NOW)) == 3
     assert obstacle_of(lambda: reader.traffic("outbound", None, 0, NOW)) is Obstacle.TOO_LARGE
     assert len(reader.traffic("outbound", "easy", 0, NOW)) == 1
+    assert obstacle_of(lambda: reader.receivers(None, None, 0, NOW)) is Obstacle.TOO_LARGE
+    assert len(reader.receivers("easy", None, 0, NOW).days) == 1
 
 
 @pytest.mark.parametrize(
@@ -279,6 +289,9 @@ def test_more_domains_than_there_is_room_for_are_not_read(
         pytest.param(lambda r: r.events("outbound", "\n", 0, NOW), id="events-of-no-tenant"),
         pytest.param(lambda r: r.events("outbound", None, 0, 1e12), id="events-of-no-time"),
         pytest.param(lambda r: r.traffic("sideways", None, 0, NOW), id="traffic-of-no-leg"),
+        pytest.param(lambda r: r.receivers(None, "", 0, NOW), id="receivers-of-no-domain"),
+        pytest.param(lambda r: r.receivers("\n", None, 0, NOW), id="receivers-of-no-tenant"),
+        pytest.param(lambda r: r.receivers(None, None, -1, NOW), id="receivers-of-no-time"),
         pytest.param(lambda r: r.overview(Selection(since=-1), NOW), id="before-all-time"),
         pytest.param(lambda r: r.overview(Selection(tenant="\n"), NOW), id="no-tenant"),
         pytest.param(lambda r: r.overview(Selection(pattern="*" * 9), NOW), id="wildcards"),

@@ -10,7 +10,7 @@ from typing import Any
 from alignd.config.settings import WebOptions
 from alignd.ledger.window.database import DatabaseAsks
 from alignd.ledger.window.protocol import WindowError
-from alignd.ledger.window.questions import Question
+from alignd.ledger.window.question import Question
 from alignd.ledger.window.reader import LedgerReader
 from alignd.mail.domain import Domain
 from alignd.return_path.keyring import Keyring

@@ -16,6 +16,9 @@ OVERVIEW: dict[str, Any] = {
 HISTORY = {"version": 1, "ask": "history", "leg": "outbound", "domain": "a.example", "since": 0}
 HISTORY |= {"now": NOW}
 
+RECEIVERS = {"version": 1, "ask": "receivers", "leg": "outbound", "tenant": None}
+RECEIVERS |= {"since": 0, "until": NOW}
+
 
 def selecting(**fields: Any) -> str:
     return json.dumps(OVERVIEW | {"selection": OVERVIEW["selection"] | fields})
@@ -51,6 +54,10 @@ HOSTILE = {
     "a-span-of-a-tenant-that-is-a-list": json.dumps(
         {"version": 1, "ask": "traffic", "leg": "outbound", "tenant": [], "since": 0, "until": 1}
     ),
+    "receivers-without-a-domain": json.dumps(RECEIVERS),
+    "receivers-of-a-domain-that-is-a-list": json.dumps(RECEIVERS | {"domain": ["a.example"]}),
+    "receivers-of-a-domain-with-a-nul": json.dumps(RECEIVERS | {"domain": "a\x00"}),
+    "receivers-of-no-leg": json.dumps(RECEIVERS | {"domain": None, "leg": None}),
     "an-unknown-leg": '{"version":1,"ask":"relays","now":1,"leg":"sideways"}',
     "an-unknown-order": json.dumps(OVERVIEW | {"order": "domain; DROP TABLE states"}),
     "a-selection-of-text": json.dumps(OVERVIEW | {"selection": "all"}),

@@ -45,7 +45,7 @@ MAX_TENANT_NAME = 120
 """Characters."""
 EVENT_NAMES = (
     *("began", "stopped", "partly", "policy", "unknown", "known"),
-    *("another-tenant", "flapping", "silent-relay", "heard-relay"),
+    *("another-tenant", "flapping", "rejected", "silent-relay", "heard-relay"),
 )
 """The kinds of events of the ledger, as `notify.kinds` names them."""
 _NAMESERVER = re.compile(

@@ -30,6 +30,14 @@ def say_kind(kind: EventKind, number: int, texts: Texts) -> str:
     return _KINDS[kind](texts, number)
 
 
+def _rejected(texts: Texts, number: int) -> str:
+    return texts.plural(
+        "Receivers refused mail of {n} domain, against what was expected:",
+        "Receivers refused mail of {n} domains, against what was expected:",
+        number,
+    )
+
+
 def _began(texts: Texts, number: int) -> str:
     return texts.plural(
         "Mail of {n} domain began to be rewritten:",
@@ -85,6 +93,7 @@ def _flapping(texts: Texts, number: int) -> str:
 
 
 _KINDS: dict[EventKind, Callable[[Texts, int], str]] = {
+    EventKind.REJECTED: _rejected,
     EventKind.BEGAN: _began,
     EventKind.PARTLY: _partly,
     EventKind.STOPPED: _stopped,
@@ -103,6 +112,9 @@ def say_change(kind: EventKind, change: Change, texts: Texts) -> str:
             sentence = msgid("{domain}: the tenant {tenant}")
             return texts.text(sentence, domain=domain, tenant=printable(change.tenant))
         return texts.text("{domain}: a helpdesk without a tenant", domain=domain)
+    if kind is EventKind.REJECTED and change.receiver:
+        receiver = printable(change.receiver)
+        return texts.text("{domain}: refused by {receiver}", domain=domain, receiver=receiver)
     if kind is EventKind.POLICY:
         return _say_policy(domain, change, texts)
     return domain

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from alignd.digest.facts import NO_NAMES, Facts, most_rewritten
 from alignd.digest.week import Week
-from alignd.ledger.event import EventKind
+from alignd.ledger.event import EventKind, Rejection
 from alignd.ledger.queries.events import MAX_EVENTS, DomainEvent
 from alignd.ledger.queries.relays import RelayRow
 from alignd.ledger.queries.traffic import Traffic
 
 TOLD = (
-    *(EventKind.BEGAN, EventKind.PARTLY, EventKind.STOPPED, EventKind.POLICY),
-    *(EventKind.ANOTHER_TENANT, EventKind.UNKNOWN, EventKind.FLAPPING),
+    *(EventKind.REJECTED, EventKind.BEGAN, EventKind.PARTLY, EventKind.STOPPED),
+    *(EventKind.POLICY, EventKind.ANOTHER_TENANT, EventKind.UNKNOWN, EventKind.FLAPPING),
 )
 """The kinds of changes that are told, in that order."""
 _WHOLE = 100  # per cent
@@ -48,6 +48,8 @@ class Change:
     policy_before: str
     """A word of `Policy`."""
     policy: str
+    receiver: str = ""
+    """Who refuses its mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +137,10 @@ def _changes_of(
 
 
 def _change(event: DomainEvent) -> Change:
-    policies = (str(each.get("policy", "")) for each in (event.was, event.now))
+    was, now = (str(each.get("policy", "")) for each in (event.was, event.now))
     tenant = str(event.now.get("tenant", event.tenant))
-    return Change(event.domain, tenant, event.at, *policies)
+    receiver = Rejection.of(event.now).receiver
+    return Change(event.domain, tenant, event.at, was, now, receiver)
 
 
 def _rewritten_domain(facts: Facts, domain: str) -> RewrittenDomain:

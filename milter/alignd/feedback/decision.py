@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from alignd.feedback.entry import Entry
 from alignd.feedback.postfix_log import QUEUE_ID
-from alignd.judgement.reasons import Reason
+from alignd.judgement.reasons import Reason, reason_of
 
 _LINE = re.compile(rf"(?P<queue_id>{QUEUE_ID}): (?=action=)")
 _FIELD = re.compile(r'([a-z_]{1,20})=("(?:[^"\\]|\\.)*+"|[^\s"]*+)(?: |$)')
@@ -34,7 +34,7 @@ class Decision:
     @property
     def known_reason(self) -> Reason | None:
         """The reason, if it is one on the mail of a helpdesk."""
-        return next((each for each in Reason if each.value == self.reason), None)
+        return reason_of(self.reason)
 
 
 def read_decision(entry: Entry) -> tuple[str, Decision] | None:

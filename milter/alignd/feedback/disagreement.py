@@ -8,7 +8,7 @@ from enum import Enum
 from alignd.feedback.decision import Decision
 from alignd.feedback.patterns import Pattern, Says
 from alignd.feedback.postfix_log import Delivery, Status
-from alignd.judgement.reasons import Action, Reason, Rule
+from alignd.judgement.reasons import Action, Expected
 
 
 class Kind(Enum):
@@ -53,7 +53,6 @@ class Disagreement:
 
 _DMARC = frozenset({Says.DMARC_FAILED, Says.NOT_AUTHENTICATED, Says.ALIGNMENT, Says.SPOOFED})
 _PREDICTED = _DMARC | {Says.SPF_FAILED, Says.DKIM_MISSING}
-_OURS = frozenset({Reason.OWN_DOMAIN, Reason.OWN_DOMAIN_ENVELOPE})
 
 
 def disagreement_of(
@@ -77,16 +76,16 @@ def disagreement_of(
 def kind_of(decision: Decision, says: Says) -> Kind:
     """What it means that a receiver *says* this of a message with this *decision*."""
     reason = decision.known_reason
-    if reason is None or reason.action is Action.SKIP:
+    expected = reason.expected(is_dry=decision.is_dry) if reason else Expected.NOTHING
+    if reason is None or expected is Expected.NOTHING:
         return Kind.OUTSIDE
     if says not in _PREDICTED:
         return Kind.ADVICE
-    was_changed = reason.action is not Action.PASS and not decision.is_dry
-    if reason.rule is Rule.ALIGNED or (reason is Reason.ENVELOPE_ALIGNED and was_changed):
+    if expected is Expected.ALIGNED:
         return _where_it_was_to_pass(says)
-    if reason in _OURS or (reason.action is Action.REWRITE and was_changed):
-        return Kind.FORETOLD if reason is Reason.REWRITE_FAILS else Kind.OUTAGE
-    has_new_sender = reason.action is Action.ENVELOPE and was_changed
+    if expected is Expected.OURS:
+        return Kind.OUTAGE
+    has_new_sender = reason.action is Action.ENVELOPE and not decision.is_dry
     return Kind.ENVELOPE if has_new_sender and says is Says.SPF_FAILED else Kind.FORETOLD
 
 

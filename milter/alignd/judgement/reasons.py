@@ -151,6 +151,19 @@ _REWRITE_FAILS = (
 )
 
 
+class Expected(Enum):
+    """What receivers are expected to make of a message, by what was done with it."""
+
+    ALIGNED = "aligned"
+    """It passes in its author's name."""
+    OURS = "ours"
+    """It passes in the name of the notifications domain."""
+    FAILURE = "failure"
+    """It fails, or nobody has asked: a rule, or rules.dry_run, has it so all the same."""
+    NOTHING = "nothing"
+    """Nothing was predicted."""
+
+
 class Reason(Word):
     """Why, in the order of the rules."""
 
@@ -389,6 +402,25 @@ class Reason(Word):
     @property
     def key(self) -> str:
         return "reason"
+
+    def expected(self, *, is_dry: bool = False) -> Expected:
+        """What receivers are to make of it; *is_dry* if rules.dry_run has kept it as it was."""
+        if self.action is Action.SKIP:
+            return Expected.NOTHING
+        is_changed = self.action is not Action.PASS and not is_dry
+        if self.rule is Rule.ALIGNED or (self is Reason.ENVELOPE_ALIGNED and is_changed):
+            return Expected.ALIGNED
+        if self in {Reason.OWN_DOMAIN, Reason.OWN_DOMAIN_ENVELOPE}:
+            return Expected.OURS
+        is_rewritten = self.action is Action.REWRITE and is_changed
+        if is_rewritten and self is not Reason.REWRITE_FAILS:
+            return Expected.OURS
+        return Expected.FAILURE
+
+
+def reason_of(word: str) -> Reason | None:
+    """The reason that is spelled *word*, if it is one on the mail of a helpdesk."""
+    return next((each for each in Reason if each.value == word), None)
 
 
 OUTBOUND_ACTIONS = tuple(

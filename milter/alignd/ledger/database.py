@@ -11,17 +11,21 @@ from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
+    BigInteger,
     Connection,
     Engine,
     Insert,
     Table,
+    cast,
     create_engine,
     event,
+    func,
     make_url,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.elements import ColumnElement
 
 LedgerError = SQLAlchemyError
 """What every use of an engine may raise; `problem_of` makes a line of it."""
@@ -31,6 +35,10 @@ READING_PATIENCE = 60.0
 """Seconds for a statement of somebody who waits for a table of all domains."""
 _SQLITE, _DRIVER = "sqlite", "postgresql+psycopg"
 _PRIVATE = 0o600
+# What was sent to a shared database, and its number, must not be forgotten by a machine that loses
+# power: the number would be given to other counts, which would be taken for the same.
+_PRAGMAS = ("PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON")
+_DAY = 86_400
 _STEPS = 100_000
 """Instructions of SQLite's machine, a few milliseconds, between two looks at the time."""
 # So that a server forgets a relay that is gone, and the locks that it held, within a minute.
@@ -64,6 +72,39 @@ def open_database(url: str, *, patience: float = PATIENCE) -> Engine:
         event.listen(engine, "begin", _begin)
         return engine
     return _on_server(parsed, patience, patience)
+
+
+def open_existing(url: str, *, patience: float = PATIENCE) -> Engine:
+    """Open the database at *url* as `open_database` does; a file is not made where there is none.
+
+    For those who are not its service: they leave its journal as that has it.
+
+    Raises, as every use of the engine does:
+        LedgerError: see `problem_of`.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != _SQLITE:
+        return _on_server(parsed, patience, patience)
+    path = parsed.database or ""
+
+    def connect() -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True, timeout=patience)
+        except sqlite3.Error as error:
+            problem = (
+                f"cannot be opened ({error}); run this as the user of the service"
+                if os.path.exists(path)
+                else "there is no such ledger; the service makes it when it starts"
+            )
+            raise LedgerError(f"{path}: {problem}") from error
+        connection.isolation_level = None
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool, paramstyle="named")
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
 def open_for_reading(url: str) -> Engine:
@@ -173,6 +214,14 @@ def execute_each(
     connection.exec_driver_sql(compiled.string, [{**fixed, **row} for row in rows])
 
 
+def day_of(connection: Connection, column: ColumnElement[float]) -> ColumnElement[int]:
+    """The time at which the day (UTC) begins in which the Unix time in *column* is."""
+    # CAST rounds on PostgreSQL and cuts on SQLite, which has no floor() everywhere.
+    is_server = connection.dialect.name == "postgresql"
+    second = cast(func.floor(column) if is_server else column, BigInteger)
+    return second - second % _DAY
+
+
 def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """The INSERT of this dialect, which has ON CONFLICT."""
     if connection.dialect.name == "postgresql":
@@ -201,10 +250,8 @@ def _on_server(url: URL, patience: float, statement_patience: float) -> Engine:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # else the driver begins transactions by rules of its own
     connection.execute("PRAGMA journal_mode=WAL")
-    # What was sent to a shared database, and its number, must not be forgotten by a machine that
-    # loses power: the number would be given to other counts, which would be taken for the same.
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
 
 
 def _begin(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""What can happen to an author domain, or to a relay, that somebody should know."""
+"""What can happen to an author domain, its mail or a relay, that somebody should know."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ class EventKind(Enum):
     """A second tenant began to send as the domain."""
     FLAPPING = "flapping"
     """What is found of the domain changes again and again: no more is told for a day."""
+    REJECTED = "rejected"
+    """A receiver refuses mail as not authenticated, against what was predicted. `was` is empty,
+    and `now` a `Rejection`."""
     SILENT_RELAY = "silent-relay"
     """A relay that shares the ledger writes nothing any more; there is no domain."""
     HEARD_RELAY = "heard-relay"
@@ -51,6 +54,31 @@ class Event:
     now: str
     """JSON of what it is, in the same way."""
     relay: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What an event of the kind REJECTED says."""
+
+    kind: str
+    """What the reply is beside the prediction: "lost", "outage" or "envelope"."""
+    receiver: str
+    """The organizational domain of the host that refuses."""
+    messages: int
+    """Within an hour, as far as they were counted."""
+    pattern: str
+    """The name of the way in which it says so."""
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Rejection:
+        """Read `now` of an event, whatever a later alignd may have written there."""
+        messages = said.get("messages")
+        return cls(
+            str(said.get("kind", "")),
+            str(said.get("receiver", "")),
+            messages if type(messages) is int else 0,
+            str(said.get("pattern", "")),
+        )
 
 
 def object_in(text: str) -> Mapping[str, Any]:

@@ -166,7 +166,7 @@ SHIPMENTS = Table(
     sqlite_with_rowid=False,
 )
 """The number of the last batch of each spool that was added, so that none is added twice: a relay
-sends them in their order."""
+sends them in their order. So does whoever else adds in numbered parts, such as replies."""
 
 REPLIES = Table(
     "replies",

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from sqlalchemy import Column, Engine, Table, delete, select, tuple_
 
 from alignd.config.settings import Keep
-from alignd.ledger.tables import ADMITTED, DAYS, EVENTS, HOURS, RELAY_HOURS, RELAYS, STATES
+from alignd.ledger.tables import (
+    ADMITTED,
+    DAYS,
+    EVENTS,
+    HOURS,
+    RELAY_HOURS,
+    RELAYS,
+    REPLIES,
+    REPORT_ROWS,
+    REPORTS,
+    STATES,
+)
 
 ADMITTED_SECONDS = 30 * 86_400.0
 """For so long a domain that sends nothing keeps its right to rows of its own. At most 5,000 come
@@ -36,6 +47,10 @@ def _aged(keep: Keep, now: float) -> Iterator[tuple[Table, Column[float] | Colum
     yield HOURS, HOURS.c.hour, hours
     yield RELAY_HOURS, RELAY_HOURS.c.hour, hours
     yield DAYS, DAYS.c.day, days
+    yield REPLIES, REPLIES.c.day, days
+    # A report that is known no more would count again, so its rows go before it does.
+    yield REPORT_ROWS, REPORT_ROWS.c.last_day, days
+    yield REPORTS, REPORTS.c.end, days
     yield EVENTS, EVENTS.c.at, days
     yield STATES, STATES.c.last_seen, days
     yield RELAYS, RELAYS.c.last_seen, days

@@ -1,31 +1,42 @@
-"""Reads what may be reports, one after the other, into a summary."""
+"""Reads what may be reports, one after the other, into a summary, and has each kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from alignd.ledger.receivers.rows import KnownReport, ReportKey
 from alignd.mail.message import Message
 from alignd.mailauth.rfc7489 import PublicSuffixes
-from alignd.reports.carrier import Carrier, Doubt, Unverified
-from alignd.reports.identity import key_of
+from alignd.reports.carrier import Carrier, Doubt, Unverified, Verified
+from alignd.reports.identity import identity_of
 from alignd.reports.intake import Found, ParcelProblem
 from alignd.reports.ours import Ours
 from alignd.reports.problem import ReportProblem
 from alignd.reports.read import read_report
+from alignd.reports.receivers.rows import known
 from alignd.reports.summary import Summary, Tally
 
 Judge = Callable[[Message | None], Carrier]
 """Says who answers for a report that this mail has brought."""
+Keep = Callable[[KnownReport, Mapping[ReportKey, int]], None]
+"""Keeps a report that somebody answers for, with its messages, unless it has it already."""
+
+
+def keep_nothing(report: KnownReport, rows: Mapping[ReportKey, int]) -> None:
+    """Only look."""
 
 
 class Collector:
     """Sums up reports. The reports in one mail come one after the other."""
 
-    def __init__(self, ours: Ours, judge: Judge, suffixes: PublicSuffixes) -> None:
+    def __init__(
+        self, ours: Ours, judge: Judge, suffixes: PublicSuffixes, keep: Keep = keep_nothing
+    ) -> None:
         self.summary = Summary()
         self._ours = ours
         self._judge = judge
         self._suffixes = suffixes
+        self._keep = keep
         self._last: tuple[Message | None, Carrier] | None = None
 
     def take(self, found: Found) -> bool:
@@ -43,8 +54,11 @@ class Collector:
             self.summary.skip(found.name, report)
             return False
         carrier = self._carrier(found.mail)
-        key = key_of(report, carrier, self._suffixes)
-        self.summary.add(report, carrier, key, tally)
+        identity = identity_of(report, carrier, self._suffixes)
+        is_new = self.summary.add(report, carrier, identity, tally)
+        if is_new and isinstance(carrier, Verified):
+            rows = tally.kept.rows(report, identity.reporter, self._ours)
+            self._keep(known(report, identity), rows)
         return not (isinstance(carrier, Unverified) and carrier.why is Doubt.DNS)
 
     def _carrier(self, mail: Message | None) -> Carrier:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from alignd.mail.domain import Domain
@@ -11,7 +13,7 @@ from alignd.reports.report import Report
 
 
 @dataclass(frozen=True, slots=True)
-class ReportKey:
+class ReportIdentity:
     """What a report has in common with its copies, and with no other report."""
 
     reporter: str
@@ -22,8 +24,15 @@ class ReportKey:
     policy_domain: Domain
     begin: int
 
+    @property
+    def digest(self) -> str:
+        """The same in 64 characters, today and in later runs."""
+        names = self.reporter, self.report_id, self.policy_domain.name
+        text = json.dumps([*names, self.is_verified, self.begin])
+        return hashlib.sha256(text.encode()).hexdigest()
 
-def key_of(report: Report, carrier: Carrier, suffixes: PublicSuffixes) -> ReportKey:
+
+def identity_of(report: Report, carrier: Carrier, suffixes: PublicSuffixes) -> ReportIdentity:
     """The key of *report*, which *carrier* has brought.
 
     Of a report that anybody could have sent, the names that it gives itself stand for its sender.
@@ -31,4 +40,5 @@ def key_of(report: Report, carrier: Carrier, suffixes: PublicSuffixes) -> Report
     is_verified = isinstance(carrier, Verified)
     domain = carrier.domain if isinstance(carrier, Verified) else report.email_domain
     reporter = suffixes.registered_domain(domain).name if domain else report.organization.lower()
-    return ReportKey(reporter, is_verified, report.report_id, report.policy.domain, report.begin)
+    names = report.report_id, report.policy.domain
+    return ReportIdentity(reporter, is_verified, *names, report.begin)

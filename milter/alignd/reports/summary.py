@@ -1,12 +1,11 @@
 """Sums up what aggregate reports say of this relay's mail, in memory that is bounded.
 
 Nothing but reports that somebody answers for decides; the others are counted apart. The ledger is
-not asked, so that what alignd had predicted is not known here.
+not asked, so that what alignd had predicted is not known here: see `reports.joined`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
@@ -15,9 +14,10 @@ from typing import Generic, TypeVar
 from alignd.mail.domain import Domain
 from alignd.mail.ip_address import IpAddress
 from alignd.reports.carrier import Carrier, Doubt, Verified
-from alignd.reports.identity import ReportKey
+from alignd.reports.identity import ReportIdentity
 from alignd.reports.ours import Fault, Origin, Ours, dkim_fault, passes, spf_fault
 from alignd.reports.problem import ProblemKind, ReportProblem
+from alignd.reports.receivers.rows import KeptRows
 from alignd.reports.report import Disposition, Outcome, Report, Row
 
 MAX_NAMES = 1_000
@@ -132,9 +132,12 @@ class Tally:
     unlisted: Table[IpAddress] = field(default_factory=Table)
     forwarded: Table[IpAddress] = field(default_factory=Table)
     foreign: Figures = field(default_factory=Figures)
+    kept: KeptRows = field(default_factory=KeptRows)
+    """The same for a ledger."""
 
     def add(self, row: Row) -> None:
         origin = self.ours.origin_of(row)
+        self.kept.add(row, origin)
         self._figures(origin, row).add_row(row)
         is_ours = origin in {Origin.REWRITTEN, Origin.OURS}
         if is_ours and passes(row) is Outcome.FAIL:
@@ -220,6 +223,11 @@ class Summary:
         return self.counted + self.unverified.total().reports
 
     @property
+    def has_read(self) -> bool:
+        """Whether there was anything, a report or not."""
+        return bool(self.reports or self.skipped.total())
+
+    @property
     def has_outage(self) -> bool:
         """Whether rewritten mail fails."""
         return self.rewritten.total().faults > 0
@@ -241,33 +249,36 @@ class Summary:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(NamedProblem(name, problem))
 
-    def add(self, report: Report, carrier: Carrier, key: ReportKey, tally: Tally) -> None:
-        """Count *report* with the *tally* of its rows, unless it is a copy."""
-        if self._has(key):
+    def add(
+        self, report: Report, carrier: Carrier, identity: ReportIdentity, tally: Tally
+    ) -> bool:
+        """Count *report* with the *tally* of its rows, unless it is a copy: then it is False."""
+        if self._has(identity):
             self.duplicates += 1
-            return
+            return False
         whole = Figures(reports=1, messages=report.messages)
         if not isinstance(carrier, Verified):
-            name, detail = report.organization or key.reporter, carrier.detail
+            name, detail = report.organization or identity.reporter, carrier.detail
             nobody = Nobody(name[:_MAX_TEXT], carrier.why, detail[:_MAX_TEXT])
             whole.failed = tally.rewritten.failed + tally.domains.total().failed
             self.unverified.figures(nobody).add(whole)
-            return
+            return True
         self.begin = report.begin if self.begin is None else min(self.begin, report.begin)
         self.end = report.end if self.end is None else max(self.end, report.end)
-        self.receivers.figures(key.reporter).add(whole)
+        self.receivers.figures(identity.reporter).add(whole)
         self.unreadable_rows += report.unreadable_rows
         tally.foretell(report)
         if tally.rewritten.messages:
-            self.rewritten.figures(key.reporter).add(tally.rewritten)
+            self.rewritten.figures(identity.reporter).add(tally.rewritten)
         self.domains.merge(tally.domains)
         self.failures.merge(tally.failures)
         self.unlisted.merge(tally.unlisted)
         self.forwarded.merge(tally.forwarded)
         self.foreign.add(tally.foreign)
+        return True
 
-    def _has(self, key: ReportKey) -> bool:
-        digest = hashlib.sha256(repr(key).encode()).digest()[:16]
+    def _has(self, identity: ReportIdentity) -> bool:
+        digest = bytes.fromhex(identity.digest)[:16]
         if digest in self._keys:
             return True
         if len(self._keys) < MAX_KEYS:

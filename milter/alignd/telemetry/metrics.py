@@ -29,6 +29,7 @@ from alignd.telemetry.words import (
     LookResult,
     LookupResult,
     Reload,
+    ReplyKind,
     Task,
     TellingResult,
     WindowResult,
@@ -284,6 +285,20 @@ _LEDGER_ASKED = MetricFamily(
     ("result",),
     _values(WindowResult),
 )
+_FEEDBACK = MetricFamily(
+    "alignd_feedback_messages_total",
+    "Messages that receivers refused as not authenticated, by what that is beside the prediction.",
+    ("kind",),
+    _values(ReplyKind),
+)
+_REPORTS = MetricFamily(
+    "alignd_reports", "DMARC aggregate reports of receivers in the ledger.", is_gauge=True
+)
+_REPORTS_NEWEST = MetricFamily(
+    "alignd_reports_newest_end_timestamp_seconds",
+    "The Unix time at which the period of the newest report ends; 0 for none.",
+    is_gauge=True,
+)
 _FAMILIES = (
     *(
         _MESSAGES,
@@ -301,8 +316,9 @@ _FAMILIES = (
     *(_LINES_DROPPED, _TASK_FAILURES, _LOOKUPS, _MAP_MISSING, _RECIPIENTS_REFUSED, _BOUNCES),
     *(_LEDGER_STATE, _LEDGER_WRITTEN, _LEDGER_DROPPED, _LEDGER_OTHER, _LEDGER_WAITING),
     *(_LEDGER_WAITS, _LEDGER_LOOKS, _LEDGER_LATE, _LEDGER_EVENTS, _LEDGER_TOLD, _LEDGER_UNTOLD),
-    _LEDGER_ASKED,
+    *(_LEDGER_ASKED, _FEEDBACK, _REPORTS, _REPORTS_NEWEST),
 )
+_REPLY_KINDS = {each.value: each for each in ReplyKind}
 
 _COLUMN = {
     key: column
@@ -453,9 +469,9 @@ class ProcessMetrics:
     def set_ledger_late(self, seconds: float) -> None:
         self._row.set(_column(_LEDGER_LATE), seconds)
 
-    def ledger_event(self, kind: str) -> None:
-        """Count an event, by the word of its kind."""
-        self._row.add(_column(_LEDGER_EVENTS, kind))
+    def ledger_event(self, kind: str, events: int = 1) -> None:
+        """Count events, by the word of their kind."""
+        self._row.increase(_column(_LEDGER_EVENTS, kind), events)
 
     def ledger_told(self, result: TellingResult, events: int = 1) -> None:
         self._row.increase(_column(_LEDGER_TOLD, result.value), events)
@@ -465,6 +481,16 @@ class ProcessMetrics:
 
     def set_ledger_untold(self, events: int) -> None:
         self._row.set(_column(_LEDGER_UNTOLD), events)
+
+    def receivers_replied(self, kind: str, messages: int) -> None:
+        """Count messages that receivers refused, by the word of `alignd feedback`."""
+        known = _REPLY_KINDS.get(kind, ReplyKind.UNKNOWN)
+        self._row.increase(_column(_FEEDBACK, known.value), messages)
+
+    def set_reports(self, reports: int, newest: float) -> None:
+        """Set how many reports are in the ledger, and when the newest of them ends."""
+        self._row.set(_column(_REPORTS), reports)
+        self._row.set(_column(_REPORTS_NEWEST), newest)
 
     def reset_gauges(self) -> None:
         """Set what describes a process, and not what it has done, to 0: it has ended."""

@@ -138,6 +138,23 @@ class WindowResult(Enum):
     """A bug."""
 
 
+class ReplyKind(Enum):
+    """What a reply of a receiver is beside the prediction, in the words of `alignd feedback`."""
+
+    LOST = "lost"
+    """It was left alone since it would pass, and a receiver says that it does not."""
+    OUTAGE = "outage"
+    """It was rewritten, and a receiver refuses it all the same."""
+    ENVELOPE = "envelope"
+    """DMARC as predicted, but the envelope sender is refused."""
+    FORETOLD = "foretold"
+    ADVICE = "advice"
+    BOUNCE = "bounce"
+    OUTSIDE = "outside"
+    UNKNOWN = "unknown"
+    """It is not known what alignd did with the message, or a later alignd has another word."""
+
+
 class LookupResult(Enum):
     """What the map has answered, in more words than Postfix gets."""
 

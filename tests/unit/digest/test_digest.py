@@ -12,6 +12,7 @@ import pytest
 from alignd.digest.digest import MAX_LISTED, Digest, digest
 from alignd.digest.facts import Facts, most_rewritten
 from alignd.digest.message import Addressed, as_message
+from alignd.digest.sentences import say_change
 from alignd.digest.summary import TOLD, Numbers, summarise
 from alignd.digest.week import Week
 from alignd.languages.catalogues import load_texts
@@ -155,6 +156,22 @@ def test_a_domain_is_counted_once_and_the_busiest_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        pytest.param(
+            {"kind": "lost", "receiver": "google.com"}, "a.example: refused by google.com", id="by"
+        ),
+        pytest.param({}, "a.example", id="of-a-later-alignd"),
+    ],
+)
+def test_who_refuses_mail_is_named(now: dict[str, str], said: str) -> None:
+    change = event(EventKind.REJECTED, "a.example", now=now)
+    (found,) = summarise(replace(QUIET, events=(change,))).changes[EventKind.REJECTED]
+
+    assert say_change(EventKind.REJECTED, found, ENGLISH) == said
+
+
+@pytest.mark.parametrize(
     ("was", "now", "said"),
     [
         pytest.param("none", "reject", "a.example: reject, and none before", id="stricter"),
@@ -281,15 +298,15 @@ def test_thousands_of_domains_make_a_mail_of_bounded_length() -> None:
         QUIET,
         traffic=tuple(Traffic("", name, 2, 1) for name in names),
         states=tuple(state(name, "relay-not-authorised") for name in names),
-        events=tuple(event(kind, name) for kind in TOLD for name in names[:1400]),
+        events=tuple(event(kind, name) for kind in TOLD for name in names[:1200]),
         relays=tuple(relay(name[:60]) for name in names),
     )
 
     made = written(facts, PAGE)
 
-    assert made.text.count(f"- and {1400 - MAX_LISTED:,} more\n") == len(TOLD)
+    assert made.text.count(f"- and {1200 - MAX_LISTED:,} more\n") == len(TOLD)
     assert f"- and {9000 - MAX_LISTED:,} more\n" in made.text
-    assert "Mail of 1,400 domains began" in made.text
+    assert "Mail of 1,200 domains began" in made.text
     assert len(made.html) < 250_000
     assert "There were more changes" not in made.text
 

@@ -10,7 +10,7 @@ from alignd.mail.domain import Domain
 from alignd.mail.ip_address import parse_ip_address
 from alignd.mail.message import Message, split_message
 from alignd.reports.carrier import Carrier, Doubt, Unverified, Verified, judge_carrier
-from alignd.reports.identity import key_of
+from alignd.reports.identity import identity_of
 from alignd.reports.report import Report
 from alignd.resolver.zone import Zone
 from tests.support.reports import GOOD, read
@@ -148,9 +148,9 @@ VERIFIED = Verified(REPORTER)
     ],
 )
 def test_a_copy_has_the_same_key(text: str, carrier: Carrier) -> None:
-    key = key_of(report(), VERIFIED, SUFFIXES)
+    key = identity_of(report(), VERIFIED, SUFFIXES)
 
-    assert key_of(report(text), carrier, SUFFIXES) == key
+    assert identity_of(report(text), carrier, SUFFIXES) == key
     assert key.reporter == "receiver.example"
 
 
@@ -169,7 +169,9 @@ def test_a_copy_has_the_same_key(text: str, carrier: Carrier) -> None:
     ],
 )
 def test_another_report_has_another_key(text: str, carrier: Carrier) -> None:
-    assert key_of(report(text), carrier, SUFFIXES) != key_of(report(), VERIFIED, SUFFIXES)
+    assert identity_of(report(text), carrier, SUFFIXES) != identity_of(
+        report(), VERIFIED, SUFFIXES
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,4 +182,4 @@ def test_another_report_has_another_key(text: str, carrier: Carrier) -> None:
     ],
 )
 def test_an_unverified_report_goes_by_its_own_words(text: str, reporter: str) -> None:
-    assert key_of(report(text), Unverified(Doubt.NO_MAIL), SUFFIXES).reporter == reporter
+    assert identity_of(report(text), Unverified(Doubt.NO_MAIL), SUFFIXES).reporter == reporter

@@ -10,7 +10,7 @@ from alignd.config.opendkim import parse_tables
 from alignd.mail.domain import Domain
 from alignd.mail.ip_address import parse_ip_address
 from alignd.reports.carrier import Carrier, Doubt, Unverified, Verified
-from alignd.reports.identity import ReportKey
+from alignd.reports.identity import ReportIdentity
 from alignd.reports.ours import Fault, Origin, Ours, dkim_fault, passes, spf_fault
 from alignd.reports.problem import ProblemKind, ReportProblem
 from alignd.reports.report import (
@@ -60,7 +60,7 @@ def summed(
         tally.add(row)
     is_verified = isinstance(carrier, Verified)
     name = carrier.domain.name if isinstance(carrier, Verified) else "somebody"
-    key = ReportKey(name, is_verified, report.report_id, report.policy.domain, report.begin)
+    key = ReportIdentity(name, is_verified, report.report_id, report.policy.domain, report.begin)
     summary.add(replace(report, messages=sum(row.count for row in rows)), carrier, key, tally)
     return summary
 

@@ -54,7 +54,7 @@ from alignd.ledger.migration import migrate as migrate_database
 from alignd.ledger.migration import require_schema
 from alignd.ledger.notify.target import NotTakenError
 from alignd.ledger.notify.targets import example, make_targets
-from alignd.ledger.queries.export import JSON_TEXTS, TIMES, Exported, columns
+from alignd.ledger.queries.export import JSON_TEXTS, TIMES, WHOLE_DAYS, Exported, columns
 from alignd.ledger.queries.export import export as export_rows
 from alignd.ledger.queries.forget import forget as forget_domain
 from alignd.ledger.queries.history import history
@@ -267,7 +267,8 @@ def one_domain(
 def export(asked: Asked, what: str, since: float, form: Format | None) -> None:
     """Print all rows, for a spreadsheet or another program.
 
-    Messages by day, which is the default, or by hour, states, or events.
+    Messages by day, which is the default, or by hour, states, or events; replies of receivers that
+    refused mail as not authenticated, the reports that were read, and the messages in them.
 
     \b
     Examples:
@@ -339,8 +340,8 @@ def migrate(asked: Asked) -> None:
 def forget(context: click.Context, asked: Asked, domain: str) -> None:
     """Remove an author domain for good, both ways.
 
-    Its numbers, its state and its events go, and what waits on this machine to be written. If it
-    sends again, it is counted again.
+    Its numbers, its state and its events go, what receivers said of its mail, and what waits on
+    this machine to be written. If it sends again, it is counted again.
 
     \b
     Example:
@@ -429,7 +430,7 @@ def _domain(text: str, context: click.Context) -> str:
 def _cell(name: str, value: Any) -> Any:
     if name not in TIMES:
         return value
-    return date(value) if name == "day" else instant(value)
+    return date(value) if name in WHOLE_DAYS else instant(value)
 
 
 def _whole(name: str, cell: Any) -> Any:

@@ -1,16 +1,18 @@
-"""`alignd reports`: say what receivers report of this relay's mail."""
+"""`alignd reports`: say what receivers report of this relay's mail, and store it."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
+from alignd.cli.commands.reports_summary import summary
+from alignd.cli.ledgers import Asked, is_there, takes_database
 from alignd.cli.options import (
-    CONFIG,
     EXIT_INCOMPLETE,
     FILE,
     ZONE,
@@ -19,12 +21,15 @@ from alignd.cli.options import (
     open_lookups,
 )
 from alignd.cli.render.json import json_line
-from alignd.cli.render.reports import report_json, report_lines
+from alignd.cli.render.reports import Kept, report_json, report_lines
 from alignd.cli.text import print_lines, with_progress
 from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.file import ConfigError
 from alignd.config.imap_folder import ImapFolder
-from alignd.config.settings import ReportsOptions
+from alignd.config.settings import Configuration, ReportsOptions
+from alignd.ledger.database import LedgerError, problem_of
+from alignd.ledger.receivers.opening import ReceiversLedger
+from alignd.ledger.receivers.rows import KnownReport, ReportKey
 from alignd.mail.message import Message
 from alignd.mail_store.messages import find_messages
 from alignd.mailauth.dns import Lookup
@@ -40,22 +45,46 @@ from alignd.return_path.key_file import read_key_file
 _EXIT_FAULT = 1
 """Mail of ours fails."""
 _STDIN = "-"
+_READ = "read"
 
 
-@click.command()
+class _PathsOrCommand(click.Group):
+    """Commands, of which the one that reads is meant where none is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order in which they are written."""
+        del ctx
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take whatever begins with no command, and asks for no help, for paths and options."""
+        is_plain = not args or args[0] in (*self.commands, *self.get_help_option_names(ctx))
+        return super().parse_args(ctx, args if is_plain else [_READ, *args])
+
+
+@click.command(_READ)
 @click.argument("paths", metavar="[PATH]...", type=FILE, nargs=-1)
 @click.option("--imap", "from_imap", is_flag=True, help="Read the mailbox of reports.imap.")
+@click.option("--no-store", "only_looks", is_flag=True, help="Only look: store nothing.")
 @ZONE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@CONFIG
-def reports(
-    paths: tuple[Path, ...], from_imap: bool, zone: Path | None, as_json: bool, config: Path
+@takes_database
+def read(
+    asked: Asked,
+    paths: tuple[Path, ...],
+    from_imap: bool,
+    only_looks: bool,
+    zone: Path | None,
+    as_json: bool,
 ) -> None:
-    """Say what receivers report of this relay's mail, from DMARC aggregate reports.
+    """Say what receivers report of this relay's mail, and store it.
 
     PATH is a report, plain or packed, a message, an mbox, a Maildir, a directory that is searched
     for them, or '-' for standard input. --imap reads a mailbox, in which nothing is changed unless
     reports.move_to says so. Each report counts once, however often it comes.
+
+    A report that somebody answers for is stored in the ledger, once, with its messages by author
+    domain, receiver and result: `alignd reports summary` holds that against what was predicted.
 
     What is told first is rewritten mail that fails: that is an outage. Then follow what else
     fails, and why; mail that was rewritten, by receiver; mail that kept its From, by author
@@ -66,38 +95,108 @@ def reports(
     A report counts for the domain whose mail brought it, by a DKIM signature that passes. One that
     anybody could have written, such as a file without its mail, is named, and decides nothing.
 
-    Exit status 1 if mail of this relay fails; else 2 if something could not be read or verified,
-    or there is no report; else 0. Mail without a report in it is named, and is no reason for 2.
+    Exit status 1 if mail of this relay fails; else 2 if something could not be read, verified or
+    stored, or there is no report; else 0. Where there is no ledger, that is said, and is no reason
+    for 2; neither is mail without a report in it.
 
     The object of --json has reports (counted, unverified, duplicates, unreadable_rows, begin and
-    end, Unix times) and tables: receivers, rewritten (by receiver), domains (by author_domain),
-    failures (origin, header_from, address, dkim, spf), unlisted and forwarded (by address), and
-    unverified (organization, why, detail). Each has rows, and rest, what is beyond 1,000 of them.
-    Rows count messages, passed, failed, foretold (those of them that a rule leaves alone),
-    unknown, quarantined and rejected. foreign is mail of others; troubles (by kind) and problems
-    (a list, the first hundred: name, trouble, problem) are what is no report.
+    end, Unix times), stored (new and known, or null) and tables: receivers, rewritten (by
+    receiver), domains (by author_domain), failures (origin, header_from, address, dkim, spf),
+    unlisted and forwarded (by address), and unverified (organization, why, detail). Each has rows,
+    and rest, what is beyond 1,000 of them. Rows count messages, passed, failed, foretold (those of
+    them that a rule leaves alone), unknown, quarantined and rejected. foreign is mail of others;
+    troubles (by kind) and problems (a list, the first hundred: name, trouble, problem) are what is
+    no report.
 
     \b
     Examples:
-      alignd reports ~/Maildir --config /etc/alignd/alignd.conf
+      alignd reports ~/Maildir --no-store
       alignd reports --imap --json
     """
     if not paths and not from_imap:
         raise click.UsageError("Missing argument 'PATH' or option '--imap'.")
-    configuration, signer = load_or_exit(config, exit_status=EXIT_INCOMPLETE)
+    configuration, signer = load_or_exit(asked.config, exit_status=EXIT_INCOMPLETE)
     suffixes = SuffixList()
     judge = _judge(open_lookups(zone, configuration.dns), suffixes)
-    collector = Collector(Ours.of(configuration, signer.tables), judge, suffixes)
+    keeper = _Keeper() if only_looks else _keeper(asked, configuration)
+    ours = Ours.of(configuration, signer.tables)
+    collector = Collector(ours, judge, suffixes, keeper.keep)
+
+    def show() -> None:
+        _print(collector.summary, keeper.kept, as_json=as_json)
+        keeper.require()
+
     try:
         for found in with_progress(_find(paths), lambda: _count(paths), "messages"):
             collector.take(found)
         if from_imap:
-            _read_mailbox(configuration.reports, collector, as_json=as_json)
+            _read_mailbox(configuration.reports, collector, show)
         else:
-            _print(collector.summary, as_json=as_json)
-    except (MissingLibraryError, ImapError) as error:
+            show()
+    except MissingLibraryError as error:
         raise InputError(str(error)) from error
     sys.exit(_exit_status(collector.summary))
+
+
+@click.group(
+    cls=_PathsOrCommand,
+    commands={_READ: read, "summary": summary},
+    subcommand_metavar="[PATH... | COMMAND [ARGS]...]",
+)
+def reports() -> None:
+    """Say what receivers report of this relay's mail, from DMARC aggregate reports.
+
+    `alignd reports PATH...` is short for `alignd reports read PATH...`: it reads reports, tells
+    what they say, and stores them. `alignd reports summary` holds all that is stored against what
+    alignd had predicted. Each takes --config, and --help says more.
+
+    \b
+    Examples:
+      alignd reports ~/Maildir --config /etc/alignd/alignd.conf
+      alignd reports --imap
+      alignd reports summary --since 30d
+    """
+
+
+class _Keeper:
+    """Stores reports in a ledger, where there is one, until that fails."""
+
+    def __init__(self, ledger: ReceiversLedger | None = None, why_not: str = "") -> None:
+        self.kept = Kept(why_not=why_not) if why_not or ledger else None
+        self._ledger = ledger
+        self._problem = ""
+
+    def keep(self, report: KnownReport, rows: Mapping[ReportKey, int]) -> None:
+        """Store *report*, unless it is there."""
+        if self._ledger is None or self.kept is None or self._problem:
+            return
+        try:
+            is_new = self._ledger.add_report(report, rows, time.time())
+        except LedgerError as error:
+            self._problem = f"{self._ledger.name}: {problem_of(error)}"
+        else:
+            self.kept = self.kept.with_one(is_new=is_new)
+
+    def require(self) -> None:
+        """Raise InputError if not all was stored, so that nothing is moved then."""
+        if self._problem:
+            raise InputError(
+                f"{self._problem}; not all reports are stored: run this again, or with --no-store "
+                "to only look"
+            )
+
+
+def _keeper(asked: Asked, configuration: Configuration) -> _Keeper:
+    ledger = ReceiversLedger.of(configuration.ledger, os.environ, asked.database or "")
+    if ledger is None:
+        return _Keeper(why_not='ledger.url is ""')
+    if asked.database:
+        return _Keeper(ReceiversLedger(asked.url))
+    try:
+        found = is_there(ledger.url)
+    except InputError as error:
+        raise InputError(f"{error.message}, or give --no-store to only look") from error
+    return _Keeper(ledger) if found else _Keeper(why_not=f"{ledger.name} is not there")
 
 
 def _judge(
@@ -124,19 +223,27 @@ def _length(items: Iterable[object]) -> int:
     return sum(1 for _ in items)
 
 
-def _read_mailbox(options: ReportsOptions, collector: Collector, *, as_json: bool) -> None:
-    """Read and print; then move what is done, so that nothing is moved that was not told."""
+def _read_mailbox(options: ReportsOptions, collector: Collector, show: Callable[[], None]) -> None:
+    """Read and show; then move what is done, so that nothing is moved that was not told.
+
+    Raises:
+        InputError: that failed; what was read before is shown.
+    """
     place = options.imap
     if place is None:
         raise InputError("reports.imap is not set: there is no mailbox to read")
     password = _password(options.password_file)
+    is_shown = False
     try:
         with open_mailbox(place, password, may_change=bool(options.move_to)) as mailbox:
             done = _read_messages(mailbox, collector)
-            _print(collector.summary, as_json=as_json)
+            is_shown = True
+            show()
             for number in done if options.move_to else ():
                 mailbox.move(number, options.move_to)
     except ImapError as error:
+        if not is_shown and collector.summary.has_read:
+            show()
         raise InputError(f"{_shown(place)}: {error}") from error
 
 
@@ -164,14 +271,14 @@ def _shown(place: ImapFolder) -> str:
     return f"{place.host}/{place.folder}"
 
 
-def _print(summary: Summary, *, as_json: bool) -> None:
+def _print(found: Summary, kept: Kept | None, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json_line(report_json(summary)))
+        click.echo(json_line(report_json(found, kept)))
     else:
-        print_lines(report_lines(summary))
+        print_lines(report_lines(found, kept))
 
 
-def _exit_status(summary: Summary) -> int:
-    if summary.has_fault:
+def _exit_status(found: Summary) -> int:
+    if found.has_fault:
         return _EXIT_FAULT
-    return EXIT_INCOMPLETE if summary.is_incomplete else 0
+    return EXIT_INCOMPLETE if found.is_incomplete else 0

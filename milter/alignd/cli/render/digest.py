@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alignd.digest.summary import Numbers, Summary
+from alignd.digest.summary import Change, Numbers, Summary
 from alignd.ledger.event import EventKind
 from alignd.ledger.queries.json import date, instant
 
@@ -44,9 +44,17 @@ def _numbers(numbers: Numbers) -> dict[str, int]:
 
 
 def _changes(summary: Summary, kind: EventKind) -> list[dict[str, Any]]:
-    has_policy = kind is EventKind.POLICY
     return [
-        {"domain": each.domain, "tenant": each.tenant, "at": instant(each.at)}
-        | ({"policy_before": each.policy_before, "policy": each.policy} if has_policy else {})
+        {"domain": each.domain, "tenant": each.tenant, "at": instant(each.at), **_more(each, kind)}
         for each in summary.changes[kind]
     ]
+
+
+def _more(change: Change, kind: EventKind) -> dict[str, Any]:
+    """What changes of this kind say besides."""
+    match kind:
+        case EventKind.POLICY:
+            return {"policy_before": change.policy_before, "policy": change.policy}
+        case EventKind.REJECTED:
+            return {"receiver": change.receiver}
+    return {}

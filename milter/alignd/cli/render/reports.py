@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -69,11 +70,29 @@ _PROBLEMS = {
 _Key = TypeVar("_Key")
 
 
-def report_lines(summary: Summary) -> Iterator[Line]:
-    """What is wrong first, then the tables, and last what does not count."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was stored in a ledger."""
+
+    new: int = 0
+    known: int = 0
+    """Reports that were there already."""
+    why_not: str = ""
+    """Why there is no ledger; empty where there is one."""
+
+    def with_one(self, *, is_new: bool) -> Kept:
+        return Kept(self.new + is_new, self.known + (not is_new), self.why_not)
+
+
+def report_lines(summary: Summary, kept: Kept | None) -> Iterator[Line]:
+    """What is wrong first, then the tables, and last what does not count.
+
+    *kept* is None where nothing was to be stored.
+    """
     yield from _verdict(summary)
     yield from _failures(summary)
     yield from _read(summary)
+    yield from _stored(kept) if kept else ()
     yield from _table("receiver, of rewritten mail", summary.rewritten, str)
     yield from _table("author domain of other mail", summary.domains, _name)
     yield from _sources(summary)
@@ -131,6 +150,18 @@ def _read(summary: Summary) -> Iterator[Line]:
         yield from fold(f"{_count(summary.unreadable_rows, 'row')} could not be read.")
 
 
+def _stored(kept: Kept) -> Iterator[Line]:
+    if kept.why_not:
+        yield from fold(
+            f"Nothing is stored, as there is no ledger: {kept.why_not}. `alignd reports summary` "
+            "does not know of these reports then.",
+            style=WARNING,
+        )
+        return
+    text = f"Stored in the ledger: {_count(kept.new, 'report')}"
+    yield from fold(f"{text}; {kept.known} more had been there." if kept.known else f"{text}.")
+
+
 def _table(title: str, table: Table[_Key], name: Callable[[_Key], str]) -> Iterator[Line]:
     rows = table.rows()
     if not rows:
@@ -148,7 +179,7 @@ def _table(title: str, table: Table[_Key], name: Callable[[_Key], str]) -> Itera
 
 
 def _row(name: str, figures: Figures) -> Iterator[Line]:
-    share = f"{_percent(figures.passed, figures.messages)}"
+    share = f"{percent(figures.passed, figures.messages)}"
     numbers = (figures.messages, share, figures.failed, figures.quarantined, figures.rejected)
     start = _HEAD.format(*numbers, "")
     notes = [
@@ -226,7 +257,7 @@ def _more(count: int) -> Iterator[Line]:
         yield Line.of(f"{_INDENT}and {count - _MAX_ROWS} more")
 
 
-def report_json(summary: Summary) -> dict[str, Any]:
+def report_json(summary: Summary, kept: Kept | None) -> dict[str, Any]:
     """One object; its words are those of the enumerations."""
     return {
         "reports": {
@@ -237,6 +268,7 @@ def report_json(summary: Summary) -> dict[str, Any]:
             "begin": summary.begin,
             "end": summary.end,
         },
+        "stored": {"new": kept.new, "known": kept.known} if kept and not kept.why_not else None,
         "receivers": _rows(summary.receivers, _named("receiver"), _size),
         "rewritten": _rows(summary.rewritten, _named("receiver")),
         "domains": _rows(summary.domains, lambda key: {"author_domain": key and key.name}),
@@ -313,7 +345,7 @@ def _share(part: int, figures: Figures) -> str:
     return f"{part} of {figures.messages}"
 
 
-def _percent(part: int, whole: int) -> str:
+def percent(part: int, whole: int) -> str:
     """Rounded down, so that what is not all never looks so."""
     if not whole:
         return "-"

@@ -14,11 +14,10 @@ from alignd.config.settings import Keep
 from alignd.ledger import thinning
 from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import Batch
-from alignd.ledger.database import LedgerError, insert, problem_of
-from alignd.ledger.fleet import outbox
+from alignd.ledger.database import LedgerError, problem_of
+from alignd.ledger.fleet import outbox, shipments
 from alignd.ledger.migration import SchemaError, migrate
 from alignd.ledger.pause import Pause
-from alignd.ledger.tables import SHIPMENTS
 from alignd.ledger.writer import Writer
 
 ALIVE_SECONDS = 60.0
@@ -142,15 +141,9 @@ class Shipper:
             outbox.acknowledge(connection, number)
 
     def _added(self, connection: Connection, name: str, number: int, batch: Batch) -> list[str]:
-        statement = insert(connection, SHIPMENTS).values(spool=name, number=number)
-        statement = statement.on_conflict_do_update(
-            index_elements=["spool"],
-            set_={"number": statement.excluded.number},
-            where=SHIPMENTS.c.number < statement.excluded.number,
-        )
-        # Not its rowcount, which SQLAlchemy 2.1 does not tell of an INSERT.
-        is_new = connection.execute(statement.returning(SHIPMENTS.c.number)).first() is not None
-        return apply_batch(connection, batch, self._writer, self._now()) if is_new else []
+        if not shipments.is_new(connection, name, number):
+            return []
+        return apply_batch(connection, batch, self._writer, self._now())
 
 
 def _is_due(last: float, now: float, seconds: float) -> bool:

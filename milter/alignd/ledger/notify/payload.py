@@ -10,7 +10,7 @@ from typing import Any
 
 from alignd.judgement.reasons import Reason, Word
 from alignd.judgement.words import find
-from alignd.ledger.event import Event, EventKind, object_in
+from alignd.ledger.event import Event, EventKind, Rejection, object_in
 
 _ABOUT_RELAYS = {EventKind.SILENT_RELAY: "relay.silent", EventKind.HEARD_RELAY: "relay.heard"}
 _TIMES = {"since", "first_seen", "last_seen"}  # of `was` and `now`: Unix time
@@ -130,6 +130,28 @@ def _flapping(change: _Change) -> str:
     )
 
 
+def _rejected(change: _Change) -> str:
+    said = Rejection.of(change.now)
+    receiver = said.receiver or "A receiver"
+    count = "1 message" if said.messages == 1 else f"{said.messages} messages"
+    how = f"({count} within an hour; it says {said.pattern or 'no word that is known'})"
+    domain, see = change.domain, "`alignd feedback` says what helps."
+    match said.kind:
+        case "lost":
+            return (
+                f"{receiver} refuses mail of {domain} as not authenticated {how}. It was expected "
+                f"to pass, and was left alone: it is lost. {see}"
+            )
+        case "outage":
+            return (
+                f"{receiver} refuses mail that was rewritten {how}: the notifications domain does "
+                "not pass there, and all rewritten mail to it is lost. Run `alignd doctor`."
+            )
+        case "envelope":
+            return f"{receiver} refuses the envelope sender of mail of {domain} {how}. {see}"
+    return f"{receiver} refuses mail of {domain}, against what was predicted {how}. {see}"
+
+
 def _silent_relay(change: _Change) -> str:
     return f"Relay {change.relay} has written nothing to the ledger since {change.moment}."
 
@@ -147,6 +169,7 @@ _SENTENCES = {
     EventKind.KNOWN: _known,
     EventKind.ANOTHER_TENANT: _another_tenant,
     EventKind.FLAPPING: _flapping,
+    EventKind.REJECTED: _rejected,
     EventKind.SILENT_RELAY: _silent_relay,
     EventKind.HEARD_RELAY: _heard_relay,
 }

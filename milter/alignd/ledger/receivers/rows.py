@@ -75,9 +75,24 @@ class PredictedDay(NamedTuple):
 
     day: int
     domain: str
+    """`answer.OTHER` for all domains together that receivers said nothing of; no name has it."""
     action: str
     reason: str
     messages: int
+
+
+class Rewriting(NamedTuple):
+    """Messages of an author domain that were rewritten for one reason."""
+
+    domain: str
+    reason: str
+    messages: int
+    while_passing: int
+    """Those on days that began after the watch had found that its mail aligns."""
+    aligned: int
+    """Messages of the domain that were left alone in the same time, since they aligned."""
+    is_over: bool
+    """Whether the watch finds now that its mail aligns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +109,7 @@ class Receivers:
     days: tuple[PredictedDay, ...] = ()
     """Of all author domains: `rows` has rewritten mail under the notifications domain."""
     changes: frozenset[tuple[int, str]] = frozenset()
-    """Days on which the state of a domain changed, by day and domain: they decide nothing."""
+    """Days on which the state of a domain changed, by day and domain: they decide nothing. Of the
+    domains that receivers said something of."""
+    rewriting: tuple[Rewriting, ...] = ()
+    """Most messages first, and bounded: of all author domains, whatever receivers said."""

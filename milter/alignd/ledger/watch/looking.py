@@ -34,7 +34,7 @@ _REWRITE: str = Action.REWRITE.value
 _DNS_UNKNOWN: str = Reason.DNS_UNKNOWN.value
 _DKIM_ALIGNED: str = Reason.DKIM_ALIGNED.value
 _TEMPERROR = SpfResult.TEMPERROR.value  # of DKIM too
-_CAPPED = frozenset(EventKind) - {EventKind.ANOTHER_TENANT}
+_CAPPED = frozenset(EventKind) - {EventKind.ANOTHER_TENANT, EventKind.REJECTED}
 
 
 class Outcome(Enum):

@@ -18,7 +18,7 @@ from alignd.ledger.window.protocol import (
     decode_answer,
     encode_question,
 )
-from alignd.ledger.window.questions import MAX_ROWS, Question
+from alignd.ledger.window.question import MAX_ROWS, Question
 
 T = TypeVar("T")
 

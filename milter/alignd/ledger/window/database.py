@@ -10,7 +10,7 @@ from alignd.ledger.database import LedgerError, problem_of
 from alignd.ledger.migration import SchemaError
 from alignd.ledger.queries.opening import LedgerDatabase, OpenLedger
 from alignd.ledger.window.protocol import Obstacle, WindowError
-from alignd.ledger.window.questions import Question
+from alignd.ledger.window.question import Question
 
 T = TypeVar("T")
 

@@ -1,20 +1,19 @@
-"""The questions that may be asked of a ledger from outside: there are six.
+"""The questions that may be asked of a ledger from outside: there are seven.
 
-Each knows what it asks of a connection, and how it and its answer are spelled in JSON.
+Each knows what it asks of a connection, and how it and its answer are spelled in JSON. Those about
+a span of time are in `spans`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 from sqlalchemy import Connection
 
 from alignd.judgement.reasons import Action
 from alignd.ledger.answer import Finding
-from alignd.ledger.apply import OUTBOUND
-from alignd.ledger.queries.events import DomainEvent, events_between
 from alignd.ledger.queries.history import DayCount, History, PastEvent, history
 from alignd.ledger.queries.overview import (
     SHOWN_DAYS,
@@ -26,62 +25,16 @@ from alignd.ledger.queries.overview import (
     overview,
 )
 from alignd.ledger.queries.relays import RelayRow, relays
-from alignd.ledger.queries.traffic import Traffic, traffic
 from alignd.ledger.window import protocol
 from alignd.ledger.window.protocol import MalformedError, Obstacle, WindowError
+from alignd.ledger.window.question import LEGS, MAX_ROWS, Row, require_columns
+from alignd.ledger.window.spans import EventsQuestion, ReceiversQuestion, TrafficQuestion
 
-MAX_ROWS = 50_000
-"""Author domains in an answer, those of each tenant by themselves."""
 _MAX_WILDCARDS = 8
 _WILDCARDS = "*?"
-_LEGS = frozenset({OUTBOUND, "return"})
 _ACTIONS = frozenset(each.value for each in Action)
 _ORDERS = {each.value: each for each in Order}
 _WORDS = _TIMES = 5  # of a row
-
-Answer_co = TypeVar("Answer_co", covariant=True)
-Row = list[Any]
-
-
-class Question(Protocol[Answer_co]):
-    """A question, which is checked when it is made: that raises MalformedError."""
-
-    word: ClassVar[str]
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """What JSON has of it."""
-        raise NotImplementedError
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Self:
-        """Read *fields* of JSON.
-
-        Raises:
-            MalformedError: they are others, or have values that they cannot have.
-        """
-        raise NotImplementedError
-
-    def ask(self, connection: Connection) -> Answer_co:
-        """Find the answer.
-
-        Raises:
-            LedgerError: the database cannot be used.
-            WindowError: the answer would be too large.
-        """
-        raise NotImplementedError
-
-    def rows(self, connection: Connection) -> Iterator[Row]:
-        """The same as rows of JSON."""
-        raise NotImplementedError
-
-    def read(self, rows: Iterable[Row]) -> Answer_co:
-        """The answer out of these *rows*.
-
-        Raises:
-            MalformedError: they are not what `rows` makes.
-        """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +122,7 @@ class HistoryQuestion:
     word: ClassVar[str] = "history"
 
     def __post_init__(self) -> None:
-        protocol.one_of(self.leg, _LEGS)
+        protocol.one_of(self.leg, LEGS)
         if not protocol.name(self.domain) or any(each in self.domain for each in _WILDCARDS):
             raise MalformedError("not a domain")
         protocol.time(self.since)
@@ -228,7 +181,7 @@ class RelaysQuestion:
     def __post_init__(self) -> None:
         protocol.time(self.now)
         if self.leg is not None:
-            protocol.one_of(self.leg, _LEGS)
+            protocol.one_of(self.leg, LEGS)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -253,108 +206,6 @@ class RelaysQuestion:
         return [_relay(row) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A time, and whose mail: what reports are about."""
-
-    leg: str
-    tenant: str | None
-    """A label; empty for the general options, None for all."""
-    since: float
-    until: float
-    """Before that."""
-
-    def __post_init__(self) -> None:
-        protocol.one_of(self.leg, _LEGS)
-        if self.tenant is not None:
-            protocol.name(self.tenant)
-        protocol.time(self.since)
-        protocol.time(self.until)
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """What JSON has of it."""
-        times = {"since": self.since, "until": self.until}
-        return {"leg": self.leg, "tenant": self.tenant, **times}
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Self:
-        """Read *fields* of JSON.
-
-        Raises:
-            MalformedError: they are others, or have values that they cannot have.
-        """
-        protocol.require_names(fields, "leg", "tenant", "since", "until")
-        tenant = fields["tenant"]
-        return cls(
-            protocol.text(fields["leg"]),
-            None if tenant is None else protocol.text(tenant),
-            protocol.time(fields["since"]),
-            protocol.time(fields["until"]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class EventsQuestion:
-    """What changed in that time?"""
-
-    span: Span
-
-    word: ClassVar[str] = "events"
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        return self.span.fields
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(Span.of(fields))
-
-    def ask(self, connection: Connection) -> list[DomainEvent]:
-        span = self.span
-        return events_between(connection, span.leg, span.tenant, span.since, span.until)
-
-    def rows(self, connection: Connection) -> Iterator[Row]:
-        for each in self.ask(connection):
-            said = dict(each.was), dict(each.now)
-            yield [each.at, each.tenant, each.domain, each.kind, *said, each.relay]
-
-    def read(self, rows: Iterable[Row]) -> list[DomainEvent]:
-        return [_domain_event(row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class TrafficQuestion:
-    """How many messages had each domain on the days of that time?"""
-
-    span: Span
-
-    word: ClassVar[str] = "traffic"
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        return self.span.fields
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(Span.of(fields))
-
-    def ask(self, connection: Connection) -> list[Traffic]:
-        span, limit = self.span, MAX_ROWS + 1
-        key = (span.leg, span.tenant, span.since, span.until)
-        found = traffic(connection, *key, limit=limit)
-        if len(found) == limit:
-            raise WindowError(Obstacle.TOO_LARGE, f"over {MAX_ROWS} domains; ask for some of them")
-        return found
-
-    def rows(self, connection: Connection) -> Iterator[Row]:
-        for each in self.ask(connection):
-            yield [each.tenant, each.domain, each.messages, each.rewritten]
-
-    def read(self, rows: Iterable[Row]) -> list[Traffic]:
-        return [_traffic(row) for row in rows]
-
-
 AnyQuestion = (
     OverviewQuestion
     | OtherMessagesQuestion
@@ -362,12 +213,13 @@ AnyQuestion = (
     | RelaysQuestion
     | EventsQuestion
     | TrafficQuestion
+    | ReceiversQuestion
 )
 _QUESTIONS: dict[str, type[AnyQuestion]] = {
     each.word: each
     for each in (
         *(OverviewQuestion, OtherMessagesQuestion, HistoryQuestion, RelaysQuestion),
-        *(EventsQuestion, TrafficQuestion),
+        *(EventsQuestion, TrafficQuestion, ReceiversQuestion),
     )
 }
 
@@ -387,7 +239,7 @@ def read_question(line: bytes) -> AnyQuestion:
 
 
 def _check_selection(selection: Selection) -> None:
-    protocol.one_of(selection.leg, _LEGS)
+    protocol.one_of(selection.leg, LEGS)
     for action in selection.actions:
         protocol.one_of(action, _ACTIONS)
     if len(selection.actions) > len(_ACTIONS):
@@ -432,10 +284,10 @@ def _domain_row(row: DomainRow) -> Row:
 
 
 def _domain(row: Row) -> DomainRow:
-    tenant, domain, words, times, by_day, rewritten, last_day = _columns(row, 7)
-    finding = [protocol.text(each) for each in _columns(words, _WORDS)]
+    tenant, domain, words, times, by_day, rewritten, last_day = require_columns(row, 7)
+    finding = [protocol.text(each) for each in require_columns(words, _WORDS)]
     since, first_seen, last_seen, looked, unknown_since = map(
-        protocol.number, _columns(times, _TIMES)
+        protocol.number, require_columns(times, _TIMES)
     )
     return DomainRow(
         protocol.text(tenant),
@@ -446,42 +298,29 @@ def _domain(row: Row) -> DomainRow:
         last_seen,
         looked,
         unknown_since,
-        tuple(protocol.count(each) for each in _columns(by_day, SHOWN_DAYS)),
+        tuple(protocol.count(each) for each in require_columns(by_day, SHOWN_DAYS)),
         protocol.count(rewritten),
         protocol.count(last_day),
     )
 
 
 def _day(columns: Row) -> DayCount:
-    day, tenant, action, reason, messages = _columns(columns, 5)
+    day, tenant, action, reason, messages = require_columns(columns, 5)
     tenant, action, reason = map(protocol.text, (tenant, action, reason))
     return DayCount(protocol.count(day), tenant, action, reason, protocol.count(messages))
 
 
 def _event(columns: Row) -> PastEvent:
-    at, tenant, kind, was, now = _columns(columns, 5)
+    at, tenant, kind, was, now = require_columns(columns, 5)
     tenant, kind = map(protocol.text, (tenant, kind))
     return PastEvent(
         protocol.number(at), tenant, kind, protocol.mapping(was), protocol.mapping(now)
     )
 
 
-def _domain_event(row: Row) -> DomainEvent:
-    at, tenant, domain, kind, was, now, relay = _columns(row, 7)
-    tenant, domain, kind, relay = map(protocol.text, (tenant, domain, kind, relay))
-    said = protocol.mapping(was), protocol.mapping(now)
-    return DomainEvent(protocol.number(at), tenant, domain, kind, *said, relay)
-
-
-def _traffic(row: Row) -> Traffic:
-    tenant, domain, messages, rewritten = _columns(row, 4)
-    counts = protocol.count(messages), protocol.count(rewritten)
-    return Traffic(protocol.text(tenant), protocol.text(domain), *counts)
-
-
 def _relay(row: Row) -> RelayRow:
-    relay, leg, first_seen, last_seen, version, digest, dry_run, silent, last_day = _columns(
-        row, 9
+    relay, leg, first_seen, last_seen, version, digest, dry_run, silent, last_day = (
+        require_columns(row, 9)
     )
     return RelayRow(
         protocol.text(relay),
@@ -494,10 +333,3 @@ def _relay(row: Row) -> RelayRow:
         protocol.flag(silent),
         protocol.count(last_day),
     )
-
-
-def _columns(value: object, length: int) -> Row:
-    found = protocol.items(value)
-    if len(found) != length:
-        raise MalformedError(f"not {length} columns")
-    return found

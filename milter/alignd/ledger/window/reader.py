@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from alignd.ledger.apply import OUTBOUND
 from alignd.ledger.queries.events import DomainEvent
 from alignd.ledger.queries.history import History
 from alignd.ledger.queries.overview import DomainRow, Order, Selection
 from alignd.ledger.queries.relays import RelayRow
 from alignd.ledger.queries.traffic import Traffic
+from alignd.ledger.receivers.rows import Receivers
 from alignd.ledger.window.protocol import MalformedError, Obstacle, WindowError
+from alignd.ledger.window.question import Question
 from alignd.ledger.window.questions import (
-    EventsQuestion,
     HistoryQuestion,
     OtherMessagesQuestion,
     OverviewQuestion,
-    Question,
     RelaysQuestion,
+)
+from alignd.ledger.window.spans import (
+    EventsQuestion,
+    ReceiversQuestion,
     Span,
     TrafficQuestion,
 )
@@ -76,6 +81,14 @@ class LedgerReader:
     def traffic(self, leg: str, tenant: str | None, since: float, until: float) -> list[Traffic]:
         """The messages of each domain on the days that begin in that time, at most MAX_ROWS."""
         return self._ask(_made(lambda: TrafficQuestion(Span(leg, tenant, since, until))))
+
+    def receivers(
+        self, tenant: str | None, domain: str | None, since: float, until: float
+    ) -> Receivers:
+        """What receivers said of the mail of the days that begin in that time, and what was
+        predicted; see `receivers.read`. None: of all. At most MAX_ROWS."""
+        span = (OUTBOUND, tenant, since, until)
+        return self._ask(_made(lambda: ReceiversQuestion(Span(*span), domain)))
 
 
 def _made(make: Callable[[], T]) -> T:

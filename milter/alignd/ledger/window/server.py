@@ -34,6 +34,7 @@ from alignd.ledger.window.questions import (
     read_question,
 )
 from alignd.ledger.window.share import ProcessorShare
+from alignd.ledger.window.spans import ReceiversQuestion
 
 ANSWERED, UNFINISHED = "answered", "unfinished"
 """What may come of a connection besides an `Obstacle`; UNFINISHED: the client was too slow, or
@@ -43,8 +44,6 @@ _SHARE, _SAVED_SECONDS = 0.25, 3.0
 at once and one more each four seconds."""
 _EACH_SECOND, _SAVED_CONNECTIONS = 100.0, 400.0
 """Connections: each is a thread of the process that counts mail, also if it asks nothing."""
-_SHORT = (HistoryQuestion, RelaysQuestion)
-"""Of one domain, and of the relays."""
 _ROUND_SECONDS = 0.5
 _GRACE_SECONDS = 0.1
 """For another connection to end: who has its answer may ask again before that is noted."""
@@ -187,7 +186,7 @@ class WindowServer:
         return line
 
     def _answer(self, question: AnyQuestion) -> list[bytes]:
-        turn = self._short_turn if isinstance(question, _SHORT) else self._turn
+        turn = self._short_turn if _is_short(question) else self._turn
         if not turn.acquire(timeout=self._limits.turn_seconds):
             raise WindowError(Obstacle.BUSY, "others ask too much")
         try:
@@ -241,3 +240,13 @@ class WindowServer:
         peer.setblocking(False)
         with suppress(OSError):  # it may have gone
             peer.send(encode_obstacle(error))
+
+
+def _is_short(question: AnyQuestion) -> bool:
+    """Whether it is of one domain, or of the relays."""
+    match question:
+        case HistoryQuestion() | RelaysQuestion():
+            return True
+        case ReceiversQuestion(domain=domain):
+            return domain is not None
+    return False

@@ -1,8 +1,8 @@
 """What the process of the ledger does besides counting, each in a thread of its own.
 
 It sends counts to the database that relays share, deletes what is too old, looks at author
-domains, tells of events, and answers who may not read the file. Whatever becomes of it, counting
-goes on.
+domains, tells of events, counts what receivers said, and answers who may not read the file.
+Whatever becomes of it, counting goes on.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from alignd.config.endpoint import UnixSocket
 from alignd.judgement.review import make_reviewer
 from alignd.ledger.database import LedgerError, open_database, problem_of
-from alignd.ledger.event import Event
+from alignd.ledger.event import Event, EventKind
 from alignd.ledger.fleet.shipper import THIN_SECONDS, Shipper
+from alignd.ledger.migration import SchemaError
 from alignd.ledger.notify.assembly import make_tellers
 from alignd.ledger.notify.teller import GIVEN_UP, Teller
+from alignd.ledger.queries.opening import LedgerDatabase
+from alignd.ledger.receivers.growth import Told, growth, told
 from alignd.ledger.spool import Spool
 from alignd.ledger.thinning import thin_out
 from alignd.ledger.watch.assembly import make_watcher
@@ -35,6 +38,8 @@ from alignd.telemetry.log import MessageLog, described
 from alignd.telemetry.metrics import ProcessMetrics
 from alignd.telemetry.words import LedgerLoss, LookResult, TellingResult, WindowResult
 
+_RECEIVERS_SECONDS = 60.0
+"""Between two looks at what receivers said, which others write."""
 _WINDOW_MODE = 0o660
 """The directory says whose group it is."""
 Task = Callable[[threading.Event], None]
@@ -119,6 +124,7 @@ class Tasks:
             yield "shipper", self._shipper.run
         if self._setup.leg is not Leg.OUTBOUND:
             return  # its author domains are strangers': there is nothing to look at, or to tell
+        yield "receivers", self._count_receivers_until_the_end
         version = self._options.writer.version
         tellers = make_tellers(
             configuration.notify, place.url, version, os.environ, self._count_told
@@ -134,6 +140,31 @@ class Tasks:
             yield teller.name, teller.run
         if configuration.ledger.watch:
             yield "watcher", self._watch_until_the_end
+
+    def _count_receivers_until_the_end(self, ended: threading.Event) -> None:
+        """Count what receivers said from now on; what is there already was said before."""
+        leg = self._options.writer.leg
+        ledger = LedgerDatabase(self._options.place.url)
+        before: Told | None = None
+        while not ended.is_set():
+            try:
+                with ledger.connected() as connection:
+                    now = told(connection, leg, time.time())
+            except (LedgerError, SchemaError):
+                pass  # who writes there tells of it, and this counts it later
+            else:
+                self._show_receivers(before, now)
+                before = now
+            ended.wait(_RECEIVERS_SECONDS)
+
+    def _show_receivers(self, before: Told | None, now: Told) -> None:
+        self._metrics.set_reports(now.reports, now.newest)
+        if before is None:
+            return
+        more = growth(before, now)
+        for kind, messages in more.replies.items():
+            self._metrics.receivers_replied(kind, messages)
+        self._metrics.ledger_event(EventKind.REJECTED.value, more.events)
 
     def _watch_until_the_end(self, ended: threading.Event) -> None:
         setup = self._setup

@@ -9,7 +9,7 @@ from typing import Any
 
 from alignd.judgement.reasons import Action
 from alignd.languages.texts import Texts, msgid
-from alignd.ledger.event import EventKind
+from alignd.ledger.event import EventKind, Rejection
 from alignd.ledger.queries.history import PastEvent
 from alignd.mail.printable import printable, record_text
 from alignd.mailauth.dmarc import Policy
@@ -43,9 +43,23 @@ _EVENTS = {
     EventKind.FLAPPING: msgid(
         "What DNS says of {domain} changes again and again, so nothing is told of it for a day."
     ),
+    EventKind.REJECTED: msgid(
+        "A receiver refuses mail of {domain}, against what was expected. `alignd feedback` says "
+        "more."
+    ),
     EventKind.SILENT_RELAY: msgid("The relay {relay} writes nothing any more."),
     EventKind.HEARD_RELAY: msgid("The relay {relay} writes again."),
 }
+_REJECTED = {
+    "lost": msgid(
+        "{receiver} refuses mail of {domain} that was left alone, because it does not pass there."
+    ),
+    "outage": msgid(
+        "{receiver} refuses mail that was rewritten: our own domain does not pass there."
+    ),
+    "envelope": msgid("{receiver} refuses the envelope sender of mail of {domain}."),
+}
+"""By what the reply is beside the prediction; see `Rejection`."""
 _POLICY_BECAME = {
     Policy.REJECT: msgid("The DMARC policy of {domain} is “reject” now."),
     Policy.QUARANTINE: msgid("The DMARC policy of {domain} is “quarantine” now."),
@@ -94,6 +108,8 @@ def say_event(event: PastEvent, domain: str, texts: Texts) -> str:
     kind = kind_of(event)
     if kind is EventKind.POLICY:
         return _say_policy(event.now, domain, texts)
+    if kind is EventKind.REJECTED:
+        return _say_rejected(Rejection.of(event.now), domain, texts)
     if kind is None:
         return texts.text(_SOMETHING, kind=printable(event.kind))
     return texts.text(
@@ -233,6 +249,12 @@ def _say_too_soon(outcome: TooSoon, texts: Texts) -> str:
         "It was looked at a moment ago. You can look again in {n} seconds.",
         seconds,
     )
+
+
+def _say_rejected(said: Rejection, domain: str, texts: Texts) -> str:
+    if not said.receiver or said.kind not in _REJECTED:
+        return texts.text(_EVENTS[EventKind.REJECTED], domain=domain)
+    return texts.text(_REJECTED[said.kind], receiver=printable(said.receiver), domain=domain)
 
 
 def _say_policy(now: Mapping[str, Any], domain: str, texts: Texts) -> str:

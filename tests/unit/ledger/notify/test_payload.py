@@ -12,6 +12,12 @@ AT = 1_795_862_000.0
 SINCE = 1_795_861_920.5  # 2026-11-28 10:32 UTC
 NOT_AUTHORISED = {"action": "rewrite", "reason": "relay-not-authorised", "policy": "reject"}
 PASSES = {"action": "pass", "reason": "spf-aligned", "policy": "reject", "since": SINCE}
+REJECTED = {
+    "kind": "lost",
+    "receiver": "google.com",
+    "messages": 3,
+    "pattern": "google-unauthenticated",
+}
 MOMENT = "2026-11-28 10:32 UTC"
 
 
@@ -105,6 +111,32 @@ def test_a_program_finds_everything_by_its_name() -> None:
             "What DNS says of mycompany.com changes again and again: no more is told of it for a "
             "day. Its nameservers may not agree.",
             id="flapping",
+        ),
+        pytest.param(
+            event(EventKind.REJECTED, "", REJECTED),
+            "google.com refuses mail of mycompany.com as not authenticated (3 messages within an "
+            "hour; it says google-unauthenticated). It was expected to pass, and was left alone: "
+            "it is lost. `alignd feedback` says what helps.",
+            id="rejected: lost",
+        ),
+        pytest.param(
+            event(EventKind.REJECTED, "", REJECTED | {"kind": "outage", "messages": 1}),
+            "google.com refuses mail that was rewritten (1 message within an hour; it says "
+            "google-unauthenticated): the notifications domain does not pass there, and all "
+            "rewritten mail to it is lost. Run `alignd doctor`.",
+            id="rejected: outage",
+        ),
+        pytest.param(
+            event(EventKind.REJECTED, "", REJECTED | {"kind": "envelope"}),
+            "google.com refuses the envelope sender of mail of mycompany.com (3 messages within "
+            "an hour; it says google-unauthenticated). `alignd feedback` says what helps.",
+            id="rejected: envelope",
+        ),
+        pytest.param(
+            event(EventKind.REJECTED, "", {"kind": "of-a-later-alignd"}),
+            "A receiver refuses mail of mycompany.com, against what was predicted (0 messages "
+            "within an hour; it says no word that is known). `alignd feedback` says what helps.",
+            id="rejected: of a later version",
         ),
         pytest.param(
             event(EventKind.SILENT_RELAY, "", {"relay": "smtp2", "since": SINCE}, domain=""),

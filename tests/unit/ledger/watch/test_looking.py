@@ -229,6 +229,15 @@ def test_what_flaps_is_said_once_and_heard_of_again_after_a_day() -> None:
     assert domain.kinds[MAX_EVENTS + 1 :] == [EventKind.STOPPED]
 
 
+@pytest.mark.parametrize("kind", [EventKind.ANOTHER_TENANT, EventKind.REJECTED])
+def test_what_dns_does_not_say_leaves_room_for_what_it_says(kind: EventKind) -> None:
+    domain = story()
+    domain.told += [Told(domain.now, kind)] * (MAX_EVENTS + 2)
+    domain.look(PASSES, after=HOUR)
+    domain.look(PASSES, after=PACE.confirm)
+    assert domain.kinds[-1] is EventKind.STOPPED
+
+
 def test_an_unknown_policy_of_a_domain_that_passes_all_the_same_is_no_other_policy() -> None:
     exempt = Finding("pass", "exempt", "reject", "pass,pass", "none")
     domain = story(exempt)

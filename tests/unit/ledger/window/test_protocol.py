@@ -32,6 +32,7 @@ from alignd.ledger.window.questions import (
     RelaysQuestion,
     read_question,
 )
+from alignd.ledger.window.spans import EventsQuestion, ReceiversQuestion, Span, TrafficQuestion
 from tests.support.hostile_questions import HOSTILE
 
 NOW = 1_782_900_000.0
@@ -43,6 +44,10 @@ QUESTIONS: list[AnyQuestion] = [
     HistoryQuestion("return", "mycompany.com", 0.0, NOW),
     RelaysQuestion(NOW),
     RelaysQuestion(NOW, "outbound"),
+    EventsQuestion(Span("outbound", None, 0.0, NOW)),
+    TrafficQuestion(Span("return", "easy", 0.0, NOW)),
+    ReceiversQuestion(Span("outbound", None, 0.0, NOW), "mycompany.com"),
+    ReceiversQuestion(Span("outbound", "easy", 0.5, NOW)),
 ]
 
 

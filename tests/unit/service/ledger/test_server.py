@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,13 +14,19 @@ import pytest
 from alignd.config.file import parse_configuration
 from alignd.config.nameservers import nameservers_of
 from alignd.config.signer import load_signer
+from alignd.feedback.disagreement import Kind
 from alignd.ledger.answer import Answer, Finding
+from alignd.ledger.batch import DAY, DomainKey
+from alignd.ledger.event import EventKind
 from alignd.ledger.place import LedgerPlace
+from alignd.ledger.receivers.opening import ReceiversLedger
 from alignd.ledger.ring import Rings
 from alignd.ledger.spool import Spool
 from alignd.ledger.tally import Tally
+from alignd.ledger.watch.states import new_event
 from alignd.ledger.writer import Writer
 from alignd.service.ledger import server as ledger_server
+from alignd.service.ledger import tasks as ledger_tasks
 from alignd.service.ledger.place import LedgerOptions
 from alignd.service.ledger.server import LedgerServer
 from alignd.service.setup import Setup
@@ -27,8 +34,10 @@ from alignd.service.supervisor import LEDGER_END_SECONDS
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.prometheus import exposition
+from alignd.telemetry.words import ReplyKind
 from tests.lab.readiness import wait_until
 from tests.support.configtext import BASE
+from tests.support.receivers import LOST, OUTAGE, REPORT, ROW
 from tests.support.scrape import Scrape
 
 RING_OCTETS = 16_384  # room for some 150 messages
@@ -79,9 +88,10 @@ class Lab:
         return int(count or 0)
 
     def metric(self, name: str, **labels: str) -> float:
-        return Scrape(exposition(self._metrics, "1").decode()).of(
-            f"alignd_ledger_{name}", **labels
-        )
+        return self.scrape().of(f"alignd_ledger_{name}", **labels)
+
+    def scrape(self) -> Scrape:
+        return Scrape(exposition(self._metrics, "1").decode())
 
     def await_state(self, server: LedgerServer, state: str) -> None:
         def has_come() -> bool:
@@ -350,3 +360,46 @@ def test_a_task_with_a_bug_is_run_again_and_told_of(lab: Lab, log: Path) -> None
     wait_until(lambda: task.runs == 2, "another run")
     server.end()
     assert "ledger goes on after error=" in log.read_text()
+
+
+def test_what_others_write_of_receivers_is_counted_from_then_on(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_tasks, "_RECEIVERS_SECONDS", 0.02)
+    today = int(NOW) // DAY * DAY
+    lost, outage, later = (
+        *(LOST._replace(day=today), OUTAGE._replace(day=today)),
+        LOST._replace(day=today, kind="of-a-later-alignd"),
+    )
+
+    def refused(kind: str) -> float:
+        return lab.scrape().of("alignd_feedback_messages_total", kind=kind)
+
+    server = lab.start()
+    lab.await_state(server, "good")
+    ledger = ReceiversLedger(f"sqlite:///{lab.file}")
+    ledger.add_replies({lost: 7}, [], "feedback", 1)
+    ledger.add_report(replace(REPORT, end=today), {ROW: 1}, NOW)
+    wait_until(lambda: lab.scrape().of("alignd_reports"), "the report to be seen")
+    before = refused("lost")
+    event = new_event(
+        EventKind.REJECTED,
+        {},
+        {},
+        at=NOW,
+        key=DomainKey("", "a.example"),
+        leg="outbound",
+        relay="",
+    )
+    ledger.add_replies({lost: 3, outage: 1, later: 2}, [event], "feedback", 2)
+    wait_until(lambda: refused("outage"), "the replies to be seen")
+    server.end()
+
+    assert refused("lost") - before == 3
+    assert (refused("outage"), refused("unknown"), refused("envelope")) == (1, 2, 0)
+    assert lab.metric("events_total", kind="rejected") == 1
+    assert lab.scrape().of("alignd_reports_newest_end_timestamp_seconds") == today
+
+
+def test_metrics_have_the_words_of_replies() -> None:
+    assert [each.value for each in ReplyKind] == [each.value for each in Kind]

@@ -1,0 +1,75 @@
+"""Counts what comes to a ledger from those who are not its service, for metrics.
+
+The sums of a ledger shrink, when it is thinned out and when a domain is forgotten; a counter must
+not. So what came is what one look finds more than the one before, day by day.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from alignd.ledger.batch import DAY
+from alignd.ledger.database import day_of
+from alignd.ledger.event import EventKind
+from alignd.ledger.tables import EVENTS, REPLIES, REPORTS
+
+_LATE_DAYS = 7
+"""For so long after a day its replies may still come: a log that is read late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What receivers have said by one moment."""
+
+    replies: Mapping[tuple[int, str], int]
+    """Messages of the last days, by day and by what the reply is beside the prediction."""
+    events: Mapping[int, int]
+    """Events of the kind REJECTED of these days, by day."""
+    reports: int
+    """All that are known."""
+    newest: float
+    """The end of the latest of them by now, as a Unix time; 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What came between two moments."""
+
+    replies: Mapping[str, int]
+    """Messages, by what the reply is beside the prediction."""
+    events: int
+
+
+def told(connection: Connection, leg: str, now: float) -> Told:
+    """What receivers have said by *now*.
+
+    Raises:
+        LedgerError: the database cannot be used.
+    """
+    first = (int(now) // DAY - _LATE_DAYS) * DAY
+    key = (REPLIES.c.day, REPLIES.c.kind)
+    sums = select(*key, func.sum(REPLIES.c.messages)).where(REPLIES.c.day >= first).group_by(*key)
+    replies = {(day, kind): int(messages) for day, kind, messages in connection.execute(sums)}
+    events = select(day_of(connection, EVENTS.c.at).label("day")).where(
+        EVENTS.c.at >= first, EVENTS.c.kind == EventKind.REJECTED.value, EVENTS.c.leg == leg
+    )
+    by_day = Counter(connection.execute(events).scalars())
+    reports = connection.execute(select(func.count()).select_from(REPORTS)).scalar_one()
+    # Whoever has a clock that is ahead would hide for long that no more reports come.
+    ends = select(func.max(REPORTS.c.end)).where(REPORTS.c.end <= now)
+    return Told(replies, by_day, int(reports), float(connection.execute(ends).scalar() or 0))
+
+
+def growth(before: Told, after: Told) -> Growth:
+    """What *after* has more than *before*."""
+    replies = Counter[str]()
+    for (day, kind), messages in after.replies.items():
+        replies[kind] += max(0, messages - before.replies.get((day, kind), 0))
+    events = sum(
+        max(0, number - before.events.get(day, 0)) for day, number in after.events.items()
+    )
+    return Growth(+replies, events)
