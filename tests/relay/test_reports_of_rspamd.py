@@ -2,6 +2,8 @@
 
 import json
 import re
+import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -232,3 +234,35 @@ def test_the_ledger_of_the_same_run_has_every_message(reported: Reported) -> Non
         ("exempt.example", ""): ADDRESSES,
         ("forbidden.example", ""): ADDRESSES,
     }
+
+
+def test_held_against_the_ledger_every_prediction_was_right(reported: Reported) -> None:
+    reported.read(str(reported.reports))
+    # On its first day a domain's state has just changed, which decides nothing.
+    with sqlite3.connect(reported.directory / "ledger.sqlite") as ledger:
+        ledger.execute("UPDATE states SET since = since - ?", (7 * DAY,))
+    ledger.close()
+    tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + DAY))
+
+    asked = ("reports", "summary", "--json", "--until", tomorrow, "--config", reported.config)
+    done = CliRunner().invoke(main, asked)
+
+    said = json.loads(done.stdout)
+    assert shares(said["rewritten"], "receiver") == {cast.RECEIVER_DOMAIN: (10, 0, 1.0)}
+    assert shares(said["domains"], "author_domain") == {
+        "good.example": (6, 0, 1.0),
+        "wild.cz": (2, 0, 1.0),
+        "exempt.example": (0, 2, 0.0),
+    }
+    assert [(each["messages"], each["share"]) for each in said["precision"]] == [(8, 1.0)]
+    # What is wrong is the configuration, in which an address was left out.
+    found = [(each["cause"], each["address"], each["messages"]) for each in said["disagreements"]]
+    assert found == [("address-not-listed", UNLISTED, 1)]
+    assert [each["messages"] for each in said["forwarded"]] == [2]
+    assert said["undecided"] == []
+
+
+def shares(rows: Iterable[Mapping[str, Any]], name: str) -> dict[str, tuple[int, int, float]]:
+    """By *name*: messages that passed, that failed, and the share that was predicted to pass."""
+    assert all(row["share"] == row["predicted"] for row in rows)
+    return {row[name]: (row["passed"], row["failed"], row["predicted"]) for row in rows}
