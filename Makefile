@@ -4,8 +4,8 @@ PYTHON ?= python3
 
 # gcc, libmilter-dev and python3-dev build pymilter; the tests and the demo run the rest.
 PACKAGES = gcc libmilter-dev python3-dev python3-venv \
-	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix postgresql dovecot-imapd \
-	iproute2 bind9-dnsutils spfquery systemd mandoc chromium chromium-driver
+	postfix opendkim opendkim-tools opendmarc rspamd redis-server unbound publicsuffix postgresql \
+	dovecot-imapd iproute2 bind9-dnsutils spfquery systemd mandoc chromium chromium-driver
 
 # Of the tests; those that take longest come first.
 PARTS = test-relay test-wire test-unit test-receivers test-cli test-browser test-rest

@@ -60,6 +60,9 @@ REPORT = """\
     complete outage that nobody notices
     fix:
       notifications.easysoftware.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"
+✓ reports: the reports about rewritten mail that receivers are asked for
+    _dmarc.notifications.easysoftware.com asks receivers for no reports (rua);
+    with reports.address, this shows the record that does
 ✓ helo: the HELO name and the names of the relay addresses
 - application: the application's own address
     not checked: give the address that the application itself sends from
@@ -86,7 +89,7 @@ REPORT = """\
 ✓ limits: enough connections and descriptors for Postfix
 ✓ versions: versions with known bugs, and the age of the public suffix list
 
-13 topics checked: 1 error, 1 warning, 0 could not be checked.
+14 topics checked: 1 error, 1 warning, 0 could not be checked.
 """
 
 
@@ -130,7 +133,7 @@ def test_the_report_is_saved_beside_what_is_printed(relay: Relay) -> None:
     as_json = relay.examine(fault, "--json", f"--save={path}")
 
     assert (printed.status, as_json.status) == (1, 1)
-    assert "13 topics checked: 1 error" in printed.stdout
+    assert "14 topics checked: 1 error" in printed.stdout
     saved = json.loads(path.read_text())
     assert saved.pop("time") == pytest.approx(time.time(), abs=60)
     assert (saved.pop("version"), saved.pop("exit_status")) == (1, 1)
@@ -147,7 +150,7 @@ def test_a_report_that_cannot_be_saved_is_printed_and_told(relay: Relay) -> None
     outcome = relay.examine(Fault(), "--save=/nowhere/report.json")
 
     assert outcome.status == 2
-    assert "13 topics checked: 0 errors" in outcome.stdout
+    assert "14 topics checked: 0 errors" in outcome.stdout
     assert outcome.stderr == (
         "Error: /nowhere/report.json: not saved: No such file or directory\n"
     )

@@ -116,6 +116,60 @@ def test_json_is_an_object_a_line_in_the_order_of_the_names(cli: CommandLine) ->
     assert "never" in third["cannot"]
 
 
+ASKING_ZONE = """\
+mycompany.com. TXT "v=spf1 -all"
+_dmarc.mycompany.com. TXT "v=DMARC1; p=reject; rua=mailto:postmaster@mycompany.com"
+good.example. TXT "v=spf1 include:spf.mailing.easy.cz -all"
+"""
+
+
+def test_who_is_asked_for_reports_is_told_behind_all_that_is_needed(cli: CommandLine) -> None:
+    cli.write("alignd.conf", configuration('reports = { address = "dmarc@easysoftware.com" }'))
+
+    outcome = domain(cli, "mycompany.com", "good.example", "gmail.com", zone=ASKING_ZONE)
+
+    first, second, third = re.split(r"^(?=\S)", outcome.stdout, flags=re.MULTILINE)[1:]
+    path = SNAPSHOTS / "domain-reports.txt"
+    if os.environ.get("ALIGND_SNAPSHOTS") == "write":
+        path.write_text(first)
+    assert first == path.read_text()
+    assert "Reports about good.example cannot be asked for: good.example has no DMARC" in second
+    assert "eports" not in third
+    assert outcome.status == 1
+
+
+def test_json_has_the_records_for_reports_in_a_part_of_their_own(cli: CommandLine) -> None:
+    unwanted = json.loads(domain(cli, "--json", "mycompany.com", zone=ASKING_ZONE).stdout)
+    cli.write("alignd.conf", configuration('reports = { address = "dmarc@easysoftware.com" }'))
+
+    outcome = domain(cli, "--json", "mycompany.com", "good.example", zone=ASKING_ZONE)
+
+    first, second = map(json.loads, outcome.stdout.splitlines())
+    assert unwanted["reports"] is None
+    both = "rua=mailto:postmaster@mycompany.com,mailto:dmarc@easysoftware.com"
+    assert first["reports"] == {
+        "address": "dmarc@easysoftware.com",
+        "publish": {
+            "name": "_dmarc.mycompany.com",
+            "type": "TXT",
+            "ttl": 3600,
+            "value": f"v=DMARC1; p=reject; {both}",
+            "replaces": ["v=DMARC1; p=reject; rua=mailto:postmaster@mycompany.com"],
+        },
+        "allow": {
+            "name": "mycompany.com._report._dmarc.easysoftware.com",
+            "type": "TXT",
+            "ttl": 3600,
+            "value": "v=DMARC1",
+            "replaces": [],
+            "or": "*._report._dmarc.easysoftware.com",
+        },
+        "cannot": None,
+    }
+    assert "no DMARC record" in second["reports"]["cannot"]
+    assert (second["action"], second["cannot"]) == ("pass", None)
+
+
 def test_csv_is_a_row_a_domain(cli: CommandLine) -> None:
     outcome = domain(cli, "--csv", "mycompany.com", "good.example", "gmail.com", zone=ZONE)
 

@@ -52,11 +52,11 @@ PLANTED = {
 # Siblings that know nothing of one another share a contract with those that stand in line.
 MORE_PLANTED = [
     ("Packages import downwards only", "advice/dkim", "alignd.replay.summary"),
-    ("Packages import downwards only", "doctor/dns", "alignd.advice.spf"),
+    ("Packages import downwards only", "doctor/chain", "alignd.advice.spf"),
     ("Packages import downwards only", "replay/summary", "alignd.doctor.findings"),
     ("Packages import downwards only", "feedback/join", "alignd.advice.spf"),
     ("Packages import downwards only", "judgement/review", "alignd.postfix.milters"),
-    ("The core does no input or output", "doctor/dns", "alignd.doctor.evidence.machine"),
+    ("The core does no input or output", "doctor/chain", "alignd.doctor.evidence.machine"),
     ("Catalogues are known to the languages alone", "letter/entry", "gettext"),
     ("Packages import downwards only", "mail/domain", "alignd.languages.texts"),
     ("Packages import downwards only", "digest/digest", "alignd.web.chart"),

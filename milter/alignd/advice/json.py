@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from alignd.advice.alternatives import Advice, Alternative
-from alignd.advice.publication import TTL
+from alignd.advice.publication import TTL, Impossible, Publication
+from alignd.advice.report_request import ReportRequest
 from alignd.judgement.prediction import Prediction, Verdict
 from alignd.judgement.review import Judgement
 from alignd.mail.domain import Domain
@@ -50,17 +51,38 @@ def decision_json(judgement: Judgement) -> dict[str, Any]:
     }
 
 
+def report_request_json(found: ReportRequest | Impossible | None) -> dict[str, Any] | None:
+    """Null where reports.address is not set, or the domain is a mailbox provider's."""
+    if found is None:
+        return None
+    if isinstance(found, Impossible):
+        return {"address": None, "publish": None, "allow": None, "cannot": found.reason}
+    publication, permission = found.publication, found.permission
+    return {
+        "address": found.address.address,
+        "publish": _record(publication) if publication else None,
+        "allow": _record(permission) | {"or": found.wildcard} if permission else None,
+        "cannot": None,
+    }
+
+
 def _publication(alternative: Alternative) -> dict[str, Any]:
-    publication, cost = alternative.publication, alternative.after
+    cost = alternative.after
+    return {
+        **_record(alternative.publication),
+        "checked": alternative.checked,
+        "lookups": cost.lookups if cost else 0,
+        "void_lookups": cost.void_lookups if cost else 0,
+    }
+
+
+def _record(publication: Publication) -> dict[str, Any]:
     return {
         "name": publication.name,
         "type": publication.kind.value,
         "ttl": TTL,
         "value": publication.value,
         "replaces": [record_text(each) for each in publication.replaces],
-        "checked": alternative.checked,
-        "lookups": cost.lookups if cost else 0,
-        "void_lookups": cost.void_lookups if cost else 0,
     }
 
 

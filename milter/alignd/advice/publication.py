@@ -8,7 +8,7 @@ from enum import Enum
 
 from alignd.mail.domain import Domain
 from alignd.mailauth.dns import Answer, Lookup, LookupFailed, RecordType
-from alignd.mailauth.spf_record import strings_of
+from alignd.mailauth.spf_record import quoted_strings
 
 TTL = 3600
 """Seconds; a mistake can be corrected within the hour."""
@@ -75,10 +75,7 @@ class Publication:
     @property
     def quoted_strings(self) -> tuple[str, ...]:
         """The character-strings of the value as a master file has them (RFC 1035, section 5.1)."""
-        escaped = (
-            string.replace("\\", "\\\\").replace('"', '\\"') for string in strings_of(self.value)
-        )
-        return tuple(f'"{string}"' for string in escaped)
+        return quoted_strings(self.value)
 
     def over(self, lookup: Lookup) -> Overlay:
         """Lay the record over *lookup*."""

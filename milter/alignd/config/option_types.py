@@ -60,6 +60,7 @@ _CONNECT_ID = re.compile(r"[A-Za-z0-9._-]{1,63}")
 _KEY_LABEL = re.compile(r"_?[A-Za-z0-9]([A-Za-z0-9-]{0,60}[A-Za-z0-9])?")
 _MAX_CONNECT_NAME = 255
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
+_PLAIN_LOCAL_PART = re.compile(r"[A-Za-z0-9._+-]+")
 _DNS_PORT = 53
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _COMPATIBLE = IPv6Network("::/96")
@@ -252,6 +253,16 @@ def _agent_or_address(value: object) -> Mailbox | Literal["agent"]:
 
 def _address_or_none(value: object) -> Mailbox | None:
     return _address(value) if _text(value) else None
+
+
+def _report_address_or_none(value: object) -> Mailbox | None:
+    mailbox = _address_or_none(value)
+    if mailbox and not _PLAIN_LOCAL_PART.fullmatch(mailbox.local_part):
+        raise ValueError(
+            "receivers read other characters than letters, digits, '.', '_', '+' and '-' in rua "
+            f"in different ways: {value!r}"
+        )
+    return mailbox
 
 
 def _program(value: object) -> str:
@@ -583,6 +594,8 @@ IpNetwork = Annotated[IPv4Network | IPv6Network, PlainValidator(_ip_network)]
 Address = Annotated[Mailbox, PlainValidator(_address)]
 OptionalAddress = Annotated[Mailbox | None, PlainValidator(_address_or_none)]
 """None when it is written as an empty text."""
+OptionalReportAddress = Annotated[Mailbox | None, PlainValidator(_report_address_or_none)]
+"""An address that can stand in a DMARC record as it is; None when it is an empty text."""
 ProgramPath = Annotated[str, PlainValidator(_program)]
 MailLog = Annotated[str, PlainValidator(_mail_log)]
 """JOURNAL, or the path of a file."""

@@ -53,6 +53,7 @@ from alignd.config.option_types import (
     NameTemplate,
     OptionalAddress,
     OptionalImapFolder,
+    OptionalReportAddress,
     PageAddress,
     Patterns,
     ProgramPath,
@@ -370,8 +371,9 @@ class DigestOptions(Table):
 
 
 class ReportsOptions(Table):
-    """The mailbox that receivers send aggregate reports to."""
+    """Where receivers are asked to send aggregate reports, and the mailbox that has them."""
 
+    address: OptionalReportAddress = None
     imap: OptionalImapFolder = None
     password_file: str = ""
     move_to: str = ""

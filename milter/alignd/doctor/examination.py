@@ -10,7 +10,8 @@ from alignd.config.endpoint import Endpoint
 from alignd.config.settings import Configuration, Settings
 from alignd.doctor.behind import examine_behind
 from alignd.doctor.chain import examine_chain
-from alignd.doctor.dns import examine_helo, examine_notifications
+from alignd.doctor.dns.relay import examine_helo, examine_notifications
+from alignd.doctor.dns.reports import examine_reports
 from alignd.doctor.facts import (
     Files,
     Machine,
@@ -108,6 +109,7 @@ def examine(facts: Facts) -> tuple[TopicReport, ...]:
     chain = read_chain(postfix, facts.endpoint) if isinstance(postfix, PostfixConfig) else None
     return (
         examine_notifications(configuration, facts.signer, facts.new_lookup, facts.suffixes),
+        examine_reports(configuration, facts.new_lookup, facts.suffixes),
         examine_helo(configuration, facts.new_lookup, facts.suffixes),
         topic_report(Topic.APPLICATION, _application(facts)),
         *_postfix(facts, chain),

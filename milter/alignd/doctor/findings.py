@@ -23,6 +23,7 @@ class Topic(Enum):
     """A part of the setup that is checked."""
 
     NOTIFICATIONS = "notifications"
+    REPORTS = "reports"
     HELO = "helo"
     APPLICATION = "application"
     OUTBOUND = "outbound"
@@ -41,6 +42,7 @@ class Topic(Enum):
 
 TITLES = {
     Topic.NOTIFICATIONS: "DMARC of rewritten mail, from every relay address",
+    Topic.REPORTS: "the reports about rewritten mail that receivers are asked for",
     Topic.HELO: "the HELO name and the names of the relay addresses",
     Topic.APPLICATION: "the application's own address",
     Topic.OUTBOUND: "the addresses and the HELO name that Postfix uses",
@@ -69,6 +71,9 @@ class FindingId(Enum):
     NOTIFICATIONS_WITHOUT_DMARC = "notifications-without-dmarc"
     NOTIFICATIONS_UNROUTABLE = "notifications-unroutable"
     NOTIFICATIONS_ARE_APPLICATIONS = "notifications-are-applications"
+
+    REPORTS_NOT_REQUESTED = "reports-not-requested"
+    REPORTS_NOT_ALLOWED = "reports-not-allowed"
 
     HELO_UNRESOLVED = "helo-unresolved"
     HELO_WITHOUT_SPF = "helo-without-spf"

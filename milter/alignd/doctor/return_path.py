@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from alignd.config.settings import Configuration, Relay
-from alignd.doctor.dns import addresses_of
+from alignd.doctor.dns.relay import addresses_of
 from alignd.doctor.facts import (
     Barrier,
     Interfaces,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from alignd.advice.alternatives import Advice, Alternative
+from alignd.advice.report_request import ReportRequest
 from alignd.judgement.own_sender import AddressResult
 from alignd.judgement.reasons import Action, Reason
 from alignd.languages.texts import Texts
@@ -20,6 +21,7 @@ from alignd.letter.layout.plain_text import as_text
 from alignd.letter.proof import how_to_see
 from alignd.letter.reasons import say_reason
 from alignd.letter.record import record, replaced
+from alignd.letter.reports import optional_reports
 from alignd.letter.short import short_bodies
 from alignd.letter.traps import traps
 from alignd.letter.where import where_to_enter
@@ -58,10 +60,12 @@ def letter(
     looked_at: float,
     number: int = 1,
     link: str = "",
+    reports: ReportRequest | None = None,
 ) -> Letter | NoLetter:
     """Write the letter that asks for the alternative of *advice* with that *number*.
 
     *looked_at* is the Unix time of the advice. *link* leads to the page that shows what we see.
+    *reports* is what the owner can publish, if he likes, to have reports sent to the operator.
     """
     alternative = choose_alternative(advice, number)
     if isinstance(alternative, NoLetter):
@@ -83,6 +87,7 @@ def letter(
         *traps(entry, texts),
         Heading(texts.text("How to see that it worked")),
         *how_to_see(entry, alternative, texts, link),
+        *optional_reports(domain, reports, texts),
         Paragraph(texts.text("If anything is unclear, simply answer this message.")),
     )
     text, html = as_text(blocks), as_html(subject, blocks, texts)

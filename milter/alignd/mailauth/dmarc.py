@@ -202,6 +202,11 @@ def record_name(domain: Domain) -> str:
     return f"_dmarc.{domain}"
 
 
+def policy_texts(texts: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Those of *texts* that are DMARC records, RFC 9989, section 4.10, step 2."""
+    return tuple(text for text in texts if _VERSION.match(_decoded(text)))
+
+
 class DmarcRecords:
     """The DMARC records of one judgement: each name is looked up, and each record read, once."""
 

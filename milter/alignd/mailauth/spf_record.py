@@ -133,6 +133,12 @@ def strings_of(value: str) -> tuple[str, ...]:
     return tuple(value[cut : cut + MAX_STRING] for cut in cuts) or ("",)
 
 
+def quoted_strings(text: str) -> tuple[str, ...]:
+    """The character-strings of *text* as a master file has them (RFC 1035, section 5.1)."""
+    escaped = (each.replace("\\", "\\\\").replace('"', '\\"') for each in strings_of(text))
+    return tuple(f'"{string}"' for string in escaped)
+
+
 def _end_of_evaluation(terms: tuple[Term, ...]) -> int:
     """The place in front of `all`, or else behind the last mechanism: what is there is reached."""
     for place, term in enumerate(terms):

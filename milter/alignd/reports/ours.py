@@ -96,8 +96,10 @@ class Ours:
             return False
         if (domain.name, selector) in self.keys or ("", selector) in self.keys:
             return True
-        # Where nothing is known of the keys of a domain of ours, all of them are.
-        return domain in self.domains and not any(name == domain.name for name, _ in self.keys)
+        # Where nothing is known of the keys of a domain of ours, all of them are; and where the
+        # receiver leaves the selector out, as rspamd 3.4 does, its key is one of them.
+        is_told_apart = selector and any(name == domain.name for name, _ in self.keys)
+        return domain in self.domains and not is_told_apart
 
     def _is_authorised(self, row: Row) -> bool:
         """Whether SPF passes for the author domain, or for one of ours; not for a forwarder's."""

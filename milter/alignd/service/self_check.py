@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from alignd.doctor.dns import examine_notifications
+from alignd.doctor.dns.relay import examine_notifications
 from alignd.doctor.findings import Topic, TopicReport, one_line, topic_report
 from alignd.doctor.machine import examine_resolver
 from alignd.mailauth.rfc7489 import PublicSuffixes

@@ -1,4 +1,4 @@
-"""The mailbox of reports: a URL without a password, which is in a file of its own."""
+"""Where reports come: an address, and a mailbox whose password is in a file of its own."""
 
 import pytest
 
@@ -29,9 +29,15 @@ IMAP = 'imap = "imaps://ann@mail.example/DMARC"\n'
             "the password in the clear: imaps:// does not; or '' for none",
             id="in the clear",
         ),
+        pytest.param(
+            'address = "a!b@mail.example"',
+            "8: reports.address: receivers read other characters than letters, digits, '.', '_', "
+            "'+' and '-' in rua in different ways: 'a!b@mail.example'",
+            id="an address that rua cannot hold as it is",
+        ),
     ],
 )
-def test_a_mailbox_that_cannot_be_read_so_is_refused(text: str, expected: str) -> None:
+def test_what_cannot_serve_is_refused(text: str, expected: str) -> None:
     (problem,) = problems(f"{BASE}[reports]\n{text}")
 
     assert problem == expected

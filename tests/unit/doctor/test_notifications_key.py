@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.serialization import PublicFormat
 from alignd.config.domain_lists import SuffixList
 from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
-from alignd.doctor.dns import examine_notifications
+from alignd.doctor.dns.relay import examine_notifications
 from alignd.doctor.findings import FindingId
 from alignd.resolver.zone import Zone
 from tests.lab import cast

@@ -9,7 +9,7 @@ from alignd.config.domain_lists import SuffixList
 from alignd.config.file import parse_configuration
 from alignd.config.settings import Configuration
 from alignd.config.signer import load_signer
-from alignd.doctor.dns import examine_helo, examine_notifications
+from alignd.doctor.dns.relay import examine_helo, examine_notifications
 from alignd.doctor.findings import TopicReport
 from alignd.mailauth.dns import Answer, LookupFailed, RecordType
 from alignd.resolver.zone import Zone

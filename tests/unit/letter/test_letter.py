@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from alignd.advice.alternatives import Advice, advise
 from alignd.advice.publication import Kind, Publication
+from alignd.advice.report_request import ReportRequest, advise_reports
 from alignd.config.domain_lists import SuffixList
 from alignd.config.file import parse_configuration
 from alignd.config.signer import load_signer
@@ -396,3 +397,44 @@ def test_the_host_is_found_for_the_name_of_the_record() -> None:
     assert dkim.zone == Domain("_domainkey.mycompany.com")
     made = written(advice_for(ADVISED), hosting=dkim, number=2)
     assert in_text(made.text, TEXTS[Language.EN]).name == "easy1"
+
+
+@pytest.mark.parametrize("language", Language)
+def test_reports_are_asked_for_at_the_end_and_only_where_they_can_come(
+    language: Language,
+) -> None:
+    dmarc = '_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"\n'
+    allowed = 'mycompany.com._report._dmarc.easysoftware.com. TXT "v=DMARC1"\n'
+    record = "v=DMARC1; p=reject; rua=mailto:dmarc@easysoftware.com"
+
+    plain, forbidden, asked = (
+        with_reports(ADVISED + dmarc + zone, language, wanted=wanted)
+        for zone, wanted in (("", False), ("", True), (allowed, True))
+    )
+
+    assert plain.text == forbidden.text
+    assert f"\n    {record}\n" in asked.text
+    assert record in asked.html
+    assert asked.mailto == plain.mailto
+    before, _, after = asked.text.partition(f"\n    {record}\n")
+    assert after == f"\n{plain.text.splitlines()[-1]}\n"
+    assert plain.text.startswith(before.rsplit("\n\n", 2)[0])
+
+
+def with_reports(zone: str, language: Language, *, wanted: bool) -> Letter:
+    found = advise_reports(
+        MARKY.domain,
+        Mailbox("dmarc", Domain("easysoftware.com")),
+        Zone.parse(zone),
+        SUFFIXES,
+    )
+    assert isinstance(found, ReportRequest)
+    made = letter(
+        advice_for(zone),
+        TEXTS[language],
+        UNKNOWN_HOSTING,
+        looked_at=NOVEMBER,
+        reports=found if wanted else None,
+    )
+    assert isinstance(made, Letter)
+    return made

@@ -108,6 +108,11 @@ def summed(
             id="another-service-with-its-own-key-in-our-domain",
         ),
         pytest.param(
+            replace(ROW, source=ELSEWHERE, dkim_results=(replace(SIGNED, selector=""),)),
+            Origin.UNLISTED,
+            id="a-signature-of-our-domain-without-the-selector",
+        ),
+        pytest.param(
             replace(ROW, source=ELSEWHERE, dkim_results=(replace(SIGNED, result="fail"),)),
             Origin.FOREIGN,
             id="a-signature-with-our-names-that-fails",

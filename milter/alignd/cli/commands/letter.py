@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 
 from alignd.advice.alternatives import Advice, advise
+from alignd.advice.publication import Impossible
+from alignd.advice.report_request import ReportRequest, advise_wanted_reports
 from alignd.cli.names import read_authors
 from alignd.cli.options import (
     CONFIG,
@@ -49,6 +51,7 @@ class _Wanted:
     language: Language
     number: int
     link: str
+    reports: ReportRequest | None
 
 
 @click.command("letter")
@@ -92,8 +95,9 @@ def letter_(
 
     The letter says what happens to the mail and why, the exact record, where to enter it at the
     company's DNS host, what often goes wrong there, and how to see that it worked. The record is
-    that of `alignd domain`. Exit status 0 if there is a letter; 1 if there is nothing to ask for;
-    2 if NAME is wrong, or DNS did not answer.
+    that of `alignd domain`. With reports.address, and once DNS allows reports about NAME to go
+    there, the record that asks for them stands at the end, as an option. Exit status 0 if there is
+    a letter; 1 if there is nothing to ask for; 2 if NAME is wrong, or DNS did not answer.
 
     \b
     Examples:
@@ -109,7 +113,9 @@ def letter_(
     reviewer = make_reviewer(configuration, signer, time.time, directory=directory)
     (author,) = authors
     advice = advise(reviewer, author, lookup)
-    written = _write(advice, lookup, _Wanted(Language(language), number, link))
+    found = advise_wanted_reports(reviewer, author, lookup)
+    reports = None if isinstance(found, Impossible) else found
+    written = _write(advice, lookup, _Wanted(Language(language), number, link, reports))
     if isinstance(written, NoLetter):
         sys.exit(_explain(written, author, advice))
     _print(written, Form(form))
@@ -126,6 +132,7 @@ def _write(advice: Advice, lookup: Lookup, wanted: _Wanted) -> Letter | NoLetter
         looked_at=time.time(),
         number=wanted.number,
         link=wanted.link,
+        reports=wanted.reports,
     )
 
 

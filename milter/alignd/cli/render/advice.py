@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignd.advice.alternatives import Advice, Alternative, Cost
-from alignd.advice.publication import TTL, Kind, Publication
+from alignd.advice.publication import TTL, Impossible, Kind, Publication
+from alignd.advice.report_request import ReportRequest
 from alignd.advice.spf_cost import MAX_LOOKUPS, MAX_VOID_LOOKUPS
 from alignd.cli.render.evidence import brief_evidence, reason_clause
 from alignd.cli.text import (
@@ -19,6 +20,7 @@ from alignd.cli.text import (
     verbatim,
 )
 from alignd.judgement.reasons import Action
+from alignd.mail.domain import Domain
 from alignd.mail.printable import record_text
 from alignd.mailauth.spf_record import MAX_STRING
 
@@ -66,6 +68,43 @@ def advice_lines(advice: Advice) -> Iterator[Line]:
         yield from _item(why)
 
 
+def report_request_lines(domain: Domain, found: ReportRequest | Impossible) -> Iterator[Line]:
+    """The records that have reports about *domain* sent to the operator, which are an option."""
+    yield BLANK
+    if isinstance(found, Impossible):
+        yield from _prose(f"Reports about {domain} cannot be asked for: {found.reason}.")
+        return
+    address = found.address.address
+    if found.publication is None and found.permission is None:
+        yield from _prose(f"Receivers are asked for reports about {domain} to {address}.")
+        return
+    yield from _prose(
+        f"An option, which no mail depends on: receivers also send their reports about {domain} "
+        f"to {address}, if"
+    )
+    if found.publication:
+        yield BLANK
+        yield from _record(f"{domain} publishes as", found.publication)
+        yield from _detail(
+            f"checked: the policy stays {found.policy.value}, and receivers are asked"
+        )
+        for note in found.notes:
+            yield from _item(note)
+    if found.permission:
+        yield BLANK
+        yield from _record("the operator publishes as", found.permission)
+        yield from _detail("checked: receivers may then send them (RFC 7489, section 7.1)")
+        yield from _item(
+            f"or the same at {found.wildcard}, for every domain: alone, since records of single "
+            "domains hide it from others"
+        )
+
+
+def _record(title: str, publication: Publication) -> Iterator[Line]:
+    yield verbatim(f"{title} {publication.kind.value} record of {publication.name}:", "  ")
+    yield from _value(publication)
+
+
 def _envelope(advice: Advice) -> Iterator[Line]:
     author, elsewhere = advice.author.address, advice.bounces.address
     yield from _prose(f"This is for a message from {author} with the same envelope sender.")
@@ -80,6 +119,16 @@ def _envelope(advice: Advice) -> Iterator[Line]:
 def _alternative(number: int, alternative: Alternative) -> Iterator[Line]:
     publication = alternative.publication
     yield verbatim(f"{number}. {publication.kind.value} record of {publication.name}", "  ")
+    yield from _value(publication)
+    if alternative.checked:
+        yield from _detail(f"checked: mail would pass ({alternative.judged[0].reason.value})")
+    if alternative.before and alternative.after:
+        yield from _item(_lookups(alternative.before, alternative.after))
+    for note in alternative.notes:
+        yield from _item(note)
+
+
+def _value(publication: Publication) -> Iterator[Line]:
     yield verbatim(publication.value, _INDENT)
     if publication.replaces:
         yield from _detail("in place of")
@@ -88,12 +137,6 @@ def _alternative(number: int, alternative: Alternative) -> Iterator[Line]:
     if publication.kind is Kind.TXT and len(publication.value) > MAX_STRING:
         yield from _detail(f"which a zone file holds in strings of at most {MAX_STRING} bytes:")
         yield from (verbatim(line, _INDENT) for line in zone_lines(publication))
-    if alternative.checked:
-        yield from _detail(f"checked: mail would pass ({alternative.judged[0].reason.value})")
-    if alternative.before and alternative.after:
-        yield from _item(_lookups(alternative.before, alternative.after))
-    for note in alternative.notes:
-        yield from _item(note)
 
 
 def _lookups(before: Cost, after: Cost) -> str:

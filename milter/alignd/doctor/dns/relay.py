@@ -26,6 +26,7 @@ from alignd.mailauth.dkim import CheckedSignature, Signer, check_planned
 from alignd.mailauth.dkim_key import DkimResult, key_name
 from alignd.mailauth.dmarc import Policy, record_name
 from alignd.mailauth.dns import Lookup, LookupFailed, MailExchange, RecordType
+from alignd.mailauth.reporting.rua import new_record
 from alignd.mailauth.rfc7489 import PublicSuffixes
 from alignd.mailauth.spf import Spf, SpfResult
 from alignd.mailauth.spf_record import mechanism_for
@@ -50,7 +51,8 @@ def examine_notifications(
     every = tuple(dict.fromkeys(_senders(configuration)))
     remarks: list[Remark] = []
     for ours, relay in every[:at_most]:
-        remarks += _notifications(ours, relay, signer, new_lookup(), suffixes)
+        asking = configuration.reports.address
+        remarks += _notifications(ours, relay, signer, new_lookup(), suffixes, asking)
     if left := len(every) - len(every[:at_most]):
         remarks.append(Skipped(f"{left} more [tenant.notifications]; `alignd doctor` checks all"))
     return topic_report(Topic.NOTIFICATIONS, remarks)
@@ -79,7 +81,12 @@ def _senders(configuration: Configuration) -> Iterator[tuple[Notifications, Rela
 
 
 def _notifications(
-    ours: Notifications, relay: Relay, signer: Signer, lookup: Lookup, suffixes: PublicSuffixes
+    ours: Notifications,
+    relay: Relay,
+    signer: Signer,
+    lookup: Lookup,
+    suffixes: PublicSuffixes,
+    reports: Mailbox | None,
 ) -> Iterator[Remark]:
     signatures = signer.signatures_for(ours.address)
     dkim = tuple(check_planned(planned, lookup) for planned in signatures)
@@ -93,7 +100,7 @@ def _notifications(
             FindingId.NOTIFICATIONS_WITHOUT_DMARC,
             f"{ours.domain} has no DMARC record",
             "large receivers require one, and trust mail without it less",
-            f'{record_name(ours.domain)}. TXT "v=DMARC1; p=none"',
+            f'{record_name(ours.domain)}. TXT "{new_record(reports)}"',
         )
     for domain in dict.fromkeys((ours.domain, ours.bounces.domain)):
         yield from _routable(domain, lookup)
