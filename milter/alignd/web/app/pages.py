@@ -23,7 +23,7 @@ from alignd.web.views.domain import domain_page
 from alignd.web.views.errors import why_unreadable
 from alignd.web.views.json import domain_page_json
 from alignd.web.views.letter import letter_page
-from alignd.web.views.list import list_json, list_page
+from alignd.web.views.list import ListPages, list_json
 from alignd.web.views.parts.past import period_of
 from alignd.web.views.query import number_of, wanted_of
 from alignd.web.views.relays import NoRelays, relays_json, relays_page
@@ -60,6 +60,7 @@ class _Pages:
     def __init__(self, desk: Desk, answers: Answers) -> None:
         self._desk = desk
         self._answers = answers
+        self._list_pages = ListPages()
 
     def list(self) -> Response:
         """The author domains."""
@@ -76,7 +77,7 @@ class _Pages:
         wanted = wanted_of(request.args.to_dict())
         now = self._desk.clock()
         trouble = why_unreadable(latest.trouble.obstacle, texts) if latest.trouble else ""
-        page = list_page(latest.snapshot, wanted, texts, now, trouble)
+        page = self._list_pages.page(latest.snapshot, wanted, texts, now, trouble)
         return self._answers.page("list.html", page=page, here="list")
 
     def list_json(self) -> Response:
