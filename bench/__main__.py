@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -45,10 +45,19 @@ Tell = Callable[[str], None]
 @click.argument("parts", nargs=-1, type=click.Choice(_PARTS))
 @click.option("--rounds", type=click.IntRange(min=1), default=_RUNS.rounds, show_default=True)
 @click.option("--seconds", type=float, default=_RUNS.seconds, show_default=True, help="Of a run.")
+@click.option(
+    "--peers/--no-peers", "has_peers", default=True, help="Beside other makers' milters, too."
+)
 @click.option("--inside", type=click.Path(path_type=Path), hidden=True)
 @click.option("--page", "where", type=click.Path(path_type=Path), help="Where to write the page.")
 def main(
-    parts: tuple[str, ...], rounds: int, seconds: float, inside: Path | None, where: Path | None
+    parts: tuple[str, ...],
+    rounds: int,
+    seconds: float,
+    inside: Path | None,
+    where: Path | None,
+    *,
+    has_peers: bool,
 ) -> None:
     """Measure PARTS, or everything.
 
@@ -69,7 +78,8 @@ def main(
     record_syslog(Path("/dev/log"), inside / "syslog.log")
     with console.status("bench") as status:
         runs = speed.Runs(rounds, seconds)
-        results = _measure(parts or _PARTS, runs, inside, status.update)
+        starts = peers.STARTS if has_peers else ()
+        results = _measure(parts or _PARTS, runs, inside, status.update, starts)
     target = where or (None if parts else _DOCS / "bench.md")
     picture = (target or _DOCS / "bench.md").with_suffix(".svg")
     text = page.written(results, picture.name)
@@ -82,7 +92,13 @@ def main(
         console.print(f"bench: not reached: {goal}", markup=False)
 
 
-def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Tell) -> Results:
+def _measure(
+    parts: tuple[str, ...],
+    runs: speed.Runs,
+    directory: Path,
+    tell: Tell,
+    starts: Sequence[peers.Start],
+) -> Results:
     results = Results(MilterOptions().workers_on(len(os.sched_getaffinity(0))))
     load = generator.build(directory)
     domains = setup.DOMAINS
@@ -93,7 +109,7 @@ def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Te
     tell("DNS")
     with unbound.run_unbound(setup.zone(domains), _DNS_PORT):
         if "speed" in parts or "postfix" in parts:
-            _measure_beside(parts, runs, directory, load, tell, results)
+            _measure_beside(parts, runs, directory, load, tell, starts, results)
         if "workers" in parts:
             results.crews = list(workers.measure(load, directory, "127.0.0.1", tell, runs))
         if "figures" in parts:
@@ -121,16 +137,15 @@ def _measure_beside(
     directory: Path,
     load: generator.Generator,
     tell: Tell,
+    starts: Sequence[peers.Start],
     results: Results,
 ) -> None:
     beside = directory / "beside"
     beside.mkdir()
     with setup.run_ours(beside, "127.0.0.1") as alignd:
         ours = peers.Peer(speed.OURS, alignd.socket)
-        others = [
-            start(beside, results.workers) for start in (peers.start_empty, peers.start_kept)
-        ]
-        for start in peers.STARTS:
+        others = [each(beside, results.workers) for each in (peers.start_empty, peers.start_kept)]
+        for start in starts:
             try:
                 others.append(start(beside, results.workers))
             except peers.MissingError as error:

@@ -28,6 +28,7 @@ def test_it_measures_and_says_so(tmp_path: Path) -> None:
         "speed",
         "figures",
         "ledger",
+        "--no-peers",
         "--rounds",
         "1",
         "--seconds",
