@@ -45,6 +45,7 @@ Tell = Callable[[str], None]
 @click.argument("parts", nargs=-1, type=click.Choice(_PARTS))
 @click.option("--rounds", type=click.IntRange(min=1), default=_RUNS.rounds, show_default=True)
 @click.option("--seconds", type=float, default=_RUNS.seconds, show_default=True, help="Of a run.")
+@click.option("--warming", type=click.IntRange(min=1), default=_RUNS.warming, show_default=True)
 @click.option(
     "--peers/--no-peers", "has_peers", default=True, help="Beside other makers' milters, too."
 )
@@ -54,6 +55,7 @@ def main(
     parts: tuple[str, ...],
     rounds: int,
     seconds: float,
+    warming: int,
     inside: Path | None,
     where: Path | None,
     *,
@@ -77,7 +79,7 @@ def main(
     inside.chmod(0o755)
     record_syslog(Path("/dev/log"), inside / "syslog.log")
     with console.status("bench") as status:
-        runs = speed.Runs(rounds, seconds)
+        runs = speed.Runs(rounds, seconds, warming)
         starts = peers.STARTS if has_peers else ()
         results = _measure(parts or _PARTS, runs, inside, status.update, starts)
     target = where or (None if parts else _DOCS / "bench.md")
@@ -151,7 +153,7 @@ def _measure_beside(
             except peers.MissingError as error:
                 results.missing.append(str(error))
         tell("warming up")
-        speed.warm(load, ours, results.workers)
+        speed.warm(load, ours, results.workers, runs)
         if "speed" in parts:
             results.speeds = speed.measure(load, ours, others, tell, runs)
         if "postfix" in parts:

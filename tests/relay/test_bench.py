@@ -33,6 +33,8 @@ def test_it_measures_and_says_so(tmp_path: Path) -> None:
         "1",
         "--seconds",
         "0.1",
+        "--warming",
+        "500",
         "--page",
         str(page),
     ]
