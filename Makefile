@@ -7,10 +7,22 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd redis-server unbound publicsuffix postgresql \
 	dovecot-imapd iproute2 bind9-dnsutils spfquery systemd mandoc chromium chromium-driver
 
-# Of the tests; those that take longest come first.
-PARTS = test-relay test-wire test-unit test-receivers test-cli test-browser test-rest
+# Those that take longest come first. What no other part names is in test-rest.
+PARTS = test-waits test-unit static test-cli test-cases test-relay test-wire test-rest test-browser
+# Two at once on two cores, or DNS is late, and what would pass is rewritten to be safe.
+LAST = test-storms test-receivers test-dns
 
-.PHONY: help check test $(PARTS) static demo storm bench man catalogues screenshots venv packages
+# Nearly all of their time they wait: for a bound, a pause, or a process that hangs.
+WAITS = $(patsubst %,tests/wire/test_%.py,life monitor ledger ledger_watch ledger_window archive \
+	return_map shortages limits log probe suspects telling) tests/relay/test_bench.py
+# They share the processes of alignd that run with the configurations of all cases.
+CASES = tests/wire/test_wire.py tests/wire/test_return.py tests/relay/test_postfix.py
+STORMS = tests/relay/test_storm.py
+RECEIVERS = $(patsubst %,tests/relay/test_%.py,verifiers differential records signatures readers)
+DNS = $(patsubst %,tests/wire/test_%.py,bad_dns dns_failures lookahead nameservers)
+ELSEWHERE = $(WAITS) $(CASES) $(STORMS) $(RECEIVERS) $(DNS)
+
+.PHONY: help check test $(PARTS) $(LAST) demo storm bench man catalogues screenshots venv packages
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -18,21 +30,31 @@ help:  ## list the targets
 check: static  ## check style, types and imports, and run the fast tests: about a minute
 	.venv/bin/pytest tests/unit tests/cases tests/documents
 
-test: static  ## check style, types and imports, and run all tests, with a real Postfix: about twenty minutes
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(PARTS)
+test: venv  ## check style, types and imports, and run all tests, with a real Postfix: about a quarter of an hour
+	@$(RUN) --jobs=4 $(PARTS); parts=$$?; $(RUN) --jobs=2 $(LAST) && exit $$parts
 
-# Half of the time they wait for Postfix, a timeout, or a process that hangs. With three at once on
-# two cores DNS is late in the storms, and what would pass is rewritten to be safe. Each is told of
-# when it has ended. What no other part names is in the last one.
-RECEIVERS = $(patsubst %,tests/relay/test_%.py,verifiers differential records signatures readers)
+# Each part is told of when it has ended, and none is left out because another has failed.
+RUN = $(MAKE) --no-print-directory --keep-going --output-sync=target
 
-test-relay:
-	.venv/bin/pytest tests/relay $(RECEIVERS:%=--ignore=%)
+test-waits:
+	.venv/bin/pytest $(WAITS)
+
+test-cases:
+	.venv/bin/pytest $(CASES)
+
+test-storms:
+	.venv/bin/pytest $(STORMS)
 
 test-receivers:
 	.venv/bin/pytest $(RECEIVERS)
 
-test-wire test-unit test-cli test-browser: test-%:
+test-dns:
+	.venv/bin/pytest $(DNS)
+
+test-relay test-wire: test-%:
+	.venv/bin/pytest tests/$* $(ELSEWHERE:%=--ignore=%)
+
+test-unit test-cli test-browser: test-%:
 	.venv/bin/pytest tests/$*
 
 test-rest:

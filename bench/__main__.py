@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -47,6 +47,7 @@ Tell = Callable[[str], None]
 @click.argument("parts", nargs=-1, type=click.Choice(_PARTS))
 @click.option("--rounds", type=click.IntRange(min=1), default=_RUNS.rounds, show_default=True)
 @click.option("--seconds", type=float, default=_RUNS.seconds, show_default=True, help="Of a run.")
+@click.option("--warming", type=click.IntRange(min=1), default=_RUNS.warming, show_default=True)
 @click.option(
     "--reports",
     type=click.IntRange(min=1),
@@ -54,15 +55,21 @@ Tell = Callable[[str], None]
     show_default=True,
     help=f"That are read, of {reading.ROWS} rows each.",
 )
+@click.option(
+    "--peers/--no-peers", "has_peers", default=True, help="Beside other makers' milters, too."
+)
 @click.option("--inside", type=click.Path(path_type=Path), hidden=True)
 @click.option("--page", "where", type=click.Path(path_type=Path), help="Where to write the page.")
 def main(
     parts: tuple[str, ...],
     rounds: int,
     seconds: float,
+    warming: int,
     reports: int,
     inside: Path | None,
     where: Path | None,
+    *,
+    has_peers: bool,
 ) -> None:
     """Measure PARTS, or everything.
 
@@ -82,8 +89,9 @@ def main(
     inside.chmod(0o755)
     record_syslog(Path("/dev/log"), inside / "syslog.log")
     with console.status("bench") as status:
-        runs = speed.Runs(rounds, seconds)
-        results = _measure(parts or _PARTS, runs, inside, status.update)
+        runs = speed.Runs(rounds, seconds, warming)
+        starts = peers.STARTS if has_peers else ()
+        results = _measure(parts or _PARTS, runs, inside, status.update, starts)
         if not parts or "reports" in parts:
             results.reading = reading.measure(inside / "reports", reports, status.update)
     target = where or (None if parts else _DOCS / "bench.md")
@@ -98,7 +106,13 @@ def main(
         console.print(f"bench: not reached: {goal}", markup=False)
 
 
-def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Tell) -> Results:
+def _measure(
+    parts: tuple[str, ...],
+    runs: speed.Runs,
+    directory: Path,
+    tell: Tell,
+    starts: Sequence[peers.Start],
+) -> Results:
     results = Results(MilterOptions().workers_on(len(os.sched_getaffinity(0))))
     load = generator.build(directory)
     domains = setup.DOMAINS
@@ -109,7 +123,7 @@ def _measure(parts: tuple[str, ...], runs: speed.Runs, directory: Path, tell: Te
     tell("DNS")
     with unbound.run_unbound(setup.zone(domains), _DNS_PORT):
         if "speed" in parts or "postfix" in parts:
-            _measure_beside(parts, runs, directory, load, tell, results)
+            _measure_beside(parts, runs, directory, load, tell, starts, results)
         if "workers" in parts:
             results.crews = list(workers.measure(load, directory, "127.0.0.1", tell, runs))
         if "figures" in parts:
@@ -137,22 +151,21 @@ def _measure_beside(
     directory: Path,
     load: generator.Generator,
     tell: Tell,
+    starts: Sequence[peers.Start],
     results: Results,
 ) -> None:
     beside = directory / "beside"
     beside.mkdir()
     with setup.run_ours(beside, "127.0.0.1") as alignd:
         ours = peers.Peer(speed.OURS, alignd.socket)
-        others = [
-            start(beside, results.workers) for start in (peers.start_empty, peers.start_kept)
-        ]
-        for start in peers.STARTS:
+        others = [each(beside, results.workers) for each in (peers.start_empty, peers.start_kept)]
+        for start in starts:
             try:
                 others.append(start(beside, results.workers))
             except peers.MissingError as error:
                 results.missing.append(str(error))
         tell("warming up")
-        speed.warm(load, ours, results.workers)
+        speed.warm(load, ours, results.workers, runs)
         if "speed" in parts:
             results.speeds = speed.measure(load, ours, others, tell, runs)
         if "postfix" in parts:

@@ -175,7 +175,8 @@ def start_pydmarc(directory: Path, _workers: int) -> Peer:
     return _start(PYDMARC, command, directory, _PYDMARC_PORT)
 
 
-STARTS: tuple[Callable[[Path, int], Peer], ...] = (
+Start = Callable[[Path, int], Peer]
+STARTS: tuple[Start, ...] = (
     start_opendmarc,
     start_rspamd,
     start_bare,

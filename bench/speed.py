@@ -21,7 +21,6 @@ GOALS = {
 }
 """What alignd is to be, times the peer, at each number of connections; others have no goal."""
 _MOST = 1_000_000  # messages of one run
-_WARMING = 10_000  # messages for each worker of alignd: each meets every author then
 
 Tell = Callable[[str], None]
 
@@ -32,6 +31,8 @@ class Runs:
 
     rounds: int = 5
     seconds: float = 1.0
+    warming: int = 10_000
+    """Messages for each worker of alignd before: each meets every author then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ class UnlikeError(RuntimeError):
     """The yardstick does not speak the protocol as alignd does."""
 
 
-def warm(generator: Generator, ours: Peer, workers: int) -> None:
+def warm(generator: Generator, ours: Peer, workers: int, runs: Runs) -> None:
     """Have every worker of alignd meet every author domain."""
-    generator.run(ours.socket, Load(2 * workers, _WARMING * workers, 120, edits=EDITS))
+    generator.run(ours.socket, Load(2 * workers, runs.warming * workers, 120, edits=EDITS))
 
 
 def measure(

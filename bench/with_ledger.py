@@ -59,7 +59,7 @@ def measure(
         _run(directory / "without", nameserver, "") as plain,
     ):
         for alignd in (ours, plain):
-            speed.warm(generator, Peer(speed.OURS, alignd.socket), 2)
+            speed.warm(generator, Peer(speed.OURS, alignd.socket), 2, runs)
         ledger = CountingLedger(file)
         ledger.rest()
         (process,) = (pid for pid in ours.children() if calls_itself(pid, "alignd: ledger"))

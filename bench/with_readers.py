@@ -82,7 +82,7 @@ def measure(
     directory.mkdir()
     tell(f"a ledger of {DOMAINS} domains")
     with _run(directory, nameserver) as bench:
-        speed.warm(generator, Peer(speed.OURS, bench.relay.socket), 2)
+        speed.warm(generator, Peer(speed.OURS, bench.relay.socket), 2, runs)
         bench.ledger.rest()
         tell("readers without mail")
         yield bench.without_mail(_STRETCH * runs.rounds * runs.seconds)

@@ -37,7 +37,7 @@ def measure(
         place = directory / f"workers{workers}"
         place.mkdir()
         with setup.run_ours(place, nameserver, workers=workers) as alignd:
-            speed.warm(generator, Peer(speed.OURS, alignd.socket), workers)
+            speed.warm(generator, Peer(speed.OURS, alignd.socket), workers, runs)
             rates = []
             for connections in speed.CONNECTIONS:
                 load = Load(connections, _MOST, runs.seconds, edits=setup.EDITS)

@@ -106,7 +106,10 @@ class PostgreSql:
         """Processor time of the server so far, and of all that it has started."""
         assert self._process is not None
         pid = self._process.pid
-        living = sum(processor_seconds(each) for each in _children(pid))
+        living = 0.0
+        for each in _children(pid):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+                living += processor_seconds(each)
         return processor_seconds(pid) + ended_processor_seconds(pid) + living
 
     def _signal_all(self, number: signal.Signals) -> None:

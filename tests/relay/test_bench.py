@@ -28,10 +28,13 @@ def test_it_measures_and_says_so(tmp_path: Path) -> None:
         "speed",
         "figures",
         "ledger",
+        "--no-peers",
         "--rounds",
         "1",
         "--seconds",
         "0.1",
+        "--warming",
+        "500",
         "--page",
         str(page),
     ]

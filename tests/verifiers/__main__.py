@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 
 from tests.lab.namespaces import run_isolated
@@ -39,11 +40,11 @@ def send_all(testbed: Testbed, sendings: Iterable[Sending]) -> None:
         by_zone[sending.zone].append(sending)
     last_keys = 0
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for zone, together in by_zone.items():
+        for together in _spread(by_zone.values()):
             has_keys = any(map(_has_keys, together))
             if has_keys:
                 _wait_for_second_after(last_keys)
-            testbed.nameserver.serve(testbed.key.publish(world(zone)))
+            testbed.nameserver.serve(testbed.key.publish(world(together[0].zone)))
             running = [
                 pool.submit(deliver, testbed, sending, source)
                 for sending in together
@@ -52,6 +53,17 @@ def send_all(testbed: Testbed, sendings: Iterable[Sending]) -> None:
             for each in running:
                 print(each.result().to_json(), flush=True)
             last_keys = int(time.time()) if has_keys else last_keys
+
+
+def _spread(groups: Iterable[list[Sending]]) -> list[list[Sending]]:
+    """Put those without keys evenly between those with, which wait for the next second."""
+    kinds: tuple[list[list[Sending]], list[list[Sending]]] = [], []
+    for together in groups:
+        kinds[any(map(_has_keys, together))].append(together)
+    placed = [
+        (number / len(kind), together) for kind in kinds for number, together in enumerate(kind)
+    ]
+    return [together for _place, together in sorted(placed, key=itemgetter(0))]
 
 
 def _has_keys(sending: Sending) -> bool:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.wire
 
 AGENT = "marky.mark@mycompany.com"
 MESSAGE = f"From: Marky Mark <{AGENT}>\r\n\r\nHello\r\n".encode()
-MANY = 3_000
+MANY = 2_000
 AT_ONCE = 1_000  # this process needs a descriptor for each
 BEGINNINGS = (b"", struct.pack("!I", 13) + b"O")  # nothing, and the first half of a negotiation
 FEW = ("prlimit", "--nofile=256")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from alignd.config.settings import WebOptions
-from alignd.config.whole_file import replace_file
+from alignd.config.whole_file import read_file, replace_file
 from alignd.web.sharing import expiry_of, is_id
 
 FILE_NAME = "revoked"
@@ -40,16 +39,11 @@ def read_revoked(path: Path) -> frozenset[str]:
         RevocationError: it cannot be read, or is no such file.
     """
     try:
-        with open(path, "rb", opener=_open) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise RevocationError(f"{path}: not a file")
-            content = file.read(_MAX_OCTETS + 1)
+        content = read_file(path, _MAX_OCTETS)
     except FileNotFoundError:
         return frozenset()
     except OSError as error:
         raise RevocationError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > _MAX_OCTETS:
-        raise RevocationError(f"{path}: more than {_MAX_OCTETS} octets")
     ids = []
     for number, line in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
         said = line.partition("#")[0].strip()
@@ -98,10 +92,6 @@ def revoke(path: Path, link_id: str, now: float) -> None:
             replace_file(path, (_HEADING + lines).encode("ascii"), _READABLE)
     except OSError as error:
         raise RevocationError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO would wait for a writer
 
 
 @contextmanager

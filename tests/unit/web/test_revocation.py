@@ -78,7 +78,7 @@ def test_there_is_room_for_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         pytest.param(b"diary\n", "revoked:1: not the id of a link", id="something else"),
         pytest.param(b"# x\n\xff\xfe\n", "revoked:2: not the id of a link", id="no text"),
-        pytest.param(b"#" * 1_000_001, "revoked: more than 1000000 octets", id="too large"),
+        pytest.param(b"#" * 1_000_001, "cannot be read: more than 1000000 octets", id="large"),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_no_empty_one(

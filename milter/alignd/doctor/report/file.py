@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
-import stat
 from pathlib import Path
 
-from alignd.config.whole_file import replace_file
+from alignd.config.whole_file import read_file, replace_file
 from alignd.doctor.report.document import (
     MAX_OCTETS,
     ReportProblem,
@@ -54,25 +52,13 @@ def load_report(path: str) -> SavedReport | ReportProblem:
 
 def _read(path: str) -> bytes | ReportProblem:
     try:
-        with open(path, "rb", opener=_open) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return ReportProblem(ReportTrouble.UNREADABLE, "not a file")
-            content = file.read(MAX_OCTETS + 1)
+        return read_file(path, MAX_OCTETS, follows_link=False)
     except FileNotFoundError:
         return ReportProblem(ReportTrouble.ABSENT, "")
-    except (OSError, ValueError) as error:
-        return ReportProblem(ReportTrouble.UNREADABLE, _reason(error))
-    if len(content) > MAX_OCTETS:
-        return ReportProblem(ReportTrouble.MALFORMED, f"more than {MAX_OCTETS} octets")
-    return content
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if not isinstance(error, OSError):
-        return "not a path"  # a NUL in it
-    return "a symbolic link" if error.errno == errno.ELOOP else str(error.strerror)
-
-
-def _open(path: str, flags: int) -> int:
-    # A FIFO would wait for a writer.
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except ValueError:  # a NUL in it
+        return ReportProblem(ReportTrouble.UNREADABLE, "not a path")
+    except OSError as error:
+        is_large = error.errno == errno.EFBIG
+        trouble = ReportTrouble.MALFORMED if is_large else ReportTrouble.UNREADABLE
+        is_link = error.errno == errno.ELOOP
+        return ReportProblem(trouble, "a symbolic link" if is_link else str(error.strerror))

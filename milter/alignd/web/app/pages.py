@@ -23,7 +23,7 @@ from alignd.web.views.domain import domain_page
 from alignd.web.views.errors import why_unreadable
 from alignd.web.views.json import domain_page_json
 from alignd.web.views.letter import letter_page
-from alignd.web.views.list import list_json, list_page
+from alignd.web.views.list import ListPages, list_json
 from alignd.web.views.parts.past import period_of
 from alignd.web.views.query import number_of, wanted_of
 from alignd.web.views.receivers.domain import heard_of_domain
@@ -65,6 +65,7 @@ class _Pages:
     def __init__(self, desk: Desk, answers: Answers) -> None:
         self._desk = desk
         self._answers = answers
+        self._list_pages = ListPages()
 
     def list(self) -> Response:
         """The author domains."""
@@ -82,7 +83,9 @@ class _Pages:
         now = self._desk.clock()
         trouble = why_unreadable(latest.trouble.obstacle, texts) if latest.trouble else ""
         contradiction = contradiction_of(self._desk.heard(), texts, now)
-        page = list_page(latest.snapshot, wanted, texts, now, trouble, contradiction)
+        page = self._list_pages.page(
+            latest.snapshot, wanted, texts, now, trouble, contradiction
+        )
         return self._answers.page("list.html", page=page, here="list")
 
     def list_json(self) -> Response:

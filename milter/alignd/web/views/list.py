@@ -101,47 +101,55 @@ class ListPage:
     """Of this page, for the same as JSON."""
 
 
-def list_page(
-    snapshot: Snapshot,
-    wanted: Wanted,
-    texts: Texts,
-    now: float,
-    trouble: str = "",
-    contradiction: str = "",
-) -> ListPage:
-    """The page of *snapshot* that is wanted, at the Unix time *now*.
+class ListPages:
+    """Makes pages of the list, and keeps what it has shown of a domain until that changes."""
 
-    *trouble* says why there is no newer one, *contradiction* what receivers have refused.
-    """
-    view = snapshot.view(wanted)
-    wanted = replace(wanted, page=view.page)
-    has_tenants = any(snapshot.tenants.keys())
-    first = replace(wanted, page=1)
-    kept = query_of(Wanted(column=wanted.column, is_descending=wanted.is_descending))
-    return ListPage(
-        heads=tuple(_heads(wanted, texts, has_tenants=has_tenants)),
-        labels=Labels(**{each.value: texts.text(label) for each, label in _LABELS.items()}),
-        rows=tuple(_row(row, texts) for row in view.rows),
-        states=tuple(_states(snapshot, wanted, texts)),
-        tenants=tuple(_tenants(snapshot, wanted, texts)) if has_tenants else (),
-        has_tenants=has_tenants,
-        search=wanted.search,
-        kept=kept,
-        summary=_summary(snapshot, view, texts),
-        empty=_why_empty(snapshot, view, texts),
-        is_filtered=query_of(first) != kept,
-        as_of=read_ago(snapshot.age(now), texts),
-        trouble=trouble,
-        contradiction=contradiction,
-        page_text=texts.text(
-            "Page {page} of {pages}",
-            page=texts.number(view.page),
-            pages=texts.number(view.pages),
-        ),
-        previous=_paged(wanted, view.previous),
-        next=_paged(wanted, view.next),
-        query=query_of(wanted),
-    )
+    def __init__(self) -> None:
+        # A bounded dictionary by what is shown, and in which language.
+        self._row = lru_cache(_KEPT_ROWS)(_row)
+
+    def page(
+        self,
+        snapshot: Snapshot,
+        wanted: Wanted,
+        texts: Texts,
+        now: float,
+        trouble: str = "",
+        contradiction: str = "",
+    ) -> ListPage:
+        """The page of *snapshot* that is wanted, at the Unix time *now*.
+
+        *trouble* says why there is no newer one, *contradiction* what receivers have refused.
+        """
+        view = snapshot.view(wanted)
+        wanted = replace(wanted, page=view.page)
+        has_tenants = any(snapshot.tenants.keys())
+        first = replace(wanted, page=1)
+        kept = query_of(Wanted(column=wanted.column, is_descending=wanted.is_descending))
+        return ListPage(
+            heads=tuple(_heads(wanted, texts, has_tenants=has_tenants)),
+            labels=Labels(**{each.value: texts.text(label) for each, label in _LABELS.items()}),
+            rows=tuple(self._row(row, texts) for row in view.rows),
+            states=tuple(_states(snapshot, wanted, texts)),
+            tenants=tuple(_tenants(snapshot, wanted, texts)) if has_tenants else (),
+            has_tenants=has_tenants,
+            search=wanted.search,
+            kept=kept,
+            summary=_summary(snapshot, view, texts),
+            empty=_why_empty(snapshot, view, texts),
+            is_filtered=query_of(first) != kept,
+            as_of=read_ago(snapshot.age(now), texts),
+            trouble=trouble,
+            contradiction=contradiction,
+            page_text=texts.text(
+                "Page {page} of {pages}",
+                page=texts.number(view.page),
+                pages=texts.number(view.pages),
+            ),
+            previous=_paged(wanted, view.previous),
+            next=_paged(wanted, view.next),
+            query=query_of(wanted),
+        )
 
 
 def list_json(snapshot: Snapshot, wanted: Wanted) -> dict[str, Any]:
@@ -157,7 +165,6 @@ def list_json(snapshot: Snapshot, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-@lru_cache(_KEPT_ROWS)
 def _row(row: DomainRow, texts: Texts) -> ListRow:
     return ListRow(
         domain=row.domain,
