@@ -154,7 +154,7 @@ _REWRITE_FAILS = (
 class Expected(Enum):
     """What receivers are expected to make of a message, by what was done with it."""
 
-    ALIGNED = "aligned"
+    ALIGNED = "aligns"
     """It passes in its author's name."""
     OURS = "ours"
     """It passes in the name of the notifications domain."""

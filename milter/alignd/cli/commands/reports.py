@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from alignd.cli.commands.reports_summary import summary
 from alignd.cli.ledgers import Asked, is_there, takes_database
 from alignd.cli.options import (
     EXIT_INCOMPLETE,
@@ -22,6 +21,7 @@ from alignd.cli.options import (
 )
 from alignd.cli.render.json import json_line
 from alignd.cli.render.reports import Kept, report_json, report_lines
+from alignd.cli.reports_summary import summary
 from alignd.cli.text import print_lines, with_progress
 from alignd.config.domain_lists import FreemailDomains, SuffixList
 from alignd.config.file import ConfigError
