@@ -60,7 +60,7 @@ Tell = Callable[[str], None]
 )
 @click.option("--inside", type=click.Path(path_type=Path), hidden=True)
 @click.option("--page", "where", type=click.Path(path_type=Path), help="Where to write the page.")
-def main(
+def main(  # noqa: PLR0913  click passes one argument for each option
     parts: tuple[str, ...],
     rounds: int,
     seconds: float,

@@ -83,9 +83,7 @@ class _Pages:
         now = self._desk.clock()
         trouble = why_unreadable(latest.trouble.obstacle, texts) if latest.trouble else ""
         contradiction = contradiction_of(self._desk.heard(), texts, now)
-        page = self._list_pages.page(
-            latest.snapshot, wanted, texts, now, trouble, contradiction
-        )
+        page = self._list_pages.page(latest.snapshot, wanted, texts, now, trouble, contradiction)
         return self._answers.page("list.html", page=page, here="list")
 
     def list_json(self) -> Response:
