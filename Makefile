@@ -10,7 +10,8 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 # Of the tests; those that take longest come first.
 PARTS = test-relay test-wire test-unit test-receivers test-cli test-browser test-rest
 
-.PHONY: help check test $(PARTS) static demo storm bench man catalogues screenshots venv packages
+.PHONY: help check test $(PARTS) static demo storm bench man catalogues screenshots venv packages \
+	lock deb repository
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -60,6 +61,14 @@ catalogues: venv  ## write the catalogues of other languages anew, from the sent
 
 man: venv  ## write the manual pages anew, from the program, its options and its reasons
 	.venv/bin/python -m tools.man
+
+lock: venv  ## write the lock files of packaging anew, with the newest versions that setup.cfg allows
+	-@.venv/bin/pip install --quiet --disable-pip-version-check uv==0.11.2
+	sh packaging/lock.sh .venv/bin/uv
+
+deb:  ## build the packages for Debian 12 and 13 in clean roots, as root; writes dist/
+	sh packaging/deb.sh bookworm dist
+	sh packaging/deb.sh trixie dist
 
 screenshots: venv  ## take the pictures of the page anew; writes docs/images
 	-@sh tests/install-packages.sh pngquant
