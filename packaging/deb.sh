@@ -31,25 +31,29 @@ git ls-files -z --cached --others --exclude-standard |
     tar --create --null --files-from=- --ignore-failed-read 2>/dev/null |
     tar --extract --directory="$upper/build/alignd"
 sed -i "1s/([^)]*) [a-z]*;/($version) $release;/" "$upper/build/alignd/debian/changelog"
-# How this machine reaches its nameserver and package index.
+# How this machine reaches its nameserver and package index. Nothing else of it gets in.
 cp -L /etc/resolv.conf "$upper/etc/resolv.conf"
+certificates=
 if [ -n "${PIP_CERT:-}" ]; then
     cp -L "$PIP_CERT" "$upper/build/certificates.pem"
-    export PIP_CERT=/build/certificates.pem
+    certificates=/build/certificates.pem
 fi
-unset PIP_FIND_LINKS PIP_CONSTRAINT PYTHONPATH
 
 # In a mount namespace of its own, so that nothing stays mounted whatever happens.
 unshare --mount --propagation=private sh -eu -c '
+    work=$2
     mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" overlay "$2/root"
     mount --rbind /proc "$2/root/proc"
     mount --rbind /dev "$2/root/dev"
-    exec env LC_ALL=C.UTF-8 TZ=UTC HOME=/build PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-        chroot "$2/root" sh /build/alignd/packaging/in-root.sh
-' sh "$root" "$work"
+    shift 2
+    exec chroot "$work/root" env -i LC_ALL=C.UTF-8 TZ=UTC HOME=/build \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@" sh /build/alignd/packaging/in-root.sh
+' sh "$root" "$work" ${certificates:+PIP_CERT="$certificates"} \
+    ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${https_proxy:+https_proxy="$https_proxy"}
 
 cp "$upper"/build/*.deb "$output"
 rm -rf "${output:?}/wheels-$release"
 cp -r "$upper/build/wheels" "$output/wheels-$release"
 cp "$upper"/build/alignd/dist/*.whl "$output/wheels-$release"
 ls "$output"/*"$version"*.deb
+[ ! -e "$upper/build/lintian.failed" ]

@@ -35,6 +35,8 @@ rm -rf pygments markdown_it mdurl
 find babel/locale-data -name '*.dat' ! -name root.dat ! -name 'en*.dat' ! -name 'cs*.dat' \
     ! -name 'da*.dat' ! -name 'de*.dat' -delete
 find . -depth -type d -empty -delete
+# Modules that were commands, of whichever Python.
+find . -name '*.py' -exec sed -i '1s/^#!.*//' {} +
 
 # Whatever is missing now is missed here, and not on a relay.
 "$stage$home/bin/python3" -B -I - <<'END'

@@ -9,4 +9,4 @@ export SOURCE_DATE_EPOCH PYTHONHASHSEED=0
 sh packaging/wheels.sh /build
 # From here on without a network.
 unshare --net dpkg-buildpackage --build=binary --no-sign
-lintian --fail-on error --info --allow-root ../*.changes
+lintian --fail-on error --info --allow-root --tag-display-limit 0 ../*.changes || echo "$?" >../lintian.failed

@@ -6,13 +6,17 @@ set -eu
 release=$1
 mirror=${MIRROR:-http://deb.debian.org/debian}
 cache=${ALIGND_CACHE:-${XDG_CACHE_HOME:-/var/cache}/alignd-packages}
-packages="debhelper gcc libmilter-dev lintian python3-dev python3-venv"
+packages="build-essential debhelper libmilter-dev lintian python3-dev python3-venv"
 root=$cache/$release
+
+# One at a time makes it; the others wait, and have it then.
+mkdir -p "$cache"
+exec 9>"$root.lock"
+flock 9
 
 # Whatever is said here is said again when it changes; and a root is as new as its week.
 stamp="$release $mirror $packages $(date +%G-%V)"
 if [ "$(cat "$root.stamp" 2>/dev/null)" != "$stamp" ]; then
-    mkdir -p "$cache"
     rm -rf "$root" "$root.stamp"
     {
         debootstrap --variant=minbase "$release" "$root" "$mirror"
