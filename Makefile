@@ -7,6 +7,8 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix postgresql dovecot-imapd \
 	iproute2 bind9-dnsutils spfquery systemd mandoc chromium chromium-driver
 
+PIP = .venv/bin/pip install --quiet --disable-pip-version-check --no-build-isolation
+
 # Of the tests; those that take longest come first.
 PARTS = test-relay test-wire test-unit test-receivers test-cli test-browser test-rest
 
@@ -63,12 +65,16 @@ man: venv  ## write the manual pages anew, from the program, its options and its
 	.venv/bin/python -m tools.man
 
 lock: venv  ## write the lock files of packaging anew, with the newest versions that setup.cfg allows
-	-@.venv/bin/pip install --quiet --disable-pip-version-check uv==0.11.2
+	-@.venv/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 	sh packaging/lock.sh .venv/bin/uv
 
 deb:  ## build the packages for Debian 12 and 13 in clean roots, as root; writes dist/
 	sh packaging/deb.sh bookworm dist
 	sh packaging/deb.sh trixie dist
+
+repository:  ## lay out an apt repository and tars of wheels, signed: make repository KEY=..., after make deb
+	@sh tests/install-packages.sh apt-utils gpg
+	sh packaging/repository.sh "$(KEY)"
 
 screenshots: venv  ## take the pictures of the page anew; writes docs/images
 	-@sh tests/install-packages.sh pngquant
@@ -79,7 +85,9 @@ venv: .venv/.installed  ## install alignd and its tools for development, into .v
 packages:  ## install the Debian packages that are missing
 	@sh tests/install-packages.sh $(PACKAGES)
 
-.venv/.installed: setup.cfg | packages
+.venv/.installed: setup.cfg packaging/build.lock packaging/development.lock | packages
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PIP) --require-hashes --requirement packaging/build.lock
+	$(PIP) --require-hashes --requirement packaging/development.lock
+	$(PIP) --no-deps --editable .
 	@touch $@

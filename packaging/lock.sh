@@ -11,3 +11,5 @@ lock() {
 }
 lock packaging/build.lock packaging/build.in
 lock packaging/requirements.lock --extra postgresql --extra reports setup.cfg
+lock packaging/development.lock --constraint packaging/requirements.lock \
+    --extra postgresql --extra reports --extra test setup.cfg

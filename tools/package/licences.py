@@ -1,4 +1,4 @@
-"""Collects the licences of the wheels that a package brings, as a Debian copyright file has them."""
+"""Collects the licences of wheels as a Debian copyright file has them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 SITE_PACKAGES = "usr/lib/alignd/lib/python3*/site-packages"
 
 _LICENCE = re.compile(r"(licen[cs]e|copying|notice|copyright)", re.IGNORECASE)
+_LONG = 5000
+"""Characters that a reference to a licence never has, and its whole text always."""
 _COMMON = (
     (re.compile(r"Apache License\s+Version 2\.0, January 2004"), "Apache-2.0"),
     (re.compile(r"Mozilla Public License Version 2\.0", re.IGNORECASE), "MPL-2.0"),
@@ -89,7 +91,7 @@ def paragraph(brought: Brought, known: str = "") -> str:
 
 def _shortened(text: str) -> str:
     for title, name in _COMMON:
-        if title.search(text) and len(text) > 5000:
+        if title.search(text) and len(text) > _LONG:
             return (
                 f"{name}: on Debian systems the whole text of this licence is in\n"
                 f"/usr/share/common-licenses/{name}."
