@@ -18,7 +18,7 @@ cd "$stage$home/bin"
 find . -mindepth 1 ! -name python3 ! -name "$python" ! -name alignd -delete
 ln -sf "/usr/bin/$python" "$python"
 ln -sf "$python" python3
-rm -rf "$stage$home/include" "$stage$home/share" "$stage$home/lib64"
+rm -rf "$stage$home/.gitignore" "$stage$home/include" "$stage$home/share" "$stage$home/lib64"
 
 cd "$stage$home/lib/$python/site-packages"
 # Of a wheel that pip has put here, and of those who compile against it.
