@@ -7,6 +7,8 @@ PACKAGES = gcc libmilter-dev python3-dev python3-venv \
 	postfix opendkim opendkim-tools opendmarc rspamd redis-server unbound publicsuffix postgresql \
 	dovecot-imapd iproute2 bind9-dnsutils spfquery systemd mandoc chromium chromium-driver
 
+PIP = .venv/bin/pip install --quiet --disable-pip-version-check --no-build-isolation
+
 # Those that take longest come first. What no other part names is in test-rest.
 PARTS = test-waits test-unit static test-cli test-cases test-relay test-wire test-rest test-browser
 # Two at once on two cores, or DNS is late, and what would pass is rewritten to be safe.
@@ -22,7 +24,8 @@ RECEIVERS = $(patsubst %,tests/relay/test_%.py,verifiers differential records si
 DNS = $(patsubst %,tests/wire/test_%.py,bad_dns dns_failures lookahead nameservers)
 ELSEWHERE = $(WAITS) $(CASES) $(STORMS) $(RECEIVERS) $(DNS)
 
-.PHONY: help check test $(PARTS) $(LAST) demo storm bench man catalogues screenshots venv packages
+.PHONY: help check test $(PARTS) $(LAST) demo storm bench man catalogues screenshots venv packages \
+	lock deb repository
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
@@ -83,6 +86,18 @@ catalogues: venv  ## write the catalogues of other languages anew, from the sent
 man: venv  ## write the manual pages anew, from the program, its options and its reasons
 	.venv/bin/python -m tools.man
 
+lock: venv  ## write the lock files of packaging anew, with the newest versions that setup.cfg allows
+	-@.venv/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
+	sh packaging/lock.sh .venv/bin/uv
+
+deb:  ## build the packages for Debian 12 and 13 in clean roots, as root; writes dist/
+	sh packaging/deb.sh bookworm dist
+	sh packaging/deb.sh trixie dist
+
+repository:  ## lay out an apt repository and tars of wheels, signed: make repository KEY=..., after make deb
+	@sh tests/install-packages.sh apt-utils gpg
+	sh packaging/repository.sh "$(KEY)"
+
 screenshots: venv  ## take the pictures of the page anew; writes docs/images
 	-@sh tests/install-packages.sh pngquant
 	@.venv/bin/python -m demo.screenshots
@@ -92,7 +107,9 @@ venv: .venv/.installed  ## install alignd and its tools for development, into .v
 packages:  ## install the Debian packages that are missing
 	@sh tests/install-packages.sh $(PACKAGES)
 
-.venv/.installed: setup.cfg | packages
+.venv/.installed: setup.cfg packaging/build.lock packaging/development.lock | packages
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PIP) --require-hashes --requirement packaging/build.lock
+	$(PIP) --require-hashes --requirement packaging/development.lock
+	$(PIP) --no-deps --editable .
 	@touch $@

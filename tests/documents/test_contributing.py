@@ -373,5 +373,5 @@ def test_every_library_is_kept_to_one_place_by_a_contract() -> None:
             modules.setdefault(distribution.lower().replace("-", "_"), set()).add(module)
 
     for requirement in setup["options"]["install_requires"].split():
-        library = requirement.partition("==")[0].lower().replace("-", "_")
+        library = re.split(r"[<>=]", requirement)[0].lower().replace("-", "_")
         assert modules[library] & set(protected), library

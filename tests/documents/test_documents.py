@@ -38,6 +38,7 @@ PAGES = [
 ]
 TREES = {
     *("milter", "conf", "systemd", "docs", "man", "tests", "tools", "demo", "storm", "bench"),
+    *("debian", "packaging"),
 }
 """Where paths begin that a page names."""
 REQUIRED = {"relay": {"hostname", "addresses"}, "notifications": {"address"}}
@@ -236,8 +237,9 @@ def test_the_unit_of_doctor_writes_where_the_page_looks() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("systemd/*")), ids=lambda path: path.name)
-def test_the_readme_installs_every_unit(path: Path) -> None:
-    installing = README.partition("\n## Installing\n")[2].partition("\n## ")[0]
+def test_installing_from_source_installs_every_unit(path: Path) -> None:
+    text = (ROOT / "docs/install.md").read_text()
+    installing = text.partition("\n### Files\n")[2].partition("\n## ")[0]
 
     patterns = re.findall(r"systemd/\S+", installing)
     assert any(path.relative_to(ROOT).match(pattern) for pattern in patterns)
