@@ -1,0 +1,251 @@
+"""The package on booted Debians: installing, mail, faults, upgrade and removal, in this order."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import dkim
+import pytest
+
+from tests.lab import booted, cast
+from tests.lab.booted import Machine
+from tests.lab.places import ROOT
+from tests.lab.readiness import wait_until
+from tests.lab.roots import RELEASES, Release
+from tests.support.booted_relay import ZONE, BootedRelay, run_relay
+from tests.support.commands import blocks
+
+PACKAGES = Path(os.environ.get("ALIGND_PACKAGES", ROOT / "dist"))
+EARLIER = "0.0.1~earlier"
+INSTALL = "apt-get install --yes --no-install-recommends {}"
+KEEP = "-o Dpkg::Options::=--force-confold"
+CONF = "/etc/alignd/alignd.conf"
+SERVICES = ("alignd.service", "alignd-return.service", "alignd-web.service")
+OPENDKIM = "OpenDKIM, from nothing"
+SIGNED = f'\n[dkim]\nsigns = [{{ domain = "{cast.NOTIFICATIONS_DOMAIN}", selector = "easy1" }}]\n'
+EVERYTHING = """
+[return]
+keys = "/etc/alignd/return.keys"
+[ledger]
+window = "unix:/run/alignd/window/ledger.sock"
+[web]
+listen = "127.0.0.1:8080"
+doctor = "/var/lib/alignd-doctor/report.json"
+"""
+
+pytestmark = pytest.mark.booted
+
+
+def package_of(release: Release) -> Path:
+    found = sorted(PACKAGES.glob(f"alignd_*~deb{release.number}_*.deb"))
+    assert found, f"no package for {release.name} in {PACKAGES}: `make deb` builds it"
+    return found[-1]
+
+
+@pytest.fixture(scope="module", params=RELEASES, ids=lambda release: release.name)
+def relay(request: pytest.FixtureRequest) -> Iterator[BootedRelay]:
+    """A relay with a stock Postfix and OpenDKIM, and no alignd."""
+    if obstacle := booted.obstacle():
+        # What was asked for cannot be done here, and that is no success.
+        if os.environ.get("ALIGND_BOOT") == "no":
+            pytest.skip(f"{obstacle}; ALIGND_BOOT=no allows that")
+        pytest.fail(f"{obstacle}. ALIGND_BOOT=no leaves these tests out.", pytrace=False)
+    with run_relay(request.param) as started:
+        yield started
+
+
+def counted(text: str, pattern: str) -> int:
+    return len(re.findall(pattern, text, re.MULTILINE))
+
+
+def starts(relay: BootedRelay) -> int:
+    """How often alignd has been started, as its own log tells it."""
+    return counted(relay.machine.log_of("alignd"), r"^ready\b|event=ready|\bready$")
+
+
+def test_installing_starts_nothing_and_says_what_comes_next(relay: BootedRelay) -> None:
+    machine = relay.machine
+    path = machine.copy(package_of(relay.release), "/root")
+
+    said = machine.do(INSTALL.format(path))
+
+    assert "alignd doctor" in said
+    assert "systemctl enable --now alignd" in said
+    for unit in (*SERVICES, "alignd.socket", "alignd-doctor.timer", "alignd-digest.timer"):
+        assert not machine.is_active(unit), unit
+        assert machine.run(f"systemctl is-enabled {unit}").output.strip() != "enabled", unit
+    assert machine.do("alignd --version").startswith("alignd")
+    assert machine.do(f"stat -c '%U:%G %a' {CONF}").strip() == "root:alignd 640"
+    assert machine.run("man -w alignd 2>&1 || ls /usr/share/man/man8/alignd.8.gz").status == 0
+
+
+def test_it_does_not_start_before_it_is_configured(relay: BootedRelay) -> None:
+    machine = relay.machine
+
+    checked = machine.run("alignd check-config")
+    machine.run("systemctl start alignd")
+
+    assert checked.status == 78
+    assert "relay.hostname is missing" in checked.output
+    wait_until(lambda: machine.show("alignd", "ActiveState") == "failed", "it to give up")
+    assert machine.show("alignd", "NRestarts") == "0"
+    machine.do("systemctl stop alignd.socket alignd; systemctl reset-failed")
+
+
+def test_markys_reply_arrives_rewritten_and_signed(relay: BootedRelay) -> None:
+    machine = relay.machine
+    machine.do(configured())
+    for commands in blocks("docs/operation.md", OPENDKIM):
+        machine.do(f"set -e\n{commands}")
+    machine.do(f"cat >>{CONF}", SIGNED)
+    relay.nameserver.serve(
+        ZONE
+        + machine.do("cat /etc/dkimkeys/easy1.txt").replace(
+            "easy1._domainkey", f"easy1._domainkey.{cast.NOTIFICATIONS_DOMAIN}."
+        )
+    )
+    machine.do("systemctl enable --now alignd")
+    machine.do("alignd postfix-snippet --layout inline --file main.cf >>/etc/postfix/main.cf")
+    machine.do("systemctl reload postfix")
+
+    arrived = relay.deliver("first")
+
+    assert arrived["From"] == f'"Marky Mark {cast.VIA}" <{cast.NOTIFICATIONS}>'
+    assert arrived["Reply-To"] == f'"Marky Mark" <{cast.MARKY}>'
+    assert f"d={cast.NOTIFICATIONS_DOMAIN}" in arrived["DKIM-Signature"]
+    assert is_signed(machine, relay.arrival("first").message)
+
+
+def configured() -> str:
+    """The command that sets what has no default."""
+    values = {
+        "hostname": f'"{cast.RELAY}"',
+        "addresses": json.dumps(list(cast.RELAY_ADDRESSES)),
+        "address": f'"{cast.NOTIFICATIONS}"',
+        "display_name": f'"{{name}} {cast.VIA}"',
+    }
+    edits = " ".join(f"-e 's|^#{name} = .*|{name} = {text}|'" for name, text in values.items())
+    return f"sed -i {edits} {CONF}"
+
+
+def is_signed(machine: Machine, message: bytes) -> bool:
+    """Whether a signature on *message* holds by the record that is to be published."""
+    record = "".join(re.findall(r'"([^"]*)"', machine.do("cat /etc/dkimkeys/easy1.txt"))).encode()
+
+    def published(name: bytes, timeout: int = 5) -> bytes:
+        del name, timeout
+        return record
+
+    return bool(dkim.verify(message, dnsfunc=published))
+
+
+def test_doctor_has_nothing_to_mend(relay: BootedRelay) -> None:
+    done = relay.machine.run("alignd doctor --json")
+
+    found = json.loads(done.output)["findings"]
+    assert [each["id"] for each in found if each["severity"] == "error"] == [], found
+
+
+def test_doctor_finds_the_signer_that_postfix_cannot_reach(relay: BootedRelay) -> None:
+    place = "/var/spool/postfix/opendkim"
+    mode = relay.machine.do(f"stat -c %a {place}").strip()
+    relay.machine.do(f"chmod 700 {place}")
+
+    found = json.loads(relay.machine.run("alignd doctor --json").output)["findings"]
+
+    relay.machine.do(f"chmod {mode} {place}")
+    assert "milter-unreachable" in [each["id"] for each in found]
+
+
+def test_check_config_reads_as_the_services_do(relay: BootedRelay) -> None:
+    machine = relay.machine
+    machine.do(f"cp -a {CONF} /root/kept && chmod 600 {CONF}")
+
+    checked = machine.run("alignd check-config")
+
+    machine.do(f"chmod 640 {CONF}")
+    assert checked.status == 78
+    assert "cannot be read by alignd" in checked.output
+    assert machine.run("alignd check-config").status == 0
+
+
+def test_a_reload_names_what_is_wrong_and_keeps_the_old_configuration(relay: BootedRelay) -> None:
+    machine = relay.machine
+    main = machine.show("alignd", "MainPID")
+    machine.do(f"cp -a {CONF} /root/kept && echo 'odd = 1' >>{CONF}")
+
+    refused = machine.run("systemctl reload alignd")
+
+    assert refused.status == 1
+    assert "odd" in machine.log_of("alignd")
+    machine.do(f"cp -a /root/kept {CONF}")
+    machine.do(f"sed -i 's/{cast.VIA}/via the Desk/' {CONF} && systemctl reload alignd")
+    wait_until(lambda: "via the Desk" in relay.deliver(os.urandom(4).hex())["From"], "the change")
+    assert machine.show("alignd", "MainPID") == main
+    machine.do(f"cp -a /root/kept {CONF} && systemctl reload alignd")
+
+
+def workers(machine: Machine) -> list[str]:
+    """The process ids of the workers of alignd."""
+    group = machine.show("alignd", "ControlGroup")
+    pids = machine.do(f"cat /sys/fs/cgroup{group}/cgroup.procs").split()
+    names = {pid: machine.run(f"cat /proc/{pid}/comm").output.strip() for pid in pids}
+    return [pid for pid, name in names.items() if name == "alignd: worker"]
+
+
+def test_a_killed_worker_is_replaced(relay: BootedRelay) -> None:
+    machine = relay.machine
+    main = machine.show("alignd", "MainPID")
+    before = workers(machine)
+
+    with relay.mail():
+        machine.do(f"kill -KILL {before[0]}")
+        wait_until(lambda: before[0] not in (now := workers(machine)) and now, "another")
+
+    assert (len(workers(machine)), machine.show("alignd", "MainPID")) == (len(before), main)
+
+
+def test_no_connection_is_refused_while_it_restarts(relay: BootedRelay) -> None:
+    with relay.mail() as flow:
+        for _ in range(3):
+            relay.machine.do("systemctl restart alignd")
+            flow.await_some()
+
+
+def test_a_message_starts_what_was_stopped(relay: BootedRelay) -> None:
+    machine = relay.machine
+    machine.do("systemctl stop alignd 2>&1")
+
+    assert relay.deliver("starts")["Alignd"]
+    assert machine.is_active("alignd")
+
+
+def test_mail_waits_while_service_and_socket_are_stopped(relay: BootedRelay) -> None:
+    machine = relay.machine
+    machine.do("systemctl stop alignd.socket alignd")
+
+    refused = relay.send("stopped")
+    machine.do("systemctl start alignd")
+
+    assert refused.code == 451
+    assert relay.deliver("started")["Alignd"]
+
+
+def test_the_watchdog_ends_what_has_stopped(relay: BootedRelay) -> None:
+    machine = relay.machine
+    machine.do("mkdir -p /run/systemd/system/alignd.service.d")
+    machine.do(
+        "printf '[Service]\\nWatchdogSec=5s\\n' >/run/systemd/system/alignd.service.d/w.conf"
+    )
+    machine.do("systemctl daemon-reload && systemctl restart alignd")
+    main = machine.show("alignd", "MainPID")
+
+    machine.do(f"kill -STOP {main}")
+
+    wait_until(lambda: machine.show("alignd", "MainPID") not in {main, "0"}, "another", 60)
+    assert "watchdog" in machine.log_of("alignd").lower()
+    assert relay.deliver("watched")["Alignd"]
+    machine.do("rm -r /run/systemd/system/alignd.service.d && systemctl daemon-reload")
+    machine.do("systemctl restart alignd")
