@@ -2,10 +2,13 @@
 
 PYTHON ?= python3
 
-# gcc, libmilter-dev and python3-dev build pymilter; the tests and the demo run the rest.
-PACKAGES = gcc libmilter-dev python3-dev python3-venv \
-	postfix opendkim opendkim-tools opendmarc rspamd unbound publicsuffix postgresql dovecot-imapd \
-	iproute2 bind9-dnsutils spfquery systemd mandoc chromium chromium-driver
+# gcc, libmilter-dev and python3-dev build pymilter; the demo runs the rest of the first list, and
+# the tests all. The last line is for those that boot.
+DEMO = gcc libmilter-dev python3-dev python3-venv \
+	postfix opendkim opendkim-tools opendmarc unbound publicsuffix iproute2
+PACKAGES = $(DEMO) rspamd postgresql dovecot-imapd \
+	bind9-dnsutils spfquery systemd mandoc groff chromium chromium-driver
+BOOTING = debootstrap systemd-container
 
 # Of the tests; those that take longest come first.
 PARTS = test-relay test-wire test-unit test-receivers test-cli test-browser test-rest
@@ -44,7 +47,9 @@ static: venv
 	.venv/bin/mypy
 	PYTHONPATH=milter .venv/bin/lint-imports --no-cache --no-logo
 
-demo: venv  ## play the story: a reply that is blocked without alignd and arrives with it
+demo:  ## play the story: a reply that is blocked without alignd and arrives with it
+	@sh tests/install-packages.sh --ask $(DEMO)
+	@$(MAKE) --no-print-directory PACKAGES= venv
 	@.venv/bin/python -m demo
 
 bench: venv  ## measure beside an empty milter and others; writes docs/bench.md

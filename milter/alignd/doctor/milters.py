@@ -48,30 +48,40 @@ def _entries(chain: Chain) -> Iterator[tuple[Service, MilterEntry]]:
 
 def examine_milters(chain: Chain, reached: Mapping[Endpoint, Reach]) -> Iterator[Remark]:
     """Check that each of them can be reached; *reached* has what came of trying."""
+    by_endpoint: dict[Endpoint, list[OtherMilter]] = {}
     for each in other_milters(chain):
-        found = reached.get(each.endpoint)
+        by_endpoint.setdefault(each.endpoint, []).append(each)
+    for endpoint, milters in by_endpoint.items():
+        found = reached.get(endpoint)
         if isinstance(found, Unknown):
             yield found
         elif found is None:
-            yield Note(f"Postfix reaches {each.endpoint}")
+            yield Note(f"Postfix reaches {endpoint}")
         else:
-            yield _unreachable(chain, each, found)
+            yield _unreachable(chain, milters, found)
 
 
-def _unreachable(chain: Chain, milter: OtherMilter, reason: str) -> Remark:
-    service, entry = milter.service, milter.entry
-    action = entry.settings.get("default_action") or chain.postfix.value(
-        "milter_default_action", service
-    )
-    place = f", which is {milter.endpoint} outside of its chroot" if service.is_chrooted else ""
+def _unreachable(chain: Chain, milters: list[OtherMilter], reason: str) -> Remark:
+    first = milters[0]
+    actions = {
+        each.entry.settings.get("default_action")
+        or chain.postfix.value("milter_default_action", each.service)
+        for each in milters
+    }
+    is_chrooted = any(each.service.is_chrooted for each in milters)
+    place = f", which is {first.endpoint} outside of the chroot" if is_chrooted else ""
     return error(
         FindingId.MILTER_UNREACHABLE,
-        f"{service} cannot connect to {entry.text}{place}: {reason}",
+        f"{_names(milters)} cannot connect to {first.entry.text}{place}: {reason}",
         "mail leaves without what it adds, such as a signature"
-        if action == "accept"
+        if actions == {"accept"}
         else "every message there is put off or refused, whatever alignd says",
-        _fix(chain, milter),
+        _fix(chain, first),
     )
+
+
+def _names(milters: list[OtherMilter]) -> str:
+    return ", ".join(dict.fromkeys(str(each.service) for each in milters))
 
 
 def _fix(chain: Chain, milter: OtherMilter) -> str:

@@ -177,6 +177,8 @@ def _examples(
         for parameter in _BIND.values()
         for service in senders
     }
+    if any(each and is_documentation(each) for each in bound.union(_named_interfaces(postfix))):
+        return
     own = () if isinstance(interfaces, Unknown) else interfaces
     left = sorted(map(str, filter(is_documentation, listed.difference(own, bound))))
     if left:

@@ -7,8 +7,8 @@ import os
 import pwd
 import socket
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from alignd.config.endpoint import Endpoint, InetEndpoint
@@ -18,22 +18,6 @@ from alignd.doctor.findings import Unknown
 _TIMEOUT = 5.0  # seconds
 _KEYS_GROUP = "alignd-keys"
 """That of the shipped units, for services that systemd does not know."""
-_READ = """\
-import os, sys
-for path in sys.argv[1:]:
-    try:
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
-    except OSError as error:
-        print(error.errno)
-    else:
-        print(0)
-"""
-_CONNECT = """\
-import socket, sys
-with socket.socket(socket.AF_UNIX) as client:
-    client.settimeout(2)
-    print(client.connect_ex(sys.argv[1]))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,50 +55,58 @@ def find_account(user: str) -> Account | None:
     return Account(user, found.pw_uid, found.pw_gid, groups)
 
 
-def unreadable_to(account: Account, paths: Sequence[str]) -> Mapping[str, str]:
-    """Which of *paths* *account* cannot open, each with the reason; root asks in its place."""
-    said = _asked(account, _READ, paths)
-    if isinstance(said, Unknown):
-        return {}
-    return {path: os.strerror(number) for path, number in zip(paths, said, strict=True) if number}
+def unreadable_to(account: Account, paths: Iterable[str]) -> Mapping[str, str]:
+    """Which of *paths* *account* cannot open, each with the reason; root looks in its place."""
+    found = {}
+    with _acting_as(account):
+        for path in paths:
+            try:
+                os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            except OSError as error:
+                found[path] = error.strerror or str(error)
+    return found
 
 
 def reach(endpoint: Endpoint, user: str) -> Reach:
     """Connect to *endpoint*, whose path is absolute, as *user*, whom root can be."""
-    if isinstance(endpoint, InetEndpoint):
-        try:
-            socket.create_connection((endpoint.host, endpoint.port), _TIMEOUT).close()
-        except OSError as error:
-            return error.strerror or str(error)
-        return None
     account = find_account(user)
     if account is None:
         return Unknown(f"whether Postfix reaches {endpoint}: there is no user {user!r}")
     if os.geteuid() not in {0, account.uid}:
         return Unknown(f"whether Postfix reaches {endpoint}: run it as root")
-    said = _asked(account, _CONNECT, (endpoint.path,))
-    if isinstance(said, Unknown):
-        return Unknown(f"whether Postfix reaches {endpoint}: {said.text}")
-    return os.strerror(said[0]) if said[0] else None
-
-
-def _asked(account: Account, program: str, arguments: Sequence[str]) -> tuple[int, ...] | Unknown:
-    """The numbers that *program* prints, which Python runs as *account*."""
-    is_other = os.geteuid() != account.uid
     try:
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-I", "-S", "-c", program, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=True,
-            user=account.uid if is_other else None,
-            group=account.gid if is_other else None,
-            extra_groups=account.groups if is_other else None,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return Unknown(str(error))
-    return tuple(map(int, done.stdout.split()))
+        with _acting_as(account):
+            _connect(endpoint)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _connect(endpoint: Endpoint) -> None:
+    if isinstance(endpoint, InetEndpoint):
+        socket.create_connection((endpoint.host, endpoint.port), _TIMEOUT).close()
+        return
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(_TIMEOUT)
+        client.connect(endpoint.path)
+
+
+@contextmanager
+def _acting_as(account: Account) -> Iterator[None]:
+    """Have the rights of *account* in the block, and no others; only root needs to change."""
+    own = os.geteuid(), os.getegid(), os.getgroups()
+    if own[0] == account.uid:
+        yield
+        return
+    try:
+        os.setgroups(sorted(account.groups))
+        os.setegid(account.gid)
+        os.seteuid(account.uid)
+        yield
+    finally:
+        os.seteuid(own[0])
+        os.setegid(own[1])
+        os.setgroups(own[2])
 
 
 def said_by(command: list[str]) -> dict[str, str]:
