@@ -13,10 +13,11 @@ BOOTING = debootstrap systemd-container
 # Of the tests; those that take longest come first.
 PARTS = test-relay test-wire test-unit test-receivers test-cli test-browser test-rest
 
-.PHONY: help check test $(PARTS) static demo storm bench man catalogues screenshots venv packages
+.PHONY: help check test $(PARTS) static demo storm bench man catalogues screenshots venv packages \
+	test-packages test-package-bookworm test-package-trixie
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' $(MAKEFILE_LIST)
 
 check: static  ## check style, types and imports, and run the fast tests: about a minute
 	.venv/bin/pytest tests/unit tests/cases tests/documents
@@ -39,7 +40,16 @@ test-wire test-unit test-cli test-browser: test-%:
 	.venv/bin/pytest tests/$*
 
 test-rest:
-	.venv/bin/pytest $(patsubst %,--ignore=tests/%,relay wire unit cli browser)
+	.venv/bin/pytest $(patsubst %,--ignore=tests/%,relay wire unit cli browser packages)
+
+# What `make deb` has built, on a booted Debian 12 and a booted Debian 13 at once.
+test-packages: venv  ## install the packages in dist on booted Debians, with mail, and remove them
+	@sh tests/install-packages.sh $(BOOTING)
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target \
+		test-package-bookworm test-package-trixie
+
+test-package-bookworm test-package-trixie: test-package-%:
+	.venv/bin/pytest tests/packages -k $*
 
 static: venv
 	.venv/bin/ruff check

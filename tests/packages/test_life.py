@@ -14,7 +14,7 @@ from tests.lab.booted import Machine
 from tests.lab.places import ROOT
 from tests.lab.readiness import wait_until
 from tests.lab.roots import RELEASES, Release
-from tests.support.booted_relay import ZONE, BootedRelay, run_relay
+from tests.support.booted_relay import ZONE, BootedRelay, older, run_relay
 from tests.support.commands import blocks
 
 PACKAGES = Path(os.environ.get("ALIGND_PACKAGES", ROOT / "dist"))
@@ -54,15 +54,6 @@ def relay(request: pytest.FixtureRequest) -> Iterator[BootedRelay]:
         pytest.fail(f"{obstacle}. ALIGND_BOOT=no leaves these tests out.", pytrace=False)
     with run_relay(request.param) as started:
         yield started
-
-
-def counted(text: str, pattern: str) -> int:
-    return len(re.findall(pattern, text, re.MULTILINE))
-
-
-def starts(relay: BootedRelay) -> int:
-    """How often alignd has been started, as its own log tells it."""
-    return counted(relay.machine.log_of("alignd"), r"^ready\b|event=ready|\bready$")
 
 
 def test_installing_starts_nothing_and_says_what_comes_next(relay: BootedRelay) -> None:
@@ -249,3 +240,73 @@ def test_the_watchdog_ends_what_has_stopped(relay: BootedRelay) -> None:
     assert relay.deliver("watched")["Alignd"]
     machine.do("rm -r /run/systemd/system/alignd.service.d && systemctl daemon-reload")
     machine.do("systemctl restart alignd")
+
+
+def test_the_sandbox_bears_every_feature(relay: BootedRelay) -> None:
+    machine = relay.machine
+    machine.do("alignd new-key >/etc/alignd/return.keys")
+    machine.do("chown root:alignd-keys /etc/alignd/return.keys; chmod 640 /etc/alignd/return.keys")
+    machine.do(f"cat >>{CONF}", EVERYTHING)
+    machine.do("alignd check-config")
+
+    machine.do("systemctl restart alignd")
+    machine.do("systemctl enable --now alignd-return alignd-web alignd-doctor.timer")
+    machine.do("systemctl start alignd-doctor.service", timeout=120)
+
+    assert re.search(r"k?[a-z0-9]+@notifications", relay.deliver("everything")["From"])
+    for unit in SERVICES:
+        assert machine.is_active(unit), machine.log_of(unit)
+        assert machine.show(unit, "NRestarts") == "0"
+    assert machine.show("alignd-doctor.service", "Result") == "success"
+    assert json.loads(machine.do("cat /var/lib/alignd-doctor/report.json"))["findings"] is not None
+    wait_until(lambda: cast.COMPANY_DOMAIN in machine.run("alignd ledger").output, "the ledger")
+    told = "".join(map(machine.log_of, (*SERVICES, "alignd-doctor.service")))
+    assert not re.search(r"Traceback|Operation not permitted|EPERM", told), told
+
+
+def test_an_older_package_and_this_one_again_with_mail_flowing(
+    relay: BootedRelay, tmp_path: Path
+) -> None:
+    machine = relay.machine
+    this = package_of(relay.release)
+    before = machine.copy(older(this, EARLIER, tmp_path), "/root")
+    conf, known = machine.do(f"cat {CONF}"), ledger(machine)
+
+    for path, options in ((before, f"{KEEP} --allow-downgrades"), (f"/root/{this.name}", KEEP)):
+        since = ready_lines(machine)
+        with relay.mail() as flow:
+            machine.do(f"{INSTALL.format(path)} {options}", timeout=300)
+            flow.await_some()
+        assert ready_lines(machine) == since + 1, "it restarts once"
+
+    assert machine.do(f"cat {CONF}") == conf
+    assert known.items() <= ledger(machine).items() or known.keys() <= ledger(machine).keys()
+    assert all(map(machine.is_active, SERVICES))
+
+
+def ledger(machine: Machine) -> dict[str, str]:
+    """The domains of the ledger, each with its state."""
+    rows = (line.split() for line in machine.do("alignd ledger").splitlines())
+    return {row[0]: row[1] for row in rows if len(row) > 1 and "." in row[0]}
+
+
+def ready_lines(machine: Machine) -> int:
+    """How often alignd was ready."""
+    return len(re.findall(r"^ready ", machine.log_of("alignd"), re.MULTILINE))
+
+
+def test_removing_keeps_what_it_has_learned_and_purging_keeps_nothing(relay: BootedRelay) -> None:
+    machine = relay.machine
+    machine.do("postconf -X smtpd_milters non_smtpd_milters && systemctl reload postfix")
+
+    machine.do("apt-get remove --yes alignd")
+
+    assert not any(map(machine.is_active, (*SERVICES, "alignd.socket")))
+    assert machine.run("test -e /usr/bin/alignd -o -e /usr/lib/alignd/bin").status == 1
+    machine.do(f"test -s {CONF} && test -d /var/lib/alignd")
+    machine.do("apt-get purge --yes alignd")
+    left = "find / -xdev -name '*alignd*' -not -path '/proc/*' -not -path '/root/*' 2>/dev/null"
+    kept = r"/etc/alignd|/var/lib/dpkg|/var/log/|/etc/systemd/system|sysusers"
+    found = [path for path in machine.do(left).splitlines() if not re.search(kept, path)]
+    assert found == []
+    assert machine.run("systemctl --failed --quiet --no-legend").output.strip() == ""

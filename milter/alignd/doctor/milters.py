@@ -56,7 +56,7 @@ def examine_milters(chain: Chain, reached: Mapping[Endpoint, Reach]) -> Iterator
         if isinstance(found, Unknown):
             yield found
         elif found is None:
-            yield Note(f"Postfix reaches {endpoint}")
+            yield Note(f"Postfix reaches {milters[0].entry.text}")
         else:
             yield _unreachable(chain, milters, found)
 

@@ -113,12 +113,9 @@ def _files_of_services(
 def _of_examples(configuration: Configuration, config: Path) -> Iterator[ConfigProblem]:
     """Addresses that only documents have, and no relay."""
     listed = {each for view in configuration.all_settings for each in view.relay.addresses}
-    for address in sorted(filter(is_documentation, listed), key=str):
-        yield ConfigProblem(
-            str(config),
-            1,
-            f"relay.addresses: {address} is an address for examples, and no relay's",
-        )
+    if left := sorted(map(str, filter(is_documentation, listed))):
+        text = f"relay.addresses: {', '.join(left)}: for examples, and no address of a relay"
+        yield ConfigProblem(str(config), 1, text)
 
 
 def _told(options: NotifyOptions) -> tuple[str, ...]:
