@@ -49,7 +49,7 @@ test-packages: venv  ## install the packages in dist on booted Debians, with mai
 		test-package-bookworm test-package-trixie
 
 test-package-bookworm test-package-trixie: test-package-%:
-	.venv/bin/pytest tests/packages -k $*
+	.venv/bin/pytest --exitfirst tests/packages -k $*
 
 static: venv
 	.venv/bin/ruff check

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dkim
@@ -24,16 +24,13 @@ KEEP = "-o Dpkg::Options::=--force-confold"
 CONF = "/etc/alignd/alignd.conf"
 SERVICES = ("alignd.service", "alignd-return.service", "alignd-web.service")
 OPENDKIM = "OpenDKIM, from nothing"
-SIGNED = f'\n[dkim]\nsigns = [{{ domain = "{cast.NOTIFICATIONS_DOMAIN}", selector = "easy1" }}]\n'
-EVERYTHING = """
-[return]
-keys = "/etc/alignd/return.keys"
-[ledger]
-window = "unix:/run/alignd/window/ledger.sock"
-[web]
-listen = "127.0.0.1:8080"
-doctor = "/var/lib/alignd-doctor/report.json"
-"""
+WATCHED = "[Service]\nWatchdogSec=5s\n"
+SIGNED = {"dkim": f'signs = [{{ domain = "{cast.NOTIFICATIONS_DOMAIN}", selector = "easy1" }}]'}
+EVERYTHING = {
+    "return": 'keys = "/etc/alignd/return.keys"',
+    "ledger": 'window = "unix:/run/alignd/window/ledger.sock"',
+    "web": 'doctor = "/var/lib/alignd-doctor/report.json"',
+}
 
 pytestmark = pytest.mark.booted
 
@@ -90,14 +87,15 @@ def test_markys_reply_arrives_rewritten_and_signed(relay: BootedRelay) -> None:
     machine.do(configured())
     for commands in blocks("docs/operation.md", OPENDKIM):
         machine.do(f"set -e\n{commands}")
-    machine.do(f"cat >>{CONF}", SIGNED)
+    machine.do(added(SIGNED))
     relay.nameserver.serve(
         ZONE
         + machine.do("cat /etc/dkimkeys/easy1.txt").replace(
             "easy1._domainkey", f"easy1._domainkey.{cast.NOTIFICATIONS_DOMAIN}."
         )
     )
-    machine.do("systemctl enable --now alignd")
+    enabled = machine.run("systemctl enable --now alignd")
+    assert enabled.status == 0, machine.log_of("alignd")
     machine.do("alignd postfix-snippet --layout inline --file main.cf >>/etc/postfix/main.cf")
     machine.do("systemctl reload postfix")
 
@@ -118,6 +116,12 @@ def configured() -> str:
         "display_name": f'"{{name}} {cast.VIA}"',
     }
     edits = " ".join(f"-e 's|^#{name} = .*|{name} = {text}|'" for name, text in values.items())
+    return f"sed -i {edits} {CONF}"
+
+
+def added(lines: Mapping[str, str]) -> str:
+    """The command that puts *lines* into the tables by whose name they are."""
+    edits = " ".join(f"-e '/^\\[{table}\\]$/a {line}'" for table, line in lines.items())
     return f"sed -i {edits} {CONF}"
 
 
@@ -246,7 +250,7 @@ def test_the_sandbox_bears_every_feature(relay: BootedRelay) -> None:
     machine = relay.machine
     machine.do("alignd new-key >/etc/alignd/return.keys")
     machine.do("chown root:alignd-keys /etc/alignd/return.keys; chmod 640 /etc/alignd/return.keys")
-    machine.do(f"cat >>{CONF}", EVERYTHING)
+    machine.do(added(EVERYTHING))
     machine.do("alignd check-config")
 
     machine.do("systemctl restart alignd")
