@@ -11,7 +11,7 @@ CACHE = Path(os.environ.get("ALIGND_ROOTS", "/var/cache/alignd/roots"))
 ARCHIVE = os.environ.get("ALIGND_DEBIAN", "http://deb.debian.org/debian")
 PACKAGES = (
     *("systemd-sysv", "dbus", "iproute2"),
-    *("postfix", "opendkim", "opendkim-tools"),
+    *("postfix", "opendkim", "opendkim-tools", "openssl"),
     *("python3", "libmilter1.0.1", "adduser"),
 )
 """What a relay has before alignd comes, and what the package of alignd depends on."""
