@@ -82,7 +82,8 @@ class BootedRelay:
         assert len(flow.refused) <= put_off, flow.refused
         assert all("451" in problem for problem in flow.refused), flow.refused
         for name in flow.taken:
-            assert cast.NOTIFICATIONS.encode() in self.arrival(name).message
+            arrived = message_from_bytes(self.arrival(name).message)
+            assert str(arrived["Alignd"]).startswith("action=rewrite"), arrived.as_string()
 
 
 @dataclass(slots=True)
