@@ -1,5 +1,6 @@
 """A relay on a booted Debian: its network, DNS and receiver, and the mail that is sent through."""
 
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from tests.lab import cast
 from tests.lab.booted import Machine, boot
 from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.places import ROOT
+from tests.lab.readiness import wait_until
 from tests.lab.roots import Release, root_of
 from tests.lab.sink import Arrival, Inbox, run_inbox
 from tests.lab.submission import SmtpClient, SubmissionReply
@@ -20,6 +22,7 @@ from tests.lab.submission import SmtpClient, SubmissionReply
 ZONE = (ROOT / "demo/story.zone").read_text()
 MARKY = (ROOT / "demo/marky.eml").read_bytes()
 _SMTP = 25
+_NAME = re.compile(rb"<life\.([^@>]+)@")
 # What is of the test, and nothing an operator is told: the addresses, names and ports of a relay
 # that has the Internet beside it on one machine.
 _ADDRESSES = (cast.RELAY_IPV4, cast.RELAY_IPV6, cast.RECEIVER_IPV4)
@@ -81,9 +84,26 @@ class BootedRelay:
                 thread.join()
         assert len(flow.refused) <= put_off, flow.refused
         assert all("451" in problem for problem in flow.refused), flow.refused
-        for name in flow.taken:
-            arrived = message_from_bytes(self.arrival(name).message)
+        for arrival in self._arrivals(flow.taken):
+            arrived = message_from_bytes(arrival.message)
             assert str(arrived["Alignd"]).startswith("action=rewrite"), arrived.as_string()
+
+    def _arrivals(self, names: list[str]) -> list[Arrival]:
+        """What has come of all those that have these names."""
+        found: dict[str, Arrival] = {}
+        arrivals = self.inbox.arrivals
+        seen = 0
+
+        def have_come() -> bool:
+            nonlocal seen
+            for arrival in arrivals[seen:]:
+                seen += 1
+                if match := _NAME.search(arrival.message):
+                    found[match[1].decode()] = arrival
+            return found.keys() >= set(names)
+
+        wait_until(have_come, "all messages to arrive", 60)
+        return [found[name] for name in names]
 
 
 @dataclass(slots=True)
