@@ -87,8 +87,8 @@ def test_it_does_not_start_before_it_is_configured(relay: BootedRelay) -> None:
 def test_markys_reply_arrives_rewritten_and_signed(relay: BootedRelay) -> None:
     machine = relay.machine
     machine.do(configured())
-    for commands in blocks("docs/operation.md", OPENDKIM):
-        machine.do(f"set -e\n{commands}")
+    for block in blocks("docs/operation.md", OPENDKIM):
+        machine.do(f"set -e\n{block}")
     machine.do(added(SIGNED))
     *commands, last = blocks("docs/install.md", INSTALLING)[1].splitlines()
     assert last == "alignd doctor"
@@ -200,7 +200,7 @@ def test_a_killed_worker_is_replaced(relay: BootedRelay) -> None:
     before = workers(machine)
 
     # Each sender may have had a message in that worker.
-    with relay.mail(senders=4, put_off=4):
+    with relay.mail(senders=2, put_off=2):
         machine.do(f"kill -KILL {before[0]}")
         wait_until(lambda: before[0] not in (now := workers(machine)) and now, "another")
 
@@ -219,7 +219,7 @@ def test_a_message_starts_what_was_stopped(relay: BootedRelay) -> None:
     machine.do("systemctl stop alignd 2>&1")
 
     assert relay.deliver("starts")["Alignd"]
-    assert machine.is_active("alignd")
+    wait_until(lambda: machine.is_active("alignd"), "systemd to know")
 
 
 def test_mail_waits_while_service_and_socket_are_stopped(relay: BootedRelay) -> None:

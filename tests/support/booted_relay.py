@@ -65,7 +65,7 @@ class BootedRelay:
         return message_from_bytes(self.arrival(name).message)
 
     @contextmanager
-    def mail(self, senders: int = 4, put_off: int = 0) -> Iterator["Flow"]:
+    def mail(self, senders: int = 2, put_off: int = 0) -> Iterator["Flow"]:
         """Keep mail flowing while the block runs; then none of it is lost or as it came.
 
         At most so many messages may be *put_off*, to be sent again; else none is refused.
@@ -170,8 +170,8 @@ def older(package: Path, version: str, directory: Path) -> Path:
             for line in lines
         )
     )
-    command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", unpacked, made]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    build = ("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build")
+    subprocess.run([*build, unpacked, made], check=True, stdout=subprocess.DEVNULL)
     return made
 
 
