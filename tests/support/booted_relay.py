@@ -82,11 +82,17 @@ class BootedRelay:
             flow.is_over.set()
             for thread in threads:
                 thread.join()
-        assert len(flow.refused) <= put_off, flow.refused
+        assert len(flow.refused) <= put_off, "\n".join([*flow.refused, self._story()])
         assert all("451" in problem for problem in flow.refused), flow.refused
         for arrival in self._arrivals(flow.taken):
             arrived = message_from_bytes(arrival.message)
             assert str(arrived["Alignd"]).startswith("action=rewrite"), arrived.as_string()
+
+    def _story(self) -> str:
+        """What Postfix says of its milters, and systemd and alignd of what they did meanwhile."""
+        wanted = "milter|systemd.*(alignd|Reload)|: (ready|stopped|worker ended)|open sessions"
+        command = f"journalctl --no-pager --output=short-precise | grep -E '{wanted}' | tail -n 40"
+        return self.machine.run(command).output
 
     def _arrivals(self, names: list[str]) -> list[Arrival]:
         """What has come of all those that have these names."""
