@@ -80,7 +80,7 @@ REPORT = """\
 - signer: what the DKIM signer signs, and for which clients
     not checked: dkim.signs and dkim.opendkim are not set: alignd counts on no
     signer
-✓ socket: the connection from Postfix to alignd
+✓ socket: the connections from Postfix to alignd and the other milters
 - service: what the running service has in force, and what it sees
     not checked: the service does not say what it has in force: metrics.listen
     is ""

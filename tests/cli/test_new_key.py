@@ -128,7 +128,7 @@ def test_the_key_file_begins_as_is_explained(cli: CommandLine) -> None:
 
     assert (made.status, added.status) == (0, 0)
     checked = cli.run("check-config", "--config", "alignd.conf")
-    assert (checked.status, checked.stderr) == (0, "")
+    assert checked.status == 0
     assert "Keys in return.keys: 1 signs, 1 accepted, 0 retired." in checked.stdout
 
 

@@ -172,7 +172,9 @@ def test_check_config_names_entries_of_opendkims_tables_that_are_no_use(cli: Com
     outcome = cli.run("check-config", "--config", "alignd.conf")
 
     assert (outcome.status, outcome.stdout.partition(": ")[2][:5]) == (0, "fine.")
-    assert [line.partition(": the entry ")[0] for line in outcome.stderr.splitlines()] == [
+    *odd, examples = outcome.stderr.splitlines()
+    assert examples == EXAMPLES.rstrip()
+    assert [line.partition(": the entry ")[0] for line in odd] == [
         f"{cli.directory}/signing:2",
         f"{cli.directory}/keys:2",
     ]
@@ -188,10 +190,39 @@ def test_a_table_that_is_no_file_is_named_with_its_line(cli: CommandLine) -> Non
     assert "not a table that alignd can read: 'db:/etc/signing.db'" in outcome.stderr
 
 
-def test_check_config_sums_up_a_good_configuration(cli: CommandLine) -> None:
+EXAMPLES = (
+    "alignd.conf:1: relay.addresses: 192.0.2.25, 2001:db8::25: for examples, and no address of a "
+    "relay\n"
+)
+"""What is said of the addresses of all tests."""
+
+
+def test_check_config_counts_as_people_do(cli: CommandLine) -> None:
+    one = '[relay]\naddresses = ["8.8.8.8"]\n[[tenant]]\nmatch = { X-Host = "a.example" }\n'
+    cli.write("alignd.conf", configuration(one))
+
     outcome = cli.run("check-config", "--config", "alignd.conf")
 
     assert (outcome.status, outcome.stderr) == (0, "")
+    assert "with 1 address, notifications" in outcome.stdout
+    assert outcome.stdout.rstrip().endswith(", 1 tenant.")
+
+
+def test_check_config_reads_what_one_service_reads(cli: CommandLine) -> None:
+    cli.write("alignd.conf", configuration('[web]\ntokens = "no-such-file"\n'))
+
+    statuses = {
+        name: cli.run("check-config", "--service", name, "--config", "alignd.conf").status
+        for name in ("serve", "return", "web")
+    }
+
+    assert statuses == {"serve": 0, "return": 0, "web": 78}
+
+
+def test_check_config_sums_up_a_good_configuration(cli: CommandLine) -> None:
+    outcome = cli.run("check-config", "--config", "alignd.conf")
+
+    assert (outcome.status, outcome.stderr) == (0, EXAMPLES)
     (line,) = outcome.stdout.splitlines()
     assert line.startswith("alignd.conf: fine. ")
     assert "smtp2.easyredmine.com with 2 addresses" in line
@@ -223,7 +254,7 @@ def test_check_config_sums_up_the_keys_of_return_addresses(cli: CommandLine) -> 
 
     outcome = cli.run("check-config", "--config", "alignd.conf")
 
-    assert (outcome.status, outcome.stderr) == (0, "")
+    assert (outcome.status, outcome.stderr) == (0, EXAMPLES)
     on = "Return addresses are on in"
     assert outcome.stdout.splitlines()[1:] == [
         f"{on} 2 domains. Keys in one.keys: 1 signs, 1 accepted, 1 retired.",
@@ -268,7 +299,7 @@ def test_check_config_says_who_is_told_of_events_without_any_secret(cli: Command
 
     outcome = cli.run("check-config", "--config", "alignd.conf")
 
-    assert (outcome.status, outcome.stderr) == (0, "")
+    assert (outcome.status, outcome.stderr) == (0, EXAMPLES)
     told = f"Events are told to helpdesk.example and {cli.directory}/ticket."
     assert outcome.stdout.splitlines()[1:] == [told]
 
@@ -297,7 +328,6 @@ def test_keys_that_cannot_be_used_are_shown_with_their_lines(
     [
         pytest.param("unix:{directory}/none/alignd.sock", id="a-directory-that-is-not-there"),
         pytest.param("inet:8899@192.0.2.99", id="an-address-that-is-not-ours"),
-        pytest.param("fd:99", id="a-descriptor-that-nobody-passed"),
     ],
 )
 def test_serve_says_when_its_socket_cannot_be_opened(cli: CommandLine, spec: str) -> None:
@@ -309,6 +339,20 @@ def test_serve_says_when_its_socket_cannot_be_opened(cli: CommandLine, spec: str
     assert (outcome.status, outcome.stdout) == (69, "")
     (line,) = outcome.stderr.splitlines()
     assert line.startswith(f"alignd: cannot serve on {spec}: ")
+
+
+def test_a_socket_that_nobody_handed_over_is_no_reason_to_try_again(cli: CommandLine) -> None:
+    cli.write("alignd.conf", configuration(socket="fd:99"))
+
+    outcome = cli.run("serve", "--config", "alignd.conf")
+
+    assert (outcome.status, outcome.stdout) == (78, "")
+    (line,) = outcome.stderr.splitlines()
+    assert "fd:99: systemd has handed over no socket" in line
+    order = ("stop alignd`", "enable --now alignd.socket`", "start alignd`")
+    assert [line.index(f"systemctl {each}") for each in order] == sorted(
+        line.index(f"systemctl {each}") for each in order
+    )
 
 
 def test_return_needs_keys(cli: CommandLine) -> None:

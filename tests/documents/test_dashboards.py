@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from alignd.config.file import load_configuration
+from alignd.config.file import parse_configuration
 from tests.lab.nameserver import Nameserver
 from tests.lab.places import ROOT
 from tests.lab.readiness import open_directory
+from tests.support.configtext import filled_in
 from tests.support.scrape import Scrape, run_watched
 
 pytestmark = pytest.mark.wire
@@ -150,7 +151,7 @@ def test_the_manual_tells_what_to_do_for_each_alert_on_the_way_back() -> None:
 
 def test_operators_are_told_the_default_port_and_every_metric(scrape: Scrape) -> None:
     told = (ROOT / "docs/operation.md").read_text()
-    listen = load_configuration(CONF / "alignd.conf").metrics.listen
+    listen = parse_configuration(filled_in(), "filled in").metrics.listen
 
     assert f'targets: ["{listen}"]' in told
     assert f"http://{listen}/metrics" in told

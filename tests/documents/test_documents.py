@@ -12,7 +12,13 @@ from click.testing import CliRunner
 
 from alignd.cli.main import main
 from alignd.config.endpoint import InetEndpoint, InetSocket
-from alignd.config.file import DEFAULT_PATH, load_configuration, option_names, parse_configuration
+from alignd.config.file import (
+    DEFAULT_PATH,
+    ConfigError,
+    load_configuration,
+    option_names,
+    parse_configuration,
+)
 from alignd.config.settings import Configuration, DkimOptions, Helpdesk, Rules
 from alignd.doctor.report.document import STALE_SECONDS
 from alignd.judgement.reasons import Reason, Rule
@@ -24,6 +30,7 @@ from bench.speed import GOALS
 from bench.with_readers import MACHINES, PEOPLE, WithReaders
 from storm.table import STORMS
 from tests.lab.places import ROOT
+from tests.support.configtext import REQUIRED, filled_in
 from tests.support.selection import CASES, RETURN_CASES
 
 CONF = ROOT / "conf/alignd.conf"
@@ -41,7 +48,6 @@ TREES = {
     *("debian", "packaging"),
 }
 """Where paths begin that a page names."""
-REQUIRED = {"relay": {"hostname", "addresses"}, "notifications": {"address"}}
 
 
 def sections() -> dict[str, str]:
@@ -50,12 +56,20 @@ def sections() -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def test_the_shipped_configuration_has_to_be_edited() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(CONF)
+
+    told = [problem.text.partition(" ")[0] for problem in caught.value.problems]
+    assert set(told) == {"relay.hostname", "relay.addresses", "notifications.address"}
+
+
 def options() -> list[tuple[str, str]]:
     return [(table, name) for table, names in option_names().items() for name in names]
 
 
 def test_the_shipped_configuration_loads_and_equals_the_defaults() -> None:
-    shipped = load_configuration(CONF)
+    shipped = parse_configuration(filled_in(), "filled in")
 
     bare = Configuration(relay=shipped.relay, notifications=shipped.notifications)
     assert shipped == bare
@@ -64,13 +78,13 @@ def test_the_shipped_configuration_loads_and_equals_the_defaults() -> None:
 
 
 def test_the_defaults_that_it_shows_are_the_defaults() -> None:
-    text = CONF.read_text().partition("#[[tenant]]")[0]
+    text = filled_in().partition("#[[tenant]]")[0]
     shown = re.sub(r"^#(?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
     # These show an example, since they have no value by default.
     examples = r"^(spf_include|envelope_sender|opendkim|domain) = .*$"
     shown = re.sub(examples, "", shown, flags=re.MULTILINE)
 
-    assert parse_configuration(shown, "shown") == load_configuration(CONF)
+    assert parse_configuration(shown, "shown") == parse_configuration(filled_in(), "filled in")
 
 
 @pytest.mark.parametrize(("table", "name"), options())
@@ -90,14 +104,17 @@ def test_every_option_has_a_purpose_and_its_default(table: str, name: str) -> No
 
 
 def test_the_examples_of_the_options_are_valid() -> None:
-    shipped = CONF.read_text()
+    shipped = filled_in()
     examples = [
         (table, example)
         for table, text in sections().items()
         for example in re.findall(r"^# Example: (.*)$", text, re.MULTILINE)
     ]
 
+    required = {name for names in REQUIRED.values() for name in names}
     for table, example in examples:
+        if example.partition(" = ")[0] in required and table in REQUIRED:
+            continue  # it is in there
         changed, count = re.subn(
             rf"^\[{table}\]$", f"[{table}]\n{example}", shipped, flags=re.MULTILINE
         )
@@ -110,13 +127,13 @@ def test_the_tenant_example_is_valid() -> None:
     example = CONF.read_text().partition("#[[tenant]]")[2]
     uncommented = "[[tenant]]" + re.sub(r"^#", "", example, flags=re.MULTILINE)
 
-    shipped = parse_configuration(CONF.read_text() + uncommented, "tenant")
+    shipped = parse_configuration(filled_in() + uncommented, "tenant")
 
     assert len(shipped.tenant) == 1
 
 
 def default_endpoint() -> InetEndpoint:
-    socket = load_configuration(CONF).milter.socket
+    socket = parse_configuration(filled_in(), "filled in").milter.socket
     assert isinstance(socket, InetSocket)
     return socket.endpoint
 
@@ -140,7 +157,7 @@ def test_postfix_lines_open_with_their_promise() -> None:
 
 
 def test_the_lines_of_the_way_back_reach_its_sockets() -> None:
-    own = load_configuration(CONF).return_path
+    own = parse_configuration(filled_in(), "filled in").return_path
     assert isinstance(own.milter, InetSocket)
     for name in ("return/main.cf", "return-inside/master.cf"):
         text = (ROOT / "conf/postfix" / name).read_text()
@@ -217,7 +234,7 @@ def test_the_unit_of_doctor_writes_where_the_page_looks() -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.read(ROOT / "systemd/alignd-doctor.service")
     service = unit["Service"]
-    report = load_configuration(CONF).web.doctor
+    report = parse_configuration(filled_in(), "filled in").web.doctor
 
     _, *command = service["ExecStart"].split()
     assert command == ["doctor", "--save", report, "--config", str(DEFAULT_PATH)]

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alignd.postfix.config import version_number
 from tests.lab import cast
 from tests.lab.evidence import end_of, heard
 from tests.lab.processes import StartError, session_members
@@ -172,6 +173,15 @@ def obstacle() -> str | None:
     if shutil.which("postfix") is None:
         return "Postfix is not installed"
     return None
+
+
+def version() -> tuple[int, ...]:
+    """Of the Postfix that is installed; empty if none is."""
+    if shutil.which("postconf") is None:
+        return ()
+    command = ["postconf", "-dh", "mail_version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return version_number(done.stdout)
 
 
 @contextmanager

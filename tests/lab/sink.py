@@ -32,7 +32,7 @@ class Arrival:
 
 
 class Inbox:
-    """What has arrived at *port* of 127.0.0.1."""
+    """What has arrived at *port*."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -119,10 +119,12 @@ class _Session(asyncio.Protocol):
 
 
 @contextmanager
-def run_sink(arrive: Callable[[Arrival], None]) -> Iterator[int]:
-    """Take all mail at a port of 127.0.0.1, which the block gets, and tell *arrive* of each."""
+def run_sink(
+    arrive: Callable[[Arrival], None], *, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[int]:
+    """Take all mail at a port of *host*, which the block gets, and tell *arrive* of each."""
     loop = asyncio.new_event_loop()
-    opened = loop.create_server(lambda: _Session(arrive), "127.0.0.1", 0, backlog=512)
+    opened = loop.create_server(lambda: _Session(arrive), host, port, backlog=512)
     server = loop.run_until_complete(opened)
     thread = threading.Thread(target=loop.run_forever, name="sink")
     thread.start()
@@ -136,8 +138,8 @@ def run_sink(arrive: Callable[[Arrival], None]) -> Iterator[int]:
 
 
 @contextmanager
-def run_inbox() -> Iterator[Inbox]:
-    """Take all mail and keep it."""
+def run_inbox(*, host: str = "127.0.0.1", port: int = 0) -> Iterator[Inbox]:
+    """Take all mail at a port of *host*, and keep it."""
     inbox = Inbox()
-    with run_sink(inbox.keep) as inbox.port:
+    with run_sink(inbox.keep, host=host, port=port) as inbox.port:
         yield inbox

@@ -1,7 +1,9 @@
 """Sets up a relay that is right, in each layout, and plants faults in it."""
 
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +38,7 @@ relayhost =
 INLINE_FOR_ALL = "inline-for-all"
 INLINE_FOR_SUBMISSION = "inline-for-submission"
 QUEUE_FIRST = "queue-first"
+SIGNER_SOCKET = "queue/opendkim/opendkim.sock"
 LAYOUTS = (INLINE_FOR_ALL, INLINE_FOR_SUBMISSION, QUEUE_FIRST)
 
 _LONG_AGO = 1_000_000_000
@@ -69,6 +72,8 @@ class Relay:
     endpoint: Endpoint
     socket: str
     """The same as *endpoint*, in libmilter's words."""
+    has_signer: bool = True
+    signer_mode: int = 0o666
 
     def examine(
         self, fault: Fault, *options: str, zone: bool = True, color: bool = False
@@ -95,11 +100,27 @@ class Relay:
             del files["zone"]
         where = [f"--{name}={self.directory / file}" for name, file in files.items()]
         command = ("doctor", *where, *fault.options, *options)
-        if fault.before:
-            return cli.run(*command, before=fault.before)
-        done = CliRunner().invoke(main_command, command, color=color)
+        with self._signer():
+            if fault.before:
+                return cli.run(*command, before=fault.before)
+            done = CliRunner().invoke(main_command, command, color=color)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Outcome(done.exit_code, done.stdout, done.stderr)
+
+    @contextmanager
+    def _signer(self) -> Iterator[None]:
+        """The socket of the signer of the shipped lines, which takes connections and no more."""
+        if not self.has_signer:
+            yield
+            return
+        path = self.directory / SIGNER_SOCKET
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            path.chmod(self.signer_mode)
+            listening.listen()
+            yield
 
     def _postfix(self, layout: str) -> tuple[str, str]:
         """The lines that are right, for main.cf and master.cf."""

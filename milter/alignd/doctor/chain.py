@@ -77,10 +77,15 @@ def examine_switch(chain: Chain, smtpd: SmtpdService) -> Iterator[Remark]:
         yield Note("smtpd_milter_maps may exempt some clients from alignd")
 
 
+def is_signer(milter: MilterEntry) -> bool:
+    """Whether *milter* looks like one that signs."""
+    return bool(_SIGNER.search(milter.text))
+
+
 def _order(configuration: Configuration, smtpd: SmtpdService) -> Iterator[Remark]:
     position = smtpd.position or 0
     before, behind = smtpd.milters[:position], smtpd.milters[position + 1 :]
-    signer = next((milter for milter in before if _SIGNER.search(milter.text)), None)
+    signer = next(filter(is_signer, before), None)
     is_expected = bool(configuration.dkim.signs or configuration.dkim.opendkim)
     if signer is None and before and is_expected and not behind:
         signer = before[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,6 +16,7 @@ from alignd.doctor.facts import (
     Files,
     Machine,
     OpenDkimSettings,
+    Reach,
     ReturnLeg,
     RspamdSigning,
     RunningService,
@@ -38,6 +39,7 @@ from alignd.doctor.machine import (
     examine_socket,
     examine_suffixes,
 )
+from alignd.doctor.milters import examine_milters
 from alignd.doctor.outbound import examine_outbound, examine_version, outgoing
 from alignd.doctor.queue_first import examine_queue_first
 from alignd.doctor.return_path import Sending, examine_return_path
@@ -61,6 +63,8 @@ class Facts:
     signer: Signer
     table_problems: tuple[str, ...]
     """Entries of the signer's tables that are no use, with file and line."""
+    unreadable_tables: Mapping[str, str]
+    """Those that alignd's user cannot read, each with the reason."""
     opendkim: OpenDkimSettings | Unknown | None
     """None if the configuration does not say that the signer is an OpenDKIM."""
     read_rspamd: Callable[[], RspamdSigning | Unknown]
@@ -71,6 +75,8 @@ class Facts:
     """Whether systemd owns the socket, so that *endpoint* is only the default of its unit."""
     postfix: PostfixConfig | Unknown
     tables: TableLookup
+    reached: Mapping[Endpoint, Reach]
+    """What came of connecting to the other milters, as Postfix's user."""
     machine: Machine
     service: RunningService
     files: Files
@@ -114,7 +120,12 @@ def examine(facts: Facts) -> tuple[TopicReport, ...]:
         topic_report(Topic.APPLICATION, _application(facts)),
         *_postfix(facts, chain),
         *_return_path(facts, chain),
-        examine_signer(configuration, facts.table_problems, _signer_settings(facts, chain)),
+        examine_signer(
+            configuration,
+            facts.table_problems,
+            facts.unreadable_tables,
+            _signer_settings(facts, chain),
+        ),
         topic_report(Topic.SOCKET, _socket(facts, chain)),
         topic_report(Topic.SERVICE, examine_service(facts.service, facts.files)),
         topic_report(
@@ -184,6 +195,8 @@ def _socket(facts: Facts, chain: Chain | None) -> Iterator[Remark]:
             "alignd.socket (use --socket if yours is another)"
         )
     yield from examine_socket(chain, facts.endpoint, facts.machine.socket)
+    if chain is not None:
+        yield from examine_milters(chain, facts.reached)
 
 
 def _versions(facts: Facts) -> Iterator[Remark]:

@@ -39,6 +39,10 @@ AskMap = Callable[[str, tuple[str, ...]], Mapping[str, str] | MapTrouble | Unkno
 """Asks a table, as Postfix writes it, for keys, as Postfix's own user."""
 
 
+Reach = str | Unknown | None
+"""Why Postfix cannot connect to a milter; None if it can."""
+
+
 class MissingPermission(Enum):
     """What a user may not do on the path to a socket or a file."""
 

@@ -52,7 +52,7 @@ TITLES = {
     Topic.QUEUE_FIRST: "the hop from Postfix's queue to its second listener",
     Topic.RETURN: "the way back: what is sent to return addresses",
     Topic.SIGNER: "what the DKIM signer signs, and for which clients",
-    Topic.SOCKET: "the connection from Postfix to alignd",
+    Topic.SOCKET: "the connections from Postfix to alignd and the other milters",
     Topic.SERVICE: "what the running service has in force, and what it sees",
     Topic.RESOLVER: "the nameservers: whether they answer, how fast, from where",
     Topic.LIMITS: "enough connections and descriptors for Postfix",
@@ -82,6 +82,8 @@ class FindingId(Enum):
     BIND_ADDRESS_UNLISTED = "bind-address-unlisted"
     INTERFACE_ADDRESS_UNLISTED = "interface-address-unlisted"
     PROTOCOL_OFF = "protocol-off"
+    PROTOCOLS_NONE = "protocols-none"
+    ADDRESS_OF_EXAMPLES = "address-of-examples"
     HELO_NAME_DIFFERS = "helo-name-differs"
 
     RELAYHOST_UNLISTED = "relayhost-unlisted"
@@ -149,6 +151,7 @@ class FindingId(Enum):
 
     SIGNER_IGNORES_CLIENTS = "signer-ignores-clients"
     SIGNER_TABLE_UNUSABLE = "signer-table-unusable"
+    SIGNER_TABLE_UNREADABLE = "signer-table-unreadable"
     SIGNER_TABLES_DIFFER = "signer-tables-differ"
     SIGNER_HOSTS_DIFFER = "signer-hosts-differ"
     SIGNER_SETTING_UNPREDICTED = "signer-setting-unpredicted"
@@ -156,6 +159,7 @@ class FindingId(Enum):
     ALIGND_DOES_NOT_ANSWER = "alignd-does-not-answer"
     SOCKET_OUTSIDE_CHROOT = "socket-outside-chroot"
     SOCKET_FORBIDDEN = "socket-forbidden"
+    MILTER_UNREACHABLE = "milter-unreachable"
 
     CONFIGURATION_NOT_IN_FORCE = "configuration-not-in-force"
     RELOAD_REFUSED = "reload-refused"

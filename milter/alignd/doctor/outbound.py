@@ -25,7 +25,7 @@ from alignd.doctor.routes import (
     read_address,
     routes,
 )
-from alignd.mail.ip_address import IpAddress
+from alignd.mail.ip_address import IpAddress, is_documentation
 from alignd.mailauth.dns import Lookup
 from alignd.postfix.config import PostfixConfig, Service, version_number
 
@@ -53,6 +53,7 @@ def examine_outbound(
     remarks = [
         *examine_routes(found, listed, new_lookup, is_own_name=is_own_name),
         *_protocols(postfix, listed),
+        *_examples(postfix, senders, listed, interfaces),
     ]
     # Where all mail leaves through another host, receivers see nothing of this one.
     if not any(_takes_all(route) for route in found if isinstance(route, Route)):
@@ -164,7 +165,41 @@ def _picked(found: list[IpAddress], listed: frozenset[IpAddress]) -> Iterator[Re
             )
 
 
+def _examples(
+    postfix: PostfixConfig,
+    senders: tuple[Service, ...],
+    listed: frozenset[IpAddress],
+    interfaces: Interfaces,
+) -> Iterator[Remark]:
+    """Addresses of examples; a laboratory has them, and Postfix then binds to them."""
+    bound = {
+        read_address(postfix.value(parameter, service))
+        for parameter in _BIND.values()
+        for service in senders
+    }
+    if any(each and is_documentation(each) for each in bound.union(_named_interfaces(postfix))):
+        return
+    own = () if isinstance(interfaces, Unknown) else interfaces
+    left = sorted(map(str, filter(is_documentation, listed.difference(own, bound))))
+    if left:
+        yield error(
+            FindingId.ADDRESS_OF_EXAMPLES,
+            f"relay.addresses lists {', '.join(left)}: addresses of examples, which no relay has",
+            "SPF is evaluated for addresses that mail does not leave from, so what is predicted "
+            "says nothing of what receivers see",
+            "the public addresses of this relay in relay.addresses of alignd.conf",
+        )
+
+
 def _protocols(postfix: PostfixConfig, listed: frozenset[IpAddress]) -> Iterator[Remark]:
+    if not postfix.value("inet_protocols").replace(",", " ").split():
+        yield error(
+            FindingId.PROTOCOLS_NONE,
+            "inet_protocols is empty",
+            "Postfix listens nowhere and sends nothing over the network",
+            "postconf -e 'inet_protocols = all'",
+        )
+        return
     for version in _PROTOCOLS:
         idle = sorted(str(address) for address in listed if address.version == version)
         if idle and not _speaks(postfix, version):

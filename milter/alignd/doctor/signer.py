@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from alignd.config.settings import Configuration, OpenDkim
@@ -49,10 +49,27 @@ _ON_FAILURE = ("on-default", "on-internalerror", "on-security", "on-signatureerr
 def examine_signer(
     configuration: Configuration,
     problems: Iterable[str],
+    unreadable: Mapping[str, str],
     settings: SignerSettings | Unknown | None,
 ) -> TopicReport:
-    """Examine the clients, the tables, and *settings*; None where the signer is not known."""
-    return topic_report(Topic.SIGNER, _remarks(configuration, problems, settings))
+    """Examine the clients, the tables, and *settings*; None where the signer is not known.
+
+    *unreadable*: the tables that alignd's user cannot read, each with the reason.
+    """
+    remarks = [
+        *(_unreadable(path, why) for path, why in unreadable.items()),
+        *_remarks(configuration, problems, settings),
+    ]
+    return topic_report(Topic.SIGNER, remarks)
+
+
+def _unreadable(path: str, why: str) -> Remark:
+    return error(
+        FindingId.SIGNER_TABLE_UNREADABLE,
+        f"alignd's user cannot read {path}: {why}",
+        "alignd does not start, and refuses to reload",
+        "usermod --append --groups opendkim alignd\nsystemctl restart alignd",
+    )
 
 
 def is_rspamd(milter: MilterEntry) -> bool:

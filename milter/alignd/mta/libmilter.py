@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import milter
 
-from alignd.config.endpoint import MilterSocket, UnixSocket
+from alignd.config.endpoint import HandedOverSocket, MilterSocket, UnixSocket
 from alignd.judgement.evidence import Wanted
 from alignd.mail.line_length import MAX_LINE
 from alignd.mta import listening_socket
@@ -22,6 +22,10 @@ Postfix 3.7 cuts a header field at 60,000 when it has milters (measured), others
 
 class ListenError(RuntimeError):
     """The socket cannot be opened."""
+
+
+class NotHandedOverError(ListenError):
+    """The socket is one that systemd should have handed over, and has not."""
 
 
 class Sessions:
@@ -132,6 +136,7 @@ def listen(where: MilterSocket, sessions: Sessions) -> None:
 
     Raises:
         ListenError: the socket cannot be opened.
+        NotHandedOverError: there is none to open.
     """
     milter.set_exception_policy(milter.TEMPFAIL)
     milter.set_connect_callback(lambda ctx, *client: ctx.getpriv().connect(client[2]))
@@ -148,6 +153,11 @@ def listen(where: MilterSocket, sessions: Sessions) -> None:
     ctypes.CDLL(milter.__file__).smfi_setmaxdatasize(ctypes.c_size_t(MAX_HEADER))
     if isinstance(where, UnixSocket) and listening_socket.is_served(where.path):
         raise ListenError(f"{where}: another process serves it")
+    if (
+        isinstance(where, HandedOverSocket)
+        and where.descriptor not in listening_socket.listening()
+    ):
+        raise NotHandedOverError(f"{where}: systemd has handed over no socket")
     try:
         milter.setconn(str(where))
         milter.settimeout(int(sessions.idle_timeout))

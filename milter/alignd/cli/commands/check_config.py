@@ -13,6 +13,7 @@ import click
 
 from alignd.cli.options import CONFIG, load_directory, load_or_exit, print_problems
 from alignd.config.file import ConfigError, ConfigProblem
+from alignd.config.opendkim import split_table_name
 from alignd.config.settings import (
     Configuration,
     DomainConnectOptions,
@@ -20,46 +21,101 @@ from alignd.config.settings import (
     WebOptions,
 )
 from alignd.config.signer import table_problems
+from alignd.doctor.evidence.accounts import account_of, unreadable_to
 from alignd.mail.domain import Domain
+from alignd.mail.ip_address import is_documentation
 from alignd.mail.printable import printable
 from alignd.return_path.directory import Directory
 from alignd.return_path.key_file import KeyFileError, load_keyring
 from alignd.return_path.keyring import Keyring, KeyState
 from alignd.web.token_file import load_tokens
 
+SERVE, WEB = "serve", "web"
+SERVICES = (SERVE, "return", WEB)
+"""The commands that run one."""
 _STATES = {KeyState.SIGN: "signs", KeyState.ACCEPT: "accepted", KeyState.RETIRED: "retired"}
 
 
 @click.command("check-config")
+@click.option(
+    "--service",
+    type=click.Choice(SERVICES),
+    help="Check only what this service reads.",
+)
 @CONFIG
-def check_config(config: Path) -> None:
+def check_config(service: str | None, config: Path) -> None:
     """Show every problem of the configuration as path:line: problem.
 
     That is also of the tables and key files that it names. Exit status 0 if there is none, with a
     summary; else 78. Entries of OpenDKIM's tables that do not do what was probably meant are shown
-    too, and change nothing about the status.
+    too, and addresses of examples: they change nothing about the status.
+
+    As root, it also looks whether the users of the services may read those files. With --service
+    it reads only what that service reads, as who runs it: the unit does so before a reload.
 
     \b
-    Example:
-      alignd check-config --config conf/alignd.conf
+    Examples:
+      alignd check-config
+      alignd check-config --config /tmp/new.conf --service serve
     """
     configuration, signer = load_or_exit(config, exit_status=os.EX_CONFIG)
     directory = load_directory(configuration, exit_status=os.EX_CONFIG)
-    told = (
-        *_told(configuration.notify),
-        *_connected(configuration.domain_connect),
-        *_page(configuration.web),
-    )
-    for problem in table_problems(signer):
+    told: list[str] = []
+    if service in {None, SERVE}:
+        told += _told(configuration.notify)
+    if service in {None, WEB}:
+        told += (*_connected(configuration.domain_connect), *_page(configuration.web))
+    if service is None and (problems := tuple(_unreadable(configuration, config))):
+        print_problems(ConfigError(problems))
+        sys.exit(os.EX_CONFIG)
+    for problem in (*table_problems(signer), *_of_examples(configuration, config)):
         click.echo(printable(str(problem)), err=True)
-    relay = configuration.relay
+    relay, tenants = configuration.relay, len(configuration.tenant)
     click.echo(
-        f"{config}: fine. Relay {relay.hostname} with {len(relay.addresses)} addresses, "
+        f"{config}: fine. Relay {relay.hostname} with "
+        f"{_counted(len(relay.addresses), 'address', 'addresses')}, "
         f"notifications from {configuration.notifications.address.address}, "
-        f"{len(configuration.tenant)} tenants."
+        f"{_counted(tenants, 'tenant', 'tenants')}."
     )
     for line in (*_return_addresses(configuration, directory), *told):
         click.echo(printable(line))
+
+
+def _unreadable(configuration: Configuration, config: Path) -> Iterator[ConfigProblem]:
+    """The files that the user of a service may not read; only root can tell."""
+    if os.geteuid():
+        return
+    for unit, user, paths in _files_of_services(configuration, config):
+        account = account_of(unit, user)
+        if account is None:
+            continue
+        for path, why in unreadable_to(account, paths).items():
+            yield ConfigProblem(
+                path, 1, f"cannot be read by {account.name}, the user of {unit}: {why}"
+            )
+
+
+def _files_of_services(
+    configuration: Configuration, config: Path
+) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """What each service reads that is on: its unit, its user by default, and paths."""
+    opendkim, web = configuration.dkim.opendkim, configuration.web
+    tables = (opendkim.signing_table, opendkim.key_table) if opendkim else ()
+    keys = {each.return_path.keys for each in configuration.all_settings} - {""}
+    own = (str(config), *sorted(keys))
+    yield "alignd.service", "alignd", (*own, *(split_table_name(name)[1] for name in tables))
+    if keys:
+        yield "alignd-return.service", "alignd-return", own
+    if files := tuple(filter(None, (web.tokens, web.share_keys))):
+        yield "alignd-web.service", "alignd-web", (str(config), *files)
+
+
+def _of_examples(configuration: Configuration, config: Path) -> Iterator[ConfigProblem]:
+    """Addresses that only documents have, and no relay."""
+    listed = {each for view in configuration.all_settings for each in view.relay.addresses}
+    if left := sorted(map(str, filter(is_documentation, listed))):
+        text = f"relay.addresses: {', '.join(left)}: for examples, and no address of a relay"
+        yield ConfigProblem(str(config), 1, text)
 
 
 def _told(options: NotifyOptions) -> tuple[str, ...]:
@@ -101,7 +157,7 @@ def _return_addresses(configuration: Configuration, directory: Directory) -> Ite
     for path, those in domains.items():
         keyring = directory.domains[min(those)].keyring
         assert isinstance(keyring, Keyring), "they were loaded, or the command has ended"
-        keys = _counted(keyring)
+        keys = _by_state(keyring)
         where = str(min(those)) if len(those) == 1 else f"{len(those)} domains"
         yield f"Return addresses are on in {where}. Keys in {path}: {keys}."
 
@@ -117,7 +173,7 @@ def _page(options: WebOptions) -> tuple[str, ...]:
         problems += error.problems
     try:
         if options.share_keys:
-            keys = _counted(load_keyring(options.share_keys))
+            keys = _by_state(load_keyring(options.share_keys))
             lines.append(f"Links are signed. Keys in {options.share_keys}: {keys}.")
     except KeyFileError as error:
         problems += error.problems
@@ -127,7 +183,11 @@ def _page(options: WebOptions) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _counted(keyring: Keyring) -> str:
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number or 'no'} {one if number == 1 else many}"
+
+
+def _by_state(keyring: Keyring) -> str:
     """How many keys there are in each state."""
     counts = Counter(key.state for key in keyring.keys.values())
     return ", ".join(f"{counts[state]} {word}" for state, word in _STATES.items())

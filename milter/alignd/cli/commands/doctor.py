@@ -32,20 +32,22 @@ from alignd.config.domain_lists import SuffixList
 from alignd.config.endpoint import Endpoint, MilterSocket
 from alignd.config.file import read_text
 from alignd.config.nameservers import Nameservers, ResolverError, nameservers_of
+from alignd.config.opendkim import split_table_name
 from alignd.config.option_types import Nameserver
-from alignd.config.settings import Configuration, DnsOptions
+from alignd.config.settings import Configuration, DnsOptions, OpenDkim
 from alignd.config.signer import TableSigner, table_problems
-from alignd.doctor.evidence import machine, opendkim, rspamd, service, tables
+from alignd.doctor.evidence import accounts, machine, opendkim, rspamd, service, tables
 from alignd.doctor.evidence.postconf import PostfixError, read_postfix
 from alignd.doctor.evidence.return_leg import Instance, read_return_leg
 from alignd.doctor.examination import Facts, Outcome, examine, outcome
-from alignd.doctor.facts import Files, Machine, Resolvers, TableLookup
+from alignd.doctor.facts import Files, Machine, Reach, Resolvers, TableLookup
 from alignd.doctor.findings import Unknown
+from alignd.doctor.milters import other_milters
 from alignd.doctor.report.document import examination_json, report_text
 from alignd.doctor.report.file import SaveError, save_report
 from alignd.mail.mailbox import Mailbox, MailboxError
 from alignd.mailauth.dns import Lookup, LookupFailed
-from alignd.postfix.chain import outside_chroot
+from alignd.postfix.chain import outside_chroot, read_chain
 from alignd.postfix.config import PostfixConfig
 from alignd.resolver.resolver import response_time
 from alignd.return_path.directory import KeyTrouble, make_directory
@@ -186,12 +188,14 @@ def doctor(
             configuration=configuration,
             signer=signer,
             table_problems=tuple(map(str, table_problems(signer))),
+            unreadable_tables=_unreadable(configuration.dkim.opendkim),
             opendkim=opendkim.read_opendkim(places.opendkim) if has_opendkim else None,
             read_rspamd=rspamd.read_rspamd,
             endpoint=endpoint,
             is_handed_over=is_handed_over,
             postfix=postfix,
             tables=_tables(places.postfix, postfix),
+            reached=_reached(postfix, endpoint),
             machine=found,
             service=service.read_status(
                 configuration.metrics.listen, is_running=found.socket.answers is True
@@ -238,6 +242,24 @@ def _tables(directory: Path | None, postfix: PostfixConfig | Unknown) -> TableLo
     """Ask the tables of Postfix, from whose queue directory relative paths begin."""
     queue = postfix.value("queue_directory") if isinstance(postfix, PostfixConfig) else "/"
     return lambda names, keys: tables.look_up(names, keys, directory, queue)
+
+
+def _unreadable(tables: OpenDkim | None) -> Mapping[str, str]:
+    """The tables that alignd's user cannot read, as far as root can tell."""
+    account = accounts.account_of("alignd.service", "alignd") if tables else None
+    if account is None or tables is None or os.geteuid():
+        return {}
+    paths = [split_table_name(name)[1] for name in (tables.signing_table, tables.key_table)]
+    return accounts.unreadable_to(account, paths)
+
+
+def _reached(postfix: PostfixConfig | Unknown, endpoint: Endpoint) -> Mapping[Endpoint, Reach]:
+    """Connect to each milter besides alignd, which is at *endpoint*, as Postfix's user."""
+    if isinstance(postfix, Unknown):
+        return {}
+    user = postfix.value("mail_owner")
+    endpoints = {each.endpoint for each in other_milters(read_chain(postfix, endpoint))}
+    return {each: accounts.reach(each, user) for each in endpoints}
 
 
 def _endpoint(

@@ -16,6 +16,10 @@ from alignd.config.nameservers import ResolverError
 from alignd.mail.printable import printable
 
 _STANDARD_ERROR = 2
+_HAND_OVER = (
+    "`systemctl stop alignd`, then `systemctl enable --now alignd.socket`, then `systemctl start "
+    "alignd`: systemd opens no socket for a service that runs"
+)
 
 
 @click.command()
@@ -25,7 +29,8 @@ def serve(config: Path) -> None:
 
     Postfix connects to milter.socket; `alignd postfix-snippet` prints the lines for it. The log
     goes to standard error, one line for each message. Exit status 78 if the configuration is
-    wrong; 69 if the socket or the nameservers cannot be used.
+    wrong, or names a socket that systemd has not handed over; 69 if the socket or the nameservers
+    cannot be used.
 
     \b
     Example:
@@ -37,7 +42,7 @@ def serve(config: Path) -> None:
 def run_service(config: Path, *, is_return_leg: bool = False) -> NoReturn:
     """Run the service of `alignd serve`, or that of `alignd return`, and exit."""
     # Imported here: the other commands work where libmilter is not installed.
-    from alignd.mta.libmilter import ListenError  # noqa: PLC0415
+    from alignd.mta.libmilter import ListenError, NotHandedOverError  # noqa: PLC0415
     from alignd.service.setup import Leg, load_setup  # noqa: PLC0415
     from alignd.service.supervisor import Supervisor  # noqa: PLC0415
     from alignd.telemetry.log import MessageLog  # noqa: PLC0415
@@ -53,6 +58,10 @@ def run_service(config: Path, *, is_return_leg: bool = False) -> NoReturn:
     except ResolverError as error:
         click.echo(f"alignd: cannot serve: {printable(str(error))}", err=True)
         sys.exit(os.EX_UNAVAILABLE)
+    except NotHandedOverError as error:
+        # A restart hands over no more than this start: it would loop.
+        click.echo(f"alignd: cannot serve on {error}; {_HAND_OVER}", err=True)
+        sys.exit(os.EX_CONFIG)
     except ListenError as error:
         click.echo(f"alignd: cannot serve on {printable(str(error))}", err=True)
         sys.exit(os.EX_UNAVAILABLE)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import errno
-import grp
 import json
 import os
-import pwd
 import resource
 import socket
 import stat
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 from alignd.config.endpoint import Endpoint, InetEndpoint
+from alignd.doctor.evidence.accounts import Account, account_of, find_account, said_by
 from alignd.doctor.facts import (
     Barrier,
     DescriptorLimit,
@@ -28,8 +26,6 @@ from alignd.mta import probe
 
 _TIMEOUT = 5.0  # seconds
 _UNIT = "alignd.service"
-_KEYS_GROUP = "alignd-keys"
-"""That of the shipped units, for services that systemd does not know."""
 
 
 def interfaces() -> Interfaces:
@@ -75,7 +71,7 @@ def socket_state(endpoint: Endpoint, user: str) -> SocketState:
 
 def descriptors() -> DescriptorLimit:
     """The limit of the unit if systemd has loaded it, else that of this process."""
-    said = _said_by(["systemctl", "show", "--property=LoadState,LimitNOFILE", _UNIT])
+    said = said_by(["systemctl", "show", "--property=LoadState,LimitNOFILE", _UNIT])
     limit = said.get("LimitNOFILE", "")
     if said.get("LoadState") == "loaded" and limit.isdigit():
         return DescriptorLimit(int(limit), f"LimitNOFILE of {_UNIT}")
@@ -88,7 +84,7 @@ def barrier_to_key_file(path: str, unit: str, user: str) -> Barrier | Unknown | 
 
     *user*: who it runs as, unless systemd says otherwise.
     """
-    account = _account_of(unit, user)
+    account = account_of(unit, user)
     if account is None:
         return Skipped(f"whether {unit} may read {path}: there is no user {user!r}")
     try:
@@ -98,38 +94,8 @@ def barrier_to_key_file(path: str, unit: str, user: str) -> Barrier | Unknown | 
         return Unknown(f"whether {unit} may read {path}: {error.filename}: {name}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Account:
-    name: str
-    uid: int
-    groups: frozenset[int]
-
-
-def _account_of(unit: str, user: str) -> _Account | None:
-    command = ["systemctl", "show", "--property=LoadState,User,Group,SupplementaryGroups", unit]
-    said = _said_by(command)
-    more = [_KEYS_GROUP]
-    if said.get("LoadState") == "loaded":
-        user = said.get("User") or "root"
-        more = [said.get("Group", ""), *said.get("SupplementaryGroups", "").split()]
-    account = _account(user)
-    if account is None:
-        return None
-    groups = {found.gr_gid for name in more for found in grp.getgrall() if found.gr_name == name}
-    return _Account(account.name, account.uid, account.groups | groups)
-
-
-def _account(user: str) -> _Account | None:
-    try:
-        found = pwd.getpwnam(user)
-    except KeyError:
-        return None
-    groups = frozenset(os.getgrouplist(user, found.pw_gid))
-    return _Account(user, found.pw_uid, groups)
-
-
 def _barrier_to_socket(path: str, user: str) -> Barrier | Unknown | None:
-    account = _account(user)
+    account = find_account(user)
     if account is None:
         return Unknown(f"whether Postfix may connect to the socket: there is no user {user!r}")
     try:
@@ -140,7 +106,7 @@ def _barrier_to_socket(path: str, user: str) -> Barrier | Unknown | None:
 
 
 def _barrier(
-    path: str, account: _Account, wanted: int, missing: MissingPermission
+    path: str, account: Account, wanted: int, missing: MissingPermission
 ) -> Barrier | None:
     """The first directory on the way to *path* that *account* may not enter, or the file itself.
 
@@ -155,7 +121,7 @@ def _barrier(
     return None
 
 
-def _may(found: os.stat_result, account: _Account, wanted: int) -> bool:
+def _may(found: os.stat_result, account: Account, wanted: int) -> bool:
     """Whether the file mode allows it; access control lists are ignored."""
     if not account.uid:
         return True
@@ -164,14 +130,3 @@ def _may(found: os.stat_result, account: _Account, wanted: int) -> bool:
     if found.st_gid in account.groups:
         return bool(found.st_mode & wanted << 3)
     return bool(found.st_mode & wanted)
-
-
-def _said_by(command: list[str]) -> dict[str, str]:
-    """The properties that systemctl(1) prints; none where there is no systemd."""
-    try:
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
