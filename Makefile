@@ -68,7 +68,7 @@ test-rest:
 
 # What is in dist, on a booted Debian 12 and then a booted Debian 13. Not at once: on two busy cores
 # alignd may start more slowly than Postfix waits.
-test-packages: venv  ## install the packages in dist on booted Debians, with mail, and remove them
+test-packages: venv deb  ## build the packages, and try their whole life on booted Debian 12 and 13, with mail
 	@sh tests/install-packages.sh $(BOOTING)
 	@$(MAKE) --no-print-directory --jobs=1 --keep-going test-package-bookworm test-package-trixie
 
