@@ -12,6 +12,7 @@ from alignd.config.endpoint import HandedOverSocket
 from alignd.config.file import parse_configuration
 from alignd.judgement.reasons import Action
 from tests.lab.places import ROOT
+from tests.support.configtext import filled_in
 from tools.package.licences import paragraph, read_wheel
 
 SETUP = configparser.ConfigParser()
@@ -107,7 +108,7 @@ def test_the_units_of_the_package_start_its_program(unit: Path) -> None:
 def test_the_package_gives_alignd_its_socket() -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.read_string(sed("socket.sed", "", sed("units.sed", ROOT / "systemd/alignd.service")))
-    configuration = parse_configuration(sed("conf.sed", ROOT / "conf/alignd.conf"), "conf")
+    configuration = parse_configuration(sed("conf.sed", "", filled_in()), "conf")
 
     assert unit["Unit"]["Requires"] == "alignd.socket"
     assert unit["Service"]["Sockets"] == "alignd.socket"

@@ -1,4 +1,4 @@
-"""`make test` runs every test, and each in one of its parts."""
+"""`make test` runs every test but those that boot, and each in one of its parts."""
 
 import shlex
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab.places import ROOT
 
+BOOTED = "tests/packages"
 EVERY_FILE = {str(path.relative_to(ROOT)) for path in ROOT.joinpath("tests").glob("**/test_*.py")}
 
 
@@ -45,7 +46,21 @@ def is_below(file: str, paths: Sequence[str]) -> bool:
 
 
 def test_each_file_of_tests_is_in_one_part(parts: Sequence[set[str]]) -> None:
-    assert Counter(file for part in parts for file in part) == dict.fromkeys(EVERY_FILE, 1)
+    assert Counter(file for part in parts for file in part) == dict.fromkeys(
+        (file for file in EVERY_FILE if not is_below(file, [BOOTED])), 1
+    )
+
+
+def test_those_that_boot_run_with_the_others_before_a_commit_lands() -> None:
+    said = make("--dry-run", "test-package-bookworm", "test-package-trixie")
+
+    assert [words[-2:] for line in said.splitlines() if (words := shlex.split(line))] == [
+        ["-k", "bookworm"],
+        ["-k", "trixie"],
+    ]
+    assert all(BOOTED in line for line in said.splitlines())
+    commands = (ROOT / ".ci/run").read_text().splitlines()
+    assert commands[-2:] == ["make test", "make test-packages"]
 
 
 def test_no_part_is_empty(parts: Sequence[set[str]]) -> None:
