@@ -154,5 +154,6 @@ def examine_suffixes(released: date | None, today: date) -> Iterator[Remark]:
             FindingId.SUFFIX_LIST_OLD,
             f"the public suffix list dates from {released}",
             "organizational domains change, and receivers use newer lists",
+            "upgrade the package of alignd; without one: "
             "/opt/alignd/bin/pip install --upgrade publicsuffixlist",
         )
