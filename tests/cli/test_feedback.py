@@ -17,6 +17,7 @@ import pytest
 from alignd.feedback.outbox import Outbox
 from tests.lab.alignd import Notices
 from tests.lab.ledger_rows import new_ledger
+from tests.lab.postgresql import PostgreSql
 from tests.lab.readiness import wait_until
 from tests.lab.settings import configuration
 from tests.support.commandline import PROGRAM, CommandLine
@@ -397,6 +398,34 @@ def test_a_wrong_pass_is_in_the_ledger_with_an_event_within_seconds(
     assert lines[2].startswith("receivers contradict alignd kind=outage domain=mycompany.com ")
     assert lines[3:] == ["replies are followed no longer"]
     assert "julia" not in out.read_text() + (cli.directory / "state").read_text()
+
+
+def test_a_reply_is_in_the_database_that_relays_share(
+    cli: CommandLine, postgresql: PostgreSql
+) -> None:
+    name = postgresql.new_database()
+    new_ledger(postgresql.url(name), ()).dispose()
+    cli.write("alignd.conf", configuration(f'[ledger]\nurl = "{postgresql.url(name)}"\n'))
+    cli.write("log", "")
+    replies = "SELECT kind, tenant, domain, receiver, messages FROM replies ORDER BY kind"
+    wrong = decision("AAAAA1", REWRITTEN) + decision("AAAAA2")
+    with following(cli, *RECORD) as (process, out):
+        await_line(out, "are followed")
+        append(cli, wrong, reply("AAAAA1", when=now()), reply("AAAAA2", when=now()))
+        wait_until(lambda: "lost" in postgresql.sql(replies, name), "the replies")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+    with following(cli, *RECORD) as (_, out):  # from its state: nothing counts twice
+        await_line(out, "are followed")
+        append(cli, decision("AAAAA3"), reply("AAAAA3", when=now()))
+        wait_until(lambda: "|2" in postgresql.sql(replies, name), "the third")
+
+    assert postgresql.sql(replies, name).splitlines() == [
+        "lost||good.example|customer.com|2",
+        "outage|mycompany|mycompany.com|customer.com|1",
+    ]
+    assert postgresql.sql("SELECT kind, domain FROM events", name) == "rejected|mycompany.com"
 
 
 def test_what_is_no_disagreement_is_recorded_too(cli: CommandLine, ledger: Path) -> None:

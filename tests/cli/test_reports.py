@@ -377,6 +377,21 @@ def test_a_mailbox_is_read_and_left_as_it_is(
 
 
 @needs_dovecot
+def test_an_empty_mailbox_is_no_trouble(
+    cli: CommandLine, mailed: Deliver, server: Dovecot
+) -> None:
+    use(cli, server)
+    del mailed
+    cli.write("mail", b"Subject: Hello\n\nJulia\n")
+    assert run(cli, "--imap").status == 0
+
+    server.deliver("1.a.host", b"Subject: Hello\n\nJulia\n")
+
+    assert run(cli, "--imap").status == 0
+    assert run(cli, "mail").status == 2
+
+
+@needs_dovecot
 def test_a_mailbox_is_emptied_of_reports_alone(
     cli: CommandLine, mailed: Deliver, server: Dovecot
 ) -> None:

@@ -13,6 +13,7 @@ from alignd.ledger.database import open_database
 from alignd.ledger.tables import REPORT_ROWS, REPORTS
 from tests.lab.cast import NOTIFICATIONS_DOMAIN, RELAY_IPV4
 from tests.lab.ledger_rows import PASSED, REWRITTEN, Mail, new_ledger
+from tests.lab.postgresql import PostgreSql
 from tests.lab.settings import configuration, world
 from tests.support.commandline import CommandLine, Outcome
 from tests.support.mailed_reports import (
@@ -86,6 +87,29 @@ def test_a_report_is_stored_once_however_often_it_comes(cli: CommandLine, mailed
     assert "Stored in the ledger: 1 report." in first.stdout
     assert second.json["stored"] == {"new": 1, "known": 1}
     assert stored(cli) == (2, 9)
+
+
+def test_reports_are_in_the_database_that_relays_share(
+    cli: CommandLine, mailed: Deliver, postgresql: PostgreSql
+) -> None:
+    name = postgresql.new_database()
+    url = postgresql.url(name)
+    new_ledger(url, STORY, now=time.time()).dispose()
+    cli.write("alignd.conf", configuration(f'{SIGNS}[ledger]\nurl = "{url}"\n'))
+    cli.write("1.eml", mailed(GOOD, record(KEPT)))
+
+    first, again = (run(cli, "1.eml", "--json").json["stored"] for _ in range(2))
+    told = run(cli, "summary", "--json").json
+
+    assert (first, again) == ({"new": 1, "known": 0}, {"new": 0, "known": 1})
+    rows = "SELECT origin, domain, result, messages FROM report_rows ORDER BY origin"
+    assert postgresql.sql(rows, name).splitlines() == [
+        f"ours|{KEPT}|pass|3",
+        f"rewritten|{NOTIFICATIONS_DOMAIN}|pass|3",
+    ]
+    assert postgresql.sql("SELECT count(*), sum(messages) FROM reports", name) == "1|6"
+    assert [each["share"] for each in told["domains"]] == [1.0]
+    assert stored(cli) == (0, 0)
 
 
 def test_one_can_only_look(cli: CommandLine, mailed: Deliver) -> None:

@@ -134,6 +134,7 @@ def test_what_goes_wrong_has_an_alert() -> None:
         "alignd_ledger_looks_late_seconds",
         "alignd_ledger_notifications_total",
         "alignd_feedback_messages_total",
+        "alignd_reported_messages_total",
     }
     ups = {rule["expr"] for rule in RULES if rule["expr"].startswith("up{")}
     assert ups == {'up{job="alignd"} == 0', 'up{job="alignd-return"} == 0'}

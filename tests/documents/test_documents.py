@@ -39,6 +39,8 @@ OPERATION = (ROOT / "docs/operation.md").read_text()
 HOW_IT_DECIDES = (ROOT / "docs/how-it-decides.md").read_text()
 WITHOUT_CONFIGURATION = {"reasons"}
 SERVICES = ("alignd.service", "alignd-return.service", "alignd-web.service")
+OF_RECEIVERS = ("alignd-feedback.service", "alignd-reports.service")
+"""Those that write to the ledger what receivers say."""
 PAGES = [
     path.relative_to(ROOT)
     for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
@@ -208,6 +210,7 @@ def systemd_analyze(*arguments: str) -> str:
         *SERVICES,
         *("alignd.socket", "alignd-feedback.service"),
         *("alignd-doctor.service", "alignd-doctor.timer"),
+        *("alignd-reports.service", "alignd-reports.timer"),
     ],
 )
 def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
@@ -217,7 +220,7 @@ def test_systemd_accepts_the_units(units: Path, unit: str) -> None:
 @pytest.mark.parametrize(
     ("unit", "most"),
     [
-        *(pytest.param(unit, 1.5, id=unit) for unit in (*SERVICES, "alignd-feedback.service")),
+        *(pytest.param(unit, 1.5, id=unit) for unit in (*SERVICES, *OF_RECEIVERS)),
         # It is root, who looks at all files, and can be Postfix's user.
         pytest.param("alignd-doctor.service", 2.5, id="doctor"),
     ],
@@ -318,9 +321,38 @@ def test_the_unit_of_feedback_records_as_the_user_whose_the_ledger_is() -> None:
     assert own["KillMode"] == "mixed", "else journalctl would end before it"
 
 
-def test_feedback_gets_less_than_mail() -> None:
+def test_the_unit_of_reports_stores_as_the_user_whose_the_ledger_is() -> None:
+    own, mail = (
+        configparser.ConfigParser(strict=False, interpolation=None),
+        configparser.ConfigParser(strict=False, interpolation=None),
+    )
+    own.read(ROOT / "systemd/alignd-reports.service")
+    mail.read(ROOT / "systemd/alignd.service")
+    service = own["Service"]
+
+    _, *command = service["ExecStart"].split()
+    assert command == ["reports", "--imap", "--config", str(DEFAULT_PATH)]
+    assert [service[key] for key in ("User", "StateDirectory")] == [
+        mail["Service"][key] for key in ("User", "StateDirectory")
+    ]
+    assert "SupplementaryGroups" not in service, "it needs no key, and no log"
+    assert service["SuccessExitStatus"] == "1", "mail that fails is what it finds out"
+    assert f"-o {service['User']} imap.password" in (ROOT / "docs/reports.md").read_text()
+
+
+def test_the_timer_of_reports_asks_the_mail_server_every_hour_but_not_with_all_others() -> None:
+    timer = configparser.ConfigParser(strict=False, interpolation=None)
+    timer.read(ROOT / "systemd/alignd-reports.timer")
+
+    assert timer["Timer"]["OnCalendar"] == "hourly"
+    assert timer["Timer"]["RandomizedDelaySec"] == "30min"
+    assert timer["Timer"]["Persistent"] == "true"
+
+
+@pytest.mark.parametrize("name", OF_RECEIVERS)
+def test_what_reads_of_receivers_gets_less_than_mail(name: str) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.read(ROOT / "systemd/alignd-feedback.service")
+    unit.read(ROOT / "systemd" / name)
     service = unit["Service"]
 
     assert int(service["Nice"]) > 0

@@ -425,6 +425,14 @@ def test_a_counter_grows_by_what_came_and_never_shrinks(
     grown = growth(first, second)
     assert (grown.replies, grown.events) == ({"lost": 6, "outage": 1}, 2)
     assert (second.reports, second.newest) == (4, TODAY)
+    assert grown.reported == {}
+    failing = ROW._replace(first_day=TODAY - DAY, last_day=TODAY - DAY, result="fail")
+    foretold = failing._replace(is_foretold=True)
+    old = failing._replace(first_day=TODAY - 20 * DAY, last_day=TODAY - 20 * DAY)
+    rows = {failing: 3, ROW: 2, foretold: 7, old: 9}
+    ledger.add_report(replace(REPORT, id="failing"), rows, NOW)
+    reported = growth(second, now_told()).reported
+    assert reported == {(ROW.origin, "fail"): 3, (ROW.origin, "pass"): 2}
 
     with engine.begin() as connection:
         forget(connection, MINE)

@@ -1,7 +1,8 @@
 """Delivers mail to a receiver that reports, a Postfix with rspamd, and keeps its reports.
 
-It reads a `Sending` a line, all with one zone and one configuration, and steps into namespaces of
-its own. What it leaves in the directory that is its argument: `zone`, with the keys that it made,
+It reads a `Sending` a line, all with one configuration, and steps into namespaces of its own.
+Where the next one has another zone, that is served once all before it have arrived. What it leaves
+in the directory that is its argument: `zone`, the first one with the keys that it made,
 `reports/*.eml`, as they arrive where they were asked for, `alignd.conf`, and whatever that names,
 such as a ledger. It writes a line for each message, with what alignd decided.
 """
@@ -16,12 +17,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Self
 
 from tests.lab import cast, rspamd
 from tests.lab.alignd import Alignd, run_alignd
-from tests.lab.nameserver import run_nameserver
+from tests.lab.nameserver import Nameserver, run_nameserver
 from tests.lab.namespaces import furnish, run_isolated
 from tests.lab.opendkim import SigningKey, Tables, run_signer
 from tests.lab.postfix import TAKES_ALL, Listener, Postfix, run_postfix
@@ -82,6 +84,14 @@ class _Places:
     outlets: dict[str, Outlet]
     """By source."""
     inbox: Inbox
+    nameserver: Nameserver
+    ours: SigningKey
+    records: str
+    """What is in each zone beside it."""
+
+    def zone(self, zone: str) -> str:
+        """*zone* as it is served, with all keys."""
+        return f"{self.ours.publish(world(zone))}\n{self.records}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -93,9 +103,12 @@ def main(arguments: Sequence[str]) -> int:
     # rspamd has the days of its local time, the ledger those of UTC.
     os.environ["TZ"] = "UTC"
     since = time.time()
-    with _run(directory, kept, sendings) as places:
-        for decided in _deliver(places, sendings):
-            print(json.dumps(asdict(decided)))
+    with _run(directory, sendings) as places:
+        (kept / "zone").write_text(places.zone(sendings[0].zone))
+        for zone, some in groupby(sendings, lambda sending: sending.zone):
+            places.nameserver.serve(places.zone(zone))
+            for decided in _deliver(places, some):
+                print(json.dumps(asdict(decided)))
         _forward(places.inbox)
         clock = SteppedClock(directory)
         said = rspamd.send_reports(directory / "daemons/rspamd", since, clock)
@@ -108,9 +121,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def _run(directory: Path, kept: Path, sendings: Sequence[Sending]) -> Iterator[_Places]:
+def _run(directory: Path, sendings: Sequence[Sending]) -> Iterator[_Places]:
     (config,) = {sending.config for sending in sendings}
-    (zone,) = {sending.zone for sending in sendings}
     sources = dict.fromkeys(source for sending in sendings for source in _sources(sending))
     furnish(
         directory,
@@ -123,11 +135,9 @@ def _run(directory: Path, kept: Path, sendings: Sequence[Sending]) -> Iterator[_
     # OpenDKIM and rspamd make their files as users of their own.
     daemons.chmod(0o777)
     suffixes = daemons / "suffixes"
-    write_suffixes(suffixes, world(zone))
+    write_suffixes(suffixes, world(sendings[0].zone))
     ours = SigningKey.make(daemons)
     theirs = SigningKey.make(daemons, cast.RECEIVER_DOMAIN, "reports")
-    whole = f"{ours.publish(world(zone))}\n{theirs.record}"
-    (kept / "zone").write_text(whole)
     signing = Tables(
         f"*@{cast.RECEIVER_DOMAIN} reports\n",
         f"reports {cast.RECEIVER_DOMAIN}:reports:{theirs.path}\n",
@@ -135,7 +145,6 @@ def _run(directory: Path, kept: Path, sendings: Sequence[Sending]) -> Iterator[_
     with ExitStack() as running:
         start = running.enter_context
         nameserver, inbox = start(run_nameserver(port=_DNS)), start(run_inbox())
-        nameserver.serve(whole)
         start(rspamd.run_redis(daemons))
         reporting = rspamd.Reporting(cast.RECEIVER_DOMAIN, _REPORTS_LISTENER)
         scanner = start(ThreadPoolExecutor()).submit(
@@ -158,7 +167,7 @@ def _run(directory: Path, kept: Path, sendings: Sequence[Sending]) -> Iterator[_
         ]
         start(run_postfix(directory / "receiver", onwards + _RECEIVER, entrances))
         scanner.result()
-        yield _Places(alignd, relay, outlets, inbox)
+        yield _Places(alignd, relay, outlets, inbox, nameserver, ours, theirs.record)
 
 
 def _sources(sending: Sending) -> tuple[str, ...]:

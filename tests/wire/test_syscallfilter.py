@@ -15,12 +15,16 @@ from pathlib import Path
 import pytest
 
 from tests.lab.alignd import Alignd, run_alignd
+from tests.lab.dovecot import PASSWORD, USER, run_dovecot
+from tests.lab.dovecot import obstacle as imap_obstacle
 from tests.lab.ledger_rows import new_ledger
 from tests.lab.milter_client import MilterConnection
 from tests.lab.nameserver import Nameserver
 from tests.lab.places import ROOT
 from tests.lab.readiness import PATIENCE, open_directory, wait_until
 from tests.lab.settings import configuration, world
+from tests.support.mailed_reports import GOOD, LOST, SIGNS, published, report, report_mail
+from tests.support.signing import new_key
 from tests.support.web import run_web, run_window
 
 pytestmark = [
@@ -130,6 +134,41 @@ def test_the_filter_of_feedback_is_wide_enough(directory: Path) -> None:
         process.kill()
         process.wait()
     assert "Operation not permitted" not in (directory / "err").read_text()
+
+
+@pytest.mark.skipif(imap_obstacle() is not None, reason=imap_obstacle() or "")
+def test_the_filter_of_reports_is_wide_enough(directory: Path) -> None:
+    unit, key = ROOT / "systemd/alignd-reports.service", new_key()
+    ledger, password, zone, config = (
+        directory / name for name in ("ledger.sqlite", "password", "zone", "alignd.conf")
+    )
+    zone.write_text(world(published(key)))
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    new_ledger(f"sqlite:///{ledger}", ())
+    with run_dovecot() as server:
+        server.deliver("1.a.host", report_mail(key, report(GOOD, LOST)))
+        config.write_text(
+            configuration(
+                f'[ledger]\nurl = "sqlite:///{ledger}"\n{SIGNS}[reports]\n'
+                f'imap = "imap://{USER}@127.0.0.1:{server.plain}"\npassword_file = "{password}"\n'
+            )
+        )
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "tests.support.syscallfilter", str(unit)),
+                *(sys.executable, "-m", "alignd", "reports", "--imap"),
+                *("--zone", str(zone), "--config", str(config)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+
+    assert (done.returncode, done.stderr) == (1, ""), "the unit takes this for success"
+    with closing(sqlite3.connect(ledger)) as database:
+        assert database.execute("SELECT sum(messages) FROM report_rows").fetchone() == (6,)
 
 
 def test_what_a_filter_denies_costs_no_mail(directory: Path, nameserver: Nameserver) -> None:

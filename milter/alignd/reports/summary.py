@@ -242,7 +242,7 @@ class Summary:
         """Whether something could not be read or verified; what is no report does not count."""
         unread = self.skipped.total() - self.skipped[ProblemKind.NO_REPORT]
         without_dns = any(nobody.why is Doubt.DNS for nobody in self.unverified)
-        return bool(unread or without_dns or not self.reports)
+        return bool(unread or without_dns)
 
     def skip(self, name: str, problem: ReportProblem) -> None:
         self.skipped[problem.kind] += 1

@@ -30,6 +30,8 @@ from alignd.telemetry.words import (
     LookupResult,
     Reload,
     ReplyKind,
+    ReportOrigin,
+    ReportResult,
     Task,
     TellingResult,
     WindowResult,
@@ -291,6 +293,12 @@ _FEEDBACK = MetricFamily(
     ("kind",),
     _values(ReplyKind),
 )
+_REPORTED = MetricFamily(
+    "alignd_reported_messages_total",
+    "Messages in DMARC aggregate reports of receivers, by where they are from and their result.",
+    ("origin", "result"),
+    tuple((origin.value, result.value) for origin in ReportOrigin for result in ReportResult),
+)
 _REPORTS = MetricFamily(
     "alignd_reports", "DMARC aggregate reports of receivers in the ledger.", is_gauge=True
 )
@@ -316,7 +324,7 @@ _FAMILIES = (
     *(_LINES_DROPPED, _TASK_FAILURES, _LOOKUPS, _MAP_MISSING, _RECIPIENTS_REFUSED, _BOUNCES),
     *(_LEDGER_STATE, _LEDGER_WRITTEN, _LEDGER_DROPPED, _LEDGER_OTHER, _LEDGER_WAITING),
     *(_LEDGER_WAITS, _LEDGER_LOOKS, _LEDGER_LATE, _LEDGER_EVENTS, _LEDGER_TOLD, _LEDGER_UNTOLD),
-    *(_LEDGER_ASKED, _FEEDBACK, _REPORTS, _REPORTS_NEWEST),
+    *(_LEDGER_ASKED, _FEEDBACK, _REPORTED, _REPORTS, _REPORTS_NEWEST),
 )
 _REPLY_KINDS = {each.value: each for each in ReplyKind}
 
@@ -486,6 +494,14 @@ class ProcessMetrics:
         """Count messages that receivers refused, by the word of `alignd feedback`."""
         known = _REPLY_KINDS.get(kind, ReplyKind.UNKNOWN)
         self._row.increase(_column(_FEEDBACK, known.value), messages)
+
+    def receivers_reported(self, origin: str, result: str, messages: int) -> None:
+        """Count messages that are reported, by the words of `alignd reports`.
+
+        Mail of others is not counted, nor what a later alignd has another word for.
+        """
+        if (origin, result) in _REPORTED.series:
+            self._row.increase(_column(_REPORTED, origin, result), messages)
 
     def set_reports(self, reports: int, newest: float) -> None:
         """Set how many reports are in the ledger, and when the newest of them ends."""

@@ -155,6 +155,25 @@ class ReplyKind(Enum):
     """It is not known what alignd did with the message, or a later alignd has another word."""
 
 
+class ReportOrigin(Enum):
+    """Where mail that receivers report is from, in the words of `alignd reports`."""
+
+    REWRITTEN = "rewritten"
+    OURS = "ours"
+    """It kept its author's From."""
+    UNLISTED = "unlisted"
+    """From an address of the relay that the configuration lacks."""
+    FORWARDED = "forwarded"
+
+
+class ReportResult(Enum):
+    """What DMARC made of it, as the receiver says, in the same words."""
+
+    PASS = "pass"  # noqa: S105  # no password
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
 class LookupResult(Enum):
     """What the map has answered, in more words than Postfix gets."""
 

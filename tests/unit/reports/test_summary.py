@@ -302,8 +302,8 @@ def test_what_is_missing_is_told_from_what_is_none(kind: ProblemKind, is_incompl
     assert summary.is_incomplete is is_incomplete
 
 
-def test_nothing_and_what_dns_failed_for_are_incomplete() -> None:
-    assert Summary().is_incomplete
+def test_what_dns_failed_for_is_incomplete() -> None:
+    assert not Summary().is_incomplete
     assert summed(ROW, into=summed(ROW), carrier=Unverified(Doubt.DNS)).is_incomplete
     assert not summed(ROW).is_incomplete
 

@@ -96,8 +96,8 @@ def read(
     anybody could have written, such as a file without its mail, is named, and decides nothing.
 
     Exit status 1 if mail of this relay fails; else 2 if something could not be read, verified or
-    stored, or there is no report; else 0. Where there is no ledger, that is said, and is no reason
-    for 2; neither is mail without a report in it.
+    stored, or there is no report, except in a mailbox; else 0. Where there is no ledger, that is
+    said, and is no reason for 2; neither is mail without a report in it.
 
     The object of --json has reports (counted, unverified, duplicates, unreadable_rows, begin and
     end, Unix times), stored (new and known, or null) and tables: receivers, rewritten (by
@@ -135,7 +135,8 @@ def read(
             show()
     except MissingLibraryError as error:
         raise InputError(str(error)) from error
-    sys.exit(_exit_status(collector.summary))
+    # A mailbox is empty most of the time; whoever names a path has something in mind.
+    sys.exit(_exit_status(collector.summary, must_have_some=not from_imap))
 
 
 @click.group(
@@ -278,7 +279,8 @@ def _print(found: Summary, kept: Kept | None, *, as_json: bool) -> None:
         print_lines(report_lines(found, kept))
 
 
-def _exit_status(found: Summary) -> int:
+def _exit_status(found: Summary, *, must_have_some: bool) -> int:
     if found.has_fault:
         return _EXIT_FAULT
-    return EXIT_INCOMPLETE if found.is_incomplete else 0
+    is_empty = must_have_some and not found.reports
+    return EXIT_INCOMPLETE if found.is_incomplete or is_empty else 0

@@ -15,10 +15,12 @@ from sqlalchemy import Connection, func, select
 from alignd.ledger.batch import DAY
 from alignd.ledger.database import day_of
 from alignd.ledger.event import EventKind
-from alignd.ledger.tables import EVENTS, REPLIES, REPORTS
+from alignd.ledger.tables import EVENTS, REPLIES, REPORT_ROWS, REPORTS
 
 _LATE_DAYS = 7
 """For so long after a day its replies may still come: a log that is read late."""
+_LATE_REPORT_DAYS = 14
+"""The same of reports, which come a day or two later, to a mailbox that is read late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,9 @@ class Told:
     """Messages of the last days, by day and by what the reply is beside the prediction."""
     events: Mapping[int, int]
     """Events of the kind REJECTED of these days, by day."""
+    reported: Mapping[tuple[int, str, str], int]
+    """Messages in reports of the last days, by day, by whose mail it is and by its result; but for
+    mail that rules leave alone although it fails."""
     reports: int
     """All that are known."""
     newest: float
@@ -41,6 +46,8 @@ class Growth:
 
     replies: Mapping[str, int]
     """Messages, by what the reply is beside the prediction."""
+    reported: Mapping[tuple[str, str], int]
+    """Messages in reports, by whose mail it is and by its result."""
     events: int
 
 
@@ -58,10 +65,12 @@ def told(connection: Connection, leg: str, now: float) -> Told:
         EVENTS.c.at >= first, EVENTS.c.kind == EventKind.REJECTED.value, EVENTS.c.leg == leg
     )
     by_day = Counter(connection.execute(events).scalars())
+    reported = _reported(connection, (int(now) // DAY - _LATE_REPORT_DAYS) * DAY)
     reports = connection.execute(select(func.count()).select_from(REPORTS)).scalar_one()
     # Whoever has a clock that is ahead would hide for long that no more reports come.
     ends = select(func.max(REPORTS.c.end)).where(REPORTS.c.end <= now)
-    return Told(replies, by_day, int(reports), float(connection.execute(ends).scalar() or 0))
+    newest = float(connection.execute(ends).scalar() or 0)
+    return Told(replies, by_day, reported, int(reports), newest)
 
 
 def growth(before: Told, after: Told) -> Growth:
@@ -69,7 +78,21 @@ def growth(before: Told, after: Told) -> Growth:
     replies = Counter[str]()
     for (day, kind), messages in after.replies.items():
         replies[kind] += max(0, messages - before.replies.get((day, kind), 0))
+    reported = Counter[tuple[str, str]]()
+    for key, messages in after.reported.items():
+        reported[key[1:]] += max(0, messages - before.reported.get(key, 0))
     events = sum(
         max(0, number - before.events.get(day, 0)) for day, number in after.events.items()
     )
-    return Growth(+replies, events)
+    return Growth(+replies, +reported, events)
+
+
+def _reported(connection: Connection, first: int) -> Mapping[tuple[int, str, str], int]:
+    columns = REPORT_ROWS.c
+    key = (columns.first_day, columns.origin, columns.result)
+    is_counted = (columns.first_day >= first, ~columns.is_foretold)
+    sums = select(*key, func.sum(columns.messages)).where(*is_counted).group_by(*key)
+    return {
+        (day, origin, result): int(messages)
+        for day, origin, result, messages in connection.execute(sums)
+    }

@@ -164,6 +164,8 @@ class Tasks:
         more = growth(before, now)
         for kind, messages in more.replies.items():
             self._metrics.receivers_replied(kind, messages)
+        for (origin, result), messages in more.reported.items():
+            self._metrics.receivers_reported(origin, result, messages)
         self._metrics.ledger_event(EventKind.REJECTED.value, more.events)
 
     def _watch_until_the_end(self, ended: threading.Event) -> None:

@@ -118,7 +118,7 @@ class _Pages:
         domain = _domain(name)
         history = self._desk.history(domain, self._desk.clock())
         found = self._desk.checker.examine(domain, tenant_of(history))
-        return self._answers.json(domain_page_json(domain, found, history))
+        return self._answers.json(domain_page_json(domain, found, history, self._desk.heard()))
 
     def check(self, name: str) -> Response:
         """Ask DNS anew, and go back to the page."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from alignd.advice.alternatives import Advice, advise
+from alignd.advice.publication import Impossible
+from alignd.advice.report_request import ReportRequest, advise_wanted_reports
 from alignd.judgement.review import Reviewer
 from alignd.letter.hosting import find_hosting
 from alignd.mail.domain import Domain
@@ -52,8 +54,18 @@ def examine(
         find_hosting(domain, lookup),
         tuple(find_hosting(each.publication.answers, lookup) for each in advice.alternatives),
         tuple(_records(reviewer, advice, lookup)),
+        # Last: where DNS has been asked enough, it is this that is missing.
+        reports=_reports(reviewer, advice, lookup),
         is_authoritative=is_authoritative,
     )
+
+
+def _reports(reviewer: Reviewer, advice: Advice, lookup: Lookup) -> ReportRequest | None:
+    """Only where there is a letter to offer it in."""
+    if not advice.alternatives:
+        return None
+    found = advise_wanted_reports(reviewer, advice.author, lookup)
+    return None if isinstance(found, Impossible) else found
 
 
 def _records(reviewer: Reviewer, advice: Advice, lookup: Lookup) -> Iterator[Records]:

@@ -7,6 +7,7 @@ from enum import Enum
 
 from alignd.advice.alternatives import Advice
 from alignd.advice.publication import Kind
+from alignd.advice.report_request import ReportRequest
 from alignd.judgement.reasons import Reason
 from alignd.letter.hosting import UNKNOWN_HOSTING, Hosting
 from alignd.mail.domain import Domain
@@ -83,6 +84,8 @@ class Examined:
     records: tuple[Records, ...] = ()
     """What is published now."""
     domain_connect: ApplyLink | NoLink = NoLink(WhyNoLink.OFF)
+    reports: ReportRequest | None = None
+    """What the letter may offer; None where it offers nothing, or DNS did not say."""
     is_authoritative: bool = False
     """Whether the servers of the zones were asked, and no cache."""
 

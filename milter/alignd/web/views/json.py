@@ -24,12 +24,17 @@ from alignd.web.desk.examined import (
     Records,
     TooSoon,
 )
+from alignd.web.heard import Heard
 from alignd.web.views.domain import state_of_domain
 from alignd.web.views.events import check_notice
+from alignd.web.views.receivers.json import receivers_of_domain_json
 
 
 def domain_page_json(
-    domain: Domain, found: Examined | CheckProblem, history: History | None
+    domain: Domain,
+    found: Examined | CheckProblem,
+    history: History | None,
+    heard: Heard | None,
 ) -> dict[str, Any]:
     """All that the page is made of; null where it is not known."""
     examined = found if isinstance(found, Examined) else found.found
@@ -39,6 +44,7 @@ def domain_page_json(
         "trouble": found.trouble.value if isinstance(found, CheckProblem) else None,
         "examined": _examined(examined) if examined else None,
         "history": history_json(history) if history else None,
+        "receivers": receivers_of_domain_json(heard, domain) if heard else None,
     }
 
 

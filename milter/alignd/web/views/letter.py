@@ -65,6 +65,7 @@ def letter_page(
         looked_at=found.looked_at,
         number=number,
         link=invitation.url if invitation else "",
+        reports=found.reports,
     )
     if isinstance(made, NoLetter):
         return LetterPage(name, languages, (), no_letter=nothing_to_ask(made, texts))

@@ -25,6 +25,8 @@ from alignd.ledger.spool import Spool
 from alignd.ledger.tally import Tally
 from alignd.ledger.watch.states import new_event
 from alignd.ledger.writer import Writer
+from alignd.reports.ours import Origin
+from alignd.reports.report import Outcome
 from alignd.service.ledger import server as ledger_server
 from alignd.service.ledger import tasks as ledger_tasks
 from alignd.service.ledger.place import LedgerOptions
@@ -34,7 +36,7 @@ from alignd.service.supervisor import LEDGER_END_SECONDS
 from alignd.telemetry.log import MessageLog
 from alignd.telemetry.metrics import Metrics
 from alignd.telemetry.prometheus import exposition
-from alignd.telemetry.words import ReplyKind
+from alignd.telemetry.words import ReplyKind, ReportOrigin, ReportResult
 from tests.lab.readiness import wait_until
 from tests.support.configtext import BASE
 from tests.support.receivers import LOST, OUTAGE, REPORT, ROW
@@ -375,6 +377,10 @@ def test_what_others_write_of_receivers_is_counted_from_then_on(
     def refused(kind: str) -> float:
         return lab.scrape().of("alignd_feedback_messages_total", kind=kind)
 
+    def reported(origin: str, result: str) -> float:
+        scrape = lab.scrape()
+        return scrape.of("alignd_reported_messages_total", origin=origin, result=result)
+
     server = lab.start()
     lab.await_state(server, "good")
     ledger = ReceiversLedger(f"sqlite:///{lab.file}")
@@ -391,14 +397,30 @@ def test_what_others_write_of_receivers_is_counted_from_then_on(
         leg="outbound",
         relay="",
     )
+    fails = ROW._replace(
+        first_day=today, last_day=today, origin="rewritten", result="fail", is_foretold=False
+    )
+    foreign, later_word = fails._replace(origin="foreign"), fails._replace(result="later")
+    rows = {fails: 4, foreign: 6, later_word: 8}
+    reported_before = reported("rewritten", "fail")
+    ledger.add_report(replace(REPORT, id="failing", end=today), rows, NOW)
+    wait_until(lambda: reported("rewritten", "fail"), "the rows to be seen")
     ledger.add_replies({lost: 3, outage: 1, later: 2}, [event], "feedback", 2)
     wait_until(lambda: refused("outage"), "the replies to be seen")
     server.end()
 
     assert refused("lost") - before == 3
     assert (refused("outage"), refused("unknown"), refused("envelope")) == (1, 2, 0)
+    assert reported("rewritten", "fail") - reported_before == 4
     assert lab.metric("events_total", kind="rejected") == 1
     assert lab.scrape().of("alignd_reports_newest_end_timestamp_seconds") == today
+
+
+def test_metrics_have_the_words_of_reports() -> None:
+    assert [each.value for each in ReportOrigin] == [
+        each.value for each in Origin if each is not Origin.FOREIGN
+    ]
+    assert [each.value for each in ReportResult] == [each.value for each in Outcome]
 
 
 def test_metrics_have_the_words_of_replies() -> None:

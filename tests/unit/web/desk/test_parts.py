@@ -50,6 +50,8 @@ SPF = 'mycompany.com. TXT "v=spf1 -all"\n'
 QUOTED = 'mycompany.com. TXT "\\"v=spf1 a\\""\n'
 INCLUDED = 'mycompany.com. TXT "v=spf1 include:spf.mailing.easy.cz -all"\n'
 ALIAS = "easy1._domainkey.mycompany.com. CNAME easy1.dkim.easy.cz.\n"
+WANTED = '[reports]\naddress = "dmarc@easysoftware.com"\n'
+ALLOWED = '*._report._dmarc.easysoftware.com. TXT "v=DMARC1"\n'
 SUFFIXES = SuffixList()
 
 
@@ -68,6 +70,24 @@ def examined(zone: str, changes: str = DELEGATE) -> Examined:
 
 def changes(before: str, now: str, options: str = DELEGATE) -> tuple[Change, ...]:
     return changes_between(examined(before, options), examined(now, options))
+
+
+@pytest.mark.parametrize(
+    ("zone", "options", "has"),
+    [
+        pytest.param(SPF + POLICY + ALLOWED, DELEGATE + WANTED, True, id="wanted-and-allowed"),
+        pytest.param(SPF + POLICY + ALLOWED, DELEGATE, False, id="not-wanted"),
+        pytest.param(INCLUDED + POLICY + ALLOWED, DELEGATE + WANTED, False, id="no-letter"),
+        pytest.param(SPF + ALLOWED, DELEGATE + WANTED, False, id="no-policy"),
+    ],
+)
+def test_the_record_that_asks_for_reports_is_examined_for_a_letter(
+    zone: str, options: str, has: bool
+) -> None:
+    found = examined(zone, options).reports
+
+    assert (found is not None) is has
+    assert found is None or (found.publication and not found.permission)
 
 
 def test_the_alias_of_a_key_and_its_signature_are_changes() -> None:

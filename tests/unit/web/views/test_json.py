@@ -32,7 +32,7 @@ PAST = history(NAME.name, [row(NAME.name, Finding("rewrite", "relay-not-authoris
 
 
 def test_advice_and_history_are_those_of_the_commands() -> None:
-    said = domain_page_json(NAME, FOUND, PAST)
+    said = domain_page_json(NAME, FOUND, PAST, None)
 
     assert said["examined"].items() >= advice_json(FOUND.advice).items()
     assert said["history"] == history_json(PAST)
@@ -48,7 +48,7 @@ def test_advice_and_history_are_those_of_the_commands() -> None:
 
 
 def test_what_is_not_known_is_null() -> None:
-    said = domain_page_json(NAME, CheckProblem(Trouble.TIMEOUT), None)
+    said = domain_page_json(NAME, CheckProblem(Trouble.TIMEOUT), None, None)
 
     assert said == {
         "domain": "mycompany.com",
@@ -56,11 +56,12 @@ def test_what_is_not_known_is_null() -> None:
         "trouble": "timeout",
         "examined": None,
         "history": None,
+        "receivers": None,
     }
 
 
 def test_evidence_without_a_verdict_is_said_with_the_trouble() -> None:
-    said = domain_page_json(NAME, CheckProblem(Trouble.DNS, found=FOUND), None)
+    said = domain_page_json(NAME, CheckProblem(Trouble.DNS, found=FOUND), None, None)
 
     assert (said["state"], said["trouble"]) == ("unknown", "dns")
     assert said["examined"]["spf"]
@@ -68,7 +69,7 @@ def test_evidence_without_a_verdict_is_said_with_the_trouble() -> None:
 
 def test_why_there_is_no_link_is_a_word() -> None:
     found = examined("", link=NoLink(WhyNoLink.UNSUPPORTED, "detail"))
-    said = domain_page_json(NAME, found, None)
+    said = domain_page_json(NAME, found, None, None)
 
     assert said["examined"]["domain_connect"] == {
         "url": None,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alignd.advice.report_request import ReportRequest, advise_reports
 from alignd.languages.language import Language
 from alignd.ledger.answer import Finding
 from alignd.ledger.event import EventKind
@@ -15,7 +16,9 @@ from alignd.ledger.queries.history import DayCount, History, PastEvent
 from alignd.letter.hosting import Hosting
 from alignd.letter.hosts import HOSTS
 from alignd.mail.domain import Domain
+from alignd.mail.mailbox import Mailbox
 from alignd.mail.message import ChangeField
+from alignd.resolver.zone import Zone
 from alignd.web.desk.examined import (
     ApplyLink,
     CheckProblem,
@@ -34,7 +37,7 @@ from alignd.web.views.parts.past import DEFAULT_PERIOD, MAX_EVENTS, PERIODS, per
 from alignd.web.views.share import SharePage, share_page
 from tests.lab.cast import NOTIFICATIONS, VIA
 from tests.support.languages import TEXTS
-from tests.support.web_pages import DAY, NOW, Page, examined, history, render, row
+from tests.support.web_pages import DAY, NOW, SUFFIXES, Page, examined, history, render, row
 
 EN = TEXTS[Language.EN]
 NAME = "mycompany.com"
@@ -506,6 +509,20 @@ def test_the_letter_can_be_copied_and_opened(number: int) -> None:
     assert any(each["href"].startswith("mailto:?subject=") for each in page.names("a"))
     chosen = [each["value"] for each in page.names("option") if "selected" in each]
     assert chosen == ["da", str(number)]
+
+
+def test_the_letter_offers_the_record_that_asks_for_reports() -> None:
+    zone = Zone.parse('_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"\n')
+    wanted = advise_reports(
+        *(Domain(NAME), Mailbox.from_address("dmarc@mycompany.com"), zone, SUFFIXES)
+    )
+    assert isinstance(wanted, ReportRequest)
+    record = "v=DMARC1; p=reject; rua=mailto:dmarc@mycompany.com"
+
+    with_it = lettered(replace(BY_SPF, reports=wanted)).by_id["letter-text"]
+
+    assert record in with_it
+    assert record not in lettered(BY_SPF).by_id["letter-text"]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from alignd.reports.receivers.disagreements import Cause, Disagreement
 from alignd.reports.receivers.disagreements import Kind as ReportKind
 from alignd.web.heard import RECENT_DAYS, SPANS, Heard
 from alignd.web.views.domain import domain_page
+from alignd.web.views.json import domain_page_json
 from alignd.web.views.receivers.domain import heard_of_domain, heard_of_tenant
 from alignd.web.views.receivers.json import receivers_json
 from alignd.web.views.receivers.page import NotHeard, contradiction_of, receivers_page
@@ -232,6 +233,22 @@ class TestOfAllMail:
 
 class TestOfOneDomain:
     """The section of a domain's page."""
+
+    def test_programs_get_the_same_as_people(self) -> None:
+        said = domain_page_json(Domain(NAME), examined(""), None, LOST)
+        found = json.loads(json.dumps(said))["receivers"]
+        assert (found["reports"], found["days"]) == (3, SPANS[0])
+        assert [(each["kind"], each["messages"]) for each in found["replies"]] == [("lost", 3)]
+        assert [(each["name"], each["passed"]) for each in found["left_alone"]] == [
+            ("big.example", 97),
+            ("small.example", 10),
+        ]
+        assert found["disagreements"][0]["cause"] == "receiver-sees-another-record"
+
+    def test_programs_get_nothing_of_other_domains(self) -> None:
+        other = Domain(OTHER_NAME)
+        found = domain_page_json(other, examined("", OTHER_NAME), None, LOST)["receivers"]
+        assert found["replies"] == found["left_alone"] == found["disagreements"] == []
 
     def test_it_has_replies_by_receiver_kind_and_day(self) -> None:
         page = of_domain(LOST)

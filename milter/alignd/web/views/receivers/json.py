@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from alignd.ledger.receivers.rows import Receivers
+from alignd.mail.domain import Domain
 from alignd.reports.joined import Joined
 from alignd.reports.receivers.shares import Held
 from alignd.web.heard import Heard
@@ -18,28 +20,13 @@ def receivers_json(heard: Heard, now: float) -> dict[str, Any]:
     """All that the page is made of, at the Unix time *now*; shares are from 0 to 1."""
     joined = heard.joined
     return {
-        "time": instant(heard.taken_at),
-        "days": heard.days,
-        "reports": joined.reports,
-        "newest_report": instant(joined.newest) if joined.newest else None,
+        **_span(heard),
         "rewritten_fails": fails_when_rewritten(heard, now),
-        "replies": [
-            {**key._asdict(), "day": instant(key.day), "messages": messages}
-            for key, messages in heard.receivers.replies[:MAX_ROWS]
-        ],
+        "replies": _replies(heard.receivers),
         "rewritten": _shares(joined.rewritten),
         "left_alone": _shares(joined.left_alone),
         "domains": _shares(joined.domains),
         **_joined(joined),
-        "precision": [
-            {
-                "month": each.month,
-                "passed": each.passed,
-                "messages": each.messages,
-                "share": each.precision,
-            }
-            for each in joined.months
-        ],
         "needless_estimate": {
             "rewritten": joined.needless.rewritten,
             "messages": joined.needless.messages,
@@ -53,8 +40,45 @@ def receivers_json(heard: Heard, now: float) -> dict[str, Any]:
     }
 
 
+def receivers_of_domain_json(heard: Heard, domain: Domain) -> dict[str, Any]:
+    """What they say of mail in its name. The reports that were read are those of all domains."""
+    receivers, joined = heard.of_domain(domain.name)
+    return {
+        **_span(heard),
+        "replies": _replies(receivers),
+        "left_alone": _shares(joined.left_alone),
+        **_joined(joined),
+    }
+
+
+def _span(heard: Heard) -> dict[str, Any]:
+    newest = heard.joined.newest
+    return {
+        "time": instant(heard.taken_at),
+        "days": heard.days,
+        "reports": heard.joined.reports,
+        "newest_report": instant(newest) if newest else None,
+    }
+
+
+def _replies(receivers: Receivers) -> list[dict[str, Any]]:
+    return [
+        {**key._asdict(), "day": instant(key.day), "messages": messages}
+        for key, messages in receivers.replies[:MAX_ROWS]
+    ]
+
+
 def _joined(joined: Joined) -> dict[str, Any]:
     return {
+        "precision": [
+            {
+                "month": each.month,
+                "passed": each.passed,
+                "messages": each.messages,
+                "share": each.precision,
+            }
+            for each in joined.months
+        ],
         "disagreements": [
             {
                 "kind": each.kind.value,
