@@ -433,7 +433,10 @@ def test_a_counter_grows_by_what_came_and_never_shrinks(
     ledger.add_replies({OUTAGE: 2}, [], "feedback", 3)
     tomorrow = now_told(NOW + DAY)
     assert growth(third, tomorrow).replies == {"outage": 2}
-    assert growth(tomorrow, now_told(NOW + 8 * DAY)).replies == {}
+    later = now_told(NOW + 8 * DAY)
+    assert growth(tomorrow, later).replies == {}
+    set_back = growth(later, now_told())
+    assert (set_back.replies, set_back.events) == ({}, 0), "a clock was set back"
 
 
 def test_known_reports_are_asked_for_in_parts(engine: Engine) -> None:

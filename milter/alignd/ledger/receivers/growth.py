@@ -25,6 +25,8 @@ _LATE_DAYS = 7
 class Told:
     """What receivers have said by one moment."""
 
+    first: int
+    """The day with which the last days begin."""
     replies: Mapping[tuple[int, str], int]
     """Messages of the last days, by day and by what the reply is beside the prediction."""
     events: Mapping[int, int]
@@ -61,15 +63,18 @@ def told(connection: Connection, leg: str, now: float) -> Told:
     reports = connection.execute(select(func.count()).select_from(REPORTS)).scalar_one()
     # Whoever has a clock that is ahead would hide for long that no more reports come.
     ends = select(func.max(REPORTS.c.end)).where(REPORTS.c.end <= now)
-    return Told(replies, by_day, int(reports), float(connection.execute(ends).scalar() or 0))
+    return Told(first, replies, by_day, int(reports), float(connection.execute(ends).scalar() or 0))
 
 
 def growth(before: Told, after: Told) -> Growth:
-    """What *after* has more than *before*."""
+    """What *after* has more than *before*, of the days of both."""
     replies = Counter[str]()
     for (day, kind), messages in after.replies.items():
-        replies[kind] += max(0, messages - before.replies.get((day, kind), 0))
+        if day >= before.first:  # what was before is not new because a clock was set back
+            replies[kind] += max(0, messages - before.replies.get((day, kind), 0))
     events = sum(
-        max(0, number - before.events.get(day, 0)) for day, number in after.events.items()
+        max(0, number - before.events.get(day, 0))
+        for day, number in after.events.items()
+        if day >= before.first
     )
     return Growth(+replies, events)
