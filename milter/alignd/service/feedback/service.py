@@ -138,4 +138,6 @@ def _state_of(setup: FeedbackSetup) -> State:
     if state.is_new and state.begun is None:
         # What was before may be in the ledger already, if the state was lost.
         state.begun = floor(time.time()) if setup.since is None else setup.since
+    if state.begun is not None:  # a clock may have been set back since
+        state.begun = min(state.begun, floor(time.time()))
     return state
