@@ -399,6 +399,15 @@ def test_a_wrong_pass_is_in_the_ledger_with_an_event_within_seconds(
     assert "julia" not in out.read_text() + (cli.directory / "state").read_text()
 
 
+def test_one_state_is_of_one_process(cli: CommandLine, ledger: Path) -> None:
+    with following(cli, *RECORD) as (_process, out):
+        await_line(out, "replies are followed")
+        outcome = cli.run("feedback", *RECORD, "--follow")
+
+    assert (outcome.status, recorded(ledger)) == (2, [])
+    assert "state: another process records with this state" in outcome.stderr
+
+
 def test_what_is_no_disagreement_is_recorded_too(cli: CommandLine, ledger: Path) -> None:
     with following(cli, *RECORD) as (_, out):
         await_line(out, "are followed")

@@ -66,7 +66,7 @@ def read_decision(entry: Entry) -> tuple[str, Decision] | None:
         fields.get("tenant", ""),
         fields.get("dry_run", ""),
     )
-    return decision and (match["queue_id"], decision)
+    return None if decision is None else (match["queue_id"], decision)
 
 
 def _unquoted(value: str) -> str:
@@ -75,9 +75,7 @@ def _unquoted(value: str) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def _shared(
-    action: str, reason: str, domain: str, tenant: str, dry_run: str
-) -> Decision | None:
+def _shared(action: str, reason: str, domain: str, tenant: str, dry_run: str) -> Decision | None:
     """One value for equal ones: a ring of them takes little memory then.
 
     None for what alignd does not write. Whoever may write a line in its name may not choose what

@@ -63,7 +63,9 @@ def told(connection: Connection, leg: str, now: float) -> Told:
     reports = connection.execute(select(func.count()).select_from(REPORTS)).scalar_one()
     # Whoever has a clock that is ahead would hide for long that no more reports come.
     ends = select(func.max(REPORTS.c.end)).where(REPORTS.c.end <= now)
-    return Told(first, replies, by_day, int(reports), float(connection.execute(ends).scalar() or 0))
+    return Told(
+        first, replies, by_day, int(reports), float(connection.execute(ends).scalar() or 0)
+    )
 
 
 def growth(before: Told, after: Told) -> Growth:

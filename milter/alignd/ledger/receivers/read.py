@@ -48,8 +48,8 @@ def receivers(
     """What is known of the days (UTC) that begin from *since* to before *until*.
 
     Of the author *domain*, or of all where that is None; of the domains that *tenant* sends as, or
-    of all where that is None. A tenant has its own replies and days; what is reported of a domain
-    that others send as too is of all their mail.
+    of all where that is None. A tenant has its own replies. What is reported of a domain that
+    others send as too is of all their mail, and so is what was predicted for it.
 
     Raises:
         LedgerError: the database cannot be used.
@@ -155,7 +155,7 @@ class _Wanted:
             columns.leg == self.leg,
         ]
         if self.tenant is not None:
-            conditions.append(columns.tenant == self.tenant)
+            conditions.append(columns.domain.in_(self._of_tenant()))
         key = (columns.day, columns.domain, columns.action, columns.reason)
         messages = func.sum(columns.messages)
         question = select(*key, messages).where(*conditions).group_by(*key).order_by(*key)
