@@ -111,6 +111,18 @@ def test_what_was_added_is_not_added_again(
     assert sum(event[5] == "rejected" for event in rows_of(engine, EVENTS)) == 1
 
 
+def test_a_batch_that_comes_again_from_another_source_tells_of_no_event_twice(
+    engine: Engine, ledger: ReceiversLedger
+) -> None:
+    event, later = rejected(), rejected()
+    assert ledger.add_replies({LOST: 3}, [event], "feedback.1", 1)
+    assert ledger.add_replies({LOST: 3}, [event, later], "feedback.2", 1), "an older state"
+
+    assert messages(engine, REPLIES) == 6
+    found = [row for row in rows_of(engine, EVENTS) if row[5] == "rejected"]
+    assert {row[0] for row in found} == {event.id, later.id}
+
+
 def test_a_report_counts_once_with_all_its_rows(engine: Engine, ledger: ReceiversLedger) -> None:
     other = ROW._replace(address="", result="fail", is_foretold=True)
     assert ledger.known(["r1", "r2"]) == frozenset()
