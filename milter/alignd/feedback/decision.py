@@ -88,7 +88,7 @@ def _shared(action: str, reason: str, domain: str, tenant: str, dry_run: str) ->
 
 
 def _is_domain(text: str) -> bool:
-    try:
-        return Domain.parse(text).name == text
+    try:  # it is written in A-labels; to make them of others takes long
+        return text.isascii() and Domain.parse(text).name == text
     except DomainError:
         return False
