@@ -298,6 +298,7 @@ def test_an_address_that_the_configuration_lacks_is_named_and_no_failure() -> No
 
     (named,) = found.disagreements
     assert (named.kind, named.cause, named.address) == (Kind.UNLISTED, Cause.ADDRESS, "192.0.2.99")
+    assert "if you know it" in fix_for(Cause.ADDRESS), "a report may name any address"
     assert not found.has_failure
 
 
