@@ -25,8 +25,8 @@ _LATE_DAYS = 7
 class Told:
     """What receivers have said by one moment."""
 
-    first: int
-    """The day with which the last days begin."""
+    at: float
+    """That moment, as a Unix time."""
     replies: Mapping[tuple[int, str], int]
     """Messages of the last days, by day and by what the reply is beside the prediction."""
     events: Mapping[int, int]
@@ -52,7 +52,7 @@ def told(connection: Connection, leg: str, now: float) -> Told:
     Raises:
         LedgerError: the database cannot be used.
     """
-    first = (int(now) // DAY - _LATE_DAYS) * DAY
+    first = _first_day(now, _LATE_DAYS)
     key = (REPLIES.c.day, REPLIES.c.kind)
     sums = select(*key, func.sum(REPLIES.c.messages)).where(REPLIES.c.day >= first).group_by(*key)
     replies = {(day, kind): int(messages) for day, kind, messages in connection.execute(sums)}
@@ -63,20 +63,26 @@ def told(connection: Connection, leg: str, now: float) -> Told:
     reports = connection.execute(select(func.count()).select_from(REPORTS)).scalar_one()
     # Whoever has a clock that is ahead would hide for long that no more reports come.
     ends = select(func.max(REPORTS.c.end)).where(REPORTS.c.end <= now)
-    return Told(
-        first, replies, by_day, int(reports), float(connection.execute(ends).scalar() or 0)
-    )
+    newest = float(connection.execute(ends).scalar() or 0)
+    return Told(now, replies, by_day, int(reports), newest)
 
 
 def growth(before: Told, after: Told) -> Growth:
     """What *after* has more than *before*, of the days of both."""
+    # What was earlier is not new because a clock was set back.
+    first = _first_day(before.at, _LATE_DAYS)
     replies = Counter[str]()
     for (day, kind), messages in after.replies.items():
-        if day >= before.first:  # what was before is not new because a clock was set back
+        if day >= first:
             replies[kind] += max(0, messages - before.replies.get((day, kind), 0))
     events = sum(
         max(0, number - before.events.get(day, 0))
         for day, number in after.events.items()
-        if day >= before.first
+        if day >= first
     )
     return Growth(+replies, events)
+
+
+def _first_day(now: float, days: int) -> int:
+    """The day with which the last *days* begin."""
+    return (int(now) // DAY - days) * DAY
