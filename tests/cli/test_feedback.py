@@ -428,6 +428,15 @@ def test_a_reply_is_in_the_database_that_relays_share(
     assert postgresql.sql("SELECT kind, domain FROM events", name) == "rejected|mycompany.com"
 
 
+def test_one_state_is_of_one_process(cli: CommandLine, ledger: Path) -> None:
+    with following(cli, *RECORD) as (_process, out):
+        await_line(out, "replies are followed")
+        outcome = cli.run("feedback", *RECORD, "--follow")
+
+    assert (outcome.status, recorded(ledger)) == (2, [])
+    assert "state: another process records with this state" in outcome.stderr
+
+
 def test_what_is_no_disagreement_is_recorded_too(cli: CommandLine, ledger: Path) -> None:
     with following(cli, *RECORD) as (_, out):
         await_line(out, "are followed")

@@ -8,9 +8,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import func, select
 
+from alignd.cli.render.receivers import joined_lines
 from alignd.ledger.batch import DAY
 from alignd.ledger.database import open_database
 from alignd.ledger.tables import REPORT_ROWS, REPORTS
+from alignd.reports.joined import Joined
+from alignd.reports.receivers.disagreements import Cause, Disagreement, Kind
+from alignd.reports.receivers.shares import Held
 from tests.lab.cast import NOTIFICATIONS_DOMAIN, RELAY_IPV4
 from tests.lab.ledger_rows import PASSED, REWRITTEN, Mail, new_ledger
 from tests.lab.postgresql import PostgreSql
@@ -270,6 +274,29 @@ def test_scripts_get_all_of_it(cli: CommandLine, mailed: Deliver) -> None:
         *("mycompany.com", "rewritten.example")
     ]
     assert whole["could_stop"][0]["record"]["type"] == "TXT"
+
+
+@pytest.mark.parametrize(
+    ("expected", "share"),
+    [(0.5, "50.0 %"), (0.7 * 3, "70.0 %"), (2.9999, "99.9 %"), (3.0, "100.0 %")],
+)
+def test_of_a_few_messages_the_share_that_was_to_pass_is_exact(
+    expected: float, share: str
+) -> None:
+    told = 1 if expected < 1 else 3
+    held = Held("few.example", passed=told, expected=expected)
+
+    lines = [line.text.split() for line in joined_lines(Joined(domains=(held,)), {})]
+
+    assert [str(told), "100.0", "%", *share.split(), "few.example"] in lines
+
+
+def test_what_a_report_does_not_say_leaves_no_hole_in_the_sentence() -> None:
+    row = Disagreement(Kind.UNLISTED, Cause.ADDRESS, "", "big.example", "", "pass", "pass", 7)
+
+    text = "\n".join(line.text for line in joined_lines(Joined(disagreements=(row,)), {}))
+
+    assert "(not said), by big.example: a key of ours" in text
 
 
 def test_a_span_a_domain_and_a_tenant_narrow_it(cli: CommandLine, mailed: Deliver) -> None:

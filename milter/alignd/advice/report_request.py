@@ -135,9 +135,10 @@ def _publication(owner: Domain, address: Mailbox, lookup: Lookup) -> Publication
     answer = lookup.look_up(name.name, RecordType.TXT)
     if isinstance(answer, LookupFailed):
         return Impossible(f"DNS did not say what DMARC record {owner} has: {answer.reason}")
-    (text, *others) = policy_texts(answer.texts)
-    if others or not text.isascii():
+    texts = policy_texts(answer.texts)
+    if len(texts) != 1 or not texts[0].isascii():
         return Impossible(f"not every receiver can read the DMARC record at {name}")
+    text = texts[0]
     is_asking = asks(text.decode("ascii"), address)
     if not is_asking and answer.alias_of:
         return Impossible(

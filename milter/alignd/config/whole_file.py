@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -50,3 +51,22 @@ def replace_file(path: Path, content: bytes, mode: int) -> None:
         with suppress(OSError):
             os.unlink(name)
         raise
+
+
+def lock_beside(path: Path) -> int:
+    """Keep the file at *path* from others who lock it so, until the descriptor is closed.
+
+    The lock is on a file of its own: what is replaced as a whole is another file each time.
+
+    Raises:
+        BlockingIOError: another process has it.
+        OSError: that is not possible.
+    """
+    flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(f"{path}.lock", flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -9,6 +9,7 @@ from functools import lru_cache
 from alignd.feedback.entry import Entry
 from alignd.feedback.postfix_log import QUEUE_ID
 from alignd.judgement.reasons import Reason, reason_of
+from alignd.mail.domain import Domain, DomainError
 
 _LINE = re.compile(rf"(?P<queue_id>{QUEUE_ID}): (?=action=)")
 _FIELD = re.compile(r'([a-z_]{1,20})=("(?:[^"\\]|\\.)*+"|[^\s"]*+)(?: |$)')
@@ -16,6 +17,7 @@ _ESCAPED = re.compile(r"\\(.)")
 _MAX_FIELDS = 40
 _MAX_VALUE = 300
 _KEYS = frozenset({"action", "domain", "tenant", "reason", "dry_run"})
+_WORD = re.compile(r"[a-z0-9-]{1,60}")
 # alignd, alignd-return, and instances such as alignd@2.
 _TAG = re.compile(r"alignd\b.*|")
 
@@ -57,13 +59,14 @@ def read_decision(entry: Entry) -> tuple[str, Decision] | None:
         place = found.end()
     if "reason" not in fields:  # `fallback` and `tempfail`: another line has the outcome, or none
         return None
-    return match["queue_id"], _shared(
+    decision = _shared(
         fields["action"],
         fields["reason"],
         fields.get("domain", ""),
         fields.get("tenant", ""),
         fields.get("dry_run", ""),
     )
+    return None if decision is None else (match["queue_id"], decision)
 
 
 def _unquoted(value: str) -> str:
@@ -72,6 +75,20 @@ def _unquoted(value: str) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def _shared(action: str, reason: str, domain: str, tenant: str, dry_run: str) -> Decision:
-    """One value for equal ones: a ring of them takes little memory then."""
+def _shared(action: str, reason: str, domain: str, tenant: str, dry_run: str) -> Decision | None:
+    """One value for equal ones: a ring of them takes little memory then.
+
+    None for what alignd does not write. Whoever may write a line in its name may not choose what
+    stands in the ledger, such as what no database takes.
+    """
+    is_known = _WORD.fullmatch(action) and _WORD.fullmatch(reason) and tenant.isprintable()
+    if not is_known or (domain and not _is_domain(domain)):
+        return None
     return Decision(action, reason, domain, tenant, dry_run == "yes")
+
+
+def _is_domain(text: str) -> bool:
+    try:  # it is written in A-labels; to make them of others takes long
+        return text.isascii() and Domain.parse(text).name == text
+    except DomainError:
+        return False

@@ -64,13 +64,14 @@ class Watch:
         # What is rewritten is all from the notifications domain.
         domain = "" if each.kind is Kind.OUTAGE else decision.domain
         key = (each.kind.value, decision.tenant, domain, each.receiver)
-        when = now if each.when is None else each.when
+        # An entry from the future would silence what is said until then.
+        when = now if each.when is None else min(each.when, now)
         times = self._times.get(key) or deque(maxlen=wanted)
         times.append(when)
         self._times[key] = times
         recent = sum(when - HOUR < time <= when for time in times)
         last = self._alerted.get(key)
-        if recent < wanted or (last is not None and when - last < HOUR):
+        if recent < wanted or (last is not None and abs(when - last) < HOUR):
             return None
         self._alerted[key] = when
         return Alert(

@@ -46,7 +46,7 @@ class Outbox:
     """What there was no room for, and nobody was told of yet."""
 
     def add(self, each: Disagreement, now: float) -> None:
-        """Count a reply, which came *now* where the log has no times."""
+        """Count a reply, which came *now* where the log has no time, or one that is to come."""
         key = reply_key(each, now)
         replies = self.waiting.replies
         if key not in replies and len(replies) >= MAX_REPLIES:
@@ -103,7 +103,7 @@ class Outbox:
 
 def reply_key(each: Disagreement, now: float) -> ReplyKey:
     """What a reply is counted by."""
-    when = now if each.when is None else each.when
+    when = now if each.when is None else min(each.when, now)
     decision = each.decision
     return ReplyKey(
         day=int(when // DAY) * DAY,

@@ -51,6 +51,8 @@ class Reading:
         if entries is None:
             return None
         self.entries += len(entries)
+        if self.since is not None:  # a clock that is set back would leave out all until then
+            self.since = min(self.since, self.now())
         found = [each for entry in entries for each in self.join.take(entry, self.now())]
         self.source.mark()
         return [each for each in found if not self._is_old(each)]

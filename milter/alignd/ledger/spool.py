@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import sqlite3
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import DBAPIError
 
+from alignd.config.whole_file import lock_beside
 from alignd.ledger.answer import NO_DOMAIN, OTHER
 from alignd.ledger.apply import apply_batch, note_relay
 from alignd.ledger.batch import DAY, Batch
@@ -179,20 +179,12 @@ class Spool:
 
 def _lock(path: Path) -> int:
     """Keep others from *path*: two that write one file would count against each other's rings."""
-    flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        descriptor = os.open(f"{path}.lock", flags, 0o600)
+        return lock_beside(path)
     except FileNotFoundError as error:
         raise SpoolError(f"{path.parent}: no such directory") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(descriptor)
         raise SpoolError(f"{path}: another process has this ledger") from error
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _is_broken(path: Path) -> bool:

@@ -12,7 +12,7 @@ from alignd.mail.domain import Domain, DomainError
 from alignd.mail.ip_address import IpAddress, parse_ip_address
 
 MAX_COUNT = 10**12
-"""Messages in a row; more is a lie."""
+"""Messages in a row, or in rows that are alike; more is a lie."""
 _FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 to 2100
 _MAX_DIGITS = 20
 _MILLISECONDS = 10**11

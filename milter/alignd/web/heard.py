@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from alignd.ledger.answer import OTHER
 from alignd.ledger.batch import DAY
 from alignd.ledger.receivers.rows import PredictedDay, Receivers, ReplyKey, ReportKey
 from alignd.reports.joined import Joined, join
@@ -75,10 +76,14 @@ def _by_domain(receivers: Receivers) -> Mapping[str, Receivers]:
         rows[row[0].domain].append(row)
     for day in receivers.days:
         days[day.domain].append(day)
+    # Those of other domains say which days the ledger knows: on some this one had no mail.
+    others = days[OTHER]
     return {
         name: Receivers(
-            tuple(replies[name]), tuple(rows[name]), 0, 0.0, tuple(days[name]), receivers.changes
+            tuple(replies[name]),
+            tuple(rows[name]),
+            days=(*days[name], *others),
+            changes=receivers.changes,
         )
-        for name in {*replies, *rows}
-        if name
+        for name in {*replies, *rows} - {"", OTHER}
     }

@@ -7,7 +7,7 @@ from alignd.advice.report_request import ReportRequest, advise_reports
 from alignd.config.domain_lists import SuffixList
 from alignd.mail.domain import Domain
 from alignd.mail.mailbox import Mailbox
-from alignd.mailauth.dns import Lookup
+from alignd.mailauth.dns import Answer, Lookup, LookupFailed, RecordType
 from alignd.resolver.zone import Zone
 from tests.support.customers import SHARED, customers
 
@@ -148,6 +148,31 @@ def test_what_cannot_be_asked_for_is_said_with_the_reason(zone: str, reason: str
 
     assert isinstance(found, Impossible)
     assert reason in found.reason
+
+
+class Vanishing:
+    """A DMARC record that is deleted after so many questions."""
+
+    def __init__(self, questions: int) -> None:
+        self._left = questions
+        self._zone = Zone.parse('_dmarc.mycompany.com. TXT "v=DMARC1; p=reject"')
+
+    def look_up(
+        self, name: str, record_type: RecordType, *, is_private: bool = False
+    ) -> Answer | LookupFailed:
+        del is_private
+        if name == "_dmarc.mycompany.com":
+            self._left -= 1
+            if self._left < 0:
+                return Answer(())
+        return self._zone.look_up(name, record_type)
+
+
+@pytest.mark.parametrize("questions", range(12))
+def test_a_record_that_is_deleted_meanwhile_is_no_exception(questions: int) -> None:
+    found = advise_reports(Domain("mycompany.com"), OURS, Vanishing(questions), SUFFIXES)
+
+    assert isinstance(found, Impossible | ReportRequest)
 
 
 def test_customers_with_all_kinds_of_dns_are_advised_or_told_why_not() -> None:

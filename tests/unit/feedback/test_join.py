@@ -41,8 +41,8 @@ def refused(
     return Entry(when, "postfix/smtp", text)
 
 
-def told(join: Join, *entries: Entry) -> list[Disagreement | Alert]:
-    return [each for entry in entries for each in join.take(entry, 0.0)]
+def told(join: Join, *entries: Entry, now: float = 2 * HOUR) -> list[Disagreement | Alert]:
+    return [each for entry in entries for each in join.take(entry, now)]
 
 
 def alerts(told: list[Disagreement | Alert]) -> list[Alert]:
@@ -205,6 +205,38 @@ def test_alerts(reason: Reason, times: list[float], number: int) -> None:
         found += told(join, *entries)
 
     assert len(alerts(found)) == number
+
+
+def test_neither_a_time_to_come_nor_a_clock_that_is_set_back_silences_alerts() -> None:
+    join, found, ids = Join(SUFFIXES), [], count()
+    for when, now in [(9e9, 5 * HOUR), (9 * HOUR, 9 * HOUR), (HOUR, HOUR)]:
+        queue_id = f"4bQx2K{next(ids)}"
+        decision = decided(queue_id, Reason.RELAY_NOT_AUTHORISED)
+        found += told(join, decision, refused(queue_id, when=when), now=now)
+
+    assert [alert.when for alert in alerts(found)] == [5 * HOUR, 9 * HOUR, HOUR]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param("action=pass domain=\x00.example reason=spf-aligned", id="nul"),
+        pytest.param('action=pass domain="\ud800.example" reason=spf-aligned', id="half-a-letter"),
+        pytest.param(f"action=pass domain={'ä' * 300} reason=spf-aligned", id="longer-than-names"),
+        pytest.param("action=pass domain=julia@customer.com reason=spf-aligned", id="an-address"),
+        pytest.param("action=pass domain=a.example reason=" + "é" * 300, id="a-long-reason"),
+        pytest.param('action="x y" domain=a.example reason=spf-aligned', id="no-word-of-alignd"),
+        pytest.param('action=pass tenant="\x00" reason=spf-aligned', id="nul-in-a-tenant"),
+    ],
+)
+def test_what_alignd_does_not_write_is_no_decision(fields: str) -> None:
+    join = Join(SUFFIXES)
+
+    entry = Entry(0.0, "alignd", f"4bQx2K1: {fields}")
+    (found,) = told(join, entry, refused("4bQx2K1"))
+
+    assert isinstance(found, Disagreement)
+    assert (found.kind, found.decision) == (Kind.UNKNOWN, None)
 
 
 def test_each_receiver_and_domain_is_watched_for_itself() -> None:

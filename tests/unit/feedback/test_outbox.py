@@ -42,6 +42,10 @@ def test_a_reply_is_counted_by_day_and_by_what_was_decided() -> None:
     assert outbox.waiting.replies == {key: 3}
 
 
+def test_a_reply_from_the_future_is_of_today() -> None:
+    assert reply_key(reply(when=9e9), NOON).day == DAY
+
+
 def test_of_an_unknown_message_there_is_no_domain() -> None:
     key = reply_key(reply(Kind.UNKNOWN, None, when=None), NOON + 86_400)
 

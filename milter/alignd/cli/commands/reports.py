@@ -188,11 +188,11 @@ class _Keeper:
 
 
 def _keeper(asked: Asked, configuration: Configuration) -> _Keeper:
-    ledger = ReceiversLedger.of(configuration.ledger, os.environ, asked.database or "")
-    if ledger is None:
-        return _Keeper(why_not='ledger.url is ""')
     if asked.database:
         return _Keeper(ReceiversLedger(asked.url))
+    ledger = ReceiversLedger.of(configuration.ledger, os.environ)
+    if ledger is None:
+        return _Keeper(why_not='ledger.url is ""')
     try:
         found = is_there(ledger.url)
     except InputError as error:

@@ -92,7 +92,9 @@ def _disagreements(rows: tuple[Disagreement, ...]) -> Iterator[Line]:
     for each in rows[:_MAX_ROWS]:
         start = f"{each.messages:>9,}  "
         style = ERROR if each.kind.is_failure else WARNING
-        text = f"{each.domain} from {each.address}, by {each.receiver}: {meaning_of(each.cause)}"
+        place = f" from {each.address}" if each.address else ""
+        whose = f"{each.domain or '(not said)'}{place}, by {each.receiver}"
+        text = f"{whose}: {meaning_of(each.cause)}"
         yield from fold(text, start, " " * len(start), style)
     yield from _more(len(rows))
     for cause in Cause:
@@ -108,7 +110,9 @@ def _table(title: str, rows: tuple[Held, ...]) -> Iterator[Line]:
     yield Line.of(Span(head, HEADING))
     for held in rows[:_MAX_ROWS]:
         told = held.told
-        cells = f"{told:,}", percent(held.passed, told), percent(round(held.expected), told)
+        # Thousandths of messages: of a few, shares of a message count.
+        expected = percent(int(held.expected * 1000 + 1e-6), told * 1000)
+        cells = f"{told:,}", percent(held.passed, told), expected
         start = _HEAD.format(*cells, "")
         note = f" ({plural(held.unknown, 'message')} without a result)" if held.unknown else ""
         yield from fold(f"{held.name or '(not said)'}{note}", start, " " * len(start), PLAIN)

@@ -197,8 +197,9 @@ def _row(name: str, figures: Figures) -> Iterator[Line]:
 def _sources(summary: Summary) -> Iterator[Line]:
     yield from _addresses(
         "Addresses of ours that the configuration lacks: a key of ours signs there, and SPF "
-        "authorises them. Add them to relay.addresses, unless a customer's own server forwards "
-        "there.",
+        "authorises them. Add those to relay.addresses that you know for this relay's: a "
+        "customer's own server may forward there, and whoever sends a report writes what he "
+        "likes.",
         summary.unlisted,
         WARNING,
     )

@@ -27,6 +27,8 @@ _LATE_REPORT_DAYS = 14
 class Told:
     """What receivers have said by one moment."""
 
+    at: float
+    """That moment, as a Unix time."""
     replies: Mapping[tuple[int, str], int]
     """Messages of the last days, by day and by what the reply is beside the prediction."""
     events: Mapping[int, int]
@@ -57,7 +59,7 @@ def told(connection: Connection, leg: str, now: float) -> Told:
     Raises:
         LedgerError: the database cannot be used.
     """
-    first = (int(now) // DAY - _LATE_DAYS) * DAY
+    first = _first_day(now, _LATE_DAYS)
     key = (REPLIES.c.day, REPLIES.c.kind)
     sums = select(*key, func.sum(REPLIES.c.messages)).where(REPLIES.c.day >= first).group_by(*key)
     replies = {(day, kind): int(messages) for day, kind, messages in connection.execute(sums)}
@@ -65,24 +67,31 @@ def told(connection: Connection, leg: str, now: float) -> Told:
         EVENTS.c.at >= first, EVENTS.c.kind == EventKind.REJECTED.value, EVENTS.c.leg == leg
     )
     by_day = Counter(connection.execute(events).scalars())
-    reported = _reported(connection, (int(now) // DAY - _LATE_REPORT_DAYS) * DAY)
+    reported = _reported(connection, _first_day(now, _LATE_REPORT_DAYS))
     reports = connection.execute(select(func.count()).select_from(REPORTS)).scalar_one()
     # Whoever has a clock that is ahead would hide for long that no more reports come.
     ends = select(func.max(REPORTS.c.end)).where(REPORTS.c.end <= now)
     newest = float(connection.execute(ends).scalar() or 0)
-    return Told(replies, by_day, reported, int(reports), newest)
+    return Told(now, replies, by_day, reported, int(reports), newest)
 
 
 def growth(before: Told, after: Told) -> Growth:
-    """What *after* has more than *before*."""
+    """What *after* has more than *before*, of the days of both."""
+    # What was earlier is not new because a clock was set back.
+    first = _first_day(before.at, _LATE_DAYS)
     replies = Counter[str]()
     for (day, kind), messages in after.replies.items():
-        replies[kind] += max(0, messages - before.replies.get((day, kind), 0))
+        if day >= first:
+            replies[kind] += max(0, messages - before.replies.get((day, kind), 0))
+    first_reported = _first_day(before.at, _LATE_REPORT_DAYS)
     reported = Counter[tuple[str, str]]()
     for key, messages in after.reported.items():
-        reported[key[1:]] += max(0, messages - before.reported.get(key, 0))
+        if key[0] >= first_reported:
+            reported[key[1:]] += max(0, messages - before.reported.get(key, 0))
     events = sum(
-        max(0, number - before.events.get(day, 0)) for day, number in after.events.items()
+        max(0, number - before.events.get(day, 0))
+        for day, number in after.events.items()
+        if day >= first
     )
     return Growth(+replies, +reported, events)
 
@@ -96,3 +105,8 @@ def _reported(connection: Connection, first: int) -> Mapping[tuple[int, str, str
         (day, origin, result): int(messages)
         for day, origin, result, messages in connection.execute(sums)
     }
+
+
+def _first_day(now: float, days: int) -> int:
+    """The day with which the last *days* begin."""
+    return (int(now) // DAY - days) * DAY

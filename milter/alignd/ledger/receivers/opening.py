@@ -35,16 +35,11 @@ class ReceiversLedger:
         self._engine: Engine | None = None
 
     @classmethod
-    def of(
-        cls, options: LedgerOptions, environment: Mapping[str, str], database: str = ""
-    ) -> ReceiversLedger | None:
+    def of(cls, options: LedgerOptions, environment: Mapping[str, str]) -> ReceiversLedger | None:
         """The ledger of the milter that has these options; None if they want none.
 
-        *database* is the URL of another one, which the options do not name. Without
-        STATE_DIRECTORY in *environment* it is sought where systemd has it.
+        Without STATE_DIRECTORY in *environment* it is sought where systemd has it.
         """
-        if database:
-            return cls(database)
         place = place_of(options, {"STATE_DIRECTORY": STATE_DIRECTORY, **environment})
         return cls(place.url) if place else None
 

@@ -25,7 +25,7 @@ _CHANGES = [
     each.value
     for each in (
         *(EventKind.BEGAN, EventKind.STOPPED, EventKind.PARTLY),
-        *(EventKind.POLICY, EventKind.UNKNOWN, EventKind.KNOWN),
+        *(EventKind.POLICY, EventKind.UNKNOWN, EventKind.KNOWN, EventKind.FLAPPING),
     )
 ]
 """After which other mail of the domain passes, or may."""
@@ -48,8 +48,8 @@ def receivers(
     """What is known of the days (UTC) that begin from *since* to before *until*.
 
     Of the author *domain*, or of all where that is None; of the domains that *tenant* sends as, or
-    of all where that is None. A tenant has its own replies and days; what is reported of a domain
-    that others send as too is of all their mail.
+    of all where that is None. A tenant has its own replies. What is reported of a domain that
+    others send as too is of all their mail, and so is what was predicted for it.
 
     Raises:
         LedgerError: the database cannot be used.
@@ -155,7 +155,7 @@ class _Wanted:
             columns.leg == self.leg,
         ]
         if self.tenant is not None:
-            conditions.append(columns.tenant == self.tenant)
+            conditions.append(columns.domain.in_(self._of_tenant()))
         key = (columns.day, columns.domain, columns.action, columns.reason)
         messages = func.sum(columns.messages)
         question = select(*key, messages).where(*conditions).group_by(*key).order_by(*key)
@@ -175,12 +175,20 @@ class _Wanted:
 
     def changes(self, connection: Connection) -> Select[Any]:
         events, states = EVENTS.c, STATES.c
-        of_events = select(day_of(connection, events.at), events.domain).where(
+        day = day_of(connection, events.at)
+        of_domains = events.leg == self.leg, *self._of_changed(events.domain)
+        of_events = select(day, events.domain).where(
             events.at >= self.first,
             events.at < self.until,
-            events.leg == self.leg,
             events.kind.in_(_CHANGES),
-            *self._of_changed(events.domain),
+            *of_domains,
+        )
+        # For a day after it, changes are not told.
+        of_silence = select(day + DAY, events.domain).where(
+            events.at >= self.first - DAY,
+            events.at < self.until,
+            events.kind == EventKind.FLAPPING.value,
+            *of_domains,
         )
         of_states = select(day_of(connection, states.since), states.domain).where(
             states.leg == self.leg,
@@ -188,8 +196,8 @@ class _Wanted:
             states.since < self.until,
             *self._of_changed(states.domain),
         )
-        both = union(of_events, of_states).subquery()
-        return select(*both.c)
+        all_of_them = union(of_events, of_silence, of_states).subquery()
+        return select(*all_of_them.c)
 
     def _is_reported(self) -> ColumnElement[bool]:
         columns = REPORT_ROWS.c

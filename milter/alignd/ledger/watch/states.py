@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, insert, select, update
+from sqlalchemy import Connection, Row, case, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from alignd.ledger.answer import Finding
 from alignd.ledger.batch import DAY, DomainKey
+from alignd.ledger.database import insert as upsert
 from alignd.ledger.event import Event, EventKind
 from alignd.ledger.tables import EVENTS, STATES
 from alignd.ledger.watch.looking import Looked, State, Told
@@ -89,9 +90,10 @@ def postpone(connection: Connection, key: DomainKey, leg: str, look_at: float) -
 
 
 def write_events(connection: Connection, events: Sequence[Event]) -> None:
+    """Write those that are not there: who sends a batch twice tells of no event twice."""
     if events:
         rows = [{**asdict(each), "kind": each.kind.value} for each in events]
-        connection.execute(insert(EVENTS), rows)
+        connection.execute(upsert(connection, EVENTS).on_conflict_do_nothing(), rows)
 
 
 def new_event(

@@ -72,7 +72,8 @@ _CAUSES = {
     Cause.UNKNOWN: "the report does not say enough",
 }
 _FIXES = {
-    Cause.ADDRESS: "Add it to relay.addresses, unless a customer's own server forwards there.",
+    Cause.ADDRESS: "Add it to relay.addresses if you know it for one of this relay: a customer's "
+    "own server may forward there, and whoever sends a report writes what he likes.",
     Cause.KEY: "Compare the published key with the signer's: `alignd doctor` does for ours, and "
     "`alignd explain` shows the customer's.",
     Cause.NO_SIGNATURE: "See that the signer runs and signs for that domain; until it does, "

@@ -89,7 +89,8 @@ class Predictions:
                 continue
             is_rewritten = reason.action is Action.REWRITE
             if not is_rewritten or is_dry:
-                found = _predicted(reason, each.messages, is_dry=is_rewritten)
+                # In a dry run the envelope sender stays as it was, too.
+                found = _predicted(reason, each.messages, is_dry=is_dry)
                 kept[each.day, each.domain] = kept[each.day, each.domain].plus(found)
             if is_rewritten or reason.expected() is Expected.OURS:
                 found = _predicted(reason, each.messages, is_dry=False)

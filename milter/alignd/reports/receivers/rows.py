@@ -13,11 +13,12 @@ from alignd.mail.domain import Domain
 from alignd.reports.identity import ReportIdentity
 from alignd.reports.ours import Origin, Ours, dkim_fault, passes, spf_fault
 from alignd.reports.report import Report, Row
+from alignd.reports.words import MAX_COUNT
 
 MAX_KEYS = 1_000
 """Of one report; what comes beyond is counted without domain and address."""
 _WITH_ADDRESS = frozenset({Origin.REWRITTEN, Origin.OURS, Origin.UNLISTED})
-"""Others' addresses are nobody's business here."""
+"""A forwarder's address is nobody's business here."""
 
 
 class _Like(NamedTuple):
@@ -33,7 +34,7 @@ class _Like(NamedTuple):
 
 
 class KeptRows:
-    """The rows of one report."""
+    """The rows of one report that are of mail of ours; what others send is not kept."""
 
     def __init__(self) -> None:
         self._counts: Counter[_Like] = Counter()
@@ -41,6 +42,8 @@ class KeptRows:
         """By origin and words alone, which are few."""
 
     def add(self, row: Row, origin: Origin) -> None:
+        if origin is Origin.FOREIGN:
+            return
         like = _Like(
             origin,
             row.header_from,
@@ -68,7 +71,8 @@ class KeptRows:
                 key = ReportKey(
                     *days, reporter, like.origin.value, name, like.address, *words, is_left
                 )
-                rows[key] += count
+                # A report that lies without bounds would end what a database can count.
+                rows[key] = min(rows[key] + count, MAX_COUNT)
         return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import sqrt
 
 from alignd.ledger.receivers.rows import ReportKey
 from alignd.reports.receivers.predicted import Predicted, Undecided
@@ -11,6 +12,8 @@ from alignd.reports.report import Outcome
 
 MARGIN = 0.1
 """Where a part of a domain's mail was to fail, receivers see another part of it than is sent."""
+_DEVIATIONS = 3.0
+"""Standard deviations by which the part that a few messages are differs by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class Held:
     """Messages of which the report does not say whether they pass."""
     expected: float = 0.0
     """Of those passed and failed, how many were to pass by the shares that were predicted."""
+    variance: float = 0.0
+    """Of that number, if they were drawn from the domain's mail; 0 where all was to pass."""
 
     @property
     def told(self) -> int:
@@ -42,19 +47,22 @@ class Held:
 
     @property
     def is_below(self) -> bool:
-        """Whether clearly less passed than was to."""
-        return self.told > 0 and (self.expected - self.passed) / self.told > MARGIN
+        """Whether clearly less passed than was to: not by chance, and not a little."""
+        by_chance = _DEVIATIONS * sqrt(self.variance)
+        return self.expected - self.passed > max(MARGIN * self.told, by_chance)
 
     def plus(self, key: ReportKey, messages: int, predicted: Predicted) -> Held:
         """The same with *messages* more."""
         passed = messages if key.result == Outcome.PASS.value else 0
         failed = messages if key.result == Outcome.FAIL.value else 0
+        told, share = passed + failed, predicted.share
         return Held(
             self.name,
             self.passed + passed,
             self.failed + failed,
-            self.unknown + messages - passed - failed,
-            self.expected + (passed + failed) * predicted.share,
+            self.unknown + messages - told,
+            self.expected + told * share,
+            self.variance + told * share * (1 - share),
         )
 
 

@@ -16,11 +16,12 @@ from math import floor
 from pathlib import Path
 
 from alignd.config.domain_lists import SuffixList
+from alignd.config.whole_file import lock_beside
 from alignd.feedback.join import Join
 from alignd.feedback.outbox import Outbox
 from alignd.feedback.reading import Reading
 from alignd.feedback.source import JournalSource, open_source
-from alignd.feedback.state import State, load_any, save
+from alignd.feedback.state import State, StateError, load_any, save
 from alignd.service.feedback.recorder import Ledger, Recorder, new_source
 from alignd.service.processes.notification import ServiceManager, Watchdog
 from alignd.service.processes.trouble import Trouble
@@ -54,11 +55,12 @@ class FeedbackService:
         """Open the log.
 
         Raises:
-            StateError: the file of the state is none.
+            StateError: the file of the state is none, or another process has it.
             OSError: the log or the state cannot be read.
         """
         self._log = log
         self._path = setup.state
+        self._lock = _lock(setup.state)  # until the process ends
         self._state = state = _state_of(setup)
         outbox = state.outbox = state.outbox or Outbox(new_source())
         self._trouble = Trouble(
@@ -129,6 +131,14 @@ class FeedbackService:
         self._is_stopped = True
 
 
+def _lock(state: Path) -> int:
+    """Keep others from the *state*: two that record by it would count each reply twice."""
+    try:
+        return lock_beside(state)
+    except BlockingIOError as error:
+        raise StateError(f"{state}: another process records with this state") from error
+
+
 def _state_of(setup: FeedbackSetup) -> State:
     """The state as it was left; what waits for the ledger is kept where it was of another log."""
     name = "" if setup.log is None else str(setup.log.absolute())
@@ -138,4 +148,6 @@ def _state_of(setup: FeedbackSetup) -> State:
     if state.is_new and state.begun is None:
         # What was before may be in the ledger already, if the state was lost.
         state.begun = floor(time.time()) if setup.since is None else setup.since
+    if state.begun is not None:  # a clock may have been set back since
+        state.begun = min(state.begun, floor(time.time()))
     return state

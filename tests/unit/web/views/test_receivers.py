@@ -260,6 +260,14 @@ class TestOfOneDomain:
         assert "big.example 100 97 3 100% 97%" in text
         assert "3 messages that were to pass failed at big.example." in text
 
+    def test_it_says_what_the_page_of_all_says_of_a_day_without_mail(self) -> None:
+        row = report("fail", YESTERDAY)._replace(last_day=TODAY), 3
+        others = PredictedDay(TODAY, "(other)", "pass", "spf-aligned", 9)
+        found = heard(rows=[row], days=[passing(), others])
+        text = "3 messages that were to pass failed at big.example."
+        assert text in shown(found).text
+        assert text in of_domain(found).text
+
     def test_other_domains_are_not_in_it(self) -> None:
         found = heard(
             [(reply(domain=OTHER_NAME, receiver="theirs.example"), 5)],

@@ -38,7 +38,8 @@ _CAUSES = {
 }
 _FIXES = {
     Cause.ADDRESS: msgid(
-        "The operator adds it to relay.addresses, unless a server of the customer forwards there."
+        "The operator adds it to relay.addresses if he knows it for one of the mail server: a "
+        "server of the customer may forward there, and a report may lie."
     ),
     Cause.KEY: msgid(
         "Compare the published key with that of the signer: “alignd doctor” does so for ours."
