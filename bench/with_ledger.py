@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from bench import setup, speed
 from bench.generator import Generator, Load, Run
@@ -79,7 +80,19 @@ def measure(
             yield WithLedger(connections, with_it.rate, without.rate, microseconds)
 
 
-def share_of_all(found: Sequence[WithLedger]) -> float:
+class Compared(Protocol):
+    """Messages a second with something and without it, at one number of connections."""
+
+    @property
+    def rate(self) -> float:
+        raise NotImplementedError
+
+    @property
+    def without(self) -> float:
+        raise NotImplementedError
+
+
+def share_of_all(found: Sequence[Compared]) -> float:
     """Of the messages a second, what is kept at all numbers of connections together."""
     return sum(each.rate for each in found) / sum(each.without for each in found)
 

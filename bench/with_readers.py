@@ -54,6 +54,14 @@ class WithReaders:
     """Of a core, what the page took."""
     ledger: float
     """The same of the ledger's process, which counts that mail too."""
+    worked: float = 0.0
+    """Of a core, what the workers had."""
+    worked_without: float = 0.0
+
+    @property
+    def share_of_workers(self) -> float:
+        """Of the processor time that workers have without readers, what they have."""
+        return self.worked / self.worked_without
 
     @property
     def share(self) -> float:
@@ -106,6 +114,8 @@ def measure(
                     found.looked,
                     found.page / seconds,
                     found.process / seconds,
+                    found.worked / seconds,
+                    found.worked_without / found.without.seconds,
                 )
 
 
@@ -127,6 +137,8 @@ class _Found:
     page: float = 0.0
     """Processor seconds."""
     process: float = 0.0
+    worked: float = 0.0
+    worked_without: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +158,17 @@ class _Bench:
         if readers is None:
             stop(page)  # it would read the ledger for minutes after the last one who looked
             try:
+                worked = self._worked()
                 run = generator.run(self.relay.socket, load)
+                found.worked_without += self._worked() - worked
             finally:
                 os.kill(page, signal.SIGCONT)
             found.without.add(run)
         else:
             with looking(self.port, readers, DOMAINS, found.looked):
-                before = self._spent()
+                before, worked = self._spent(), self._worked()
                 run = generator.run(self.relay.socket, load)
+                found.worked += self._worked() - worked
                 after = self._spent()
             found.with_them.add(run)
             found.page += after[0] - before[0]
@@ -171,6 +186,13 @@ class _Bench:
             raise UnansweredError(f"{looked.wrong} times: {looked.problem}")
         cores = [(now - then) / seconds for now, then in zip(after, before, strict=True)]
         return WithReaders(PEOPLE, 0, 0.0, 0.0, looked, *cores)
+
+    def _worked(self) -> float:
+        """The processor seconds of the workers."""
+        children = self.relay.children()
+        return sum(
+            processor_seconds(pid) for pid in children if calls_itself(pid, "alignd: worker")
+        )
 
     def _spent(self) -> tuple[float, float]:
         children = self.relay.children()

@@ -52,8 +52,8 @@ def test_a_listener_is_well_while_it_turns() -> None:
 
 def test_a_listener_that_turns_no_more_is_not_well() -> None:
     vigil = Vigil(Turns(), 0.0)
-    found = [vigil.is_well(float(second)) for second in range(1, 12)]
-    assert found == [True] * 9 + [False] * 2
+    found = [vigil.is_well(float(second)) for second in range(1, 32)]
+    assert found == [True] * 29 + [False] * 2
 
 
 def test_a_listener_without_its_thread_is_not_well() -> None:
