@@ -81,9 +81,9 @@ reader asks for the list, a state, a search, another order or a later page, for 
 (which the page has then to look up in DNS) and for both as JSON, over a connection that is kept. \
 People take 2 to 5 seconds from an answer to the next click: a supporter who reads what he asked \
 for takes longer. Programs ask again at once. The readers are on this machine too, with the \
-priority of the page, which is lower than that of mail: what they take counts against it. Messages \
-a second scatter by a tenth from run to run on a machine that others share; the processor time that \
-the workers have says more where the cores are full, as with 100 connections.
+priority of the page, which is lower than that of mail: what they take counts against it. \
+Messages a second scatter by a tenth on a machine that others share; the processor time that the \
+workers have says more where the cores are full, as with 100 connections.
 
 """
 _BOUND = """

@@ -545,11 +545,12 @@ def test_the_benchmark_tells_what_readers_of_the_page_take(
     looked = Looked(seconds=10.0, answers={LIST: [0.01, slowest], DOMAIN: [0.5], JSON: []})
     # What programs do is told, and no goal.
     found = [WithReaders(PEOPLE, 0, 0.0, 0.0, looked, 0.1, 0.1),
-             WithReaders(PEOPLE, 10, rate, 1000.0, looked, 0.1, 0.1),
-             WithReaders(MACHINES, 10, 1.0, 1000.0, looked, 0.1, 0.1)]  # fmt: skip
+             WithReaders(PEOPLE, 10, rate, 1000.0, looked, 0.1, 0.1, 1.5, 2.0),
+             WithReaders(MACHINES, 10, 1.0, 1000.0, looked, 0.1, 0.1, 1.5, 2.0)]  # fmt: skip
     page = written(Results(2, with_readers=found), "bench.svg")
 
     assert "\n## The page\n" in page
+    assert f"| {rate / 1000:.3f} | 0.750 |" in page
     assert f"| of mail without readers | {rate / 1000:.2f} | 0.95 | {reached[0]} |" in page
     found_goal = re.search(r"^\| 95 of 100 lists, no mail \| .* \| 200 ms \| (.*) \|$", page, re.M)
     assert found_goal
