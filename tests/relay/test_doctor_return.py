@@ -139,7 +139,7 @@ MAP_FAULTS = [
         id="a-guard-that-minds-the-case",
     ),
     pytest.param(
-        "return-map-outside-chroot socket-outside-chroot",
+        "return-map-outside-chroot socket-outside-chroot milter-unreachable",
         ReturnFault(
             {
                 "main.cf": {"proxy:socketmap": "socketmap"},

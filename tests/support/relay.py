@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,20 +107,11 @@ class Relay:
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Outcome(done.exit_code, done.stdout, done.stderr)
 
-    @contextmanager
-    def _signer(self) -> Iterator[None]:
-        """The socket of the signer of the shipped lines, which takes connections and no more."""
+    def _signer(self) -> AbstractContextManager[None]:
+        """The socket of the signer of the shipped lines."""
         if not self.has_signer:
-            yield
-            return
-        path = self.directory / SIGNER_SOCKET
-        path.parent.mkdir(exist_ok=True)
-        path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(str(path))
-            path.chmod(self.signer_mode)
-            listening.listen()
-            yield
+            return nullcontext()
+        return listening_signer(self.directory / SIGNER_SOCKET, self.signer_mode)
 
     def _postfix(self, layout: str) -> tuple[str, str]:
         """The lines that are right, for main.cf and master.cf."""
@@ -130,6 +121,18 @@ class Relay:
         shipped = Layout.QUEUE_FIRST if layout == QUEUE_FIRST else Layout.INLINE
         main = lines(Layout.QUEUE_FIRST, "main.cf", parameters)
         return main, _PICKUP + lines(shipped, "master.cf", parameters)
+
+
+@contextmanager
+def listening_signer(path: Path, mode: int = 0o666) -> Iterator[None]:
+    """A socket that takes connections and no more, in the place of a signer's."""
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        path.chmod(mode)
+        listening.listen()
+        yield
 
 
 def changed(text: str, changes: Mapping[str, str]) -> str:

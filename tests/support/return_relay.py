@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tests.lab.alignd import Return
 from tests.lab.return_addresses import KEY_FILE, write_keys
 from tests.lab.settings import configuration
 from tests.support.commandline import CommandLine, Outcome
-from tests.support.relay import SETTINGS, ZONE, changed
+from tests.support.relay import SETTINGS, ZONE, changed, listening_signer
 
 INSTANCE = "192.0.2.26"
 """The address of an instance of its own for what comes back."""
@@ -96,7 +97,13 @@ class ReturnRelay:
             "return-opendkim-config": "opendkim-return.conf",
         }
         where = [f"--{name}={self.directory / file}" for name, file in files.items()]
-        done = CliRunner().invoke(main_command, ("doctor", *where, *options))
+        back = "back" if fault.layout is Layout.RETURN else "sending"
+        sockets = ("sending/queue/opendkim", f"{back}/queue/opendkim-return")
+        with ExitStack() as signers:
+            for each in sockets:
+                path = self.directory / each / "opendkim.sock"
+                signers.enter_context(listening_signer(path))
+            done = CliRunner().invoke(main_command, ("doctor", *where, *options))
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         assert cli.directory == self.directory
         return Outcome(done.exit_code, done.stdout, done.stderr)
