@@ -81,6 +81,7 @@ REPORT = """\
     not checked: dkim.signs and dkim.opendkim are not set: alignd counts on no
     signer
 ✓ socket: the connections from Postfix to alignd and the other milters
+    Postfix reaches unix:opendkim/opendkim.sock
 - service: what the running service has in force, and what it sees
     not checked: the service does not say what it has in force: metrics.listen
     is ""

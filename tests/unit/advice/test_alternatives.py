@@ -242,7 +242,8 @@ def test_the_rest_is_what_explain_says(customer: Customer, advised: dict[str, An
     expected, advice = judgement_json(Message(sender, (), ()), judged), advised[customer.domain]
 
     assert list(advice) == [
-        *("domain", "action", "reason", "dmarc", "spf", "dkim", "publish", "cannot")
+        *("domain", "action", "reason", "dmarc", "spf", "dkim", "publish", "cannot"),
+        "reports",
     ]
     for name in ("action", "reason", "dmarc", "spf", "dkim"):
         assert advice[name] == expected[name]
