@@ -13,19 +13,21 @@ BOOTING = debootstrap systemd-container
 PIP = .venv/bin/pip install --quiet --disable-pip-version-check --no-build-isolation
 
 # Those that take longest come first. What no other part names is in test-rest.
-PARTS = test-waits test-unit static test-cli test-cases test-relay test-wire test-rest test-browser
+PARTS = test-life test-memory test-unit test-cli static test-cases test-relay test-wire test-rest \
+	test-browser
 # Two at once on two cores, or DNS is late, and what would pass is rewritten to be safe.
 LAST = test-storms test-receivers test-dns
 
 # Nearly all of their time they wait: for a bound, a pause, or a process that hangs.
-WAITS = $(patsubst %,tests/wire/test_%.py,life monitor ledger ledger_watch ledger_window archive \
-	return_map shortages limits log probe suspects telling) tests/relay/test_bench.py
+LIFE = $(patsubst %,tests/wire/test_%.py,life monitor shortages limits log probe suspects)
+MEMORY = $(patsubst %,tests/wire/test_%.py,ledger ledger_watch ledger_window archive return_map \
+	telling) tests/relay/test_bench.py
 # They share the processes of alignd that run with the configurations of all cases.
 CASES = tests/wire/test_wire.py tests/wire/test_return.py tests/relay/test_postfix.py
 STORMS = tests/relay/test_storm.py
 RECEIVERS = $(patsubst %,tests/relay/test_%.py,verifiers differential records signatures readers)
 DNS = $(patsubst %,tests/wire/test_%.py,bad_dns dns_failures lookahead nameservers)
-ELSEWHERE = $(WAITS) $(CASES) $(STORMS) $(RECEIVERS) $(DNS)
+ELSEWHERE = $(LIFE) $(MEMORY) $(CASES) $(STORMS) $(RECEIVERS) $(DNS)
 
 .PHONY: help check test $(PARTS) $(LAST) demo storm bench man catalogues screenshots venv packages \
 	lock deb repository test-packages test-package-bookworm test-package-trixie
@@ -37,13 +39,16 @@ check: static  ## check style, types and imports, and run the fast tests: about 
 	.venv/bin/pytest tests/unit tests/cases tests/documents
 
 test: venv  ## check style, types and imports, and run all tests, with a real Postfix: about a quarter of an hour
-	@$(RUN) --jobs=3 $(PARTS); parts=$$?; $(RUN) --jobs=2 $(LAST) && exit $$parts
+	@$(RUN) --jobs=4 $(PARTS); parts=$$?; $(RUN) --jobs=2 $(LAST) && exit $$parts
 
 # Each part is told of when it has ended, and none is left out because another has failed.
 RUN = $(MAKE) --no-print-directory --keep-going --output-sync=target
 
-test-waits:
-	.venv/bin/pytest $(WAITS)
+test-life:
+	.venv/bin/pytest $(LIFE)
+
+test-memory:
+	.venv/bin/pytest $(MEMORY)
 
 test-cases:
 	.venv/bin/pytest $(CASES)

@@ -175,6 +175,16 @@ DNS_FAULTS = [
         id="the-domain-of-a-tenant-does-not-pass",
     ),
     pytest.param(
+        "reports-not-requested",
+        Fault(conf='[reports]\naddress = "dmarc@notifications.easysoftware.com"\n'),
+        id="receivers-are-not-asked-for-reports",
+    ),
+    pytest.param(
+        "reports-not-requested reports-not-allowed",
+        Fault(conf='[reports]\naddress = "dmarc@elsewhere.example"\n'),
+        id="reports-go-where-nobody-allows-them",
+    ),
+    pytest.param(
         "notifications-spf-fails",
         Fault(conf=SIGNS, zone={SPF: f"{KEY}\n"}),
         id="the-signature-passes-and-spf-does-not",

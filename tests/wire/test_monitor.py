@@ -382,7 +382,7 @@ def test_no_label_names_a_domain_or_an_address(start: Start) -> None:
     labels = {label for sample in scrape.samples for label in sample.labels}
     assert labels == {
         *("action", "reason", "cause", "type", "result", "le", "version", "python"),
-        *("input", "process", "state", "task", "kind"),
+        *("input", "process", "state", "task", "kind", "origin"),
     }
     for sample in scrape.samples:
         for label, value in sample.labels.items():
