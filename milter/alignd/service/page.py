@@ -43,7 +43,7 @@ from alignd.web.tokens import Tokens
 
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 _SIGNALS = {*_ENDING, signal.SIGHUP}
-_NICENESS = 15  # as its unit has it: a thirtieth of the share of a process of mail
+_NICENESS = 19  # as its unit has it: it takes what mail leaves
 _ROUND_SECONDS = 1.0
 _STUCK_SECONDS = 30.0  # while mail takes nearly all, a thread of the page waits for seconds
 _SECRET_OCTETS = 32
