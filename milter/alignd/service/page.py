@@ -43,7 +43,7 @@ from alignd.web.tokens import Tokens
 
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 _SIGNALS = {*_ENDING, signal.SIGHUP}
-_NICENESS = 19  # as its unit has it: it takes what mail leaves
+_NICENESS = 10  # at least, also where no systemd has given it that of its unit
 _ROUND_SECONDS = 1.0
 _STUCK_SECONDS = 30.0  # while mail takes nearly all, a thread of the page waits for seconds
 _SECRET_OCTETS = 32
