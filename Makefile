@@ -38,8 +38,8 @@ help:  ## list the targets
 check: static  ## check style, types and imports, and run the fast tests: about a minute
 	.venv/bin/pytest tests/unit tests/cases tests/documents
 
-test: venv  ## check style, types and imports, and run all tests, with a real Postfix: about a quarter of an hour
-	@$(RUN) --jobs=4 $(PARTS); parts=$$?; $(RUN) --jobs=2 $(LAST) && exit $$parts
+test: venv  ## check style, types and imports, and run all tests, with a real Postfix: about twenty-five minutes
+	@$(RUN) --jobs=3 $(PARTS); parts=$$?; $(RUN) --jobs=2 $(LAST) && exit $$parts
 
 # Each part is told of when it has ended, and none is left out because another has failed.
 RUN = $(MAKE) --no-print-directory --keep-going --output-sync=target

@@ -224,7 +224,7 @@ class Vigil:
 
 
 def let_mail_go_first() -> None:
-    """Take the priority of the unit, also where no systemd has given it."""
+    """Take a low priority, also where no unit has given one."""
     missing = _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)
     if missing > 0:
         with suppress(OSError):  # where a sandbox forbids it
