@@ -54,9 +54,9 @@ class WithReaders:
     """Of a core, what the page took."""
     ledger: float
     """The same of the ledger's process, which counts that mail too."""
-    worked: float = 1.0
-    """Of a core, what the workers had; where there is no mail, one means nothing."""
-    worked_without: float = 1.0
+    worked: float = 0.0
+    """Of a core, what the workers had; nothing where there is no mail."""
+    worked_without: float = 0.0
 
     @property
     def share_of_workers(self) -> float:

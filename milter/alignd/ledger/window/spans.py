@@ -65,12 +65,10 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class EventsQuestion:
-    """What changed in that time?"""
+class _OfSpan:
+    """A question that is about a span, and says nothing else."""
 
     span: Span
-
-    word: ClassVar[str] = "events"
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -79,6 +77,13 @@ class EventsQuestion:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
         return cls(Span.of(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class EventsQuestion(_OfSpan):
+    """What changed in that time?"""
+
+    word: ClassVar[str] = "events"
 
     def ask(self, connection: Connection) -> list[DomainEvent]:
         span = self.span
@@ -94,20 +99,10 @@ class EventsQuestion:
 
 
 @dataclass(frozen=True, slots=True)
-class TrafficQuestion:
+class TrafficQuestion(_OfSpan):
     """How many messages had each domain on the days of that time?"""
 
-    span: Span
-
     word: ClassVar[str] = "traffic"
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        return self.span.fields
-
-    @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(Span.of(fields))
 
     def ask(self, connection: Connection) -> list[Traffic]:
         span, limit = self.span, MAX_ROWS + 1
